@@ -1,0 +1,19 @@
+//! Compiles the contract without an installed protoc, and keeps its descriptors for reflection.
+
+use std::{env, fs, path::PathBuf};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(true);
+    for service in ["catalog", "statistics", "ranking", "feed", "admin"] {
+        compiler.open_file(format!("almanac/v1/{service}_service.proto"))?;
+    }
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("almanac_descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    tonic_prost_build::configure()
+        // The two variants differ a lot in size; boxing them would cost an allocation per message instead.
+        .type_attribute(".", "#[allow(clippy::large_enum_variant)]")
+        .compile_fds(compiler.file_descriptor_set())?;
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! Files and request messages → checked records.

@@ -1,0 +1,14 @@
+//! Almanac keeps innovation rankings and statistics, answers typed queries about them at any point of their history,
+//! and streams every change.
+
+pub mod cli;
+pub mod intake;
+
+/// The contract, generated from `proto/`. Only [`cli`] and `rpc` may use it.
+#[allow(missing_docs, clippy::pedantic, clippy::all, unreachable_pub)]
+pub mod proto {
+    tonic::include_proto!("almanac.v1");
+
+    /// Descriptors of the whole contract, for reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/almanac_descriptors.bin"));
+}
