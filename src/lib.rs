@@ -2,9 +2,17 @@
 //! and streams every change.
 
 pub mod cli;
+pub mod feed;
 pub mod intake;
+pub mod ledger;
+pub mod model;
+pub mod query;
+pub mod ranking;
+pub mod rpc;
+pub mod server;
+pub mod store;
 
-/// The contract, generated from `proto/`. Only [`cli`] and `rpc` may use it.
+/// The contract, generated from `proto/`. Only [`cli`] and [`rpc`] may use it.
 #[allow(missing_docs, clippy::pedantic, clippy::all, unreachable_pub)]
 pub mod proto {
     tonic::include_proto!("almanac.v1");

@@ -1,0 +1,145 @@
+//! Editions: signed-off tables. Ranks are not values; a table is published, corrected or withdrawn whole.
+//!
+//! Invariant: a [`Table`]'s entries are sorted by rank, entries without a known rank last, then by entity; each entity
+//! stands in it once.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    id::{EditionId, EntityId, RankingId, Revision, SourceId},
+    time::{Date, Instant},
+    value::Value,
+};
+
+/// Where an edition is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum EditionStatus {
+    Provisional,
+    Published,
+    Corrected,
+    Withdrawn,
+}
+
+/// What kind of table it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Basis {
+    AsPublished,
+    Restated,
+    Counterfactual,
+}
+
+/// Which ranks it lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CoverageKind {
+    /// Everything that was ranked.
+    All,
+    /// All ranks down to the last listed.
+    Top,
+    /// Only some ranks are known to us.
+    Partial,
+}
+
+/// What an edition covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Which ranks.
+    pub kind: CoverageKind,
+    /// Length of the published list; 0 if not known.
+    pub listed: u32,
+    /// How many were ranked in all; 0 if not known.
+    pub universe: u32,
+}
+
+/// An edition without its entries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Edition {
+    pub ranking: RankingId,
+    pub edition: EditionId,
+    pub title: String,
+    pub status: EditionStatus,
+    pub basis: Basis,
+    /// What its ranks are about, if not `edition` itself; else empty.
+    pub about: String,
+    pub coverage: Coverage,
+    /// Methodology id; empty if not known.
+    pub methodology: String,
+    pub released: Date,
+    pub source: Option<SourceId>,
+    pub note: String,
+    pub entry_count: u32,
+    /// Ranks 1 to this one are all known.
+    pub complete_to: u32,
+    pub revision: Revision,
+    pub recorded: Instant,
+    /// The edition its stored moves were computed against.
+    pub compared_with: Option<EditionId>,
+}
+
+/// A component of an entry, as printed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct EntryComponent {
+    pub id: String,
+    pub raw: Option<Value>,
+    pub score: Option<Value>,
+    pub rank: Option<u32>,
+    pub data_year: String,
+}
+
+/// A rank that someone else, or a later edition, gives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct RankClaim {
+    pub rank: u32,
+    pub edition: String,
+    pub claimed_by: String,
+}
+
+/// One row of an edition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Entry {
+    pub entity: EntityId,
+    pub published_name: String,
+    pub economies: Vec<EntityId>,
+    /// `None`: listed, rank not known.
+    pub rank: Option<u32>,
+    pub tied: bool,
+    pub score: Option<Value>,
+    pub components: Vec<EntryComponent>,
+    pub previous: Vec<RankClaim>,
+    pub disputed: Vec<RankClaim>,
+    pub note: String,
+}
+
+/// An edition with its entries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Table {
+    pub edition: Edition,
+    pub entries: Vec<Entry>,
+}
+
+/// Puts entries into table order.
+pub fn sort_entries(entries: &mut [Entry]) {
+    entries.sort_by(|a, b| order(a).cmp(&order(b)));
+}
+
+fn order(entry: &Entry) -> (u32, &EntityId) {
+    (entry.rank.unwrap_or(u32::MAX), &entry.entity)
+}
+
+/// The rank down to which sorted entries are complete: 1 to it are all there, ties counted as places taken.
+pub fn complete_to(entries: &[Entry]) -> u32 {
+    let mut places = 0;
+    for group in entries.chunk_by(|a, b| a.rank == b.rank) {
+        if group[0].rank != Some(places + 1) {
+            break;
+        }
+        places += u32::try_from(group.len()).unwrap_or(u32::MAX);
+    }
+    places
+}

@@ -1,0 +1,152 @@
+//! Names of things: opaque, case-sensitive, printable.
+//!
+//! Invariant: an id is 1 to [`ID_BYTES_MAX`] bytes of printable ASCII without blanks, so it can stand in keys, logs and
+//! command lines as it is.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+/// Longest id, in bytes.
+pub const ID_BYTES_MAX: usize = 128;
+
+/// Why a text is not an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not an id: 1 to {ID_BYTES_MAX} printable ASCII characters without blanks")]
+pub struct IdError {
+    /// The text, shortened.
+    pub text: String,
+}
+
+fn check(text: &str) -> Result<(), IdError> {
+    let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if printable && !text.is_empty() && text.len() <= ID_BYTES_MAX {
+        Ok(())
+    } else {
+        Err(IdError { text: text.chars().take(ID_BYTES_MAX).collect() })
+    }
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Parses an id.
+            pub fn new(text: &str) -> Result<Self, IdError> {
+                check(text)?;
+                Ok(Self(text.into()))
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+            fn try_from(text: String) -> Result<Self, IdError> {
+                Self::new(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0.as_ref().to_owned()
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id!(
+    /// What is measured.
+    IndicatorId
+);
+id!(
+    /// What a figure or rank is about.
+    EntityId
+);
+id!(
+    /// Who published a figure.
+    SourceId
+);
+id!(
+    /// A series of editions.
+    RankingId
+);
+id!(
+    /// One edition within a ranking.
+    EditionId
+);
+id!(
+    /// The name a client gives a write, so that a retry is harmless.
+    RequestId
+);
+
+/// Number of a commit: dense from 1; 0 is the empty store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Revision(pub u64);
+
+impl Revision {
+    /// The empty store.
+    pub const ZERO: Self = Self(0);
+    /// Above every revision there will be.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// The revision after this one.
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Identity of one history of revisions: random, new when a store is made and at every restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryId(pub [u8; 16]);
+
+impl fmt::Display for HistoryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_printable_ascii_without_blanks() {
+        assert!(IndicatorId::new("GB.XPD.RSDV.GD.ZS").is_ok());
+        assert!(EntityId::new("cluster:tokyo-yokohama").is_ok());
+        for bad in ["", " ", "a b", "é", "a\n", &"x".repeat(129)] {
+            assert!(EntityId::new(bad).is_err(), "{bad:?}");
+        }
+    }
+}
