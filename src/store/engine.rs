@@ -1,0 +1,340 @@
+//! An ordered map on disk: sled 0.34.7 behind the few operations Almanac needs, under the rules that keep it safe.
+//!
+//! The rules, each from a measurement or a reading of sled's source:
+//! values of at most 4 KiB (longer ones can land in blob files that are never synced); batches of at most 200 operations
+//! (1,000 took 1.2 GB of memory, 200 took 135 MB, at the same speed); `flush` ends in `sync_file_range`, so a `sync_data`
+//! on an own handle follows it; opening and flushing may panic on damaged files, so both are caught.
+
+use std::{
+    fs, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Longest value, in bytes.
+pub const VALUE_BYTES_MAX: usize = 4096;
+/// Most operations of a batch.
+pub const BATCH_OPS_MAX: usize = 200;
+/// Most bytes of a batch: keys and values.
+pub const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// Version of everything in the folder; a newer one is refused.
+pub const FORMAT_VERSION: u32 = 1;
+/// sled's page cache. Memory overshoots it about twofold.
+const CACHE_BYTES: u64 = 64 << 20;
+/// How often sled's own thread flushes and reclaims space; without it space is never reclaimed.
+const FLUSH_EVERY_MS: u64 = 400;
+/// How long to wait for a folder that a stopping process still holds.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
+const FORMAT_FILE: &str = "FORMAT";
+
+/// What can go wrong below, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process has the folder.
+    #[error("{folder} is in use by another almanac process; stop it, or choose another folder with --data")]
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A later version wrote the folder.
+    #[error("{folder} has format {found}, and this almanac reads up to {FORMAT_VERSION}; use the version that wrote it")]
+    NewerFormat {
+        /// The folder.
+        folder: PathBuf,
+        /// What its format file says.
+        found: String,
+    },
+    /// Something is there that Almanac did not make.
+    #[error("{folder} is not an almanac folder and not empty; choose another with --data")]
+    ForeignFolder {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// sled cannot open its files.
+    #[error("the database in {folder} is damaged ({detail}); its files were left as they are: start with an empty folder and load again, or put back a copy of the folder")]
+    Damaged {
+        /// The folder.
+        folder: PathBuf,
+        /// What sled said.
+        detail: String,
+    },
+    /// A value does not have the form it was written in.
+    #[error("damaged data: {0}")]
+    Corrupt(String),
+    /// The disk said no.
+    #[error("disk: {0}")]
+    Io(#[from] io::Error),
+    /// The ledger stopped taking writes.
+    #[error("writes are refused until a restart: {0}")]
+    Stopped(String),
+}
+
+impl From<sled::Error> for StoreError {
+    fn from(error: sled::Error) -> Self {
+        match error {
+            sled::Error::Io(error) => Self::Io(error),
+            other => Self::Corrupt(other.to_string()),
+        }
+    }
+}
+
+/// Result of a storage operation.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// The map.
+#[derive(Debug)]
+pub struct Engine {
+    db: sled::Db,
+    /// An own handle on sled's log, only to sync it.
+    log: fs::File,
+    folder: PathBuf,
+}
+
+impl Engine {
+    /// Opens the folder, making it if it is not there.
+    pub fn open(folder: &Path) -> Result<Self> {
+        prepare_folder(folder)?;
+        let path = folder.join("store");
+        let mut opened = open_sled(&path);
+        let started = std::time::Instant::now();
+        while opened.as_ref().is_err_and(|failure| failure.locked) && started.elapsed() < LOCK_WAIT {
+            std::thread::sleep(Duration::from_millis(20));
+            opened = open_sled(&path);
+        }
+        let db = match opened {
+            Err(detail) if detail.locked => return Err(StoreError::Locked { folder: folder.to_owned() }),
+            Err(detail) => {
+                // A broken snapshot is repairable: without it sled reads its log. Moved, never deleted.
+                let moved = set_snapshots_aside(&path)?;
+                tracing::warn!(detail = detail.text, moved, "the database did not open");
+                if moved == 0 {
+                    return Err(StoreError::Damaged { folder: folder.to_owned(), detail: detail.text });
+                }
+                open_sled(&path)
+                    .map_err(|second| StoreError::Damaged { folder: folder.to_owned(), detail: second.text })?
+            }
+            Ok(db) => db,
+        };
+        let log = fs::File::open(path.join("db"))?;
+        fs::write(folder.join(FORMAT_FILE), format!("almanac {FORMAT_VERSION}\n"))?;
+        Ok(Self { db, log, folder: folder.to_owned() })
+    }
+
+    /// The folder it lives in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>> {
+        Ok(self.db.get(key)?)
+    }
+
+    /// The last key at or before this one, with its value.
+    pub fn last_at_or_before(&self, key: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>> {
+        self.db.range(..=key).next_back().transpose().map_err(Into::into)
+    }
+
+    /// The first key after this one, with its value.
+    pub fn first_after(&self, key: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>> {
+        Ok(self.db.get_gt(key)?)
+    }
+
+    /// All keys with a prefix, in order, from `from` on (which must have the prefix too).
+    pub fn scan(
+        &self,
+        prefix: &[u8],
+        from: Option<&[u8]>,
+    ) -> impl DoubleEndedIterator<Item = Result<(sled::IVec, sled::IVec)>> + use<> {
+        let start = from.unwrap_or(prefix).to_vec();
+        let range = match prefix_end(prefix) {
+            Some(end) => self.db.range(start..end),
+            None => self.db.range(start..),
+        };
+        range.map(|item| item.map_err(Into::into))
+    }
+
+    /// Starts a batch.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch { engine: self, batch: sled::Batch::default(), ops: 0, bytes: 0 }
+    }
+
+    /// Makes everything written so far durable. An error or panic in here means that nobody knows what is on disk.
+    pub fn sync(&self) -> Result<()> {
+        let flushed = catch_unwind(AssertUnwindSafe(|| self.db.flush()));
+        flushed.map_err(|_| StoreError::Corrupt("sled panicked while flushing".into()))??;
+        self.log.sync_data()?;
+        Ok(())
+    }
+
+    /// Bytes on disk.
+    pub fn disk_bytes(&self) -> u64 {
+        self.db.size_on_disk().unwrap_or(0)
+    }
+}
+
+/// Operations that become visible together, as long as they fit into one batch of sled's.
+///
+/// A longer run of operations is cut: each part is atomic, the whole is not. What needs more than that is hidden behind
+/// the `applied` mark by its writer.
+#[derive(Debug)]
+#[must_use = "a batch does nothing until it is written"]
+pub struct Batch<'a> {
+    engine: &'a Engine,
+    batch: sled::Batch,
+    ops: usize,
+    bytes: usize,
+}
+
+impl Batch<'_> {
+    /// Sets a key.
+    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        if value.len() > VALUE_BYTES_MAX {
+            return Err(StoreError::Corrupt(format!("a value of {} bytes is above {VALUE_BYTES_MAX}", value.len())));
+        }
+        self.make_room(key.len() + value.len())?;
+        self.batch.insert(key, value);
+        Ok(())
+    }
+
+    /// Removes a key.
+    pub fn remove(&mut self, key: &[u8]) -> Result<()> {
+        self.make_room(key.len())?;
+        self.batch.remove(key);
+        Ok(())
+    }
+
+    /// Writes what is left. Visible afterwards, durable after [`Engine::sync`].
+    pub fn write(mut self) -> Result<()> {
+        self.write_part()
+    }
+
+    fn make_room(&mut self, bytes: usize) -> Result<()> {
+        if self.ops == BATCH_OPS_MAX || self.bytes + bytes > BATCH_BYTES_MAX {
+            self.write_part()?;
+        }
+        self.ops += 1;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    fn write_part(&mut self) -> Result<()> {
+        self.ops = 0;
+        self.bytes = 0;
+        Ok(self.engine.db.apply_batch(std::mem::take(&mut self.batch))?)
+    }
+}
+
+/// The first key after all keys with a prefix.
+fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
+}
+
+fn prepare_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    match fs::read_to_string(folder.join(FORMAT_FILE)) {
+        Ok(text) => {
+            let version = text.trim().strip_prefix("almanac ").and_then(|version| version.parse::<u32>().ok());
+            match version {
+                Some(1..=FORMAT_VERSION) => Ok(()),
+                _ => Err(StoreError::NewerFormat { folder: folder.to_owned(), found: text.trim().to_owned() }),
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Only our own half-made folder may be there: killed between making `store` and writing the format file.
+            let foreign = fs::read_dir(folder)?.flatten().any(|item| item.file_name() != "store");
+            if foreign { Err(StoreError::ForeignFolder { folder: folder.to_owned() }) } else { Ok(()) }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+struct OpenFailure {
+    locked: bool,
+    text: String,
+}
+
+fn open_sled(path: &Path) -> std::result::Result<sled::Db, OpenFailure> {
+    let config =
+        sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(Some(FLUSH_EVERY_MS));
+    match catch_unwind(AssertUnwindSafe(|| config.open())) {
+        Ok(Ok(db)) => Ok(db),
+        Ok(Err(error)) => {
+            let text = error.to_string();
+            // sled wraps the failed lock in an error of kind Other; its text is all there is.
+            Err(OpenFailure { locked: text.contains("could not acquire lock"), text })
+        }
+        Err(_) => Err(OpenFailure { locked: false, text: "sled panicked while opening".into() }),
+    }
+}
+
+fn set_snapshots_aside(path: &Path) -> Result<usize> {
+    let mut moved = 0;
+    for item in fs::read_dir(path)?.flatten() {
+        let name = item.file_name();
+        if name.to_string_lossy().starts_with("snap.") {
+            let mut aside = std::ffi::OsString::from("broken-");
+            aside.push(&name);
+            fs::rename(item.path(), path.join(aside))?;
+            moved += 1;
+        }
+    }
+    Ok(moved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_cut_at_its_bounds_and_long_values_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::open(folder.path()).unwrap();
+        let mut batch = engine.batch();
+        for number in 0..1_000u32 {
+            batch.put(&number.to_be_bytes(), &[7; 100]).unwrap();
+            assert!(batch.ops <= BATCH_OPS_MAX);
+        }
+        assert!(batch.put(b"long", &[0; VALUE_BYTES_MAX + 1]).is_err());
+        batch.write().unwrap();
+        assert_eq!(engine.scan(&[0, 0], None).count(), 1_000);
+        assert_eq!(engine.last_at_or_before(&[0, 0, 3, 255]).unwrap().unwrap().0.as_ref(), 999u32.to_be_bytes());
+        engine.sync().unwrap();
+    }
+
+    #[test]
+    fn a_second_opener_a_newer_format_and_a_foreign_folder_are_told_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::open(folder.path()).unwrap();
+        assert!(matches!(Engine::open(folder.path()), Err(StoreError::Locked { .. })));
+        drop(engine);
+        fs::write(folder.path().join(FORMAT_FILE), "almanac 2\n").unwrap();
+        assert!(matches!(Engine::open(folder.path()), Err(StoreError::NewerFormat { .. })));
+        let foreign = tempfile::tempdir().unwrap();
+        fs::write(foreign.path().join("thesis.doc"), "x").unwrap();
+        assert!(matches!(Engine::open(foreign.path()), Err(StoreError::ForeignFolder { .. })));
+    }
+
+    #[test]
+    fn broken_snapshots_are_set_aside_and_the_data_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        for round in 0..3u8 {
+            let engine = Engine::open(folder.path()).unwrap();
+            let mut batch = engine.batch();
+            (0..100u8).for_each(|key| batch.put(&[key], &[round; 50]).unwrap());
+            batch.write().unwrap();
+            engine.sync().unwrap();
+        }
+        let snapshots = fs::read_dir(folder.path().join("store")).unwrap().flatten();
+        let broken = snapshots.filter(|item| item.file_name().to_string_lossy().starts_with("snap."));
+        broken.for_each(|item| fs::write(item.path(), b"").unwrap());
+        let engine = Engine::open(folder.path()).unwrap();
+        assert_eq!(engine.scan(&[], None).filter(|item| item.as_ref().unwrap().1.as_ref() == [2; 50]).count(), 100);
+    }
+}

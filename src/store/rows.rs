@@ -1,0 +1,315 @@
+//! Versions of figures, packed into columns.
+//!
+//! The rows of one series look alike: the same commit, yearly periods, the same decimals. So each field is a column of
+//! runs, and only the digits themselves take room: periods as steps of their unit, the few (revision, release date) pairs
+//! once, numbers as integers with their decimals, each as the difference from the one before. Used by the series blocks
+//! of the view and by the pages of the ledger; see `format.md`.
+//!
+//! Invariant: any rows come back as they were, in their order, the text of every number included.
+
+use super::{
+    bytes::{Reader, corrupt, put_bytes, put_runs, put_signed, put_varint},
+    engine::Result,
+};
+use crate::model::{
+    id::Revision,
+    period::{Period, Unit},
+    series::Row,
+    time::Date,
+    value::{Figure, MissingReason, Notes, Number, Value},
+};
+
+/// Most rows packed together.
+pub const ROWS_MAX: usize = 1 << 20;
+
+/// Shapes of a row's value: the number of decimals of a plain number, or one of these.
+const SHAPE_TEXT: u8 = 32;
+const SHAPE_MISSING: u8 = 33;
+const SHAPE_WITHDRAWN: u8 = 34;
+/// Added to a shape when notes follow.
+const WITH_NOTES: u8 = 64;
+
+/// Packs rows.
+pub fn encode_rows(out: &mut Vec<u8>, rows: &[Row]) {
+    put_varint(out, rows.len() as u64);
+    put_periods(out, rows);
+    put_vintages(out, rows);
+    let shapes: Vec<u8> = rows.iter().map(|row| shape(row.value.as_ref())).collect();
+    put_runs(out, &shapes, |out, shape| out.push(shape));
+    let mut previous = (u8::MAX, 0);
+    for (row, shape) in rows.iter().zip(&shapes) {
+        if let Some(value) = &row.value {
+            put_value(out, value, *shape, &mut previous);
+        }
+    }
+}
+
+/// Unpacks rows.
+pub fn decode_rows(reader: &mut Reader<'_>) -> Result<Vec<Row>> {
+    let count = reader.count(ROWS_MAX)?;
+    let periods = read_periods(reader, count)?;
+    let vintages = read_vintages(reader, count)?;
+    let shapes = reader.runs(count, Reader::byte)?;
+    let mut previous = (u8::MAX, 0);
+    let mut rows = Vec::with_capacity(count);
+    for ((period, (revision, released)), shape) in periods.into_iter().zip(vintages).zip(shapes) {
+        let value = match shape {
+            SHAPE_WITHDRAWN => None,
+            _ => Some(read_value(reader, shape, &mut previous)?),
+        };
+        rows.push(Row { period, revision, released, value });
+    }
+    Ok(rows)
+}
+
+fn shape(value: Option<&Value>) -> u8 {
+    let Some(value) = value else { return SHAPE_WITHDRAWN };
+    let figure = match &value.figure {
+        Figure::Number(Number::Decimal { decimals, .. }) => *decimals,
+        Figure::Number(Number::Text(_)) => SHAPE_TEXT,
+        Figure::Missing(_) => SHAPE_MISSING,
+    };
+    figure | if value.notes().is_some() { WITH_NOTES } else { 0 }
+}
+
+/// `previous` is the shape and mantissa of the number before: like shapes are stored as differences.
+fn put_value(out: &mut Vec<u8>, value: &Value, shape: u8, previous: &mut (u8, i64)) {
+    match &value.figure {
+        Figure::Number(Number::Decimal { mantissa, .. }) => {
+            let base = if previous.0 == shape { previous.1 } else { 0 };
+            put_signed(out, mantissa.wrapping_sub(base));
+            *previous = (shape, *mantissa);
+        }
+        Figure::Number(Number::Text(text)) => put_bytes(out, text.as_bytes()),
+        Figure::Missing(reason) => out.push(match reason {
+            MissingReason::NotCollected => 0,
+            MissingReason::NotApplicable => 1,
+            MissingReason::Suppressed => 2,
+            MissingReason::NoMeasurement => 3,
+        }),
+    }
+    if let Some(notes) = value.notes() {
+        // Notes are rare and may grow: self-describing.
+        put_bytes(out, &rmp_serde::to_vec_named(notes).unwrap_or_default());
+    }
+}
+
+fn read_value(reader: &mut Reader<'_>, shape: u8, previous: &mut (u8, i64)) -> Result<Value> {
+    let figure = match shape & !WITH_NOTES {
+        SHAPE_TEXT => {
+            Figure::Number(Number::parse(reader.text()?).map_err(|_| corrupt("a number text that is none"))?)
+        }
+        SHAPE_MISSING => Figure::Missing(match reader.byte()? {
+            0 => MissingReason::NotCollected,
+            1 => MissingReason::NotApplicable,
+            2 => MissingReason::Suppressed,
+            3 => MissingReason::NoMeasurement,
+            _ => return Err(corrupt("an unknown reason for a missing figure")),
+        }),
+        decimals @ 0..SHAPE_TEXT => {
+            let base = if previous.0 == shape { previous.1 } else { 0 };
+            let mantissa = base.wrapping_add(reader.signed()?);
+            *previous = (shape, mantissa);
+            Figure::Number(Number::Decimal { mantissa, decimals })
+        }
+        _ => return Err(corrupt("an unknown shape of a value")),
+    };
+    let notes = match shape & WITH_NOTES {
+        0 => Notes::default(),
+        _ => rmp_serde::from_slice(reader.bytes()?).map_err(|_| corrupt("notes of a figure"))?,
+    };
+    Ok(Value::new(figure, notes))
+}
+
+/// A (unit, position) pair: periods of one unit are steps apart. Spans that are not one unit long are (days, start) with
+/// their length.
+fn place(period: Period) -> (u8, i64, i64) {
+    let (year, month, _) = period.start().ymd();
+    let (year, month) = (i64::from(year), i64::from(month) - 1);
+    let one_year = period.end().ymd().0 == period.start().ymd().0;
+    match period.unit() {
+        Unit::Years if one_year => (0, year, 0),
+        Unit::Half => (1, year * 2 + month / 6, 0),
+        Unit::Quarter => (2, year * 4 + month / 3, 0),
+        Unit::Months if one_year && period.end().ymd().1 == period.start().ymd().1 => (3, year * 12 + month, 0),
+        _ => (4, i64::from(period.start().days()), i64::from(period.end().days()) - i64::from(period.start().days())),
+    }
+}
+
+fn period_at(unit: u8, position: i64, length: i64) -> Option<Period> {
+    let months = |per_year: i64| -> Option<Period> {
+        let (year, part) = (position.div_euclid(per_year), position.rem_euclid(per_year));
+        let span = i8::try_from(12 / per_year).ok()?;
+        let first = i8::try_from(part).ok()? * span + 1;
+        let start = Date::from_ymd(i16::try_from(year).ok()?, first, 1)?;
+        let end = match first + span {
+            13 => Date::from_ymd(i16::try_from(year).ok()?, 12, 31)?,
+            next => Date::from_ymd(i16::try_from(year).ok()?, next, 1)?.plus_days(-1)?,
+        };
+        Period::from_days(start, end)
+    };
+    match unit {
+        0 => months(1),
+        1 => months(2),
+        2 => months(4),
+        3 => months(12),
+        4 => {
+            let start = Date::from_days(i32::try_from(position).ok()?)?;
+            Period::from_days(start, start.plus_days(i32::try_from(length).ok()?)?)
+        }
+        _ => None,
+    }
+}
+
+fn put_periods(out: &mut Vec<u8>, rows: &[Row]) {
+    let places: Vec<_> = rows.iter().map(|row| place(row.period)).collect();
+    let mut previous = (0, 0);
+    // A run is (unit, step, length): 50 years in a row are two runs.
+    let steps: Vec<_> = places
+        .iter()
+        .map(|&(unit, position, length)| {
+            let base = if previous.0 == unit { previous.1 } else { 0 };
+            previous = (unit, position);
+            (unit, position - base, length)
+        })
+        .collect();
+    put_runs(out, &steps, |out, (unit, step, length)| {
+        out.push(unit);
+        put_signed(out, step);
+        if unit == 4 {
+            put_signed(out, length);
+        }
+    });
+}
+
+fn read_periods(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Period>> {
+    let steps = reader.runs(count, |reader| {
+        let unit = reader.byte()?;
+        let step = reader.signed()?;
+        Ok((unit, step, if unit == 4 { reader.signed()? } else { 0 }))
+    })?;
+    let mut previous = (0, 0i64);
+    steps
+        .into_iter()
+        .map(|(unit, step, length)| {
+            let base = if previous.0 == unit { previous.1 } else { 0 };
+            let position = base.wrapping_add(step);
+            previous = (unit, position);
+            period_at(unit, position, length).ok_or_else(|| corrupt("a period outside the calendar"))
+        })
+        .collect()
+}
+
+fn put_vintages(out: &mut Vec<u8>, rows: &[Row]) {
+    let mut known: Vec<(Revision, Date)> = Vec::new();
+    let numbers: Vec<usize> = rows
+        .iter()
+        .map(|row| {
+            let vintage = (row.revision, row.released);
+            known.iter().position(|other| *other == vintage).unwrap_or_else(|| {
+                known.push(vintage);
+                known.len() - 1
+            })
+        })
+        .collect();
+    put_varint(out, known.len() as u64);
+    let mut previous = (0u64, 0i64);
+    for (revision, released) in &known {
+        put_signed(out, revision.0.wrapping_sub(previous.0) as i64);
+        put_signed(out, i64::from(released.days()) - previous.1);
+        previous = (revision.0, i64::from(released.days()));
+    }
+    put_runs(out, &numbers, |out, number| put_varint(out, number as u64));
+}
+
+fn read_vintages(reader: &mut Reader<'_>, count: usize) -> Result<Vec<(Revision, Date)>> {
+    let distinct = reader.count(count)?;
+    let mut known = Vec::with_capacity(distinct);
+    let mut previous = (0u64, 0i64);
+    for _ in 0..distinct {
+        previous = (previous.0.wrapping_add(reader.signed()? as u64), previous.1.wrapping_add(reader.signed()?));
+        let released = i32::try_from(previous.1).ok().and_then(Date::from_days);
+        known.push((Revision(previous.0), released.ok_or_else(|| corrupt("a release date outside the calendar"))?));
+    }
+    reader.runs(count, |reader| {
+        let number = reader.varint()?;
+        usize::try_from(number).ok().and_then(|number| known.get(number).copied()).ok_or_else(|| corrupt("an unknown vintage"))
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::value::{Qualifier, Status};
+
+    pub(crate) fn any_period() -> impl Strategy<Value = Period> {
+        prop_oneof![
+            6 => (1950i16..2030).prop_map(|year| Period::year(year).unwrap()),
+            1 => "20[0-3][0-9]-(S[12]|Q[1-4]|0[1-9]|1[0-2])".prop_map(|text| Period::parse(&text).unwrap()),
+            1 => (-719_162i32..2_932_000, 0i32..800).prop_map(|(start, length)| {
+                Period::from_days(Date::from_days(start).unwrap(), Date::from_days(start + length).unwrap()).unwrap()
+            }),
+        ]
+    }
+
+    pub(crate) fn any_value() -> impl Strategy<Value = Value> {
+        let number = prop_oneof![
+            5 => (any::<i32>(), 0u8..6).prop_map(|(mantissa, decimals)| Number::Decimal { mantissa: mantissa.into(), decimals }),
+            2 => "-?(0|[1-9][0-9]{0,3})\\.[0-9]{12,17}".prop_map(|text| Number::parse(&text).unwrap()),
+            1 => "[1-9]\\.[0-9]{1,16}[eE]-[0-9]{2}".prop_map(|text| Number::parse(&text).unwrap()),
+        ];
+        let notes = prop_oneof![
+            8 => Just(Notes::default()),
+            1 => (-30i8..=30, "[a-zé]{0,9}").prop_map(|(multiplier, comment)| Notes { multiplier, comment, ..Notes::default() }),
+            1 => Just(Notes { qualifier: Qualifier::RangeTo(Number::parse("7.50").unwrap()), status: Status::Provisional, ..Notes::default() }),
+        ];
+        prop_oneof![
+            9 => (number, notes).prop_map(|(number, notes)| Value::new(Figure::Number(number), notes)),
+            1 => Just(Value::new(Figure::Missing(MissingReason::Suppressed), Notes::default())),
+        ]
+    }
+
+    pub(crate) fn any_row() -> impl Strategy<Value = Row> {
+        (any_period(), 1u64..6, 10_000i32..10_004, proptest::option::weighted(0.9, any_value())).prop_map(
+            |(period, revision, released, value)| Row {
+                period,
+                revision: Revision(revision),
+                released: Date::from_days(released).unwrap(),
+                value,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn rows_come_back_as_they_were(rows in proptest::collection::vec(any_row(), 0..80)) {
+            let mut out = Vec::new();
+            encode_rows(&mut out, &rows);
+            let mut reader = Reader::new(&out);
+            prop_assert_eq!(decode_rows(&mut reader).unwrap(), rows);
+            prop_assert!(reader.is_empty());
+        }
+
+        #[test]
+        fn damaged_rows_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode_rows(&mut Reader::new(&bytes));
+        }
+    }
+
+    #[test]
+    fn a_yearly_series_of_one_vintage_takes_little_more_than_its_digits() {
+        let rows: Vec<Row> = (1960..2014)
+            .map(|year| Row {
+                period: Period::year(year).unwrap(),
+                revision: Revision(3),
+                released: Date::parse("2013-12-21").unwrap(),
+                value: Some(Value::number(Number::Decimal { mantissa: 1_000 + i64::from(year % 7), decimals: 1 })),
+            })
+            .collect();
+        let mut out = Vec::new();
+        encode_rows(&mut out, &rows);
+        assert!(out.len() <= 54 + 24, "{} bytes for 54 figures of one byte each", out.len());
+    }
+}

@@ -1,0 +1,302 @@
+//! Series blocks: every version of every period of a series, in blocks of at most 4 KiB.
+//!
+//! The key of a block is its series and the name of its first row; the first block of a series has an empty name, so that
+//! earlier rows find it. A row belongs to the last block whose key is not above the row's name. A block that grows too
+//! long is cut in two: appending a version costs by the block, not by the series.
+//!
+//! Invariant: readers may run beside the one writer. A cut writes its right part first, so a reader may meet a row twice
+//! but never misses one; [`merge`] drops the second.
+
+use super::{
+    bytes::{Reader, corrupt, frame, unframe},
+    engine::{Batch, Engine, Result},
+    rows::{decode_rows, encode_rows},
+};
+use crate::model::{period::Period, series::Row};
+
+const TABLE: u8 = b'S';
+const VERSION: u8 = 1;
+/// A block is cut above this; with its head it stays below [`super::engine::VALUE_BYTES_MAX`].
+const BLOCK_BYTES_MAX: usize = 4_000;
+const IDS_BYTES: usize = 17;
+
+/// A series by its numbers in the dictionary. Sorts as its keys do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub struct SeriesIds {
+    pub indicator: u32,
+    pub entity: u32,
+    pub source: u32,
+    pub dimensions: u32,
+}
+
+impl SeriesIds {
+    fn key(self) -> [u8; IDS_BYTES] {
+        let mut key = [TABLE; IDS_BYTES];
+        let parts = [self.indicator, self.entity, self.source, self.dimensions];
+        for (part, place) in parts.iter().zip(key[1..].chunks_exact_mut(4)) {
+            place.copy_from_slice(&part.to_be_bytes());
+        }
+        key
+    }
+
+    fn of_key(key: &[u8]) -> Result<Self> {
+        let part = |at: usize| -> Result<u32> {
+            let bytes = key.get(at..at + 4).and_then(|bytes| bytes.first_chunk());
+            Ok(u32::from_be_bytes(*bytes.ok_or_else(|| corrupt("a series key that is too short"))?))
+        };
+        Ok(Self { indicator: part(1)?, entity: part(5)?, source: part(9)?, dimensions: part(13)? })
+    }
+}
+
+/// Which series a scan visits: all, those of an indicator, or those of an indicator and entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Scope {
+    All,
+    Indicator(u32),
+    Figure(u32, u32),
+}
+
+impl Scope {
+    fn prefix(self) -> Vec<u8> {
+        let mut prefix = vec![TABLE];
+        match self {
+            Self::All => {}
+            Self::Indicator(indicator) => prefix.extend_from_slice(&indicator.to_be_bytes()),
+            Self::Figure(indicator, entity) => {
+                prefix.extend_from_slice(&indicator.to_be_bytes());
+                prefix.extend_from_slice(&entity.to_be_bytes());
+            }
+        }
+        prefix
+    }
+}
+
+fn row_key(ids: SeriesIds, row: &Row) -> Vec<u8> {
+    name_key(ids, row.period, row.revision.0, row.released.days())
+}
+
+fn name_key(ids: SeriesIds, period: Period, revision: u64, released: i32) -> Vec<u8> {
+    let mut key = ids.key().to_vec();
+    key.extend_from_slice(&period.sort_key());
+    key.extend_from_slice(&revision.to_be_bytes());
+    key.extend_from_slice(&(released as u32 ^ 0x8000_0000).to_be_bytes());
+    key
+}
+
+/// All rows of a series, sorted.
+pub fn read(engine: &Engine, ids: SeriesIds) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for item in engine.scan(&ids.key(), None) {
+        merge(&mut rows, decode(&item?.1)?);
+    }
+    Ok(rows)
+}
+
+/// All rows of one period of a series.
+pub fn read_period(engine: &Engine, ids: SeriesIds, period: Period) -> Result<Vec<Row>> {
+    let mut blocks = Vec::new();
+    let mut at = name_key(ids, period, u64::MAX, i32::MAX);
+    // One block, unless the period has so many versions that they fill several.
+    while let Some((key, block)) = engine.last_at_or_before(&at)? {
+        if !key.starts_with(&ids.key()) {
+            break;
+        }
+        let rows = decode(&block)?;
+        let goes_on = rows.first().is_none_or(|row| row.period == period);
+        blocks.push(rows);
+        match before(&key) {
+            Some(key) if goes_on => at = key,
+            _ => break,
+        }
+    }
+    let mut rows = Vec::new();
+    blocks.into_iter().rev().for_each(|block| merge(&mut rows, block));
+    rows.retain(|row| row.period == period);
+    Ok(rows)
+}
+
+/// The largest key below another of the same length.
+fn before(key: &[u8]) -> Option<Vec<u8>> {
+    let mut key = key.to_vec();
+    for byte in key.iter_mut().rev() {
+        let (less, borrow) = byte.overflowing_sub(1);
+        *byte = less;
+        if !borrow {
+            return Some(key);
+        }
+    }
+    None
+}
+
+/// The first series of a scope after another, without its rows.
+pub fn next_series(engine: &Engine, scope: Scope, after: Option<SeriesIds>) -> Result<Option<SeriesIds>> {
+    let prefix = scope.prefix();
+    let found = match after {
+        Some(ids) => engine.first_after(&name_key_max(ids))?,
+        None => engine.scan(&prefix, None).next().transpose()?,
+    };
+    found.filter(|(key, _)| key.starts_with(&prefix)).map(|(key, _)| SeriesIds::of_key(&key)).transpose()
+}
+
+fn name_key_max(ids: SeriesIds) -> Vec<u8> {
+    let mut key = ids.key().to_vec();
+    key.extend_from_slice(&[u8::MAX; 20]);
+    key
+}
+
+/// Visits every series of a scope from one on (itself included), in key order.
+pub fn scan(
+    engine: &Engine,
+    scope: Scope,
+    from: Option<SeriesIds>,
+) -> impl Iterator<Item = Result<(SeriesIds, Vec<Row>)>> + use<> {
+    let mut blocks = engine.scan(&scope.prefix(), from.map(SeriesIds::key).as_ref().map(|key| &key[..])).peekable();
+    std::iter::from_fn(move || {
+        let (key, block) = match blocks.next()? {
+            Ok(item) => item,
+            Err(error) => return Some(Err(error)),
+        };
+        let series = SeriesIds::of_key(&key).and_then(|ids| Ok((ids, decode(&block)?)));
+        let (ids, mut rows) = match series {
+            Ok(series) => series,
+            Err(error) => return Some(Err(error)),
+        };
+        while let Some(Ok((_, block))) = blocks.next_if(|item| item.as_ref().is_ok_and(|(key, _)| key.starts_with(&ids.key()))) {
+            match decode(&block) {
+                Ok(more) => merge(&mut rows, more),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        Some(Ok((ids, rows)))
+    })
+}
+
+/// Adds rows, sorted by name, to a series. A row that is there already is replaced: doing it twice is doing it once.
+///
+/// Nothing else may be pending in the batch for this series.
+pub fn insert(engine: &Engine, batch: &mut Batch<'_>, ids: SeriesIds, mut rows: Vec<Row>) -> Result<()> {
+    // From the last row back, so that blocks to the right are written first.
+    while let Some(last) = rows.last() {
+        let found = engine.last_at_or_before(&row_key(ids, last))?.filter(|(key, _)| key.starts_with(&ids.key()));
+        let (key, mut block) = match found {
+            Some((key, block)) => (key.to_vec(), decode(&block)?),
+            None => (name_key_min(ids), Vec::new()),
+        };
+        let belongs = rows.partition_point(|row| row_key(ids, row) < key);
+        for row in rows.split_off(belongs) {
+            match block.binary_search_by_key(&row.name(), Row::name) {
+                Ok(at) => block[at] = row,
+                Err(at) => block.insert(at, row),
+            }
+        }
+        put_block(batch, ids, &key, &block)?;
+    }
+    Ok(())
+}
+
+fn name_key_min(ids: SeriesIds) -> Vec<u8> {
+    let mut key = ids.key().to_vec();
+    key.extend_from_slice(&[0; 20]);
+    key
+}
+
+fn put_block(batch: &mut Batch<'_>, ids: SeriesIds, key: &[u8], rows: &[Row]) -> Result<()> {
+    let mut body = Vec::new();
+    encode_rows(&mut body, rows);
+    if body.len() <= BLOCK_BYTES_MAX {
+        return batch.put(key, &frame(VERSION, &body));
+    }
+    let (left, right) = rows.split_at(rows.len() / 2);
+    let first = right.first().ok_or_else(|| corrupt("one row longer than a block"))?;
+    put_block(batch, ids, &row_key(ids, first), right)?;
+    put_block(batch, ids, key, left)
+}
+
+fn decode(block: &[u8]) -> Result<Vec<Row>> {
+    let mut reader = Reader::new(unframe(VERSION, block)?);
+    let rows = decode_rows(&mut reader)?;
+    if reader.is_empty() { Ok(rows) } else { Err(corrupt("bytes after the last row")) }
+}
+
+/// Appends the rows of a later block, without those met already.
+fn merge(rows: &mut Vec<Row>, later: Vec<Row>) {
+    let last = rows.last().map(Row::name);
+    rows.extend(later.into_iter().filter(|row| Some(row.name()) > last));
+}
+
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::{super::rows::tests::any_row, *};
+    use crate::model::id::Revision;
+
+    const IDS: SeriesIds = SeriesIds { indicator: 1, entity: 2, source: 3, dimensions: 0 };
+
+    fn insert_all(engine: &Engine, ids: SeriesIds, mut rows: Vec<Row>) {
+        rows.sort_by_key(Row::name);
+        rows.dedup_by_key(|row| row.name());
+        let mut batch = engine.batch();
+        insert(engine, &mut batch, ids, rows).unwrap();
+        batch.write().unwrap();
+    }
+
+    fn count_blocks(engine: &Engine) -> usize {
+        engine.scan(&IDS.key(), None).count()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        /// Model: a sorted map by row name. Uploads in any order and with repeats; neighbours stay as they are.
+        #[test]
+        fn blocks_hold_what_a_sorted_map_holds(uploads in proptest::collection::vec(proptest::collection::vec(any_row(), 1..300), 1..6)) {
+            let folder = tempfile::tempdir().unwrap();
+            let engine = Engine::open(folder.path()).unwrap();
+            let neighbours = [SeriesIds { source: 2, ..IDS }, SeriesIds { source: 4, ..IDS }];
+            for ids in neighbours {
+                insert_all(&engine, ids, uploads[0].clone());
+            }
+            let mut model = BTreeMap::new();
+            for upload in &uploads {
+                let mut once = BTreeMap::new();
+                upload.iter().for_each(|row| { once.entry(row.name()).or_insert_with(|| row.clone()); });
+                insert_all(&engine, IDS, once.values().cloned().collect());
+                model.extend(once);
+                prop_assert_eq!(read(&engine, IDS).unwrap(), model.values().cloned().collect::<Vec<_>>());
+            }
+            for row in model.values() {
+                let expected: Vec<Row> = model.values().filter(|other| other.period == row.period).cloned().collect();
+                prop_assert_eq!(read_period(&engine, IDS, row.period).unwrap(), expected);
+            }
+            let all: Vec<SeriesIds> = scan(&engine, Scope::All, None).map(|series| series.unwrap().0).collect();
+            prop_assert_eq!(all, vec![neighbours[0], IDS, neighbours[1]]);
+            prop_assert_eq!(next_series(&engine, Scope::Figure(1, 2), Some(IDS)).unwrap(), Some(neighbours[1]));
+            prop_assert_eq!(next_series(&engine, Scope::Indicator(7), None).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn one_figure_revised_for_ever_touches_one_block_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::open(folder.path()).unwrap();
+        let row = |revision: u64| Row {
+            period: Period::year(2024).unwrap(),
+            revision: Revision(revision),
+            released: crate::model::time::Date::from_days(20_000 + revision as i32).unwrap(),
+            value: Some(crate::model::value::Value::number(crate::model::value::Number::Decimal { mantissa: revision as i64 * 7919, decimals: 3 })),
+        };
+        for revision in 1..=2_000 {
+            insert_all(&engine, IDS, vec![row(revision)]);
+        }
+        assert!(count_blocks(&engine) > 3);
+        let rows = read_period(&engine, IDS, Period::year(2024).unwrap()).unwrap();
+        assert_eq!(rows.len(), 2_000);
+        assert_eq!(rows.last().unwrap().revision, Revision(2_000));
+        assert!(engine.scan(&IDS.key(), None).all(|item| item.unwrap().1.len() <= super::super::engine::VALUE_BYTES_MAX));
+    }
+}
