@@ -79,7 +79,7 @@ pub struct Edition {
 }
 
 /// A component of an entry, as printed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct EntryComponent {
     pub id: String,
@@ -90,7 +90,7 @@ pub struct EntryComponent {
 }
 
 /// A rank that someone else, or a later edition, gives.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct RankClaim {
     pub rank: u32,
@@ -99,7 +99,7 @@ pub struct RankClaim {
 }
 
 /// One row of an edition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Entry {
     pub entity: EntityId,
@@ -132,14 +132,16 @@ fn order(entry: &Entry) -> (u32, &EntityId) {
     (entry.rank.unwrap_or(u32::MAX), &entry.entity)
 }
 
-/// The rank down to which sorted entries are complete: 1 to it are all there, ties counted as places taken.
+/// The rank down to which sorted entries are complete. After a tie the next rank may count the places taken (1, 2, 2, 4)
+/// or go on by one (1, 2, 2, 3).
 pub fn complete_to(entries: &[Entry]) -> u32 {
-    let mut places = 0;
+    let (mut places, mut last) = (0, 0);
     for group in entries.chunk_by(|a, b| a.rank == b.rank) {
-        if group[0].rank != Some(places + 1) {
-            break;
+        match group[0].rank {
+            Some(rank) if rank == places + 1 || rank == last + 1 => last = rank,
+            _ => break,
         }
         places += u32::try_from(group.len()).unwrap_or(u32::MAX);
     }
-    places
+    last
 }

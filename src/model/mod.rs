@@ -9,6 +9,7 @@
 pub mod catalog;
 pub mod change;
 pub mod edition;
+pub mod finding;
 pub mod id;
 pub mod period;
 pub mod series;

@@ -16,11 +16,13 @@ pub struct Date(i32);
 #[error("`{0}` is not a date: write YYYY-MM-DD")]
 pub struct DateError(pub String);
 
-const EPOCH: civil::Date = civil::date(1970, 1, 1);
+const CIVIL_EPOCH: civil::Date = civil::date(1970, 1, 1);
 
 impl Date {
     /// After every date there is.
     pub const MAX: Self = Self(i32::MAX);
+    /// 1970-01-01.
+    pub const EPOCH: Self = Self(0);
 
     /// Parses `YYYY-MM-DD`.
     pub fn parse(text: &str) -> Result<Self, DateError> {
@@ -46,12 +48,12 @@ impl Date {
     }
 
     fn from_civil(date: civil::Date) -> Option<Self> {
-        let span = EPOCH.until(date).ok()?;
+        let span = CIVIL_EPOCH.until(date).ok()?;
         Some(Self(span.get_days()))
     }
 
     fn to_civil(self) -> Option<civil::Date> {
-        EPOCH.checked_add(jiff::Span::new().try_days(self.0).ok()?).ok()
+        CIVIL_EPOCH.checked_add(jiff::Span::new().try_days(self.0).ok()?).ok()
     }
 
     /// Year, month and day.

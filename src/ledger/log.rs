@@ -1,0 +1,437 @@
+//! The append-only sequence of commits: the truth, and the feed's history.
+//!
+//! A commit is its pages, then its header. The header is the seal: a commit without one does not exist, and its pages are
+//! dropped at the next start. [`Ledger`] is small on purpose: a shared engine may take the place of the embedded one.
+//!
+//! Invariants: revisions are dense from 1. What [`Ledger::head`] says is durable. There is one writer.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::{
+        change::Commit,
+        finding::Finding,
+        id::{HistoryId, RequestId, Revision},
+    },
+    store::{
+        Engine, StoreError, chunks,
+        engine::Result,
+        records::{pack, unpack},
+    },
+};
+
+/// What seals a commit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// About it.
+    pub commit: Commit,
+    /// How many pages it has.
+    pub pages: u32,
+    /// How many changes subscribers see in it.
+    pub changes: u64,
+    /// What the store holds with it.
+    pub totals: Totals,
+}
+
+/// What the store holds, counted on from commit to commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Totals {
+    /// Series.
+    pub series: u64,
+    /// Figures that are current.
+    pub current: u64,
+    /// Versions of figures.
+    pub versions: u64,
+}
+
+/// What was answered to a request, for its retry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The commit it made.
+    pub revision: Revision,
+    /// SHA-256 of what was sent.
+    pub content: [u8; 32],
+    /// Warnings answered.
+    pub findings: Vec<Finding>,
+}
+
+/// A sequence of commits.
+pub trait Ledger: Send + Sync + Debug {
+    /// Identity of this history.
+    fn history(&self) -> HistoryId;
+    /// Random bytes known to this history only, to sign tokens with.
+    fn secret(&self) -> [u8; 32];
+    /// The newest commit; zero if there is none.
+    fn head(&self) -> Revision;
+    /// The oldest commit whose pages can be read.
+    fn floor(&self) -> Revision;
+    /// Adds the next page to the commit after head. It does not exist before [`Ledger::seal`].
+    fn append(&self, page: u32, bytes: Vec<u8>) -> Result<()>;
+    /// Drops the pages appended since head.
+    fn abandon(&self) -> Result<()>;
+    /// Makes the commit after head exist, durably, with all its pages and the receipt of its request.
+    fn seal(&self, header: &Header, receipt: Option<&Receipt>) -> Result<()>;
+    /// A page of a commit.
+    fn read(&self, revision: Revision, page: u32) -> Result<Option<Vec<u8>>>;
+    /// The header of a commit.
+    fn header(&self, revision: Revision) -> Result<Option<Header>>;
+    /// The receipt of a request.
+    fn receipt(&self, request: &RequestId) -> Result<Option<Receipt>>;
+    /// Waits until head is above a revision, or the time is over; says what head is.
+    fn wait(&self, above: Revision, timeout: Duration) -> Revision;
+}
+
+const PAGES: u8 = b'L';
+const HEADERS: u8 = b'H';
+const RECEIPTS: u8 = b'Q';
+const HISTORY_KEY: &[u8] = b"Mhistory";
+/// Pages held back until the seal: a small commit is one batch and one sync.
+const HELD_BYTES_MAX: usize = 128 * 1024;
+
+/// The ledger in the embedded engine.
+#[derive(Debug)]
+pub struct StoreLedger {
+    engine: Arc<Engine>,
+    history: HistoryId,
+    secret: [u8; 32],
+    head: Head,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    pages: Vec<(u32, Vec<u8>)>,
+    bytes: usize,
+    /// Pages of this commit are in the engine already.
+    spilled: bool,
+}
+
+impl StoreLedger {
+    /// Opens the ledger in an engine, and drops what was never sealed.
+    pub fn open(engine: Arc<Engine>) -> Result<Self> {
+        let (history, secret) = match chunks::get(&engine, HISTORY_KEY)? {
+            Some(bytes) => unpack(&bytes)?,
+            None => {
+                let fresh = (random::<16>()?, random::<32>()?);
+                let mut batch = engine.batch();
+                chunks::put(&mut batch, HISTORY_KEY, &pack(&fresh)?)?;
+                batch.write()?;
+                engine.sync()?;
+                fresh
+            }
+        };
+        let newest = engine.last_at_or_before(&[HEADERS; 16])?.filter(|(key, _)| key.first() == Some(&HEADERS));
+        let head = match newest {
+            Some((key, _)) => revision_of(&key)?,
+            None => Revision::ZERO,
+        };
+        let ledger = Self { engine, history: HistoryId(history), secret, head: Head::new(head), held: Mutex::default() };
+        ledger.drop_unsealed()?;
+        Ok(ledger)
+    }
+
+    fn drop_unsealed(&self) -> Result<()> {
+        let from = page_key(self.head().next(), 0);
+        let mut batch = self.engine.batch();
+        for item in self.engine.scan(&[PAGES], Some(&from)) {
+            batch.remove(&item?.0)?;
+        }
+        batch.write()
+    }
+
+    fn spill(&self, held: &mut Held) -> Result<()> {
+        let revision = self.head().next();
+        let mut batch = self.engine.batch();
+        for (page, bytes) in held.pages.drain(..) {
+            chunks::put(&mut batch, &page_key(revision, page), &bytes)?;
+        }
+        held.bytes = 0;
+        held.spilled = true;
+        batch.write()
+    }
+}
+
+impl Ledger for StoreLedger {
+    fn history(&self) -> HistoryId {
+        self.history
+    }
+
+    fn secret(&self) -> [u8; 32] {
+        self.secret
+    }
+
+    fn head(&self) -> Revision {
+        self.head.get()
+    }
+
+    fn floor(&self) -> Revision {
+        Revision(1)
+    }
+
+    fn append(&self, page: u32, bytes: Vec<u8>) -> Result<()> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.bytes += bytes.len();
+        held.pages.push((page, bytes));
+        if held.bytes > HELD_BYTES_MAX { self.spill(&mut held) } else { Ok(()) }
+    }
+
+    fn abandon(&self) -> Result<()> {
+        let held = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
+        if held.spilled { self.drop_unsealed() } else { Ok(()) }
+    }
+
+    fn seal(&self, header: &Header, receipt: Option<&Receipt>) -> Result<()> {
+        let revision = header.commit.revision;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.spilled {
+            // The header must never be on disk before the pages are.
+            self.spill(&mut held)?;
+            self.engine.sync()?;
+        }
+        // One atomic batch: what is held back is bounded well below a batch's bounds.
+        let mut batch = self.engine.batch();
+        for (page, bytes) in std::mem::take(&mut *held).pages {
+            chunks::put(&mut batch, &page_key(revision, page), &bytes)?;
+        }
+        if let (Some(request), Some(receipt)) = (&header.commit.request_id, receipt) {
+            chunks::put(&mut batch, &receipt_key(request), &pack(receipt)?)?;
+        }
+        chunks::put(&mut batch, &header_key(revision), &pack(header)?)?;
+        batch.write()?;
+        self.engine.sync()?;
+        self.head.set(revision);
+        Ok(())
+    }
+
+    fn read(&self, revision: Revision, page: u32) -> Result<Option<Vec<u8>>> {
+        chunks::get(&self.engine, &page_key(revision, page))
+    }
+
+    fn header(&self, revision: Revision) -> Result<Option<Header>> {
+        chunks::get(&self.engine, &header_key(revision))?.map(|bytes| unpack(&bytes)).transpose()
+    }
+
+    fn receipt(&self, request: &RequestId) -> Result<Option<Receipt>> {
+        chunks::get(&self.engine, &receipt_key(request))?.map(|bytes| unpack(&bytes)).transpose()
+    }
+
+    fn wait(&self, above: Revision, timeout: Duration) -> Revision {
+        self.head.wait(above, timeout)
+    }
+}
+
+fn page_key(revision: Revision, page: u32) -> Vec<u8> {
+    [&[PAGES][..], &revision.0.to_be_bytes(), &page.to_be_bytes()].concat()
+}
+
+fn header_key(revision: Revision) -> Vec<u8> {
+    [&[HEADERS][..], &revision.0.to_be_bytes()].concat()
+}
+
+fn receipt_key(request: &RequestId) -> Vec<u8> {
+    [&[RECEIPTS][..], request.as_str().as_bytes(), &[0]].concat()
+}
+
+fn revision_of(key: &[u8]) -> Result<Revision> {
+    let bytes = key.get(1..9).and_then(|bytes| bytes.first_chunk());
+    Ok(Revision(u64::from_be_bytes(*bytes.ok_or_else(|| StoreError::Corrupt("a header key that is too short".into()))?)))
+}
+
+fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| std::io::Error::other(error.to_string()))?;
+    Ok(bytes)
+}
+
+/// The newest revision, and a way to wait for the next.
+#[derive(Debug)]
+struct Head {
+    revision: Mutex<Revision>,
+    moved: Condvar,
+}
+
+impl Head {
+    fn new(revision: Revision) -> Self {
+        Self { revision: Mutex::new(revision), moved: Condvar::new() }
+    }
+
+    fn get(&self) -> Revision {
+        *self.revision.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, revision: Revision) {
+        *self.revision.lock().unwrap_or_else(PoisonError::into_inner) = revision;
+        self.moved.notify_all();
+    }
+
+    fn wait(&self, above: Revision, timeout: Duration) -> Revision {
+        let revision = self.revision.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.moved.wait_timeout_while(revision, timeout, |revision| *revision <= above);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// A ledger in memory, for tests.
+#[derive(Debug)]
+pub struct MemoryLedger {
+    head: Head,
+    commits: Mutex<Commits>,
+}
+
+#[derive(Debug, Default)]
+struct Commits {
+    pages: BTreeMap<(Revision, u32), Vec<u8>>,
+    headers: BTreeMap<Revision, Header>,
+    receipts: BTreeMap<RequestId, Receipt>,
+}
+
+impl Default for MemoryLedger {
+    fn default() -> Self {
+        Self { head: Head::new(Revision::ZERO), commits: Mutex::default() }
+    }
+}
+
+impl MemoryLedger {
+    fn commits(&self) -> std::sync::MutexGuard<'_, Commits> {
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ledger for MemoryLedger {
+    fn history(&self) -> HistoryId {
+        HistoryId([7; 16])
+    }
+
+    fn secret(&self) -> [u8; 32] {
+        [7; 32]
+    }
+
+    fn head(&self) -> Revision {
+        self.head.get()
+    }
+
+    fn floor(&self) -> Revision {
+        Revision(1)
+    }
+
+    fn append(&self, page: u32, bytes: Vec<u8>) -> Result<()> {
+        self.commits().pages.insert((self.head().next(), page), bytes);
+        Ok(())
+    }
+
+    fn abandon(&self) -> Result<()> {
+        let head = self.head();
+        self.commits().pages.retain(|(revision, _), _| *revision <= head);
+        Ok(())
+    }
+
+    fn seal(&self, header: &Header, receipt: Option<&Receipt>) -> Result<()> {
+        let mut commits = self.commits();
+        if let (Some(request), Some(receipt)) = (&header.commit.request_id, receipt) {
+            commits.receipts.insert(request.clone(), receipt.clone());
+        }
+        commits.headers.insert(header.commit.revision, header.clone());
+        drop(commits);
+        self.head.set(header.commit.revision);
+        Ok(())
+    }
+
+    fn read(&self, revision: Revision, page: u32) -> Result<Option<Vec<u8>>> {
+        Ok(self.commits().pages.get(&(revision, page)).cloned())
+    }
+
+    fn header(&self, revision: Revision) -> Result<Option<Header>> {
+        Ok(self.commits().headers.get(&revision).cloned())
+    }
+
+    fn receipt(&self, request: &RequestId) -> Result<Option<Receipt>> {
+        Ok(self.commits().receipts.get(request).cloned())
+    }
+
+    fn wait(&self, above: Revision, timeout: Duration) -> Revision {
+        self.head.wait(above, timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        change::{Cause, Counts},
+        time::Instant,
+    };
+
+    fn header(revision: u64, pages: u32) -> Header {
+        let commit = Commit {
+            revision: Revision(revision),
+            recorded: Instant(revision as i64),
+            author: "test".into(),
+            cause: Cause::FirstRelease,
+            note: String::new(),
+            released: None,
+            document_sha256: String::new(),
+            counts: Counts::default(),
+            request_id: Some(RequestId::new(&format!("request-{revision}")).unwrap()),
+        };
+        Header { commit, pages, changes: 0, totals: Totals::default() }
+    }
+
+    /// One suite for every ledger; `reopen` gives the same ledger as a restart would.
+    fn suite(mut ledger: Box<dyn Ledger>, mut reopen: impl FnMut(Box<dyn Ledger>) -> Box<dyn Ledger>) {
+        assert_eq!(ledger.head(), Revision::ZERO);
+        // The third commit is long enough to be written before it is sealed.
+        for (revision, pages) in [(1, 1), (2, 0), (3, 40)] {
+            (0..pages).for_each(|page| ledger.append(page, vec![revision as u8; 10_000]).unwrap());
+            assert_eq!(ledger.head(), Revision(revision - 1), "appended is not sealed");
+            let receipt = Receipt { revision: Revision(revision), content: [revision as u8; 32], findings: Vec::new() };
+            ledger.seal(&header(revision, pages), Some(&receipt)).unwrap();
+            assert_eq!(ledger.head(), Revision(revision));
+            ledger = reopen(ledger);
+            assert_eq!(ledger.header(Revision(revision)).unwrap().unwrap(), header(revision, pages));
+            assert_eq!(ledger.receipt(&RequestId::new(&format!("request-{revision}")).unwrap()).unwrap(), Some(receipt));
+        }
+        assert_eq!(ledger.read(Revision(3), 39).unwrap().unwrap(), vec![3; 10_000]);
+        assert_eq!(ledger.read(Revision(3), 40).unwrap(), None);
+        assert_eq!(ledger.header(Revision(4)).unwrap(), None);
+
+        // What is not sealed is gone, by choice or by a crash.
+        (0..40).for_each(|page| ledger.append(page, vec![9; 10_000]).unwrap());
+        ledger.abandon().unwrap();
+        assert_eq!(ledger.read(Revision(4), 0).unwrap(), None);
+        (0..40).for_each(|page| ledger.append(page, vec![9; 10_000]).unwrap());
+        ledger = reopen(ledger);
+        assert_eq!(ledger.head(), Revision(3));
+        assert_eq!(ledger.wait(Revision(3), Duration::ZERO), Revision(3));
+        assert_eq!(ledger.wait(Revision(2), Duration::from_secs(9)), Revision(3));
+        ledger.abandon().unwrap();
+        ledger.append(0, vec![4; 10]).unwrap();
+        ledger.seal(&header(4, 1), None).unwrap();
+        assert_eq!(ledger.read(Revision(4), 0).unwrap().unwrap(), vec![4; 10]);
+        assert_eq!(ledger.read(Revision(4), 1).unwrap(), None, "a page of the abandoned commit showed through");
+    }
+
+    #[test]
+    fn the_ledger_in_memory_keeps_the_contract() {
+        suite(Box::new(MemoryLedger::default()), |ledger| ledger);
+    }
+
+    #[test]
+    fn the_ledger_in_the_engine_keeps_the_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || StoreLedger::open(Arc::new(Engine::open(folder.path()).unwrap())).unwrap();
+        let history = open().history();
+        suite(Box::new(open()), |ledger| {
+            drop(ledger);
+            let again = open();
+            assert_eq!(again.history(), history);
+            Box::new(again)
+        });
+    }
+}

@@ -1,0 +1,246 @@
+//! From what was sent to what really changes.
+//!
+//! A plan compares what was sent with the view, keeps only real changes with what was before, and hands records to a
+//! [`Sink`]: the ledger's pages, or a list for `validate_only`. Planning never writes to the view.
+//!
+//! Invariant: planning the same thing against the same view gives the same records; so what `validate_only` says is what
+//! a write would do.
+
+mod definitions;
+mod editions;
+mod figures;
+
+use std::sync::Arc;
+
+use super::{
+    log::Totals,
+    page::{Page, PageEncoder},
+    record::Record,
+    upload::Upload,
+    Ledger,
+};
+use crate::{
+    model::{
+        catalog::{Definition, DefinitionKind},
+        change::{Change, Counts},
+        edition::{Edition, Table},
+        finding::Findings,
+        id::{EditionId, RankingId, Revision},
+        series::Horizon,
+        time::{Date, Instant},
+    },
+    store::{StoreError, catalog::Catalog, view::View},
+};
+
+/// What a write asks for.
+#[derive(Debug)]
+pub enum Act {
+    /// Add or replace definitions.
+    Define(Vec<Definition>),
+    /// Add, revise and withdraw figures.
+    Ingest(Upload),
+    /// Publish or correct an edition.
+    Publish {
+        /// The edition and its entries, in any order.
+        table: Table,
+        /// It replaces one that stands.
+        correction: bool,
+    },
+    /// Withdraw an edition.
+    Withdraw(RankingId, EditionId),
+}
+
+/// Why a plan was not finished.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The edition stands already.
+    #[error("edition {edition} of {ranking} stands already; to mend it, publish it as a correction")]
+    EditionExists {
+        /// Ranking.
+        ranking: RankingId,
+        /// Edition.
+        edition: EditionId,
+    },
+    /// There is no such edition that stands.
+    #[error("{ranking} has no edition {edition} that stands{}", near_it(.near))]
+    NoEdition {
+        /// Ranking.
+        ranking: RankingId,
+        /// Edition.
+        edition: EditionId,
+        /// Editions there are.
+        near: Vec<String>,
+    },
+    /// An id that no definition has.
+    #[error("no {} is called `{id}`{}", .kind.name(), near_it(.near))]
+    Unknown {
+        /// What was looked for.
+        kind: DefinitionKind,
+        /// The id.
+        id: String,
+        /// Nearest ids.
+        near: Vec<String>,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The end of a sentence that names what is near.
+pub fn near_it(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!("; near it: {}", near.join(", ")) }
+}
+
+/// What a plan came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What changes.
+    pub counts: Counts,
+    /// What was noticed. With errors among them nothing may be written.
+    pub findings: Findings,
+    /// What the store would hold.
+    pub totals: Totals,
+    /// Release date of what it brings.
+    pub released: Option<Date>,
+    /// The edition as it would stand.
+    pub edition: Option<Edition>,
+}
+
+/// Plans one write.
+#[derive(Debug)]
+pub struct Planner<'a> {
+    view: &'a View,
+    catalog: Arc<Catalog>,
+    head: Revision,
+    /// The revision it would have.
+    revision: Revision,
+    recorded: Instant,
+    sink: Sink<'a>,
+    outcome: Outcome,
+}
+
+impl<'a> Planner<'a> {
+    /// Plans the commit after head.
+    pub fn new(view: &'a View, head: Revision, recorded: Instant, totals: Totals, sink: Sink<'a>) -> Self {
+        let outcome = Outcome { totals, ..Outcome::default() };
+        Self { view, catalog: view.catalog(), head, revision: head.next(), recorded, sink, outcome }
+    }
+
+    /// Plans the write and hands out its records.
+    pub fn run(mut self, act: Act) -> Result<(Outcome, Sink<'a>), PlanError> {
+        match act {
+            Act::Define(definitions) => self.define(definitions)?,
+            Act::Ingest(upload) => self.ingest(&upload)?,
+            Act::Publish { table, correction } => self.publish(table, correction)?,
+            Act::Withdraw(ranking, edition) => self.withdraw(&ranking, &edition)?,
+        }
+        self.sink.finish()?;
+        Ok((self.outcome, self.sink))
+    }
+
+    /// What is known now.
+    fn now(&self) -> Horizon {
+        Horizon::at(self.head)
+    }
+
+    /// Hands out a record, unless the write is going to be refused anyway.
+    fn emit(&mut self, record: Record) -> Result<(), StoreError> {
+        if self.outcome.findings.refuse() { Ok(()) } else { self.sink.add(record) }
+    }
+}
+
+/// Most changes that `validate_only` lists.
+pub const DIFFERENCE_CHANGES_MAX: usize = 20_000;
+/// Commits of up to so many pages are handed to the feed decoded, so that live subscribers need not read them back.
+const HANDED_PAGES_MAX: usize = 256;
+
+/// Takes the records of a plan.
+#[derive(Debug)]
+pub struct Sink<'a> {
+    /// `None`: nothing is written, changes are listed.
+    ledger: Option<&'a dyn Ledger>,
+    encoder: PageEncoder,
+    page: Page,
+    /// Pages given to the ledger.
+    pub pages: u32,
+    /// Changes seen.
+    pub changes: u64,
+    /// The pages decoded, if there are not too many.
+    pub handed: Option<Vec<Arc<Page>>>,
+    /// The changes listed.
+    pub difference: Vec<(u64, Change)>,
+}
+
+impl<'a> Sink<'a> {
+    /// Writes pages to a ledger.
+    pub fn to_ledger(ledger: &'a dyn Ledger) -> Self {
+        Self { ledger: Some(ledger), handed: Some(Vec::new()), ..Self::to_list() }
+    }
+
+    /// Lists changes.
+    pub fn to_list() -> Self {
+        Self {
+            ledger: None,
+            encoder: PageEncoder::default(),
+            page: Page { first_change: 0, records: Vec::new() },
+            pages: 0,
+            changes: 0,
+            handed: None,
+            difference: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, record: Record) -> Result<(), StoreError> {
+        match record {
+            // A long series goes on over several pages.
+            Record::Series(key, rows) => {
+                let mut rest = rows.into_iter().peekable();
+                while rest.peek().is_some() {
+                    if self.encoder.is_full() {
+                        self.close_page()?;
+                    }
+                    let part = rest.by_ref().take(self.encoder.room()).collect();
+                    self.add_whole(Record::Series(key.clone(), part))?;
+                }
+                Ok(())
+            }
+            record => self.add_whole(record),
+        }
+    }
+
+    fn add_whole(&mut self, record: Record) -> Result<(), StoreError> {
+        if self.encoder.is_full() {
+            self.close_page()?;
+        }
+        if self.ledger.is_some() {
+            self.encoder.add(&record)?;
+        } else {
+            let room = DIFFERENCE_CHANGES_MAX.saturating_sub(self.difference.len());
+            let numbered = (self.changes..).zip(record.changes());
+            self.difference.extend(numbered.take(room));
+        }
+        self.changes += record.change_count();
+        if self.handed.is_some() {
+            self.page.records.push(record);
+        }
+        Ok(())
+    }
+
+    fn close_page(&mut self) -> Result<(), StoreError> {
+        let Some(ledger) = self.ledger else { return Ok(()) };
+        ledger.append(self.pages, self.encoder.finish())?;
+        self.pages += 1;
+        if let Some(handed) = &mut self.handed {
+            let next = Page { first_change: self.changes, records: Vec::new() };
+            handed.push(Arc::new(std::mem::replace(&mut self.page, next)));
+            if handed.len() > HANDED_PAGES_MAX {
+                self.handed = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), StoreError> {
+        if self.encoder.is_empty() { Ok(()) } else { self.close_page() }
+    }
+}

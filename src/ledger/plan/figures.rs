@@ -1,0 +1,249 @@
+//! Figures: which versions an upload really adds.
+//!
+//! An upload says what a producer published on one day, and must not change what was true on any later day that is
+//! already known: vintages may be loaded in any order. So a version goes in at its release date, and where a later whole
+//! release had left the figure as it was, that release gets its own version to hold the figure in place.
+
+use std::collections::BTreeSet;
+
+use super::{PlanError, Planner};
+use crate::{
+    ledger::{
+        record::{Record, RecordedRow},
+        upload::{Mode, Point, Upload},
+    },
+    model::{
+        catalog::DefinitionKind,
+        change::ValueMove,
+        id::Revision,
+        period::Period,
+        series::{Horizon, Row, SeriesKey, by_period, newest_at},
+        time::Date,
+        value::Value,
+    },
+    query::nearest::nearest,
+    store::{StoreError, view::NameKind, series::Scope},
+};
+
+/// What an upload is planned against, for all figures of one indicator and source.
+#[derive(Clone, Copy)]
+struct Release {
+    released: Date,
+    mode: Mode,
+    /// The next day on which the source released the indicator whole.
+    next_full: Option<Date>,
+}
+
+impl Planner<'_> {
+    pub(super) fn ingest(&mut self, upload: &Upload) -> Result<(), PlanError> {
+        self.outcome.released = Some(upload.released());
+        if upload.is_empty() {
+            self.outcome.findings.error("EMPTY_UPLOAD", "batches", "there is no figure in the upload");
+        }
+        self.check_names(upload);
+        let mut releases = std::collections::HashMap::new();
+        for (indicator, source) in upload.replaced() {
+            if self.outcome.findings.refuse() {
+                return Ok(());
+            }
+            if !self.is_known_release(indicator.as_str(), source.as_str(), upload.released())? {
+                self.emit(Record::FullRelease(indicator.clone(), source.clone()))?;
+            }
+        }
+        for key in self.touched_series(upload)? {
+            let pair = (key.indicator.clone(), key.source.clone());
+            let release = match releases.get(&pair) {
+                Some(release) => *release,
+                None => {
+                    let next_full = self.next_full_release(&key, upload.released())?;
+                    let replaces = upload.replaced().contains(&pair);
+                    let mode = if replaces { Mode::Replace } else { Mode::Merge };
+                    let release = Release { released: upload.released(), mode, next_full };
+                    releases.insert(pair, release);
+                    release
+                }
+            };
+            let points = upload.points(&key)?;
+            self.plan_series(&key, points, release)?;
+        }
+        Ok(())
+    }
+
+    /// Finds ids that no definition has; each once.
+    fn check_names(&mut self, upload: &Upload) {
+        let mut seen: BTreeSet<(DefinitionKind, &str)> = BTreeSet::new();
+        for (at, key) in upload.keys().enumerate() {
+            let names = [
+                (DefinitionKind::Indicator, key.indicator.as_str(), "UNKNOWN_INDICATOR", "indicator"),
+                (DefinitionKind::Entity, key.entity.as_str(), "UNKNOWN_ENTITY", "entity"),
+                (DefinitionKind::Source, key.source.as_str(), "UNKNOWN_SOURCE", "source"),
+            ];
+            for (kind, id, code, field) in names {
+                if seen.insert((kind, id)) {
+                    self.check_name(kind, id, code, &format!("batches[{at}].{field}"));
+                }
+            }
+        }
+        for (indicator, source) in upload.replaced() {
+            for (kind, id, code, field) in [
+                (DefinitionKind::Indicator, indicator.as_str(), "UNKNOWN_INDICATOR", "header.replaced_indicators"),
+                (DefinitionKind::Source, source.as_str(), "UNKNOWN_SOURCE", "header.replaced_source"),
+            ] {
+                if seen.insert((kind, id)) {
+                    self.check_name(kind, id, code, field);
+                }
+            }
+        }
+    }
+
+    pub(super) fn check_name(&mut self, kind: DefinitionKind, id: &str, code: &str, location: &str) {
+        if self.catalog.definition(kind, id, self.head).is_none() {
+            let message = format!("no {} is called `{id}`", kind.name());
+            let near = nearest(&self.catalog, kind, id, self.head);
+            self.outcome.findings.unknown(code, location, message, near);
+        }
+    }
+
+    /// The series an upload may change: those it has figures of, and those it withdraws by not naming them.
+    fn touched_series(&self, upload: &Upload) -> Result<BTreeSet<SeriesKey>, StoreError> {
+        let mut touched: BTreeSet<SeriesKey> = upload.keys().cloned().collect();
+        if upload.mode() == Mode::Merge {
+            return Ok(touched);
+        }
+        for (indicator, source) in upload.replaced() {
+            let numbers = self
+                .view
+                .number(NameKind::Indicator, indicator.as_str())
+                .zip(self.view.number(NameKind::Source, source.as_str()));
+            let Some((indicator, source)) = numbers else { continue };
+            let mut at = None;
+            while let Some(ids) = self.view.next_series(Scope::Indicator(indicator), at)? {
+                if ids.source == source {
+                    touched.insert(self.view.series_key(ids)?);
+                }
+                at = Some(ids);
+            }
+        }
+        Ok(touched)
+    }
+
+    fn is_known_release(&self, indicator: &str, source: &str, released: Date) -> Result<bool, StoreError> {
+        let numbers = self.view.number(NameKind::Indicator, indicator).zip(self.view.number(NameKind::Source, source));
+        let day_before = released.plus_days(-1);
+        let Some((numbers, day_before)) = numbers.zip(day_before) else { return Ok(false) };
+        Ok(self.view.next_full_release(numbers, day_before)? == Some(released))
+    }
+
+    fn next_full_release(&self, key: &SeriesKey, after: Date) -> Result<Option<Date>, StoreError> {
+        let indicator = self.view.number(NameKind::Indicator, key.indicator.as_str());
+        match indicator.zip(self.view.number(NameKind::Source, key.source.as_str())) {
+            Some(numbers) => self.view.next_full_release(numbers, after),
+            None => Ok(None),
+        }
+    }
+
+    fn plan_series(&mut self, key: &SeriesKey, points: Vec<Point>, release: Release) -> Result<(), PlanError> {
+        self.check_duplicates(key, &points);
+        let ids = self.view.series_ids(key);
+        let known = ids.map_or(Ok(Vec::new()), |ids| self.view.rows(ids))?;
+        let mut added = Vec::new();
+        let mut points = points.into_iter().peekable();
+        for rows in by_period(&known) {
+            let period = rows[0].period;
+            while let Some((earlier, value)) = points.next_if(|(next, _)| *next < period) {
+                self.plan_figure(&mut added, earlier, &[], Sent::Value(value), release);
+            }
+            let sent = match points.next_if(|(next, _)| *next == period) {
+                Some((_, value)) => Sent::Value(value),
+                None if release.mode == Mode::Replace => Sent::Nothing,
+                None => continue,
+            };
+            self.plan_figure(&mut added, period, rows, sent, release);
+        }
+        for (period, value) in points {
+            self.plan_figure(&mut added, period, &[], Sent::Value(value), release);
+        }
+        if added.is_empty() {
+            return Ok(());
+        }
+        added.sort_by_key(|recorded: &RecordedRow| recorded.row.name());
+        self.outcome.totals.series += u64::from(known.is_empty());
+        self.outcome.totals.versions += added.len() as u64;
+        Ok(self.emit(Record::Series(key.clone(), added))?)
+    }
+
+    fn check_duplicates(&mut self, key: &SeriesKey, points: &[Point]) {
+        for pair in points.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+            let location = format!("{} {} {} {}", key.indicator, key.entity, key.source, pair[0].0);
+            self.outcome.findings.error("DUPLICATE_KEY", location, "the same figure comes twice in one upload");
+        }
+    }
+
+    fn plan_figure(&mut self, added: &mut Vec<RecordedRow>, period: Period, known: &[Row], sent: Sent, release: Release) {
+        let released = release.released;
+        let prior = newest_at(known, Horizon { revision: Revision::MAX, released });
+        let prior_value = prior.and_then(|row| row.value.as_ref());
+        let value = match &sent {
+            Sent::Value(value) => value.as_ref(),
+            Sent::Nothing => None,
+        };
+        let row = |released, value: Option<&Value>| Row { period, revision: self.revision, released, value: value.cloned() };
+        if prior_value == value {
+            if matches!(sent, Sent::Value(_)) {
+                self.outcome.counts.unchanged += 1;
+                // Said again by a later release: kept, so that an older release loaded after it cannot speak over it.
+                // A whole release needs no such row, it is known as a whole.
+                let later = prior.is_some_and(|prior| prior.released < released);
+                if later && release.mode == Mode::Merge {
+                    added.push(RecordedRow { row: row(released, value), movement: None, before: None });
+                }
+            }
+            return;
+        }
+        let mut with: Vec<Row> = known.to_vec();
+        with.push(row(released, value));
+        // What a later whole release left as it was stays as it was.
+        if let Some(next_full) = release.next_full {
+            let horizon = Horizon { revision: Revision::MAX, released: next_full };
+            let was = newest_at(known, horizon).and_then(|row| row.value.as_ref());
+            if newest_at(&with, horizon).and_then(|row| row.value.as_ref()) != was {
+                added.push(RecordedRow { row: row(next_full, was), movement: None, before: None });
+                with.push(row(next_full, was));
+            }
+        }
+        let always = Horizon::at(Revision::MAX);
+        let before = newest_at(known, always).and_then(|row| row.value.clone());
+        let after = newest_at(&with, always).and_then(|row| row.value.as_ref());
+        let (counts, totals) = (&mut self.outcome.counts, &mut self.outcome.totals);
+        let movement = match (&before, after) {
+            (before, after) if before.as_ref() == after => {
+                counts.backfilled += 1;
+                ValueMove::Backfilled
+            }
+            (None, _) => {
+                counts.added += 1;
+                totals.current += 1;
+                ValueMove::Added
+            }
+            (Some(_), Some(_)) => {
+                counts.revised += 1;
+                ValueMove::Revised
+            }
+            (Some(_), None) => {
+                counts.withdrawn += 1;
+                totals.current = totals.current.saturating_sub(1);
+                ValueMove::Withdrawn
+            }
+        };
+        let row = row(released, value);
+        added.push(RecordedRow { row, movement: Some(movement), before });
+    }
+}
+
+/// What an upload says about a figure.
+enum Sent {
+    /// This; `None` says that there is none.
+    Value(Option<Value>),
+    /// Nothing, and it is a whole release: there is none.
+    Nothing,
+}

@@ -1,0 +1,352 @@
+//! The one writer: takes writes in turn, makes each a commit or refuses it.
+//!
+//! plan → append pages → seal (durable) → apply to the view → answer and publish. It is a thread of its own, because every
+//! step may wait for the disk.
+//!
+//! Invariant: after a failure below, nobody knows what is on disk. Then nothing is written or published until a restart,
+//! which finds out.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    Ledger, apply,
+    log::{Header, Receipt, Totals},
+    page::Page,
+    plan::{Act, Outcome, PlanError, Planner, Sink},
+};
+use crate::{
+    model::{
+        change::{Cause, Change, Commit, Counts},
+        edition::Edition,
+        finding::Finding,
+        id::{RequestId, Revision},
+        time::{Instant, now},
+    },
+    store::{StoreError, view::View},
+};
+
+/// Most writes that wait; more are told to come back.
+pub const WAITING_WRITES_MAX: usize = 64;
+/// Warnings kept with a receipt.
+const RECEIPT_FINDINGS_MAX: usize = 50;
+
+/// What every write says about itself.
+#[derive(Debug, Clone, Default)]
+pub struct WriteOptions {
+    /// Makes a retry safe.
+    pub request_id: Option<RequestId>,
+    /// Plan only.
+    pub validate_only: bool,
+    /// Refuse unless this is head.
+    pub expected_head: Option<Revision>,
+    /// Why; `None`: from what changes.
+    pub cause: Option<Cause>,
+    /// Note.
+    pub note: String,
+    /// SHA-256 of the document it was made from, hex.
+    pub document_sha256: String,
+    /// Who.
+    pub author: String,
+    /// SHA-256 of what was sent, without these options.
+    pub content: [u8; 32],
+}
+
+/// What a write came to.
+#[derive(Debug, Clone, Default)]
+pub struct Written {
+    /// The commit, or with `validate_only` head.
+    pub revision: Revision,
+    /// What changed.
+    pub counts: Counts,
+    /// Warnings; with `validate_only` errors too.
+    pub findings: Vec<Finding>,
+    /// The answer to an earlier request of the same id.
+    pub replayed: bool,
+    /// With `validate_only`: the changes, as far as listed.
+    pub difference: Vec<(u64, Change)>,
+    /// With `validate_only`: how many changes there are.
+    pub changes: u64,
+    /// The edition as it stands.
+    pub edition: Option<Edition>,
+}
+
+/// Why a write was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// What was sent is not acceptable.
+    #[error("{errors} error(s) in what was sent")]
+    Refused {
+        /// What is wrong.
+        findings: Vec<Finding>,
+        /// How many errors there are, listed or not.
+        errors: usize,
+    },
+    /// The request id was used for something else.
+    #[error("request id `{request_id}` was used for other content, in revision {revision}")]
+    RequestReused {
+        /// The id.
+        request_id: RequestId,
+        /// Where it was used.
+        revision: Revision,
+    },
+    /// Another commit came first.
+    #[error("head is revision {head}, not {expected}")]
+    HeadMoved {
+        /// As expected.
+        expected: Revision,
+        /// As it is.
+        head: Revision,
+    },
+    /// What it is about is not there, or is there already.
+    #[error(transparent)]
+    Plan(PlanError),
+    /// Too many writes wait.
+    #[error("{WAITING_WRITES_MAX} writes are waiting already")]
+    Busy,
+    /// The writer has stopped, or just did.
+    #[error("{0}")]
+    Stopped(String),
+}
+
+/// A commit that was just made.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// Its header.
+    pub header: Arc<Header>,
+    /// Its pages, unless it is long.
+    pub pages: Option<Vec<Arc<Page>>>,
+}
+
+struct Command {
+    options: WriteOptions,
+    act: Act,
+    answer: oneshot::Sender<Result<Written, WriteError>>,
+}
+
+/// Hands writes to the writer.
+#[derive(Debug)]
+pub struct Writer {
+    commands: Mutex<Option<SyncSender<Command>>>,
+    refusal: Arc<Mutex<Option<String>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.options.fmt(f)
+    }
+}
+
+impl Writer {
+    /// Starts the writer on a ledger and a view that has caught up with it. `publish` is called after each commit.
+    pub fn start(
+        ledger: Arc<dyn Ledger>,
+        view: Arc<View>,
+        publish: impl Fn(Published) + Send + 'static,
+    ) -> Result<Self, StoreError> {
+        let totals = match ledger.head() {
+            Revision::ZERO => Totals::default(),
+            head => ledger.header(head)?.map_or_else(Totals::default, |header| header.totals),
+        };
+        let (sender, commands) = sync_channel(WAITING_WRITES_MAX);
+        let refusal = Arc::new(Mutex::new(None));
+        let mut work = Work { ledger, view, totals, refusal: refusal.clone(), publish: Box::new(publish) };
+        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || work.run(&commands))?;
+        Ok(Self { commands: Mutex::new(Some(sender)), refusal, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Does a write.
+    pub async fn write(&self, options: WriteOptions, act: Act) -> Result<Written, WriteError> {
+        let (answer, answered) = oneshot::channel();
+        let command = Command { options, act, answer };
+        let sender = self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match sender.map(|sender| sender.try_send(command)) {
+            Some(Ok(())) => answered.await.unwrap_or_else(|_| Err(self.stopped())),
+            Some(Err(TrySendError::Full(_))) => Err(WriteError::Busy),
+            Some(Err(TrySendError::Disconnected(_))) | None => Err(self.stopped()),
+        }
+    }
+
+    /// Why writes are refused, if they are.
+    pub fn refusal(&self) -> Option<String> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Finishes the writes that wait and ends the thread.
+    pub fn stop(&self) {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the writer ended by a panic");
+        }
+    }
+
+    fn stopped(&self) -> WriteError {
+        WriteError::Stopped(self.refusal().unwrap_or_else(|| "the server is stopping".into()))
+    }
+}
+
+struct Work {
+    ledger: Arc<dyn Ledger>,
+    view: Arc<View>,
+    totals: Totals,
+    refusal: Arc<Mutex<Option<String>>>,
+    publish: Box<dyn Fn(Published) + Send>,
+}
+
+impl Work {
+    fn run(&mut self, commands: &Receiver<Command>) {
+        while let Ok(Command { options, act, answer }) = commands.recv() {
+            let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let result = match refusal {
+                Some(refusal) if !options.validate_only => Err(WriteError::Stopped(refusal)),
+                _ => {
+                    // sled panics on damaged files; a panic here must stop writing, not only this thread.
+                    let attempt = std::panic::AssertUnwindSafe(|| self.write(&options, act));
+                    std::panic::catch_unwind(attempt)
+                        .unwrap_or_else(|_| Err(self.stop_writing(&StoreError::Corrupt("the writer panicked".into()))))
+                }
+            };
+            // The caller may be gone; the commit stands all the same.
+            let _ = answer.send(result);
+        }
+    }
+
+    fn write(&mut self, options: &WriteOptions, act: Act) -> Result<Written, WriteError> {
+        let head = self.ledger.head();
+        if let Some(replay) = self.replay(options)? {
+            return Ok(replay);
+        }
+        if let Some(expected) = options.expected_head.filter(|expected| *expected != head) {
+            return Err(WriteError::HeadMoved { expected, head });
+        }
+        let recorded = self.next_instant(head)?;
+        let ledger = self.ledger.clone();
+        let sink = if options.validate_only { Sink::to_list() } else { Sink::to_ledger(ledger.as_ref()) };
+        let view = self.view.clone();
+        let planned = Planner::new(&view, head, recorded, self.totals, sink).run(act);
+        let refused = planned.as_ref().map_or(true, |(outcome, _)| outcome.findings.refuse());
+        if refused && !options.validate_only {
+            self.ledger.abandon().map_err(|error| self.stop_writing(&error))?;
+        }
+        let (outcome, sink) = planned.map_err(|error| match error {
+            PlanError::Store(error) if !options.validate_only => self.stop_writing(&error),
+            error => WriteError::Plan(error),
+        })?;
+        if options.validate_only {
+            return Ok(Written {
+                revision: head,
+                counts: outcome.counts,
+                findings: outcome.findings.into_vec(),
+                difference: sink.difference,
+                changes: sink.changes,
+                edition: outcome.edition,
+                replayed: false,
+            });
+        }
+        if outcome.findings.refuse() {
+            let errors = outcome.findings.errors();
+            return Err(WriteError::Refused { findings: outcome.findings.into_vec(), errors });
+        }
+        self.commit(options, head, recorded, outcome, sink)
+    }
+
+    fn commit(
+        &mut self,
+        options: &WriteOptions,
+        head: Revision,
+        recorded: Instant,
+        outcome: Outcome,
+        sink: Sink<'_>,
+    ) -> Result<Written, WriteError> {
+        let commit = Commit {
+            revision: head.next(),
+            recorded,
+            author: options.author.clone(),
+            cause: options.cause.unwrap_or_else(|| natural_cause(&outcome)),
+            note: options.note.clone(),
+            released: outcome.released,
+            document_sha256: options.document_sha256.clone(),
+            counts: outcome.counts,
+            request_id: options.request_id.clone(),
+        };
+        let header = Header { commit, pages: sink.pages, changes: sink.changes, totals: outcome.totals };
+        let findings = outcome.findings.into_vec();
+        let receipt = Receipt {
+            revision: header.commit.revision,
+            content: options.content,
+            findings: findings.iter().take(RECEIPT_FINDINGS_MAX).cloned().collect(),
+        };
+        self.ledger.seal(&header, Some(&receipt)).map_err(|error| self.stop_writing(&error))?;
+        apply::apply(self.ledger.as_ref(), &self.view, &header).map_err(|error| self.stop_writing(&error))?;
+        self.totals = outcome.totals;
+        let written = Written {
+            revision: header.commit.revision,
+            counts: header.commit.counts,
+            findings,
+            edition: outcome.edition,
+            changes: sink.changes,
+            ..Written::default()
+        };
+        (self.publish)(Published { header: Arc::new(header), pages: sink.handed });
+        Ok(written)
+    }
+
+    /// The first answer again, if the request was done before.
+    fn replay(&self, options: &WriteOptions) -> Result<Option<Written>, WriteError> {
+        let Some(request_id) = &options.request_id else { return Ok(None) };
+        let receipt = self.ledger.receipt(request_id).map_err(|error| self.stop_writing(&error))?;
+        let Some(receipt) = receipt else { return Ok(None) };
+        if receipt.content != options.content {
+            return Err(WriteError::RequestReused { request_id: request_id.clone(), revision: receipt.revision });
+        }
+        let header = self.ledger.header(receipt.revision).map_err(|error| self.stop_writing(&error))?;
+        let counts = header.map_or_else(Counts::default, |header| header.commit.counts);
+        Ok(Some(Written {
+            revision: receipt.revision,
+            counts,
+            findings: receipt.findings,
+            replayed: true,
+            ..Written::default()
+        }))
+    }
+
+    /// The clock, but never before the commit before: a jump back of the clock must not turn history round.
+    fn next_instant(&self, head: Revision) -> Result<Instant, WriteError> {
+        let last = match head {
+            Revision::ZERO => None,
+            head => self.ledger.header(head).map_err(|error| self.stop_writing(&error))?,
+        };
+        Ok(last.map_or(now(), |last| now().max(last.commit.recorded)))
+    }
+
+    fn stop_writing(&self, error: &StoreError) -> WriteError {
+        tracing::error!(%error, "writing stopped until a restart");
+        let refusal = StoreError::Stopped(error.to_string()).to_string();
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.clone());
+        WriteError::Stopped(refusal)
+    }
+}
+
+fn natural_cause(outcome: &Outcome) -> Cause {
+    let counts = &outcome.counts;
+    if !counts.any_change() {
+        Cause::ReloadUnchanged
+    } else if outcome.released.is_none() {
+        Cause::Definition
+    } else if counts.withdrawn > 0 && counts.added + counts.revised == 0 {
+        Cause::Withdrawal
+    } else if counts.revised + counts.withdrawn + counts.backfilled == 0 {
+        Cause::FirstRelease
+    } else {
+        Cause::ScheduledRevision
+    }
+}

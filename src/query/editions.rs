@@ -1,0 +1,97 @@
+//! Editions at a point of history.
+
+use std::sync::Arc;
+
+use super::{QueryError, Snapshot};
+use crate::{
+    model::{
+        catalog::DefinitionKind,
+        change::{EntryMove, Standing},
+        edition::{Edition, EditionStatus, RankClaim, Table},
+        id::{EditionId, EntityId, RankingId},
+    },
+    ranking::compare::{Comparability, comparability, moves, standing},
+};
+
+/// Two tables and what moved between them.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Comparison {
+    pub from: Arc<Table>,
+    pub to: Arc<Table>,
+    pub moves: Vec<EntryMove>,
+    pub comparability: Comparability,
+}
+
+/// Where an entity stood in one edition.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct TrajectoryPoint {
+    pub edition: Arc<Edition>,
+    pub standing: Standing,
+    pub comparable_to_previous: bool,
+    pub disputed: Vec<RankClaim>,
+}
+
+impl Snapshot {
+    /// The editions of a ranking, oldest first.
+    pub fn editions(&self, ranking: &RankingId) -> Result<Vec<&Arc<Edition>>, QueryError> {
+        self.require(DefinitionKind::Ranking, ranking.as_str())?;
+        Ok(self.catalog.editions(ranking, self.horizon))
+    }
+
+    /// An edition, withdrawn or not; without a name the newest that stands as published.
+    pub fn edition(&self, ranking: &RankingId, edition: Option<&EditionId>) -> Result<&Arc<Edition>, QueryError> {
+        self.require(DefinitionKind::Ranking, ranking.as_str())?;
+        let found = match edition {
+            Some(edition) => self.catalog.edition(ranking, edition, self.horizon),
+            None => self.catalog.newest_edition(ranking, self.horizon),
+        };
+        found.ok_or_else(|| QueryError::NoEdition {
+            ranking: ranking.to_string(),
+            edition: edition.map_or_else(String::new, EditionId::to_string),
+            near: self.catalog.editions(ranking, self.horizon).iter().map(|edition| edition.edition.to_string()).collect(),
+        })
+    }
+
+    /// An edition that stands, with its entries.
+    pub fn table(&self, ranking: &RankingId, edition: Option<&EditionId>) -> Result<Arc<Table>, QueryError> {
+        let edition = self.edition(ranking, edition)?;
+        if edition.status == EditionStatus::Withdrawn {
+            return Err(QueryError::Withdrawn {
+                ranking: ranking.to_string(),
+                edition: edition.edition.to_string(),
+                revision: edition.revision,
+            });
+        }
+        Ok(self.view().table(edition)?)
+    }
+
+    /// What moved between two editions.
+    pub fn compare(&self, ranking: &RankingId, from: &EditionId, to: &EditionId) -> Result<Comparison, QueryError> {
+        let (from, to) = (self.table(ranking, Some(from))?, self.table(ranking, Some(to))?);
+        let ranking = self.catalog.ranking(ranking.as_str(), self.revision());
+        let comparability = comparability(&from.edition, &to.edition, ranking);
+        Ok(Comparison { moves: moves(Some(&from), &to), comparability, from, to })
+    }
+
+    /// Where an entity stood over all editions that stand.
+    pub fn trajectory(&self, ranking: &RankingId, entity: &EntityId) -> Result<Vec<TrajectoryPoint>, QueryError> {
+        self.require(DefinitionKind::Entity, entity.as_str())?;
+        let definition = self.catalog.ranking(ranking.as_str(), self.revision());
+        let mut points: Vec<TrajectoryPoint> = Vec::new();
+        for edition in self.editions(ranking)?.into_iter().filter(|edition| edition.status != EditionStatus::Withdrawn) {
+            let table = self.view().table(edition)?;
+            let entry = table.entries.iter().find(|entry| entry.entity == *entity);
+            let previous = points.last().map(|point| point.edition.clone());
+            points.push(TrajectoryPoint {
+                edition: edition.clone(),
+                standing: standing(edition, entry),
+                comparable_to_previous: previous
+                    .is_some_and(|previous| comparability(&previous, edition, definition).comparable),
+                disputed: entry.map_or_else(Vec::new, |entry| entry.disputed.clone()),
+            });
+        }
+        Ok(points)
+    }
+}

@@ -1,0 +1,93 @@
+//! Everything that is current at a point of history, page by page, for the feed.
+//!
+//! Order: definitions, then editions with their entries, then figures. The state of a revision does not change, so it is
+//! read in pieces without holding anything.
+
+use std::sync::Arc;
+
+use super::{QueryError, Snapshot, figures::Observation};
+use crate::{
+    model::{
+        catalog::{Definition, DefinitionKind},
+        edition::{Edition, EditionStatus, Entry},
+    },
+    store::series::{Scope, SeriesIds},
+};
+
+/// One thing that is current.
+#[derive(Debug, Clone)]
+pub enum StateRow {
+    /// A definition.
+    Definition(Arc<Definition>),
+    /// An edition that stands.
+    Edition(Arc<Edition>),
+    /// An entry of it.
+    Entry(Arc<Edition>, Box<Entry>),
+    /// A figure.
+    Figure(Box<Observation>),
+}
+
+/// How far the state was read.
+#[derive(Debug, Clone)]
+pub enum StateCursor {
+    /// Definitions are next.
+    Definitions,
+    /// Editions from this one on are next.
+    Editions(usize),
+    /// Series after this one are next.
+    Series(Option<SeriesIds>),
+    /// All was read.
+    End,
+}
+
+/// Most rows read at once, give or take one edition or series.
+const STATE_ROWS_MAX: usize = 1_000;
+
+impl Snapshot {
+    /// Reads on in the state.
+    pub fn read_state(&self, cursor: StateCursor) -> Result<(Vec<StateRow>, StateCursor), QueryError> {
+        match cursor {
+            StateCursor::Definitions => {
+                let kinds =
+                    [DefinitionKind::Source, DefinitionKind::Indicator, DefinitionKind::Entity, DefinitionKind::Ranking];
+                let rows = kinds.into_iter().flat_map(|kind| self.catalog.definitions(kind, "", self.revision()));
+                Ok((rows.cloned().map(StateRow::Definition).collect(), StateCursor::Editions(0)))
+            }
+            StateCursor::Editions(from) => self.read_editions(from),
+            StateCursor::Series(after) => self.read_series(after),
+            StateCursor::End => Ok((Vec::new(), StateCursor::End)),
+        }
+    }
+
+    fn read_editions(&self, from: usize) -> Result<(Vec<StateRow>, StateCursor), QueryError> {
+        let mut rows = Vec::new();
+        let standing = self.catalog.all_editions(self.horizon).filter(|edition| edition.status != EditionStatus::Withdrawn);
+        for (at, edition) in standing.enumerate().skip(from) {
+            if rows.len() >= STATE_ROWS_MAX {
+                return Ok((rows, StateCursor::Editions(at)));
+            }
+            let table = self.view().table(edition)?;
+            rows.push(StateRow::Edition(edition.clone()));
+            rows.extend(table.entries.iter().map(|entry| StateRow::Entry(edition.clone(), Box::new(entry.clone()))));
+        }
+        Ok((rows, StateCursor::Series(None)))
+    }
+
+    fn read_series(&self, after: Option<SeriesIds>) -> Result<(Vec<StateRow>, StateCursor), QueryError> {
+        let mut rows = Vec::new();
+        for item in self.view().scan_series(Scope::All, after) {
+            let (ids, versions) = item?;
+            if Some(ids) == after {
+                continue;
+            }
+            let key = self.view().series_key(ids)?;
+            for row in self.current(&versions) {
+                rows.push(StateRow::Figure(Box::new(self.observation(key.clone(), row)?)));
+            }
+            if rows.len() >= STATE_ROWS_MAX {
+                return Ok((rows, StateCursor::Series(Some(ids))));
+            }
+        }
+        Ok((rows, StateCursor::End))
+    }
+}

@@ -1,0 +1,225 @@
+//! Moves between two tables.
+
+use std::collections::HashMap;
+
+use crate::model::{
+    catalog::Ranking,
+    change::{EntryMove, Movement, Standing},
+    edition::{CoverageKind, Edition, Entry, Table},
+    id::EntityId,
+};
+
+/// Whether ranks of two tables mean the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparability {
+    /// One method, one basis.
+    pub comparable: bool,
+    /// What differs, in words.
+    pub notes: Vec<String>,
+}
+
+/// Says whether ranks of two editions mean the same, and what to keep in mind.
+pub fn comparability(before: &Edition, after: &Edition, ranking: Option<&Ranking>) -> Comparability {
+    let mut notes = Vec::new();
+    if before.methodology.is_empty() || after.methodology.is_empty() {
+        let unknown = if before.methodology.is_empty() { before } else { after };
+        notes.push(format!("the method of edition {} is not known", unknown.edition));
+    } else if before.methodology != after.methodology {
+        notes.push(method_change(&before.methodology, &after.methodology, ranking));
+    }
+    if before.basis != after.basis {
+        notes.push(format!("edition {} is {:?}, edition {} is {:?}", before.edition, before.basis, after.edition, after.basis));
+    }
+    let comparable = notes.is_empty();
+    for edition in [before, after] {
+        if edition.coverage.kind == CoverageKind::Partial {
+            notes.push(format!(
+                "edition {} is partial: {} entries are known, ranks 1 to {} are complete; what it does not list is unknown",
+                edition.edition, edition.entry_count, edition.complete_to
+            ));
+        }
+    }
+    Comparability { comparable, notes }
+}
+
+fn method_change(before: &str, after: &str, ranking: Option<&Ranking>) -> String {
+    let components = |id: &str| -> Vec<&str> {
+        let methodology = ranking.and_then(|ranking| ranking.methodology(id));
+        methodology.map_or(Vec::new(), |methodology| methodology.components.iter().map(|part| part.id.as_str()).collect())
+    };
+    let (old, new) = (components(before), components(after));
+    let listed = |what: &str, from: &[&str], without: &[&str]| {
+        let found: Vec<&str> = from.iter().copied().filter(|part| !without.contains(part)).collect();
+        if found.is_empty() { String::new() } else { format!("; {what}: {}", found.join(", ")) }
+    };
+    format!(
+        "the method changed from {before} to {after}{}{}",
+        listed("added", &new, &old),
+        listed("dropped", &old, &new)
+    )
+}
+
+/// Moves of every entity listed in one or both tables: in order of the later one, then those that left, then the unknown.
+pub fn moves(before: Option<&Table>, after: &Table) -> Vec<EntryMove> {
+    let old: HashMap<&EntityId, &Entry> =
+        before.iter().flat_map(|table| &table.entries).map(|entry| (&entry.entity, entry)).collect();
+    let new: HashMap<&EntityId, &Entry> = after.entries.iter().map(|entry| (&entry.entity, entry)).collect();
+    let mut moves: Vec<EntryMove> = after
+        .entries
+        .iter()
+        .map(|entry| entry_move(entry, before, old.get(&entry.entity).copied(), after, Some(entry)))
+        .collect();
+    let gone = before.iter().flat_map(|table| &table.entries).filter(|entry| !new.contains_key(&entry.entity));
+    let mut gone: Vec<EntryMove> =
+        gone.map(|entry| entry_move(entry, before, Some(entry), after, None)).collect();
+    gone.sort_by_key(|entry| entry.movement != Movement::Left);
+    moves.append(&mut gone);
+    moves
+}
+
+fn entry_move(
+    named: &Entry,
+    before: Option<&Table>,
+    old: Option<&Entry>,
+    after: &Table,
+    new: Option<&Entry>,
+) -> EntryMove {
+    let before_edition = before.map(|table| &table.edition);
+    EntryMove {
+        entity: named.entity.clone(),
+        movement: movement(before_edition, old, &after.edition, new),
+        before: before_edition.map_or_else(Standing::default, |edition| standing(edition, old)),
+        after: standing(&after.edition, new),
+        economies: named.economies.clone(),
+    }
+}
+
+/// Where an entity stands in an edition, listed or not.
+pub fn standing(edition: &Edition, entry: Option<&Entry>) -> Standing {
+    let Some(entry) = entry else {
+        // Everything down to here is listed, so what is not listed stands below.
+        return Standing { worse_than: edition.complete_to, ..Standing::default() };
+    };
+    Standing {
+        rank: entry.rank,
+        tied: entry.tied,
+        score: entry.score.clone(),
+        components: entry.components.clone(),
+        published_name: entry.published_name.clone(),
+        worse_than: 0,
+        listed: true,
+    }
+}
+
+fn movement(before: Option<&Edition>, old: Option<&Entry>, after: &Edition, new: Option<&Entry>) -> Movement {
+    let Some(before) = before else { return Movement::Unknown };
+    let whole = |edition: &Edition| edition.coverage.kind != CoverageKind::Partial;
+    match (old, new) {
+        (Some(old), Some(new)) => match (old.rank, new.rank) {
+            (Some(from), Some(to)) if to < from => Movement::Up,
+            (Some(from), Some(to)) if to > from => Movement::Down,
+            (Some(_), Some(_)) if new.tied && !old.tied => Movement::Tied,
+            (Some(_), Some(_)) => Movement::Unchanged,
+            _ => Movement::Unknown,
+        },
+        (None, Some(_)) if whole(before) => Movement::Entered,
+        (Some(_), None) if whole(after) => Movement::Left,
+        // A partial table that is complete down to the other rank still tells the direction.
+        (None, Some(new)) if new.rank.is_some_and(|rank| rank <= before.complete_to) => Movement::Up,
+        (Some(old), None) if old.rank.is_some_and(|rank| rank <= after.complete_to) => Movement::Down,
+        _ => Movement::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        edition::{Basis, Coverage, EditionStatus, complete_to, sort_entries},
+        id::{EditionId, RankingId, Revision},
+        time::{Date, Instant},
+    };
+
+    fn table(id: &str, kind: CoverageKind, ranks: &[(&str, Option<u32>, bool)]) -> Table {
+        let mut entries: Vec<Entry> = ranks
+            .iter()
+            .map(|(entity, rank, tied)| Entry {
+                entity: EntityId::new(entity).unwrap(),
+                published_name: (*entity).to_owned(),
+                economies: Vec::new(),
+                rank: *rank,
+                tied: *tied,
+                score: None,
+                components: Vec::new(),
+                previous: Vec::new(),
+                disputed: Vec::new(),
+                note: String::new(),
+            })
+            .collect();
+        sort_entries(&mut entries);
+        let edition = Edition {
+            ranking: RankingId::new("r").unwrap(),
+            edition: EditionId::new(id).unwrap(),
+            title: String::new(),
+            status: EditionStatus::Published,
+            basis: Basis::AsPublished,
+            about: String::new(),
+            coverage: Coverage { kind, listed: 0, universe: 0 },
+            methodology: "m".into(),
+            released: Date::parse("2025-09-01").unwrap(),
+            source: None,
+            note: String::new(),
+            entry_count: entries.len() as u32,
+            complete_to: complete_to(&entries),
+            revision: Revision(1),
+            recorded: Instant(0),
+            compared_with: None,
+        };
+        Table { edition, entries }
+    }
+
+    fn movement_of(moves: &[EntryMove], entity: &str) -> Movement {
+        moves.iter().find(|entry| entry.entity.as_str() == entity).unwrap().movement
+    }
+
+    #[test]
+    fn whole_tables_say_entered_and_left() {
+        let before = table("1", CoverageKind::Top, &[("a", Some(1), false), ("b", Some(2), false), ("c", Some(3), false)]);
+        let after = table("2", CoverageKind::Top, &[("b", Some(1), false), ("a", Some(2), true), ("d", Some(2), true)]);
+        let moves = moves(Some(&before), &after);
+        let all: Vec<_> = moves.iter().map(|entry| (entry.entity.as_str(), entry.movement, entry.places())).collect();
+        assert_eq!(
+            all,
+            [
+                ("b", Movement::Up, Some(1)),
+                ("a", Movement::Down, Some(-1)),
+                ("d", Movement::Entered, None),
+                ("c", Movement::Left, None)
+            ]
+        );
+    }
+
+    #[test]
+    fn partial_tables_never_turn_unknown_into_entered_or_left() {
+        let before = table("1", CoverageKind::Partial, &[("a", Some(1), false), ("b", Some(2), false), ("z", Some(60), false)]);
+        let after = table("2", CoverageKind::Partial, &[("c", Some(1), false), ("y", Some(71), false), ("w", None, false)]);
+        let moves = moves(Some(&before), &after);
+        assert_eq!(movement_of(&moves, "c"), Movement::Up, "ranks 1 and 2 were known, so it stood below");
+        assert_eq!(movement_of(&moves, "a"), Movement::Down, "rank 1 is taken, so it stands below");
+        for entity in ["b", "z", "y", "w"] {
+            assert_eq!(movement_of(&moves, entity), Movement::Unknown, "{entity}");
+        }
+    }
+
+    #[test]
+    fn a_first_table_claims_no_moves() {
+        let after = table("1", CoverageKind::All, &[("a", Some(1), false)]);
+        assert_eq!(movement_of(&moves(None, &after), "a"), Movement::Unknown);
+    }
+
+    #[test]
+    fn ties_take_places() {
+        let tied = table("1", CoverageKind::All, &[("a", Some(1), false), ("b", Some(2), true), ("c", Some(2), true), ("d", Some(4), false), ("e", Some(6), false)]);
+        assert_eq!(tied.edition.complete_to, 4);
+    }
+}
