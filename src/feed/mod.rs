@@ -1,1 +1,60 @@
-//! feed
+//! Every change, in order, with its cause, resumable.
+//!
+//! In reading order: [`filter`] says which changes a subscriber wants; [`token`] names a place in a stream; [`hub`] holds
+//! recent commits and wakes who waits; [`subscription`] is one subscriber; [`history`] is the same commits, pulled;
+//! [`digest`] lets a client prove its copy.
+//!
+//! Invariants: a subscriber is a cursor, not a queue: it reads the shared ring of recent commits, or the ledger when it is
+//! behind, at its own pace. What it is told about its position comes from its own cursor, never from head.
+
+pub mod digest;
+pub mod filter;
+pub mod history;
+pub mod hub;
+pub mod subscription;
+pub mod token;
+
+use crate::{model::id::Revision, query::QueryError, store::StoreError};
+
+/// Why a stream does not start, or ends.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FeedError {
+    /// Not a token of ours.
+    #[error("the resume token is damaged or was not made by this server")]
+    TokenMalformed,
+    /// A token of another store, or of this one before a restore.
+    #[error("the resume token belongs to another history; start again with the state")]
+    TokenOtherHistory,
+    /// A token of a stream with other filters.
+    #[error("the resume token belongs to a subscription with other filters; use those, or start again with the state")]
+    TokenOtherFilter,
+    /// A place that is not there yet.
+    #[error("revision {asked} is above head, which is {head}")]
+    AboveHead {
+        /// As asked.
+        asked: Revision,
+        /// As it is.
+        head: Revision,
+    },
+    /// A place that is no more.
+    #[error("revision {asked} is below {floor}, the oldest that can be replayed; start again with the state")]
+    BelowFloor {
+        /// As asked.
+        asked: Revision,
+        /// As it is.
+        floor: Revision,
+    },
+    /// Too many subscribers.
+    #[error("{limit} subscriptions are open, which is the limit; try again later")]
+    TooManySubscribers {
+        /// The limit.
+        limit: usize,
+    },
+    /// The state could not be read.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,360 @@
+//! Which changes a subscriber wants.
+//!
+//! Invariant: a change is judged on what was before and on what is after. So a client learns of what leaves its filter, and
+//! is never left with a row that went quiet.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    model::{
+        catalog::Definition,
+        change::{Cause, Change, Movement, Standing},
+        edition::{Edition, EditionStatus, Entry},
+        series::SeriesKey,
+    },
+    query::state::StateRow,
+};
+
+/// Most filters of a subscription.
+pub const FILTERS_MAX: usize = 32;
+/// Most ids in one field of a filter.
+pub const FILTER_IDS_MAX: usize = 1_000;
+
+/// What a change is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[allow(missing_docs)]
+pub enum Kind {
+    Value,
+    Entry,
+    Edition,
+    Definition,
+}
+
+/// How a change stands to a filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Scope {
+    Entered,
+    Changed,
+    Left,
+}
+
+/// One filter: all fields that are set must accept; an empty field accepts all.
+#[derive(Debug, Clone, Default, Serialize)]
+#[allow(missing_docs)]
+pub struct Filter {
+    pub name: String,
+    pub kinds: BTreeSet<Kind>,
+    pub rankings: BTreeSet<String>,
+    /// Ids; one that ends in `*` accepts all that begin so.
+    pub indicators: BTreeSet<String>,
+    pub entities: BTreeSet<String>,
+    pub sources: BTreeSet<String>,
+    #[serde(serialize_with = "causes_as_text")]
+    pub causes: Vec<Cause>,
+    pub rank_at_most: u32,
+    pub min_places: u32,
+}
+
+fn causes_as_text<S: serde::Serializer>(causes: &[Cause], serializer: S) -> Result<S::Ok, S::Error> {
+    let texts: BTreeSet<String> = causes.iter().map(|cause| format!("{cause:?}")).collect();
+    texts.serialize(serializer)
+}
+
+/// The filters of a subscription; none accept everything.
+#[derive(Debug, Clone)]
+pub struct Filters {
+    filters: Vec<Filter>,
+    hash: u64,
+}
+
+/// How a change stands to all filters of a subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Match {
+    /// To their union.
+    pub scope: Scope,
+    /// Which of them it matches, before or after.
+    pub filters: Vec<usize>,
+}
+
+impl Filters {
+    /// The filters of a subscription.
+    pub fn new(filters: Vec<Filter>) -> Self {
+        let text = serde_json::to_vec(&filters).unwrap_or_default();
+        let digest = Sha256::digest(&text);
+        let hash = u64::from_le_bytes(*digest.first_chunk().unwrap_or(&[0; 8]));
+        Self { filters, hash }
+    }
+
+    /// Equal for equal filters; part of tokens.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// The name of a filter.
+    pub fn name(&self, at: usize) -> &str {
+        self.filters.get(at).map_or("", |filter| &filter.name)
+    }
+
+    /// Whether commits without changes are wanted: only by who does not narrow what changes are about.
+    pub fn wants_empty(&self, cause: Cause) -> bool {
+        let narrow = |filter: &Filter| {
+            !(filter.kinds.is_empty()
+                && filter.rankings.is_empty()
+                && filter.indicators.is_empty()
+                && filter.entities.is_empty()
+                && filter.sources.is_empty()
+                && filter.rank_at_most == 0
+                && filter.min_places == 0)
+        };
+        let wants = |filter: &Filter| !narrow(filter) && (filter.causes.is_empty() || filter.causes.contains(&cause));
+        self.filters.is_empty() || self.filters.iter().any(wants)
+    }
+
+    /// How a change stands to the filters. `None`: it does not concern them.
+    pub fn match_change(&self, change: &Change, cause: Cause) -> Option<Match> {
+        let sides = Sides::of(change);
+        if self.filters.is_empty() {
+            let scope = scope(sides.before.is_some(), sides.after.is_some())?;
+            return Some(Match { scope, filters: Vec::new() });
+        }
+        let (mut before, mut after, mut matched) = (false, false, Vec::new());
+        for (at, filter) in self.filters.iter().enumerate() {
+            if !filter.accepts_cause(cause) || !filter.accepts_move(change) {
+                continue;
+            }
+            let accepted = |side: &Option<Facts<'_>>| side.as_ref().is_some_and(|facts| filter.accepts(facts));
+            let (was, is) = (accepted(&sides.before), accepted(&sides.after));
+            if was || is {
+                matched.push(at);
+            }
+            before |= was;
+            after |= is;
+        }
+        Some(Match { scope: scope(before, after)?, filters: matched })
+    }
+
+    /// Which filters accept a row of the state. `None`: no one.
+    pub fn match_state(&self, row: &StateRow) -> Option<Vec<usize>> {
+        if self.filters.is_empty() {
+            return Some(Vec::new());
+        }
+        let (facts, cause) = match row {
+            StateRow::Definition(definition) => (Facts::of_definition(definition), None),
+            StateRow::Edition(edition) => (Facts::of_edition(edition), None),
+            StateRow::Entry(edition, entry) => (Facts::of_entry(edition, entry), None),
+            StateRow::Figure(figure) => (Facts::of_series(&figure.series), Some(figure.commit.cause)),
+        };
+        let accepts = |filter: &&Filter| cause.is_none_or(|cause| filter.accepts_cause(cause)) && filter.accepts(&facts);
+        let matched: Vec<usize> =
+            self.filters.iter().enumerate().filter(|(_, filter)| accepts(filter)).map(|(at, _)| at).collect();
+        (!matched.is_empty()).then_some(matched)
+    }
+}
+
+fn scope(before: bool, after: bool) -> Option<Scope> {
+    match (before, after) {
+        (true, true) => Some(Scope::Changed),
+        (false, true) => Some(Scope::Entered),
+        (true, false) => Some(Scope::Left),
+        (false, false) => None,
+    }
+}
+
+impl Filter {
+    fn accepts_cause(&self, cause: Cause) -> bool {
+        self.causes.is_empty() || self.causes.contains(&cause)
+    }
+
+    /// The smallest move is a property of the change, not of a side of it. Entering and leaving are moves of any size.
+    fn accepts_move(&self, change: &Change) -> bool {
+        if self.min_places == 0 {
+            return true;
+        }
+        let Change::Entry(change) = change else { return false };
+        let entry = &change.entry_move;
+        match entry.movement {
+            Movement::Entered | Movement::Left | Movement::Withdrawn => true,
+            _ => entry.places().is_some_and(|places| places.unsigned_abs() >= self.min_places),
+        }
+    }
+
+    fn accepts(&self, facts: &Facts<'_>) -> bool {
+        let field = |wanted: &BTreeSet<String>, ids: &[&str]| wanted.is_empty() || ids.iter().any(|id| wanted.contains(*id));
+        (self.kinds.is_empty() || self.kinds.contains(&facts.kind))
+            && field(&self.rankings, facts.ranking.as_slice())
+            && field(&self.entities, &facts.entities)
+            && field(&self.sources, facts.source.as_slice())
+            && self.accepts_indicator(facts.indicator)
+            && (self.rank_at_most == 0 || facts.rank.is_some_and(|rank| rank <= self.rank_at_most))
+    }
+
+    fn accepts_indicator(&self, indicator: Option<&str>) -> bool {
+        let accepts = |wanted: &String, id: &str| match wanted.strip_suffix('*') {
+            Some(prefix) => id.starts_with(prefix),
+            None => wanted == id,
+        };
+        self.indicators.is_empty()
+            || indicator.is_some_and(|id| self.indicators.iter().any(|wanted| accepts(wanted, id)))
+    }
+}
+
+/// The two sides of a change; `None`: there is nothing on that side.
+struct Sides<'a> {
+    before: Option<Facts<'a>>,
+    after: Option<Facts<'a>>,
+}
+
+/// What filters look at.
+struct Facts<'a> {
+    kind: Kind,
+    ranking: Option<&'a str>,
+    indicator: Option<&'a str>,
+    entities: Vec<&'a str>,
+    source: Option<&'a str>,
+    rank: Option<u32>,
+}
+
+impl<'a> Sides<'a> {
+    fn of(change: &'a Change) -> Self {
+        match change {
+            Change::Value(change) => Self {
+                before: change.before.is_some().then(|| Facts::of_series(&change.series)),
+                // A backfill is told to those who watch the figure, even if none is current.
+                after: (change.after.is_some() || change.before.is_none()).then(|| Facts::of_series(&change.series)),
+            },
+            Change::Entry(change) => {
+                let side = |standing: &Standing| {
+                    let mut entities: Vec<&str> =
+                        change.entry_move.economies.iter().map(crate::model::id::EntityId::as_str).collect();
+                    entities.push(change.entry_move.entity.as_str());
+                    let ranking = Some(change.ranking.as_str());
+                    let rank = standing.rank;
+                    standing.listed.then_some(Facts { kind: Kind::Entry, ranking, indicator: None, entities, source: None, rank })
+                };
+                Self { before: side(&change.entry_move.before), after: side(&change.entry_move.after) }
+            }
+            Change::Edition(before, after) => {
+                let stands = |edition: &&Edition| edition.status != EditionStatus::Withdrawn;
+                Self {
+                    before: before.as_deref().filter(stands).map(Facts::of_edition),
+                    after: Some(after.as_ref()).filter(stands).map(Facts::of_edition),
+                }
+            }
+            Change::Definition(before, after) => Self {
+                before: before.as_deref().map(Facts::of_definition),
+                after: Some(Facts::of_definition(after)),
+            },
+        }
+    }
+}
+
+impl<'a> Facts<'a> {
+    fn new(kind: Kind) -> Self {
+        Self { kind, ranking: None, indicator: None, entities: Vec::new(), source: None, rank: None }
+    }
+
+    fn of_series(key: &'a SeriesKey) -> Self {
+        Self {
+            indicator: Some(key.indicator.as_str()),
+            entities: vec![key.entity.as_str()],
+            source: Some(key.source.as_str()),
+            ..Self::new(Kind::Value)
+        }
+    }
+
+    fn of_edition(edition: &'a Edition) -> Self {
+        Self {
+            ranking: Some(edition.ranking.as_str()),
+            source: edition.source.as_ref().map(crate::model::id::SourceId::as_str),
+            ..Self::new(Kind::Edition)
+        }
+    }
+
+    fn of_entry(edition: &'a Edition, entry: &'a Entry) -> Self {
+        let mut entities: Vec<&str> = entry.economies.iter().map(crate::model::id::EntityId::as_str).collect();
+        entities.push(entry.entity.as_str());
+        Self { ranking: Some(edition.ranking.as_str()), entities, rank: entry.rank, ..Self::new(Kind::Entry) }
+    }
+
+    fn of_definition(definition: &'a Definition) -> Self {
+        let facts = Self::new(Kind::Definition);
+        match definition {
+            Definition::Indicator(indicator) => Self { indicator: Some(indicator.id.as_str()), ..facts },
+            Definition::Entity(entity) => Self { entities: vec![entity.id.as_str()], ..facts },
+            Definition::Source(source) => Self { source: Some(source.id.as_str()), ..facts },
+            Definition::Ranking(ranking) => Self { ranking: Some(ranking.id.as_str()), ..facts },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        change::{EntryChange, EntryMove},
+        id::{EditionId, EntityId, RankingId},
+    };
+
+    fn entry(before: Option<u32>, after: Option<u32>) -> Change {
+        let standing = |rank: Option<u32>| Standing { rank, listed: rank.is_some(), ..Standing::default() };
+        Change::Entry(Box::new(EntryChange {
+            ranking: RankingId::new("gii-clusters").unwrap(),
+            edition: EditionId::new("2025").unwrap(),
+            compared_with: None,
+            entry_move: EntryMove {
+                entity: EntityId::new("cluster:tokyo-yokohama").unwrap(),
+                movement: Movement::Up,
+                before: standing(before),
+                after: standing(after),
+                economies: vec![EntityId::new("JPN").unwrap()],
+            },
+            entries_before: 1,
+            entries_after: 1,
+            comparable: true,
+        }))
+    }
+
+    fn scope_of(filter: Filter, change: &Change) -> Option<Scope> {
+        Filters::new(vec![filter]).match_change(change, Cause::FirstRelease).map(|found| found.scope)
+    }
+
+    #[test]
+    fn a_rank_window_says_what_enters_and_what_leaves() {
+        let top_ten = || Filter { rank_at_most: 10, ..Filter::default() };
+        assert_eq!(scope_of(top_ten(), &entry(Some(12), Some(9))), Some(Scope::Entered));
+        assert_eq!(scope_of(top_ten(), &entry(Some(9), Some(12))), Some(Scope::Left));
+        assert_eq!(scope_of(top_ten(), &entry(Some(9), Some(8))), Some(Scope::Changed));
+        assert_eq!(scope_of(top_ten(), &entry(Some(19), Some(18))), None);
+        assert_eq!(scope_of(top_ten(), &entry(Some(9), None)), Some(Scope::Left));
+    }
+
+    #[test]
+    fn fields_narrow_and_values_widen() {
+        let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<BTreeSet<String>>();
+        let change = entry(Some(2), Some(1));
+        assert!(scope_of(Filter { entities: ids(&["JPN", "CHN"]), ..Filter::default() }, &change).is_some());
+        assert!(scope_of(Filter { entities: ids(&["CHN"]), ..Filter::default() }, &change).is_none());
+        assert!(scope_of(Filter { indicators: ids(&["GB.*"]), ..Filter::default() }, &change).is_none());
+        assert!(scope_of(Filter { min_places: 2, ..Filter::default() }, &change).is_none());
+        let either = Filters::new(vec![
+            Filter { name: "chinese".into(), entities: ids(&["CHN"]), ..Filter::default() },
+            Filter { name: "first".into(), rank_at_most: 1, ..Filter::default() },
+        ]);
+        let found = either.match_change(&change, Cause::FirstRelease).unwrap();
+        assert_eq!((found.scope, found.filters), (Scope::Entered, vec![1]));
+        assert!(either.match_change(&entry(Some(3), Some(2)), Cause::FirstRelease).is_none());
+    }
+
+    #[test]
+    fn equal_filters_have_one_hash() {
+        let filter = |first: &str, second: &str| {
+            Filters::new(vec![Filter { entities: [first.to_owned(), second.to_owned()].into(), ..Filter::default() }]).hash()
+        };
+        assert_eq!(filter("A", "B"), filter("B", "A"));
+        assert_ne!(filter("A", "B"), filter("A", "C"));
+    }
+}

@@ -1,0 +1,190 @@
+//! Recent commits, shared by all subscribers, and the bell that wakes them.
+//!
+//! Invariant: memory is bounded by [`RING_COMMITS_MAX`] and [`RING_CHANGES_MAX`], whatever the number and speed of
+//! subscribers. Reading history for those behind is bounded by [`CATCH_UP_READERS_MAX`], off the async threads, and holds no
+//! lock that the writer needs.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::sync::{Semaphore, watch};
+
+use super::{FeedError, token::Tokens};
+use crate::{
+    ledger::{log::Header, page::Page, writer::Published},
+    model::{change::Change, id::Revision},
+    query::Reader,
+    store::StoreError,
+};
+
+/// Most commits in the ring.
+pub const RING_COMMITS_MAX: usize = 4_096;
+/// Most changes in the ring, about 300 bytes each.
+pub const RING_CHANGES_MAX: usize = 200_000;
+/// Most subscribers that read history at one time.
+pub const CATCH_UP_READERS_MAX: usize = 32;
+/// Most open subscriptions.
+pub const SUBSCRIBERS_MAX: usize = 20_000;
+
+/// The changes of a page, numbered.
+pub type Changes = Arc<Vec<(u64, Change)>>;
+
+/// What all subscribers share.
+#[derive(Debug)]
+pub struct Hub {
+    reader: Reader,
+    tokens: Tokens,
+    head: watch::Sender<Revision>,
+    stopping: watch::Sender<bool>,
+    ring: Mutex<Ring>,
+    catch_up: Semaphore,
+    subscribers: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    commits: BTreeMap<Revision, RingCommit>,
+    order: VecDeque<(Revision, usize)>,
+    changes: usize,
+}
+
+#[derive(Debug, Clone)]
+struct RingCommit {
+    header: Arc<Header>,
+    /// `None`: too long for the ring.
+    pages: Option<Vec<Changes>>,
+}
+
+impl Hub {
+    /// Serves the history that a reader reads.
+    pub fn new(reader: Reader) -> Self {
+        let tokens = Tokens::new(reader.ledger().history(), reader.ledger().secret());
+        let head = watch::Sender::new(reader.head());
+        Self {
+            reader,
+            tokens,
+            head,
+            stopping: watch::Sender::new(false),
+            ring: Mutex::default(),
+            catch_up: Semaphore::new(CATCH_UP_READERS_MAX),
+            subscribers: AtomicUsize::new(0),
+        }
+    }
+
+    /// Where the history is read.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// The tokens of this history.
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// Adds a commit, durable and applied, and wakes who waits. Called by the writer, in revision order.
+    pub fn publish(&self, published: Published) {
+        let revision = published.header.commit.revision;
+        let pages = published.pages.map(|pages| pages.iter().map(|page| Arc::new(page.changes())).collect());
+        self.ring().put(revision, RingCommit { header: published.header, pages });
+        self.head.send_replace(revision);
+    }
+
+    /// Tells all subscribers to say goodbye.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// The newest revision, and changes of it.
+    pub fn head(&self) -> watch::Receiver<Revision> {
+        self.head.subscribe()
+    }
+
+    /// Whether the server is stopping, and changes of it.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    /// How many subscriptions are open.
+    pub fn subscribers(&self) -> usize {
+        self.subscribers.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place among the subscribers; it is free again when dropped.
+    pub fn enter(self: &Arc<Self>) -> Result<Seat, FeedError> {
+        let taken = self.subscribers.fetch_add(1, Ordering::Relaxed);
+        let seat = Seat { hub: self.clone() };
+        if taken < SUBSCRIBERS_MAX { Ok(seat) } else { Err(FeedError::TooManySubscribers { limit: SUBSCRIBERS_MAX }) }
+    }
+
+    /// The header of a commit that is not above head.
+    pub async fn header(&self, revision: Revision) -> Result<Arc<Header>, StoreError> {
+        let known = self.ring().commits.get(&revision).map(|commit| commit.header.clone());
+        match known {
+            Some(header) => Ok(header),
+            None => self.read(move |reader| reader.ledger().header(revision)).await?.map(Arc::new).ok_or_else(|| missing(revision)),
+        }
+    }
+
+    /// The changes of a page of a commit that is not above head.
+    pub async fn page(&self, revision: Revision, page: u32) -> Result<Changes, StoreError> {
+        let known = self.ring().commits.get(&revision).and_then(|commit| commit.pages.as_ref()?.get(page as usize).cloned());
+        match known {
+            Some(changes) => Ok(changes),
+            None => {
+                let bytes = self.read(move |reader| reader.ledger().read(revision, page)?.map(|bytes| Page::decode(&bytes)).transpose());
+                Ok(Arc::new(bytes.await?.ok_or_else(|| missing(revision))?.changes()))
+            }
+        }
+    }
+
+    /// Reads off the async threads, a bounded number at a time.
+    pub async fn read<T: Send + 'static, E: From<StoreError> + Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        let stopped = |what: &str| E::from(StoreError::Stopped(what.to_owned()));
+        let _permit = self.catch_up.acquire().await.map_err(|_| stopped("the server is stopping"))?;
+        let reader = self.reader.clone();
+        let done = tokio::task::spawn_blocking(move || read(&reader)).await;
+        done.unwrap_or_else(|_| Err(stopped("reading the store panicked")))
+    }
+
+    fn ring(&self) -> std::sync::MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn missing(revision: Revision) -> StoreError {
+    StoreError::Corrupt(format!("commit {revision} is not whole in the ledger"))
+}
+
+impl Ring {
+    fn put(&mut self, revision: Revision, commit: RingCommit) {
+        let weight = commit.pages.iter().flatten().map(|page| page.len()).sum();
+        self.changes += weight;
+        self.order.push_back((revision, weight));
+        self.commits.insert(revision, commit);
+        while self.order.len() > RING_COMMITS_MAX || (self.changes > RING_CHANGES_MAX && self.order.len() > 1) {
+            let Some((oldest, weight)) = self.order.pop_front() else { return };
+            self.commits.remove(&oldest);
+            self.changes -= weight;
+        }
+    }
+}
+
+/// A place among the subscribers.
+#[derive(Debug)]
+pub struct Seat {
+    hub: Arc<Hub>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.hub.subscribers.fetch_sub(1, Ordering::Relaxed);
+    }
+}

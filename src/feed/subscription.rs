@@ -1,0 +1,372 @@
+//! One subscriber: a cursor that reads on when it is asked.
+//!
+//! Nothing is produced ahead of the reader: HTTP/2 asks for the next message when it has room for it. So a slow reader
+//! costs its cursor, and nobody waits for it.
+//!
+//! Invariant: progress and tokens come from the cursor, in the same ordered path as changes.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    FeedError,
+    digest::row_digest,
+    filter::Filters,
+    history::{CommitPart, CommitWalk},
+    hub::{Hub, Seat},
+    token::Place,
+};
+use crate::{
+    model::{
+        catalog::Definition,
+        id::{HistoryId, Revision},
+    },
+    query::{
+        AsOf, Snapshot,
+        state::{StateCursor, StateRow},
+    },
+};
+
+/// Where a subscription starts.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// The state as of a point of history, then every later change.
+    State(AsOf),
+    /// The next change.
+    Now,
+    /// After a token.
+    Token(String),
+    /// Revisions from the first to the last, or on for ever.
+    Range(Revision, Option<Revision>),
+}
+
+/// What a subscription is.
+#[derive(Debug)]
+pub struct Wanted {
+    /// Where it starts.
+    pub start: Start,
+    /// What it sees.
+    pub filters: Filters,
+    /// How often it hears when nothing matches.
+    pub progress_interval: Duration,
+    /// How long it may live before it is asked to come again.
+    pub max_age: Duration,
+}
+
+/// Why the server ends a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum GoodbyeReason {
+    Shutdown,
+    RangeComplete,
+    MaxAge,
+}
+
+/// One message to a subscriber.
+#[derive(Debug)]
+pub enum Event {
+    /// The first.
+    Opened {
+        /// Identity of the history.
+        history: HistoryId,
+        /// Newest revision.
+        head: Revision,
+        /// Oldest revision that can be replayed.
+        floor: Revision,
+        /// Nothing at or below it will come as a commit.
+        start: Revision,
+        /// Resumes here; empty if the state comes first.
+        token: String,
+    },
+    /// Part of the state, each row with the filters it matches.
+    State {
+        /// The state of this revision.
+        revision: Revision,
+        /// Number of the page.
+        page: u32,
+        /// Rows.
+        rows: Vec<(StateRow, Vec<usize>)>,
+    },
+    /// The state is complete.
+    StateEnd {
+        /// The state of this revision.
+        revision: Revision,
+        /// Rows sent.
+        rows: u64,
+        /// Digest of figures and entries.
+        digest: u64,
+        /// Resumes after it.
+        token: String,
+    },
+    /// Part of a commit; with the token if it is the last.
+    Commit(CommitPart, Option<String>),
+    /// Nothing at or below this follows.
+    Progress(Revision, String),
+    /// Behind (true) or live (false), and head.
+    Lag(bool, Revision),
+    /// The last.
+    Goodbye(GoodbyeReason, String),
+}
+
+/// A page of the state is closed at about so many bytes.
+const STATE_PAGE_WEIGHT: usize = 48 * 1024;
+
+/// One subscriber.
+#[derive(Debug)]
+pub struct Subscription {
+    hub: Arc<Hub>,
+    _seat: Seat,
+    filters: Filters,
+    progress_interval: Duration,
+    ends_at: Instant,
+    phase: Phase,
+    place: Place,
+    until: Option<Revision>,
+    head: watch::Receiver<Revision>,
+    stopping: watch::Receiver<bool>,
+    ready: VecDeque<Event>,
+    /// What the subscriber was last told about keeping up.
+    told_behind: Option<bool>,
+    /// The place it was last told.
+    told_place: Revision,
+    told_at: Instant,
+}
+
+#[derive(Debug)]
+enum Phase {
+    State(Box<StateWalk>),
+    Between,
+    Commit(Box<CommitWalk>),
+    Ended,
+}
+
+#[derive(Debug)]
+struct StateWalk {
+    snapshot: Snapshot,
+    cursor: StateCursor,
+    page: u32,
+    rows: u64,
+    digest: u64,
+}
+
+impl Subscription {
+    /// Opens a subscription.
+    pub async fn open(hub: Arc<Hub>, wanted: Wanted) -> Result<Self, FeedError> {
+        let seat = hub.enter()?;
+        // Taken before the head is read, so that no commit falls between.
+        let head_moves = hub.head();
+        let head = hub.reader().head();
+        let floor = hub.reader().ledger().floor();
+        let (mut phase, mut until) = (Phase::Between, None);
+        let at = |revision| Place { revision, last_match: Revision::ZERO };
+        let place = match wanted.start {
+            Start::Now => at(head),
+            Start::Token(token) => hub.tokens().place(&token, wanted.filters.hash())?,
+            Start::Range(from, last) => {
+                until = last;
+                at(Revision(from.0.saturating_sub(1)))
+            }
+            Start::State(as_of) => {
+                let snapshot = hub.read(move |reader| reader.at(as_of)).await?.without_release_dates()?;
+                let place = at(snapshot.revision());
+                let cursor = StateCursor::Definitions;
+                phase = Phase::State(Box::new(StateWalk { snapshot, cursor, page: 0, rows: 0, digest: 0 }));
+                place
+            }
+        };
+        if place.revision > head {
+            return Err(FeedError::AboveHead { asked: place.revision, head });
+        }
+        if place.revision.next() < floor {
+            return Err(FeedError::BelowFloor { asked: place.revision.next(), floor });
+        }
+        let token = match phase {
+            // The state is not resumable half way: a client that loses it starts again.
+            Phase::State(_) => String::new(),
+            _ => hub.tokens().token(place, wanted.filters.hash()),
+        };
+        let history = hub.reader().ledger().history();
+        let opened = Event::Opened { history, head, floor, start: place.revision, token };
+        let now = Instant::now();
+        Ok(Self {
+            stopping: hub.stopping(),
+            hub,
+            _seat: seat,
+            filters: wanted.filters,
+            progress_interval: wanted.progress_interval,
+            ends_at: now + wanted.max_age,
+            phase,
+            place,
+            until,
+            head: head_moves,
+            ready: VecDeque::from([opened]),
+            told_behind: None,
+            told_place: place.revision,
+            told_at: now,
+        })
+    }
+
+    /// The name of a filter.
+    pub fn filter_name(&self, at: usize) -> &str {
+        self.filters.name(at)
+    }
+
+    /// The next message. `None`: the stream is over.
+    pub async fn next(&mut self) -> Result<Option<Event>, FeedError> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                self.told_at = Instant::now();
+                return Ok(Some(event));
+            }
+            if matches!(self.phase, Phase::Ended) {
+                return Ok(None);
+            }
+            if *self.stopping.borrow() {
+                self.say_goodbye(GoodbyeReason::Shutdown);
+                continue;
+            }
+            match std::mem::replace(&mut self.phase, Phase::Ended) {
+                Phase::State(walk) => self.walk_state(walk).await?,
+                Phase::Commit(walk) => self.walk_commit(walk).await?,
+                Phase::Between => {
+                    self.phase = Phase::Between;
+                    self.go_on().await?;
+                }
+                Phase::Ended => return Ok(None),
+            }
+        }
+    }
+
+    /// Between two commits: the next one if there is one, else wait.
+    async fn go_on(&mut self) -> Result<(), FeedError> {
+        if self.until.is_some_and(|until| self.place.revision >= until) {
+            self.say_goodbye(GoodbyeReason::RangeComplete);
+            return Ok(());
+        }
+        if Instant::now() >= self.ends_at {
+            self.say_goodbye(GoodbyeReason::MaxAge);
+            return Ok(());
+        }
+        let head = *self.head.borrow_and_update();
+        if self.place.revision < head {
+            // One commit behind is how a live stream moves; more is catching up.
+            if self.told_behind != Some(true) && self.place.revision.next() < head {
+                self.told_behind = Some(true);
+                self.ready.push_back(Event::Lag(true, head));
+            } else if self.told_at.elapsed() >= self.progress_interval {
+                self.say_progress();
+            }
+            self.phase = Phase::Commit(Box::new(CommitWalk::after(&self.hub, self.place).await?));
+            return Ok(());
+        }
+        if self.told_behind != Some(false) {
+            self.told_behind = Some(false);
+            if self.told_place < self.place.revision {
+                self.say_progress();
+            }
+            self.ready.push_back(Event::Lag(false, head));
+            return Ok(());
+        }
+        self.wait().await;
+        Ok(())
+    }
+
+    async fn wait(&mut self) {
+        let progress_at = self.told_at + self.progress_interval;
+        tokio::select! {
+            _ = self.head.changed() => {}
+            _ = self.stopping.changed() => {}
+            () = tokio::time::sleep_until(self.ends_at) => {}
+            () = tokio::time::sleep_until(progress_at) => self.say_progress(),
+        }
+    }
+
+    async fn walk_state(&mut self, mut walk: Box<StateWalk>) -> Result<(), FeedError> {
+        let (snapshot, cursor) = (walk.snapshot.clone(), walk.cursor.clone());
+        let (rows, cursor) = self.hub.read(move |_| snapshot.read_state(cursor)).await?;
+        walk.cursor = cursor;
+        let revision = walk.snapshot.revision();
+        let mut page = Vec::new();
+        let mut page_weight = 0;
+        for row in rows {
+            let Some(matched) = self.filters.match_state(&row) else { continue };
+            walk.rows += 1;
+            walk.digest = walk.digest.wrapping_add(row_digest(&row));
+            page_weight += weight(&row);
+            page.push((row, matched));
+            if page_weight >= STATE_PAGE_WEIGHT {
+                self.ready.push_back(Event::State { revision, page: walk.page, rows: std::mem::take(&mut page) });
+                walk.page += 1;
+                page_weight = 0;
+            }
+        }
+        if !page.is_empty() {
+            self.ready.push_back(Event::State { revision, page: walk.page, rows: page });
+            walk.page += 1;
+        }
+        if matches!(walk.cursor, StateCursor::End) {
+            let (rows, digest, token) = (walk.rows, walk.digest, self.token());
+            self.ready.push_back(Event::StateEnd { revision, rows, digest, token });
+            self.phase = Phase::Between;
+        } else {
+            self.phase = Phase::State(walk);
+        }
+        Ok(())
+    }
+
+    async fn walk_commit(&mut self, mut walk: Box<CommitWalk>) -> Result<(), FeedError> {
+        match walk.next(&self.hub, &self.filters).await? {
+            Some(part) if !part.last => {
+                self.ready.push_back(Event::Commit(part, None));
+                self.phase = Phase::Commit(walk);
+            }
+            last => {
+                self.place.revision = walk.revision();
+                if let Some(part) = last {
+                    self.place.last_match = walk.revision();
+                    self.told_place = walk.revision();
+                    let token = self.token();
+                    self.ready.push_back(Event::Commit(part, Some(token)));
+                }
+                self.phase = Phase::Between;
+            }
+        }
+        Ok(())
+    }
+
+    fn say_progress(&mut self) {
+        self.told_place = self.place.revision;
+        let event = Event::Progress(self.place.revision, self.token());
+        self.ready.push_back(event);
+    }
+
+    fn say_goodbye(&mut self, reason: GoodbyeReason) {
+        let token = if matches!(self.phase, Phase::State(_)) { String::new() } else { self.token() };
+        let event = Event::Goodbye(reason, token);
+        self.ready.push_back(event);
+        self.phase = Phase::Ended;
+    }
+
+    fn token(&self) -> String {
+        self.hub.tokens().token(self.place, self.filters.hash())
+    }
+}
+
+/// About how many bytes a row takes as sent.
+fn weight(row: &StateRow) -> usize {
+    match row {
+        StateRow::Figure(figure) => 160 + figure.row.value.as_ref().and_then(|value| value.notes()).map_or(0, |notes| notes.comment.len()),
+        StateRow::Edition(_) => 300,
+        StateRow::Entry(_, entry) => 300 + 80 * entry.components.len() + entry.note.len(),
+        StateRow::Definition(definition) => match definition.as_ref() {
+            Definition::Indicator(indicator) => 200 + indicator.definition.len(),
+            Definition::Entity(entity) => 100 + 60 * (entity.names.len() + entity.codes.len() + entity.relations.len()),
+            Definition::Source(_) => 300,
+            Definition::Ranking(ranking) => {
+                let components = ranking.methodologies.iter().map(|methodology| 300 + 100 * methodology.components.len());
+                500 + components.sum::<usize>()
+            }
+        },
+    }
+}

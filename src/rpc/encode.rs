@@ -1,0 +1,512 @@
+//! Values of the model → messages of the contract.
+
+use crate::{
+    feed::{filter::Scope, history::CommitPart},
+    ledger::log::Header,
+    model::{
+        catalog::{
+            Aggregation, Definition, Direction, Entity, EntityKind, Frequency, Indicator, Methodology, Ranking,
+            Redistribution, RelationKind, Source, Timing,
+        },
+        change::{Cause, Change, Commit, Counts, EntryChange, EntryMove, Movement, Standing, ValueChange, ValueMove},
+        edition::{Basis, Coverage, CoverageKind, Edition, EditionStatus, Entry, EntryComponent, RankClaim},
+        finding::{Finding, Severity},
+        series::{Dimensions, Row},
+        time::{Date, Instant},
+        value::{Figure, MissingReason, Notes, Qualifier, Status, Value},
+    },
+    proto,
+    query::{figures::Observation, policy::Disagreement},
+};
+
+pub(super) fn timestamp(instant: Instant) -> prost_types::Timestamp {
+    let (seconds, micros) = (instant.0.div_euclid(1_000_000), instant.0.rem_euclid(1_000_000));
+    prost_types::Timestamp { seconds, nanos: i32::try_from(micros * 1_000).unwrap_or(0) }
+}
+
+fn optional_date(date: Option<Date>) -> String {
+    date.map_or_else(String::new, |date| date.to_string())
+}
+
+pub(super) fn value(value: &Value) -> proto::Value {
+    let mut message = proto::Value {
+        qualifier: proto::Qualifier::Exact.into(),
+        status: proto::ObservationStatus::Normal.into(),
+        ..proto::Value::default()
+    };
+    match &value.figure {
+        Figure::Number(number) => {
+            message.number = Some(number.to_f64());
+            message.decimals = Some(number.decimals());
+            message.exact = number.exact().unwrap_or_default();
+        }
+        Figure::Missing(reason) => {
+            message.missing = match reason {
+                MissingReason::NotCollected => proto::MissingReason::NotCollected,
+                MissingReason::NotApplicable => proto::MissingReason::NotApplicable,
+                MissingReason::Suppressed => proto::MissingReason::Suppressed,
+                MissingReason::NoMeasurement => proto::MissingReason::NoMeasurement,
+            }
+            .into();
+        }
+    }
+    if let Some(notes) = value.notes() {
+        add_notes(&mut message, notes);
+    }
+    message
+}
+
+fn add_notes(message: &mut proto::Value, notes: &Notes) {
+    message.multiplier_pow10 = notes.multiplier.into();
+    message.qualifier = match &notes.qualifier {
+        Qualifier::Exact => proto::Qualifier::Exact,
+        Qualifier::Approximate => proto::Qualifier::Approximate,
+        Qualifier::AtLeast => proto::Qualifier::AtLeast,
+        Qualifier::AtMost => proto::Qualifier::AtMost,
+        Qualifier::RangeTo(upper) => {
+            message.upper = Some(upper.to_f64());
+            proto::Qualifier::Range
+        }
+    }
+    .into();
+    message.status = match notes.status {
+        Status::Normal => proto::ObservationStatus::Normal,
+        Status::Break => proto::ObservationStatus::Break,
+        Status::Estimated => proto::ObservationStatus::Estimated,
+        Status::Forecast => proto::ObservationStatus::Forecast,
+        Status::Imputed => proto::ObservationStatus::Imputed,
+        Status::NotSignificant => proto::ObservationStatus::NotSignificant,
+        Status::Provisional => proto::ObservationStatus::Provisional,
+    }
+    .into();
+    message.comment.clone_from(&notes.comment);
+}
+
+fn optional_value(given: Option<&Value>) -> Option<proto::Value> {
+    given.map(value)
+}
+
+pub(super) fn dimensions(dimensions: &Dimensions) -> Vec<proto::Dimension> {
+    let pair = |(id, value): (&str, &str)| proto::Dimension { id: id.to_owned(), value: value.to_owned() };
+    dimensions.pairs().map(pair).collect()
+}
+
+pub(super) fn observation(figure: &Observation) -> proto::Observation {
+    proto::Observation {
+        indicator: figure.series.indicator.to_string(),
+        entity: figure.series.entity.to_string(),
+        source: figure.series.source.to_string(),
+        dimensions: dimensions(&figure.series.dimensions),
+        period: figure.row.period.to_string(),
+        value: optional_value(figure.row.value.as_ref()),
+        released: figure.row.released.to_string(),
+        recorded: Some(timestamp(figure.commit.recorded)),
+        revision: figure.row.revision.0,
+        cause: cause(figure.commit.cause).into(),
+        withdrawn: figure.row.value.is_none(),
+    }
+}
+
+pub(super) fn series_point(row: &Row) -> proto::SeriesPoint {
+    proto::SeriesPoint {
+        period: row.period.to_string(),
+        value: optional_value(row.value.as_ref()),
+        released: row.released.to_string(),
+        revision: row.revision.0,
+    }
+}
+
+pub(super) fn disagreement(disagreement: &Disagreement) -> proto::Disagreement {
+    proto::Disagreement {
+        min: disagreement.min,
+        max: disagreement.max,
+        spread: disagreement.spread(),
+        relative_spread: disagreement.relative_spread(),
+        compared: disagreement.compared,
+        not_comparable: disagreement.not_comparable,
+    }
+}
+
+pub(super) fn definition(definition: &Definition) -> proto::Definition {
+    use proto::definition::Object;
+    let object = match definition {
+        Definition::Indicator(given) => Object::Indicator(indicator(given)),
+        Definition::Entity(given) => Object::Entity(entity(given)),
+        Definition::Source(given) => Object::Source(source(given)),
+        Definition::Ranking(given) => Object::Ranking(ranking(given)),
+    };
+    proto::Definition { object: Some(object) }
+}
+
+fn direction(direction: Direction) -> i32 {
+    match direction {
+        Direction::NotStated => proto::Direction::Unspecified,
+        Direction::HigherIsBetter => proto::Direction::HigherIsBetter,
+        Direction::LowerIsBetter => proto::Direction::LowerIsBetter,
+    }
+    .into()
+}
+
+pub(super) fn indicator(indicator: &Indicator) -> proto::Indicator {
+    proto::Indicator {
+        id: indicator.id.to_string(),
+        name: indicator.name.clone(),
+        unit: indicator.unit.clone(),
+        direction: direction(indicator.direction),
+        default_decimals: indicator.default_decimals,
+        definition: indicator.definition.clone(),
+        frequency: match indicator.frequency {
+            Frequency::NotStated => proto::Frequency::Unspecified,
+            Frequency::Annual => proto::Frequency::Annual,
+            Frequency::HalfYearly => proto::Frequency::HalfYearly,
+            Frequency::Quarterly => proto::Frequency::Quarterly,
+            Frequency::Monthly => proto::Frequency::Monthly,
+            Frequency::Daily => proto::Frequency::Daily,
+            Frequency::Irregular => proto::Frequency::Irregular,
+        }
+        .into(),
+        licence: indicator.licence.clone(),
+        timing: match indicator.timing {
+            Timing::Flow => proto::Timing::Flow,
+            Timing::Stock => proto::Timing::Stock,
+        }
+        .into(),
+    }
+}
+
+fn entity_kind(kind: EntityKind) -> i32 {
+    match kind {
+        EntityKind::Economy => proto::EntityKind::Economy,
+        EntityKind::Cluster => proto::EntityKind::Cluster,
+        EntityKind::Organisation => proto::EntityKind::Organisation,
+        EntityKind::RegionGroup => proto::EntityKind::RegionGroup,
+        EntityKind::World => proto::EntityKind::World,
+    }
+    .into()
+}
+
+pub(super) fn entity(entity: &Entity) -> proto::Entity {
+    let code = |(scheme, value): &(String, String)| proto::EntityCode { scheme: scheme.clone(), value: value.clone() };
+    let names = entity.names.iter().map(|name| proto::EntityName {
+        text: name.text.clone(),
+        language: name.language.clone(),
+        valid_from: optional_date(name.valid_from),
+        valid_to: optional_date(name.valid_to),
+    });
+    let relations = entity.relations.iter().map(|relation| proto::EntityRelation {
+        kind: match relation.kind {
+            RelationKind::LiesIn => proto::RelationKind::LiesIn,
+            RelationKind::MemberOf => proto::RelationKind::MemberOf,
+            RelationKind::RenamedTo => proto::RelationKind::RenamedTo,
+            RelationKind::MergedInto => proto::RelationKind::MergedInto,
+            RelationKind::SplitInto => proto::RelationKind::SplitInto,
+        }
+        .into(),
+        entity: relation.entity.to_string(),
+        valid_from: optional_date(relation.valid_from),
+        valid_to: optional_date(relation.valid_to),
+    });
+    proto::Entity {
+        id: entity.id.to_string(),
+        kind: entity_kind(entity.kind),
+        name: entity.name.clone(),
+        codes: entity.codes.iter().map(code).collect(),
+        names: names.collect(),
+        relations: relations.collect(),
+    }
+}
+
+pub(super) fn source(source: &Source) -> proto::Source {
+    proto::Source {
+        id: source.id.to_string(),
+        producer: source.producer.clone(),
+        title: source.title.clone(),
+        published: optional_date(source.published),
+        url: source.url.clone(),
+        licence: source.licence.clone(),
+        redistribution: match source.redistribution {
+            Redistribution::NotStated => proto::Redistribution::Unspecified,
+            Redistribution::Allowed => proto::Redistribution::Allowed,
+            Redistribution::WithAttribution => proto::Redistribution::WithAttribution,
+            Redistribution::Forbidden => proto::Redistribution::Forbidden,
+        }
+        .into(),
+        precedence: source.precedence,
+    }
+}
+
+fn aggregation(aggregation: Aggregation) -> i32 {
+    match aggregation {
+        Aggregation::NotPublished => proto::Aggregation::Unspecified,
+        Aggregation::Sum => proto::Aggregation::Sum,
+        Aggregation::WeightedMean => proto::Aggregation::WeightedMean,
+    }
+    .into()
+}
+
+pub(super) fn ranking(ranking: &Ranking) -> proto::Ranking {
+    proto::Ranking {
+        id: ranking.id.to_string(),
+        name: ranking.name.clone(),
+        subject: entity_kind(ranking.subject),
+        source: ranking.source.to_string(),
+        description: ranking.description.clone(),
+        methodologies: ranking.methodologies.iter().map(methodology).collect(),
+    }
+}
+
+fn methodology(methodology: &Methodology) -> proto::Methodology {
+    let components = methodology.components.iter().map(|component| proto::MethodologyComponent {
+        id: component.id.clone(),
+        name: component.name.clone(),
+        weight: component.weight,
+        direction: direction(component.direction),
+        parent: component.parent.clone(),
+        aggregation: aggregation(component.aggregation),
+    });
+    proto::Methodology {
+        id: methodology.id.clone(),
+        description: methodology.description.clone(),
+        components: components.collect(),
+        aggregation: aggregation(methodology.aggregation),
+    }
+}
+
+pub(super) fn basis(basis: Basis) -> i32 {
+    match basis {
+        Basis::AsPublished => proto::EditionBasis::AsPublished,
+        Basis::Restated => proto::EditionBasis::Restated,
+        Basis::Counterfactual => proto::EditionBasis::Counterfactual,
+    }
+    .into()
+}
+
+pub(super) fn coverage(coverage: Coverage, complete_to: u32) -> proto::Coverage {
+    proto::Coverage {
+        kind: match coverage.kind {
+            CoverageKind::All => proto::CoverageKind::All,
+            CoverageKind::Top => proto::CoverageKind::Top,
+            CoverageKind::Partial => proto::CoverageKind::Partial,
+        }
+        .into(),
+        listed: coverage.listed,
+        universe: coverage.universe,
+        complete_to,
+    }
+}
+
+pub(super) fn edition(edition: &Edition) -> proto::Edition {
+    proto::Edition {
+        ranking: edition.ranking.to_string(),
+        edition: edition.edition.to_string(),
+        title: edition.title.clone(),
+        status: match edition.status {
+            EditionStatus::Provisional => proto::EditionStatus::Provisional,
+            EditionStatus::Published => proto::EditionStatus::Published,
+            EditionStatus::Corrected => proto::EditionStatus::Corrected,
+            EditionStatus::Withdrawn => proto::EditionStatus::Withdrawn,
+        }
+        .into(),
+        basis: basis(edition.basis),
+        about: edition.about.clone(),
+        coverage: Some(coverage(edition.coverage, edition.complete_to)),
+        methodology: edition.methodology.clone(),
+        released: edition.released.to_string(),
+        source: edition.source.as_ref().map_or_else(String::new, ToString::to_string),
+        note: edition.note.clone(),
+        entry_count: edition.entry_count,
+        revision: edition.revision.0,
+        recorded: Some(timestamp(edition.recorded)),
+        compared_with: edition.compared_with.as_ref().map_or_else(String::new, ToString::to_string),
+    }
+}
+
+fn component(component: &EntryComponent) -> proto::EntryComponent {
+    proto::EntryComponent {
+        id: component.id.clone(),
+        raw: optional_value(component.raw.as_ref()),
+        score: optional_value(component.score.as_ref()),
+        rank: component.rank,
+        data_year: component.data_year.clone(),
+    }
+}
+
+pub(super) fn claim(claim: &RankClaim) -> proto::RankClaim {
+    proto::RankClaim { rank: claim.rank, edition: claim.edition.clone(), claimed_by: claim.claimed_by.clone() }
+}
+
+pub(super) fn entry(entry: &Entry) -> proto::Entry {
+    proto::Entry {
+        entity: entry.entity.to_string(),
+        published_name: entry.published_name.clone(),
+        economies: entry.economies.iter().map(ToString::to_string).collect(),
+        rank: entry.rank,
+        tied: entry.tied,
+        score: optional_value(entry.score.as_ref()),
+        components: entry.components.iter().map(component).collect(),
+        previous: entry.previous.iter().map(claim).collect(),
+        disputed: entry.disputed.iter().map(claim).collect(),
+        note: entry.note.clone(),
+    }
+}
+
+pub(super) fn cause(cause: Cause) -> proto::Cause {
+    match cause {
+        Cause::FirstRelease => proto::Cause::FirstRelease,
+        Cause::ScheduledRevision => proto::Cause::ScheduledRevision,
+        Cause::Correction => proto::Cause::Correction,
+        Cause::MethodChange => proto::Cause::MethodChange,
+        Cause::Withdrawal => proto::Cause::Withdrawal,
+        Cause::ReloadUnchanged => proto::Cause::ReloadUnchanged,
+        Cause::Definition => proto::Cause::Definition,
+    }
+}
+
+pub(super) fn counts(counts: &Counts) -> proto::ChangeCounts {
+    proto::ChangeCounts {
+        added: counts.added,
+        revised: counts.revised,
+        unchanged: counts.unchanged,
+        withdrawn: counts.withdrawn,
+        backfilled: counts.backfilled,
+    }
+}
+
+pub(super) fn commit(commit: &Commit) -> proto::Commit {
+    proto::Commit {
+        revision: commit.revision.0,
+        recorded: Some(timestamp(commit.recorded)),
+        author: commit.author.clone(),
+        cause: cause(commit.cause).into(),
+        note: commit.note.clone(),
+        released: optional_date(commit.released),
+        document_sha256: commit.document_sha256.clone(),
+        counts: Some(counts(&commit.counts)),
+        request_id: commit.request_id.as_ref().map_or_else(String::new, ToString::to_string),
+    }
+}
+
+pub(super) fn movement(movement: Movement) -> i32 {
+    match movement {
+        Movement::Entered => proto::Movement::Entered,
+        Movement::Left => proto::Movement::Left,
+        Movement::Up => proto::Movement::Up,
+        Movement::Down => proto::Movement::Down,
+        Movement::Tied => proto::Movement::Tied,
+        Movement::Unchanged => proto::Movement::Unchanged,
+        Movement::Unknown => proto::Movement::Unknown,
+        Movement::Withdrawn => proto::Movement::Withdrawn,
+    }
+    .into()
+}
+
+pub(super) fn standing(standing: &Standing) -> proto::Standing {
+    proto::Standing {
+        rank: standing.rank,
+        tied: standing.tied,
+        score: optional_value(standing.score.as_ref()),
+        components: standing.components.iter().map(component).collect(),
+        published_name: standing.published_name.clone(),
+        worse_than: standing.worse_than,
+        listed: standing.listed,
+    }
+}
+
+pub(super) fn entry_move(entry: &EntryMove) -> proto::EntryMove {
+    proto::EntryMove {
+        entity: entry.entity.to_string(),
+        movement: movement(entry.movement),
+        before: Some(standing(&entry.before)),
+        after: Some(standing(&entry.after)),
+        places: entry.places(),
+        renamed: entry.renamed(),
+        economies: entry.economies.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn value_change(change: &ValueChange) -> proto::ValueChange {
+    proto::ValueChange {
+        r#move: match change.movement {
+            ValueMove::Added => proto::ValueMove::Added,
+            ValueMove::Revised => proto::ValueMove::Revised,
+            ValueMove::Withdrawn => proto::ValueMove::Withdrawn,
+            ValueMove::Backfilled => proto::ValueMove::Backfilled,
+        }
+        .into(),
+        indicator: change.series.indicator.to_string(),
+        entity: change.series.entity.to_string(),
+        source: change.series.source.to_string(),
+        dimensions: dimensions(&change.series.dimensions),
+        period: change.period.to_string(),
+        before: optional_value(change.before.as_ref()),
+        after: optional_value(change.after.as_ref()),
+        released: change.released.to_string(),
+        recorded_version: optional_value(change.backfilled.as_ref()),
+    }
+}
+
+fn entry_change(change: &EntryChange) -> proto::EntryChange {
+    proto::EntryChange {
+        ranking: change.ranking.to_string(),
+        edition: change.edition.to_string(),
+        compared_with: change.compared_with.as_ref().map_or_else(String::new, ToString::to_string),
+        r#move: Some(entry_move(&change.entry_move)),
+        entries_before: change.entries_before,
+        entries_after: change.entries_after,
+        comparable: change.comparable,
+    }
+}
+
+pub(super) fn scope(scope: Scope) -> proto::Scope {
+    match scope {
+        Scope::Entered => proto::Scope::Entered,
+        Scope::Changed => proto::Scope::Changed,
+        Scope::Left => proto::Scope::Left,
+    }
+}
+
+pub(super) fn change(index: u64, change: &Change, scope: proto::Scope, matched_filters: Vec<String>) -> proto::Change {
+    use proto::change::What;
+    let what = match change {
+        Change::Value(change) => What::Value(value_change(change)),
+        Change::Entry(change) => What::Entry(entry_change(change)),
+        Change::Edition(before, after) => {
+            What::Edition(proto::EditionChange { before: before.as_deref().map(edition), after: Some(edition(after)) })
+        }
+        Change::Definition(before, after) => What::Definition(proto::DefinitionChange {
+            before: before.as_deref().map(definition),
+            after: Some(definition(after)),
+        }),
+    };
+    proto::Change { index, scope: scope.into(), matched_filters, what: Some(what) }
+}
+
+/// Part of a commit; `name` gives the name of a filter.
+pub(super) fn commit_page<'a>(part: &CommitPart, token: String, name: impl Fn(usize) -> &'a str) -> proto::CommitPage {
+    let header: &Header = &part.header;
+    let names = |matched: &[usize]| matched.iter().map(|at| name(*at)).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let changes = part.changes.iter().map(|(index, changed, found)| change(index, changed, scope(found.scope), names(&found.filters)));
+    proto::CommitPage {
+        revision: header.commit.revision.0,
+        prev_matching_revision: part.prev_match.0,
+        page: part.page,
+        last_page: part.last,
+        commit: (part.page == 0).then(|| commit(&header.commit)),
+        changes: changes.collect(),
+        resume_token: token,
+    }
+}
+
+pub(super) fn finding(finding: &Finding) -> proto::Finding {
+    proto::Finding {
+        severity: match finding.severity {
+            Severity::Warning => proto::Severity::Warning,
+            Severity::Error => proto::Severity::Error,
+        }
+        .into(),
+        code: finding.code.clone(),
+        message: finding.message.clone(),
+        location: finding.location.clone(),
+        suggestions: finding.suggestions.clone(),
+    }
+}
