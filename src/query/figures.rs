@@ -85,7 +85,7 @@ pub struct CurrentSeries {
     pub rows: Vec<Row>,
 }
 
-/// Where a paged read goes on: after this row of this series.
+/// Where a paged read goes on: after this period of this series, or after all of it.
 pub type Position = (SeriesIds, Option<Period>);
 
 impl Snapshot {
@@ -245,9 +245,13 @@ impl Snapshot {
             if start.is_some_and(|start| ids < start) || (!sources.is_empty() && !sources.contains(&ids.source)) {
                 return None;
             }
-            let resume = after.and_then(|(start, period)| if start == ids { period } else { None });
+            let last = match after {
+                Some((start, None)) if start == ids => return None,
+                Some((start, last)) if start == ids => last,
+                _ => None,
+            };
             let mut rows = self.current(&rows);
-            rows.retain(|row| selection.admits(row.period) && resume.is_none_or(|last| row.period > last));
+            rows.retain(|row| selection.admits(row.period) && last.is_none_or(|last| row.period > last));
             if rows.is_empty() {
                 return None;
             }

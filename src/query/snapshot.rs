@@ -33,6 +33,8 @@ pub enum AsOf {
     Recorded(Instant),
     /// What was published by the end of a day.
     Released(Date),
+    /// Where an earlier page of the same answer was read.
+    Pinned(Horizon),
 }
 
 /// Reads the ledger and the view together.
@@ -69,10 +71,13 @@ impl Reader {
         let head = self.head();
         let horizon = match as_of {
             AsOf::Head => Horizon::at(head),
-            AsOf::Revision(asked) if asked > head => return Err(QueryError::AboveHead { asked, head }),
+            AsOf::Revision(asked) | AsOf::Pinned(Horizon { revision: asked, .. }) if asked > head => {
+                return Err(QueryError::AboveHead { asked, head });
+            }
             AsOf::Revision(revision) => Horizon::at(revision),
             AsOf::Recorded(instant) => Horizon::at(self.revision_at(instant)?),
             AsOf::Released(released) => Horizon { revision: head, released },
+            AsOf::Pinned(horizon) => horizon,
         };
         Ok(Snapshot { reader: self.clone(), catalog: self.view.catalog(), horizon })
     }

@@ -16,7 +16,7 @@ use crate::{
         value::{Figure, MissingReason, Notes, Qualifier, Status, Value},
     },
     proto,
-    query::{figures::Observation, policy::Disagreement},
+    query::{figures::Observation, policy::Disagreement, state::StateRow},
 };
 
 pub(super) fn timestamp(instant: Instant) -> prost_types::Timestamp {
@@ -509,4 +509,19 @@ pub(super) fn finding(finding: &Finding) -> proto::Finding {
         location: finding.location.clone(),
         suggestions: finding.suggestions.clone(),
     }
+}
+
+pub(super) fn state_row(row: &StateRow, matched_filters: Vec<String>) -> proto::StateRow {
+    use proto::state_row::Row;
+    let row = match row {
+        StateRow::Definition(given) => Row::Definition(definition(given)),
+        StateRow::Edition(given) => Row::Edition(edition(given)),
+        StateRow::Entry(of, given) => Row::Entry(proto::StateEntry {
+            ranking: of.ranking.to_string(),
+            edition: of.edition.to_string(),
+            entry: Some(entry(given)),
+        }),
+        StateRow::Figure(figure) => Row::Figure(observation(figure)),
+    };
+    proto::StateRow { row: Some(row), matched_filters }
 }

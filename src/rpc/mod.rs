@@ -1,1 +1,70 @@
-//! rpc
+//! One thin file per service: decode, call, encode. The only room beside the command line that knows the generated types.
+//!
+//! In reading order: [`decode`] and [`encode`] translate; [`status`] maps every error; [`paging`] makes page tokens; then
+//! [`catalog`], [`statistics`], [`rankings`], [`feed`] and [`admin`], a file per service.
+//!
+//! Invariant: a handler waits only for [`App::read`] (the store, off the async threads, bounded) or the writer.
+
+pub mod admin;
+pub mod catalog;
+mod decode;
+mod encode;
+pub mod feed;
+mod paging;
+pub mod rankings;
+pub mod statistics;
+pub mod status;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
+use tonic::Status;
+
+use crate::{
+    feed::hub::Hub,
+    ledger::Writer,
+    query::{AsOf, QueryError, Reader, Snapshot},
+    store::StoreError,
+};
+
+/// Most reads of the store at one time; more wait.
+const READS_MAX: usize = 64;
+/// Longest message taken, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// What all services share.
+#[derive(Debug)]
+pub struct App {
+    reader: Reader,
+    writer: Arc<Writer>,
+    hub: Arc<Hub>,
+    reads: Semaphore,
+    subscription_max_age: Duration,
+}
+
+impl App {
+    /// Serves from these. A subscription is asked to come again after `subscription_max_age`.
+    pub fn new(reader: Reader, writer: Arc<Writer>, hub: Arc<Hub>, subscription_max_age: Duration) -> Self {
+        Self { reader, writer, hub, reads: Semaphore::new(READS_MAX), subscription_max_age }
+    }
+
+    /// Answers from a point of history, off the async threads.
+    async fn read<T: Send + 'static>(
+        &self,
+        as_of: AsOf,
+        read: impl FnOnce(Snapshot) -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        let stopping = |_| Status::unavailable("the server is stopping");
+        let _permit = self.reads.acquire().await.map_err(stopping)?;
+        let reader = self.reader.clone();
+        let done = tokio::task::spawn_blocking(move || read(reader.at(as_of).map_err(|error| status::of_query(&error))?));
+        // sled panics on damaged pages; that is a loss of data, not a mistake of the caller.
+        let panicked = || status::of_store(&StoreError::Corrupt("reading the store panicked".into()));
+        done.await.unwrap_or_else(|_| Err(panicked()))
+    }
+}
+
+/// For `map_err`.
+fn query_status(error: impl Into<QueryError>) -> Status {
+    status::of_query(&error.into())
+}

@@ -1,1 +1,223 @@
-//! server
+//! The server: opens the folder, recovers, listens, serves, and ends politely.
+//!
+//! In reading order: [`open`] builds everything from a folder; [`serve`] serves it on a listener until it is told to stop.
+//!
+//! Invariants: what is served has caught up with the ledger. A server that listens beyond loopback was told so in plain
+//! words. Stopping ends by itself: streams say goodbye, calls finish, and what is left after [`STOP_DEADLINE`] is cut.
+
+use std::{
+    future::Future,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, sync::watch};
+use tonic::{
+    codec::CompressionEncoding,
+    transport::{Server, server::TcpIncoming},
+};
+use tonic_health::ServingStatus;
+use tower_http::cors::CorsLayer;
+
+use crate::{
+    feed::hub::Hub,
+    ledger::{Ledger, Writer, apply::catch_up, log::StoreLedger},
+    proto::{
+        self, admin_service_server::AdminServiceServer, catalog_service_server::CatalogServiceServer,
+        feed_service_server::FeedServiceServer, ranking_service_server::RankingServiceServer,
+        statistics_service_server::StatisticsServiceServer,
+    },
+    query::Reader,
+    rpc::{App, MESSAGE_BYTES_MAX, admin::Admin, catalog::Catalog, feed::Feed, rankings::Rankings, statistics::Statistics},
+    store::{Engine, StoreError, view::View},
+};
+
+/// How long calls may go on after the server was told to stop.
+pub const STOP_DEADLINE: Duration = Duration::from_secs(5);
+/// HTTP/2 pings: a client that is frozen or gone is dropped after the two together.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most streams of one connection; tonic alone sets no limit.
+const STREAMS_PER_CONNECTION_MAX: u32 = 256;
+/// How often health looks whether writes are taken.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+/// How old a subscription may get before it is asked to come again.
+pub const SUBSCRIPTION_MAX_AGE: Duration = Duration::from_secs(30 * 60);
+
+/// What a server is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the data is.
+    pub data: PathBuf,
+    /// How old a subscription may get.
+    pub subscription_max_age: Duration,
+}
+
+impl Config {
+    /// Data in this folder, everything else as usual.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Self { data: data.into(), subscription_max_age: SUBSCRIPTION_MAX_AGE }
+    }
+}
+
+/// Why a server does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The folder cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// It would be open to the world.
+    #[error(
+        "{0} is not a loopback address, and this server has no tokens and no TLS: anybody who reaches it could write. \
+         Listen on 127.0.0.1 behind a proxy that checks who comes, or say --expose-without-protection"
+    )]
+    Exposed(SocketAddr),
+    /// The transport failed.
+    #[error("serving failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Everything that serves, built from a folder.
+#[derive(Debug)]
+pub struct Almanac {
+    writer: Arc<Writer>,
+    hub: Arc<Hub>,
+    reader: Reader,
+    subscription_max_age: Duration,
+}
+
+/// Opens a folder, recovers, and starts the writer. Waits for the disk.
+pub fn open(config: &Config) -> Result<Almanac, StoreError> {
+    let engine = Arc::new(Engine::open(Path::new(&config.data))?);
+    let ledger: Arc<dyn Ledger> = Arc::new(StoreLedger::open(engine.clone())?);
+    let view = Arc::new(View::open(engine)?);
+    let applied = catch_up(ledger.as_ref(), &view)?;
+    if applied > 0 {
+        tracing::info!(commits = applied, "applied what was sealed before the last stop");
+    }
+    let reader = Reader::new(ledger.clone(), view.clone());
+    let hub = Arc::new(Hub::new(reader.clone()));
+    let publishing = hub.clone();
+    let writer = Arc::new(Writer::start(ledger, view, move |published| publishing.publish(published))?);
+    Ok(Almanac { writer, hub, reader, subscription_max_age: config.subscription_max_age })
+}
+
+/// Binds an address, unless that would open the server to the world unasked.
+pub async fn listen(address: SocketAddr, expose: bool) -> Result<TcpListener, ServeError> {
+    if !address.ip().is_loopback() && !expose {
+        return Err(ServeError::Exposed(address));
+    }
+    TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })
+}
+
+/// Large unary answers may be compressed if the client asks; the feed is not: it would be done once per subscriber.
+macro_rules! limited {
+    ($service:expr) => {
+        $service
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Gzip)
+    };
+}
+/// Serves on a listener until `stop` is done, then ends politely.
+pub async fn serve(almanac: Almanac, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    let Almanac { writer, hub, reader, subscription_max_age } = almanac;
+    let app = Arc::new(App::new(reader, writer.clone(), hub.clone(), subscription_max_age));
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let (stopped, mut stopping) = watch::channel(false);
+    let healthy = tokio::spawn(watch_health(health, writer.clone(), stopping.clone()));
+
+    // The sets are compiled in; if they did not parse, the test of reflection would say so.
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1();
+    let routes = Server::builder()
+        .accept_http1(true)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(Some(STREAMS_PER_CONNECTION_MAX))
+        .layer(cors())
+        .layer(tonic_web::GrpcWebLayer::new())
+        .add_service(limited!(CatalogServiceServer::new(Catalog(app.clone()))))
+        .add_service(limited!(StatisticsServiceServer::new(Statistics(app.clone()))))
+        .add_service(limited!(RankingServiceServer::new(Rankings(app.clone()))))
+        .add_service(FeedServiceServer::new(Feed(app.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(limited!(AdminServiceServer::new(Admin(app))))
+        .add_service(health_service)
+        .add_optional_service(reflection.ok());
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(Duration::from_secs(60)));
+    let serving = routes.serve_with_incoming_shutdown(incoming, async move {
+        let _ = stopping.changed().await;
+    });
+    tokio::pin!(serving);
+    let result = tokio::select! {
+        result = &mut serving => result,
+        () = stop => {
+            tracing::info!("stopping");
+            hub.stop();
+            stopped.send_replace(true);
+            // tonic waits for open streams, and for silent connections, for ever.
+            tokio::time::timeout(STOP_DEADLINE, &mut serving).await.unwrap_or(Ok(()))
+        }
+    };
+    stopped.send_replace(true);
+    let _ = healthy.await;
+    // Writes that were taken are finished before the process ends.
+    let _ = tokio::task::spawn_blocking(move || writer.stop()).await;
+    Ok(result?)
+}
+
+/// For browsers: any page may read what is open to all; grpc-web needs its trailers exposed.
+fn cors() -> CorsLayer {
+    let exposed = ["grpc-status", "grpc-message", "grpc-status-details-bin"].map(http::HeaderName::from_static);
+    CorsLayer::new()
+        .allow_origin(tower_http::cors::Any)
+        .allow_headers(tower_http::cors::Any)
+        .allow_methods([http::Method::POST])
+        .expose_headers(exposed)
+}
+
+/// Says in health whether the server takes writes: after a failed flush only a restart helps.
+async fn watch_health(
+    health: tonic_health::server::HealthReporter,
+    writer: Arc<Writer>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let services = [
+        "",
+        "almanac.v1.AdminService",
+        "almanac.v1.CatalogService",
+        "almanac.v1.FeedService",
+        "almanac.v1.RankingService",
+        "almanac.v1.StatisticsService",
+    ];
+    loop {
+        let stops = *stopping.borrow();
+        let refuses = writer.refusal().is_some();
+        for (at, service) in services.iter().enumerate() {
+            // Reads are served on; the whole server and its writes are not well.
+            let unwell = stops || (refuses && at < 2);
+            let status = if unwell { ServingStatus::NotServing } else { ServingStatus::Serving };
+            health.set_service_status(*service, status).await;
+        }
+        if stops {
+            return;
+        }
+        tokio::select! {
+            _ = stopping.changed() => {}
+            () = tokio::time::sleep(HEALTH_INTERVAL) => {}
+        }
+    }
+}

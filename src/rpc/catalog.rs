@@ -1,0 +1,217 @@
+//! `CatalogService`.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::{
+    App, decode, encode,
+    paging::Page,
+    query_status,
+};
+use crate::{
+    model::catalog::{Definition, DefinitionKind, EntityKind},
+    proto::{self, catalog_service_server::CatalogService},
+    query::{AsOf, Snapshot},
+};
+
+const PAGE_DEFAULT: usize = 100;
+const PAGE_MAX: usize = 1_000;
+const SEARCH_DEFAULT: usize = 20;
+const SEARCH_MAX: usize = 100;
+const QUERY_BYTES_MAX: usize = 200;
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct Catalog(pub Arc<App>);
+
+impl Catalog {
+    async fn get(&self, kind: DefinitionKind, id: String, as_of: Option<proto::AsOf>) -> Result<(Arc<Definition>, u64), Status> {
+        self.0
+            .read(decode::as_of(as_of)?, move |snapshot| {
+                let snapshot = snapshot.without_release_dates().map_err(query_status)?;
+                let found = snapshot.catalog.definition(kind, &id, snapshot.revision()).cloned();
+                let found = found.ok_or_else(|| query_status(snapshot.unknown(kind, &id)))?;
+                Ok((found, snapshot.revision().0))
+            })
+            .await
+    }
+
+    async fn list(
+        &self,
+        kind: DefinitionKind,
+        page: Page<String>,
+        as_of: AsOf,
+        wanted: impl Fn(&Definition) -> bool + Send + 'static,
+    ) -> Result<(Vec<Arc<Definition>>, String, u64), Status> {
+        self.0
+            .read(page.as_of(as_of), move |snapshot| {
+                let snapshot = snapshot.without_release_dates().map_err(query_status)?;
+                let after = page.position.as_deref().unwrap_or_default();
+                let all = snapshot.catalog.definitions(kind, after, snapshot.revision());
+                let found = all.filter(|definition| wanted(definition)).take(page.size + 1).cloned().collect();
+                let (found, token) = page.cut(snapshot.revision(), found, |definition: &Arc<Definition>| definition.id().to_owned());
+                Ok((found, token, snapshot.revision().0))
+            })
+            .await
+    }
+}
+
+/// The list methods differ in nothing but their messages.
+macro_rules! list {
+    ($self:ident, $request:ident, $kind:ident, $response:ident { $field:ident }, $encode:path) => {{
+        let mut plain = $request.into_inner();
+        let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
+        let page = Page::of(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let as_of = decode::as_of(plain.as_of)?;
+        let (found, next_page_token, revision) = $self.list(DefinitionKind::$kind, page, as_of, |_| true).await?;
+        let $field = found
+            .iter()
+            .filter_map(|definition| match definition.as_ref() {
+                Definition::$kind(object) => Some($encode(object)),
+                _ => None,
+            })
+            .collect();
+        Ok(Response::new(proto::$response { $field, next_page_token, revision }))
+    }};
+}
+
+/// So do the get methods.
+macro_rules! get {
+    ($self:ident, $request:ident, $kind:ident, $response:ident { $field:ident }, $encode:path) => {{
+        let request = $request.into_inner();
+        let (found, revision) = $self.get(DefinitionKind::$kind, request.id, request.as_of).await?;
+        let $field = match found.as_ref() {
+            Definition::$kind(object) => Some($encode(object)),
+            _ => None,
+        };
+        Ok(Response::new(proto::$response { $field, revision }))
+    }};
+}
+
+#[tonic::async_trait]
+impl CatalogService for Catalog {
+    async fn get_indicator(
+        &self,
+        request: Request<proto::GetIndicatorRequest>,
+    ) -> Result<Response<proto::GetIndicatorResponse>, Status> {
+        get!(self, request, Indicator, GetIndicatorResponse { indicator }, encode::indicator)
+    }
+
+    async fn list_indicators(
+        &self,
+        request: Request<proto::ListIndicatorsRequest>,
+    ) -> Result<Response<proto::ListIndicatorsResponse>, Status> {
+        list!(self, request, Indicator, ListIndicatorsResponse { indicators }, encode::indicator)
+    }
+
+    async fn get_entity(
+        &self,
+        request: Request<proto::GetEntityRequest>,
+    ) -> Result<Response<proto::GetEntityResponse>, Status> {
+        let request = request.into_inner();
+        let scheme = request.code_scheme;
+        if scheme.is_empty() {
+            let request = Request::new(proto::GetEntityRequest { id: request.id, as_of: request.as_of, ..Default::default() });
+            return get!(self, request, Entity, GetEntityResponse { entity }, encode::entity);
+        }
+        let code = request.id;
+        let found = self.0.read(decode::as_of(request.as_of)?, move |snapshot| {
+            let snapshot = snapshot.without_release_dates().map_err(query_status)?;
+            let found = by_code(&snapshot, &scheme, &code);
+            let entity = found.ok_or_else(|| query_status(snapshot.unknown(DefinitionKind::Entity, &code)))?;
+            Ok(proto::GetEntityResponse { entity: Some(entity), revision: snapshot.revision().0 })
+        });
+        found.await.map(Response::new)
+    }
+
+    async fn list_entities(
+        &self,
+        request: Request<proto::ListEntitiesRequest>,
+    ) -> Result<Response<proto::ListEntitiesResponse>, Status> {
+        let mut plain = request.into_inner();
+        let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
+        let page = Page::of(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let kind: Option<EntityKind> = match plain.kind {
+            0 => None,
+            kind => Some(decode::entity_kind("kind", kind)?),
+        };
+        let lies_in = plain.lies_in;
+        let wanted = move |definition: &Definition| match definition {
+            Definition::Entity(entity) => {
+                kind.is_none_or(|kind| entity.kind == kind)
+                    && (lies_in.is_empty() || entity.lies_in().any(|economy| economy.as_str() == lies_in))
+            }
+            _ => false,
+        };
+        let as_of = decode::as_of(plain.as_of)?;
+        let (found, next_page_token, revision) = self.list(DefinitionKind::Entity, page, as_of, wanted).await?;
+        let entities = found.iter().filter_map(|definition| match definition.as_ref() {
+            Definition::Entity(entity) => Some(encode::entity(entity)),
+            _ => None,
+        });
+        Ok(Response::new(proto::ListEntitiesResponse { entities: entities.collect(), next_page_token, revision }))
+    }
+
+    async fn get_source(
+        &self,
+        request: Request<proto::GetSourceRequest>,
+    ) -> Result<Response<proto::GetSourceResponse>, Status> {
+        get!(self, request, Source, GetSourceResponse { source }, encode::source)
+    }
+
+    async fn list_sources(
+        &self,
+        request: Request<proto::ListSourcesRequest>,
+    ) -> Result<Response<proto::ListSourcesResponse>, Status> {
+        list!(self, request, Source, ListSourcesResponse { sources }, encode::source)
+    }
+
+    async fn get_ranking(
+        &self,
+        request: Request<proto::GetRankingRequest>,
+    ) -> Result<Response<proto::GetRankingResponse>, Status> {
+        get!(self, request, Ranking, GetRankingResponse { ranking }, encode::ranking)
+    }
+
+    async fn list_rankings(
+        &self,
+        request: Request<proto::ListRankingsRequest>,
+    ) -> Result<Response<proto::ListRankingsResponse>, Status> {
+        list!(self, request, Ranking, ListRankingsResponse { rankings }, encode::ranking)
+    }
+
+    async fn search_catalog(
+        &self,
+        request: Request<proto::SearchCatalogRequest>,
+    ) -> Result<Response<proto::SearchCatalogResponse>, Status> {
+        let mut plain = request.into_inner();
+        let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
+        let page: Page<usize> = Page::of(&plain, size, &token, SEARCH_DEFAULT, SEARCH_MAX)?;
+        let query = decode::text("query", plain.query, QUERY_BYTES_MAX)?;
+        let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
+            let snapshot = snapshot.without_release_dates().map_err(query_status)?;
+            let from = page.position.unwrap_or(0);
+            let hits = snapshot.search(&query);
+            let hits = hits.into_iter().enumerate().skip(from).take(page.size + 1).collect();
+            let (hits, next_page_token) = page.cut(snapshot.revision(), hits, |(at, _)| at + 1);
+            let hits = hits.into_iter().map(|(_, hit)| proto::SearchHit {
+                definition: Some(encode::definition(&hit.definition)),
+                matched: hit.matched,
+            });
+            Ok(proto::SearchCatalogResponse { hits: hits.collect(), next_page_token, revision: snapshot.revision().0 })
+        });
+        found.await.map(Response::new)
+    }
+}
+
+fn by_code(snapshot: &Snapshot, scheme: &str, code: &str) -> Option<proto::Entity> {
+    let mut all = snapshot.catalog.definitions(DefinitionKind::Entity, "", snapshot.revision());
+    all.find_map(|definition| match definition.as_ref() {
+        Definition::Entity(entity) => {
+            let has = entity.codes.iter().any(|(known, value)| known == scheme && value == code);
+            has.then(|| encode::entity(entity))
+        }
+        _ => None,
+    })
+}

@@ -1,0 +1,291 @@
+//! `FeedService`.
+
+use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
+
+use futures_core::Stream;
+use serde::{Deserialize, Serialize};
+use tonic::{Request, Response, Status};
+
+use super::{
+    App, decode, encode,
+    paging::Page,
+    query_status,
+    status::{self, BadField},
+};
+use crate::{
+    feed::{
+        filter::{FILTER_IDS_MAX, FILTERS_MAX, Filter, Filters, Kind},
+        history,
+        subscription::{Event, GoodbyeReason, Start, Subscription, Wanted},
+        token::Place,
+    },
+    model::id::Revision,
+    proto::{self, feed_service_server::FeedService, subscribe_response::Message},
+    query::AsOf,
+};
+
+const PAGE_DEFAULT: usize = 1_000;
+const PAGE_MAX: usize = 10_000;
+const PROGRESS_DEFAULT: Duration = Duration::from_secs(5);
+const PROGRESS_MIN: Duration = Duration::from_millis(100);
+const PROGRESS_MAX: Duration = Duration::from_secs(3_600);
+/// Clients of a server that goes away come back spread over this time.
+const RECONNECT_SPREAD: Duration = Duration::from_secs(10);
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct Feed(pub Arc<App>);
+
+/// Where a list of commits goes on.
+#[derive(Debug, Serialize, Deserialize)]
+struct ListPosition {
+    revision: u64,
+    last_match: u64,
+    parts_given: u32,
+}
+
+fn filters(given: Vec<proto::Filter>) -> Result<Filters, Status> {
+    if given.len() > FILTERS_MAX {
+        return Err(BadField::new("filters", format!("more than {FILTERS_MAX}")).into());
+    }
+    let several = given.len() > 1;
+    let mut names = BTreeSet::new();
+    let mut filters = Vec::new();
+    for (at, given) in given.into_iter().enumerate() {
+        let named = !several || (!given.name.is_empty() && names.insert(given.name.clone()));
+        if !named {
+            return Err(BadField::new(format!("filters[{at}].name"), "several filters need names of their own").into());
+        }
+        filters.push(filter(given).map_err(|bad| bad.under(&format!("filters[{at}]")))?);
+    }
+    Ok(Filters::new(filters))
+}
+
+fn filter(given: proto::Filter) -> Result<Filter, BadField> {
+    let ids = |field: &str, ids: Vec<String>| -> Result<BTreeSet<String>, BadField> {
+        if ids.len() > FILTER_IDS_MAX {
+            return Err(BadField::new(field, format!("more than {FILTER_IDS_MAX}")));
+        }
+        ids.into_iter().map(|id| decode::id(field, &id, crate::model::id::EntityId::new).map(|id| id.to_string())).collect()
+    };
+    let kinds = given.kinds.into_iter().map(|kind| match proto::ChangeKind::try_from(kind) {
+        Ok(proto::ChangeKind::Value) => Ok(Kind::Value),
+        Ok(proto::ChangeKind::Entry) => Ok(Kind::Entry),
+        Ok(proto::ChangeKind::Edition) => Ok(Kind::Edition),
+        Ok(proto::ChangeKind::Definition) => Ok(Kind::Definition),
+        _ => Err(BadField::new("kinds", format!("{kind} is not a kind of change"))),
+    });
+    let causes = given.causes.into_iter().map(|cause| {
+        decode::cause("causes", cause)?.ok_or_else(|| BadField::new("causes", "unspecified is not a cause"))
+    });
+    Ok(Filter {
+        kinds: kinds.collect::<Result<_, _>>()?,
+        causes: causes.collect::<Result<_, _>>()?,
+        name: decode::text("name", given.name, 128)?,
+        rankings: ids("rankings", given.rankings)?,
+        indicators: ids("indicators", given.indicators)?,
+        entities: ids("entities", given.entities)?,
+        sources: ids("sources", given.sources)?,
+        rank_at_most: given.rank_at_most,
+        min_places: given.min_places,
+    })
+}
+
+fn start(given: Option<proto::subscribe_request::Start>) -> Result<Start, Status> {
+    use proto::subscribe_request::Start as Given;
+    Ok(match given.ok_or_else(|| BadField::new("start", "must be given"))? {
+        Given::State(_) => Start::State(AsOf::Head),
+        Given::Now(_) => Start::Now,
+        Given::ResumeToken(token) => Start::Token(token),
+        Given::Range(range) => {
+            if range.from == 0 {
+                return Err(BadField::new("range.from", "revisions start at 1").into());
+            }
+            if range.until != 0 && range.until < range.from {
+                return Err(BadField::new("range.until", "below from").into());
+            }
+            Start::Range(Revision(range.from), (range.until != 0).then_some(Revision(range.until)))
+        }
+        Given::AsKnownAt(as_of) => match decode::as_of(Some(as_of))? {
+            AsOf::Head => return Err(BadField::new("as_known_at", "must name a point of history").into()),
+            AsOf::Released(_) => return Err(status::unsupported("as_known_at.released")),
+            as_of => Start::State(as_of),
+        },
+    })
+}
+
+fn progress_interval(given: Option<prost_types::Duration>) -> Result<Duration, Status> {
+    let Some(given) = given else { return Ok(PROGRESS_DEFAULT) };
+    let interval = Duration::try_from(given).ok().filter(|interval| (PROGRESS_MIN..=PROGRESS_MAX).contains(interval));
+    interval.ok_or_else(|| BadField::new("progress_interval", "not from 100 ms to 1 h").into())
+}
+
+#[tonic::async_trait]
+impl FeedService for Feed {
+    type SubscribeStream = Pin<Box<dyn Stream<Item = Result<proto::SubscribeResponse, Status>> + Send>>;
+
+    async fn subscribe(
+        &self,
+        request: Request<proto::SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let request = request.into_inner();
+        if request.conflate {
+            return Err(status::unsupported("conflate"));
+        }
+        let wanted = Wanted {
+            start: start(request.start)?,
+            filters: filters(request.filters)?,
+            progress_interval: progress_interval(request.progress_interval)?,
+            max_age: self.0.subscription_max_age,
+        };
+        let opened = Subscription::open(self.0.hub.clone(), wanted).await;
+        let subscription = opened.map_err(|error| status::of_feed(&error))?;
+        let stream = futures_util::stream::try_unfold(subscription, |mut subscription| async move {
+            match subscription.next().await {
+                Ok(Some(event)) => {
+                    let message = message(event, &subscription);
+                    Ok(Some((proto::SubscribeResponse { message: Some(message) }, subscription)))
+                }
+                Ok(None) => Ok(None),
+                Err(error) => Err(status::of_feed(&error)),
+            }
+        });
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn list_commits(
+        &self,
+        request: Request<proto::ListCommitsRequest>,
+    ) -> Result<Response<proto::ListCommitsResponse>, Status> {
+        let mut plain = request.into_inner();
+        let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
+        let page: Page<ListPosition> = Page::of(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let filters = filters(plain.filters)?;
+        let hub = &self.0.hub;
+        let (from, parts_given) = match &page.position {
+            Some(at) => (Place { revision: Revision(at.revision), last_match: Revision(at.last_match) }, at.parts_given),
+            None if plain.resume_token.is_empty() => {
+                (Place { revision: Revision(plain.after_revision), last_match: Revision::ZERO }, 0)
+            }
+            None => {
+                let place = hub.tokens().place(&plain.resume_token, filters.hash());
+                (place.map_err(|error| status::of_feed(&error))?, 0)
+            }
+        };
+        let head = self.0.reader.head();
+        if from.revision > head {
+            let error = crate::feed::FeedError::AboveHead { asked: from.revision, head };
+            return Err(status::of_feed(&error));
+        }
+        let listed = history::list(hub, &filters, from, parts_given, page.size).await;
+        let list = listed.map_err(|error| status::of_feed(&error))?;
+        let token_of = |place: Place| hub.tokens().token(place, filters.hash());
+        let commits = list.parts.iter().map(|part| {
+            let revision = part.header.commit.revision;
+            let token = if part.last { token_of(Place { revision, last_match: revision }) } else { String::new() };
+            encode::commit_page(part, token, |at| filters.name(at))
+        });
+        let position = ListPosition {
+            revision: list.place.revision.0,
+            last_match: list.place.last_match.0,
+            parts_given: list.parts_given,
+        };
+        Ok(Response::new(proto::ListCommitsResponse {
+            commits: commits.collect(),
+            next_page_token: if list.more { page.next(list.head, &position) } else { String::new() },
+            resume_token: token_of(list.place),
+            head: list.head.0,
+        }))
+    }
+
+    async fn get_head(&self, _: Request<proto::GetHeadRequest>) -> Result<Response<proto::GetHeadResponse>, Status> {
+        let found = self.0.read(AsOf::Head, |snapshot| {
+            let head = snapshot.revision();
+            let commit = match head {
+                Revision::ZERO => None,
+                head => Some(encode::commit(snapshot.reader.commit(head).map_err(query_status)?.as_ref())),
+            };
+            let ledger = snapshot.reader.ledger();
+            Ok(proto::GetHeadResponse { head: head.0, floor: ledger.floor().0, history_id: ledger.history().to_string(), commit })
+        });
+        found.await.map(Response::new)
+    }
+
+    async fn resolve_revision(
+        &self,
+        request: Request<proto::ResolveRevisionRequest>,
+    ) -> Result<Response<proto::ResolveRevisionResponse>, Status> {
+        use proto::resolve_revision_request::At;
+        let at = match request.into_inner().at.ok_or_else(|| BadField::new("at", "must be given"))? {
+            At::Recorded(timestamp) => AsOf::Recorded(decode::instant("recorded", &timestamp)?),
+            At::Released(day) => AsOf::Released(decode::date("released", &day)?),
+        };
+        let found = self.0.read(AsOf::Head, move |snapshot| {
+            let reader = &snapshot.reader;
+            let revision = match at {
+                AsOf::Recorded(instant) => reader.revision_at(instant),
+                AsOf::Released(day) => reader.revision_released_by(day),
+                _ => Ok(snapshot.revision()),
+            };
+            let revision = revision.map_err(query_status)?;
+            let commit = match revision {
+                Revision::ZERO => None,
+                revision => Some(encode::commit(reader.commit(revision).map_err(query_status)?.as_ref())),
+            };
+            Ok(proto::ResolveRevisionResponse { revision: revision.0, commit })
+        });
+        found.await.map(Response::new)
+    }
+}
+
+fn message(event: Event, subscription: &Subscription) -> Message {
+    let names = |matched: Vec<usize>| -> Vec<String> {
+        let names = matched.into_iter().map(|at| subscription.filter_name(at).to_owned());
+        names.filter(|name| !name.is_empty()).collect()
+    };
+    match event {
+        Event::Opened { history, head, floor, start, token } => Message::Opened(proto::Opened {
+            history_id: history.to_string(),
+            head: head.0,
+            floor: floor.0,
+            start_revision: start.0,
+            resume_token: token,
+        }),
+        Event::State { revision, page, rows } => {
+            let rows = rows.into_iter().map(|(row, matched)| encode::state_row(&row, names(matched)));
+            Message::SnapshotPage(proto::SnapshotPage { revision: revision.0, page, rows: rows.collect() })
+        }
+        Event::StateEnd { revision, rows, digest, token } => {
+            Message::SnapshotEnd(proto::SnapshotEnd { revision: revision.0, row_count: rows, digest, resume_token: token })
+        }
+        Event::Commit(part, token) => {
+            Message::CommitPage(encode::commit_page(&part, token.unwrap_or_default(), |at| subscription.filter_name(at)))
+        }
+        Event::Progress(revision, token) => {
+            Message::Progress(proto::Progress { revision: revision.0, resume_token: token })
+        }
+        Event::Lag(behind, head) => {
+            let state = if behind { proto::LagState::CatchingUp } else { proto::LagState::Live };
+            Message::Lag(proto::Lag { state: state.into(), head: head.0 })
+        }
+        Event::Goodbye(reason, token) => {
+            let after = match reason {
+                GoodbyeReason::Shutdown => spread(),
+                GoodbyeReason::RangeComplete | GoodbyeReason::MaxAge => Duration::ZERO,
+            };
+            let reason = match reason {
+                GoodbyeReason::Shutdown => proto::GoodbyeReason::Shutdown,
+                GoodbyeReason::RangeComplete => proto::GoodbyeReason::RangeComplete,
+                GoodbyeReason::MaxAge => proto::GoodbyeReason::MaxAge,
+            };
+            let reconnect_after = prost_types::Duration::try_from(after).ok();
+            Message::Goodbye(proto::Goodbye { reason: reason.into(), resume_token: token, reconnect_after })
+        }
+    }
+}
+
+/// A different time for every client, so that they do not all come back at once.
+fn spread() -> Duration {
+    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
+    RECONNECT_SPREAD.mul_f64(f64::from(random) / f64::from(u32::MAX))
+}

@@ -1,0 +1,77 @@
+//! Page tokens: where a list goes on, for the same request at the same revision.
+//!
+//! Invariant: all pages of a list are answered at one revision. A token with another request, or a damaged one, is refused.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use prost::Message;
+use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+use tonic::Status;
+
+use super::status::BadField;
+use crate::{
+    model::{id::Revision, series::Horizon},
+    query::AsOf,
+};
+
+/// A page as asked for.
+#[derive(Debug)]
+pub(super) struct Page<P> {
+    fingerprint: u64,
+    /// Most items on it.
+    pub size: usize,
+    /// The revision that earlier pages were answered at.
+    pub revision: Option<Revision>,
+    /// Where it goes on.
+    pub position: Option<P>,
+}
+
+impl<P: Serialize + DeserializeOwned> Page<P> {
+    /// Reads the paging fields of a request; `request` is the request without them.
+    pub(super) fn of(request: &impl Message, size: i32, token: &str, default: usize, most: usize) -> Result<Self, Status> {
+        let digest = Sha256::digest(request.encode_to_vec());
+        let fingerprint = digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let size = match usize::try_from(size) {
+            Ok(0) => default,
+            Ok(size) => size.min(most),
+            Err(_) => return Err(BadField::new("page_size", "below 0").into()),
+        };
+        let page = Self { fingerprint, size, revision: None, position: None };
+        if token.is_empty() {
+            return Ok(page);
+        }
+        let refused = |why: &str| Status::from(BadField::new("page_token", why));
+        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| refused("not a token of this server"))?;
+        let (found, revision, position): (u64, u64, P) =
+            rmp_serde::from_slice(&bytes).map_err(|_| refused("not a token of this list"))?;
+        if found != fingerprint {
+            return Err(refused("made for another request; change nothing but page_size between pages"));
+        }
+        Ok(Self { revision: Some(Revision(revision)), position: Some(position), ..page })
+    }
+
+    /// The point of history to answer at: that of the first page.
+    pub(super) fn as_of(&self, asked: AsOf) -> AsOf {
+        match (self.revision, asked) {
+            (Some(revision), AsOf::Released(released)) => AsOf::Pinned(Horizon { revision, released }),
+            (Some(revision), _) => AsOf::Revision(revision),
+            (None, asked) => asked,
+        }
+    }
+
+    /// The token of the page after this one.
+    pub(super) fn next(&self, revision: Revision, position: &P) -> String {
+        let bytes = rmp_serde::to_vec(&(self.fingerprint, revision.0, position)).unwrap_or_default();
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Cuts a list that goes on where the position says, and gives the token of the next page.
+    pub(super) fn cut<T>(&self, revision: Revision, mut items: Vec<T>, position: impl Fn(&T) -> P) -> (Vec<T>, String) {
+        if items.len() <= self.size {
+            return (items, String::new());
+        }
+        items.truncate(self.size);
+        let token = items.last().map_or_else(String::new, |last| self.next(revision, &position(last)));
+        (items, token)
+    }
+}

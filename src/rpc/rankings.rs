@@ -1,0 +1,143 @@
+//! `RankingService`.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tonic::{Request, Response, Status};
+
+use super::{App, decode, encode, paging::Page, query_status, status::BadField};
+use crate::{
+    model::{
+        change::Movement,
+        id::{EditionId, EntityId, RankingId},
+    },
+    proto::{self, ranking_service_server::RankingService},
+};
+
+const PAGE_DEFAULT: usize = 100;
+const PAGE_MAX: usize = 1_000;
+const TRAJECTORIES_MAX: usize = 100;
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct Rankings(pub Arc<App>);
+
+#[tonic::async_trait]
+impl RankingService for Rankings {
+    async fn list_editions(
+        &self,
+        request: Request<proto::ListEditionsRequest>,
+    ) -> Result<Response<proto::ListEditionsResponse>, Status> {
+        let mut plain = request.into_inner();
+        let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
+        let page: Page<usize> = Page::of(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let ranking = decode::id("ranking", &plain.ranking, RankingId::new)?;
+        let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
+            let editions = snapshot.editions(&ranking).map_err(query_status)?;
+            let from = page.position.unwrap_or(0);
+            let newest_first = editions.iter().rev().enumerate().skip(from).take(page.size + 1).collect();
+            let (found, next_page_token) = page.cut(snapshot.revision(), newest_first, |(at, _)| at + 1);
+            let editions = found.into_iter().map(|(_, edition)| encode::edition(edition)).collect();
+            Ok(proto::ListEditionsResponse { editions, next_page_token, revision: snapshot.revision().0 })
+        });
+        found.await.map(Response::new)
+    }
+
+    async fn get_edition(
+        &self,
+        request: Request<proto::GetEditionRequest>,
+    ) -> Result<Response<proto::GetEditionResponse>, Status> {
+        let request = request.into_inner();
+        let ranking = decode::id("ranking", &request.ranking, RankingId::new)?;
+        let edition = decode::optional_id("edition", &request.edition, EditionId::new)?;
+        let found = self.0.read(decode::as_of(request.as_of)?, move |snapshot| {
+            let found = snapshot.edition(&ranking, edition.as_ref()).map_err(query_status)?;
+            Ok(proto::GetEditionResponse { edition: Some(encode::edition(found)), revision: snapshot.revision().0 })
+        });
+        found.await.map(Response::new)
+    }
+
+    async fn list_entries(
+        &self,
+        request: Request<proto::ListEntriesRequest>,
+    ) -> Result<Response<proto::ListEntriesResponse>, Status> {
+        let mut plain = request.into_inner();
+        let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
+        let page: Page<usize> = Page::of(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let ranking = decode::id("ranking", &plain.ranking, RankingId::new)?;
+        let edition = decode::optional_id("edition", &plain.edition, EditionId::new)?;
+        let economy = decode::optional_id("economy", &plain.economy, EntityId::new)?;
+        let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
+            let table = snapshot.table(&ranking, edition.as_ref()).map_err(query_status)?;
+            let from = page.position.unwrap_or(0);
+            let wanted = table.entries.iter().enumerate().skip(from).filter(|(_, entry)| {
+                economy.as_ref().is_none_or(|economy| entry.economies.contains(economy) || entry.entity == *economy)
+            });
+            let (found, next_page_token) =
+                page.cut(snapshot.revision(), wanted.take(page.size + 1).collect(), |(at, _)| at + 1);
+            Ok(proto::ListEntriesResponse {
+                edition: Some(encode::edition(&table.edition)),
+                entries: found.into_iter().map(|(_, entry)| encode::entry(entry)).collect(),
+                next_page_token,
+                revision: snapshot.revision().0,
+            })
+        });
+        found.await.map(Response::new)
+    }
+
+    async fn compare_editions(
+        &self,
+        request: Request<proto::CompareEditionsRequest>,
+    ) -> Result<Response<proto::CompareEditionsResponse>, Status> {
+        let request = request.into_inner();
+        let ranking = decode::id("ranking", &request.ranking, RankingId::new)?;
+        let from = decode::id("from_edition", &request.from_edition, EditionId::new)?;
+        let to = decode::id("to_edition", &request.to_edition, EditionId::new)?;
+        let found = self.0.read(decode::as_of(request.as_of)?, move |snapshot| {
+            let found = snapshot.compare(&ranking, &from, &to).map_err(query_status)?;
+            let mut counts: BTreeMap<Movement, u32> = BTreeMap::new();
+            found.moves.iter().for_each(|entry| *counts.entry(entry.movement).or_default() += 1);
+            let count = |(movement, count)| proto::MovementCount { movement: encode::movement(movement), count };
+            Ok(proto::CompareEditionsResponse {
+                from: Some(encode::edition(&found.from.edition)),
+                to: Some(encode::edition(&found.to.edition)),
+                moves: found.moves.iter().map(encode::entry_move).collect(),
+                comparable: found.comparability.comparable,
+                comparability_notes: found.comparability.notes,
+                counts: counts.into_iter().map(count).collect(),
+                revision: snapshot.revision().0,
+            })
+        });
+        found.await.map(Response::new)
+    }
+
+    async fn get_trajectory(
+        &self,
+        request: Request<proto::GetTrajectoryRequest>,
+    ) -> Result<Response<proto::GetTrajectoryResponse>, Status> {
+        let request = request.into_inner();
+        let ranking = decode::id("ranking", &request.ranking, RankingId::new)?;
+        if request.entities.is_empty() || request.entities.len() > TRAJECTORIES_MAX {
+            return Err(BadField::new("entities", format!("name 1 to {TRAJECTORIES_MAX} entities")).into());
+        }
+        let entities = request.entities.iter().map(|id| decode::id("entities", id, EntityId::new));
+        let entities = entities.collect::<Result<Vec<_>, _>>()?;
+        let found = self.0.read(decode::as_of(request.as_of)?, move |snapshot| {
+            let mut trajectories = Vec::new();
+            for entity in entities {
+                let points = snapshot.trajectory(&ranking, &entity).map_err(query_status)?;
+                let points = points.iter().map(|point| proto::TrajectoryPoint {
+                    edition: point.edition.edition.to_string(),
+                    basis: encode::basis(point.edition.basis),
+                    standing: Some(encode::standing(&point.standing)),
+                    methodology: point.edition.methodology.clone(),
+                    comparable_to_previous: point.comparable_to_previous,
+                    coverage: Some(encode::coverage(point.edition.coverage, point.edition.complete_to)),
+                    disputed: point.disputed.iter().map(encode::claim).collect(),
+                });
+                trajectories.push(proto::Trajectory { points: points.collect(), entity: entity.to_string() });
+            }
+            Ok(proto::GetTrajectoryResponse { trajectories, revision: snapshot.revision().0 })
+        });
+        found.await.map(Response::new)
+    }
+}
