@@ -1,6 +1,80 @@
 //! Commands for people, on the public gRPC API only.
+//!
+//! [`session`] is the connection, [`error`] says why a command failed, [`table`], [`values`] and [`json`] show answers;
+//! then a file per command. Those that read: [`ranking`], [`compare`], [`trajectory`], [`figure`], [`series`], [`catalog`],
+//! [`status`], [`watch`]. Those that write: [`define`], [`import`], [`publish`]. [`serve`] starts the server, [`sample`]
+//! loads the sample data into it through the same functions.
+//!
+//! Invariants: nothing here reaches into the server's rooms, so whatever a command can do, a client in any language can do.
+//! Exit code 0 done, 1 refused or failed, 2 wrong usage. Tables and progress bars go to a terminal, never into a pipe.
+
+mod as_of;
+mod error;
+mod json;
+mod sample;
+mod serve;
+mod session;
+mod table;
+mod values;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::CliError;
+
+/// Innovation rankings and statistics: answers at any point of their history, and a feed of every change.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 110)]
+struct Cli {
+    /// Server to talk to
+    #[arg(long, global = true, env = "ALMANAC_SERVER", default_value = "http://127.0.0.1:50051")]
+    server: String,
+    /// Token to show it
+    #[arg(long, global = true, env = "ALMANAC_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Answer as JSON: one document, or for watch one line a message
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::ServeArgs),
+}
 
 /// Runs the command line.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_telemetry();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("almanac: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        // A reader that has seen enough (`almanac ... | head`) is no failure.
+        Err(CliError::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("almanac: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), CliError> {
+    let Command::Serve(args) = cli.command;
+    serve::run(args).await
+}
+
+/// Logs go to standard error; `RUST_LOG` says how much.
+fn start_telemetry() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,almanac=info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
 }

@@ -148,7 +148,8 @@ impl Filters {
             StateRow::Entry(edition, entry) => (Facts::of_entry(edition, entry), None),
             StateRow::Figure(figure) => (Facts::of_series(&figure.series), Some(figure.commit.cause)),
         };
-        let accepts = |filter: &&Filter| cause.is_none_or(|cause| filter.accepts_cause(cause)) && filter.accepts(&facts);
+        let accepts =
+            |filter: &&Filter| cause.is_none_or(|cause| filter.accepts_cause(cause)) && filter.accepts(&facts);
         let matched: Vec<usize> =
             self.filters.iter().enumerate().filter(|(_, filter)| accepts(filter)).map(|(at, _)| at).collect();
         (!matched.is_empty()).then_some(matched)
@@ -183,7 +184,8 @@ impl Filter {
     }
 
     fn accepts(&self, facts: &Facts<'_>) -> bool {
-        let field = |wanted: &BTreeSet<String>, ids: &[&str]| wanted.is_empty() || ids.iter().any(|id| wanted.contains(*id));
+        let field =
+            |wanted: &BTreeSet<String>, ids: &[&str]| wanted.is_empty() || ids.iter().any(|id| wanted.contains(*id));
         (self.kinds.is_empty() || self.kinds.contains(&facts.kind))
             && field(&self.rankings, facts.ranking.as_slice())
             && field(&self.entities, &facts.entities)
@@ -233,7 +235,14 @@ impl<'a> Sides<'a> {
                     entities.push(change.entry_move.entity.as_str());
                     let ranking = Some(change.ranking.as_str());
                     let rank = standing.rank;
-                    standing.listed.then_some(Facts { kind: Kind::Entry, ranking, indicator: None, entities, source: None, rank })
+                    standing.listed.then_some(Facts {
+                        kind: Kind::Entry,
+                        ranking,
+                        indicator: None,
+                        entities,
+                        source: None,
+                        rank,
+                    })
                 };
                 Self { before: side(&change.entry_move.before), after: side(&change.entry_move.after) }
             }
@@ -244,10 +253,9 @@ impl<'a> Sides<'a> {
                     after: Some(after.as_ref()).filter(stands).map(Facts::of_edition),
                 }
             }
-            Change::Definition(before, after) => Self {
-                before: before.as_deref().map(Facts::of_definition),
-                after: Some(Facts::of_definition(after)),
-            },
+            Change::Definition(before, after) => {
+                Self { before: before.as_deref().map(Facts::of_definition), after: Some(Facts::of_definition(after)) }
+            }
         }
     }
 }
@@ -352,7 +360,8 @@ mod tests {
     #[test]
     fn equal_filters_have_one_hash() {
         let filter = |first: &str, second: &str| {
-            Filters::new(vec![Filter { entities: [first.to_owned(), second.to_owned()].into(), ..Filter::default() }]).hash()
+            Filters::new(vec![Filter { entities: [first.to_owned(), second.to_owned()].into(), ..Filter::default() }])
+                .hash()
         };
         assert_eq!(filter("A", "B"), filter("B", "A"));
         assert_ne!(filter("A", "B"), filter("A", "C"));

@@ -29,7 +29,9 @@ impl MatchedChanges {
 
     /// The changes with their numbers in the commit.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &Change, &Match)> {
-        self.matched.iter().filter_map(|(at, found)| self.changes.get(*at).map(|(number, change)| (*number, change, found)))
+        self.matched
+            .iter()
+            .filter_map(|(at, found)| self.changes.get(*at).map(|(number, change)| (*number, change, found)))
     }
 
     /// How many.

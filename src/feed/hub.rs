@@ -126,17 +126,24 @@ impl Hub {
         let known = self.ring().commits.get(&revision).map(|commit| commit.header.clone());
         match known {
             Some(header) => Ok(header),
-            None => self.read(move |reader| reader.ledger().header(revision)).await?.map(Arc::new).ok_or_else(|| missing(revision)),
+            None => self
+                .read(move |reader| reader.ledger().header(revision))
+                .await?
+                .map(Arc::new)
+                .ok_or_else(|| missing(revision)),
         }
     }
 
     /// The changes of a page of a commit that is not above head.
     pub async fn page(&self, revision: Revision, page: u32) -> Result<Changes, StoreError> {
-        let known = self.ring().commits.get(&revision).and_then(|commit| commit.pages.as_ref()?.get(page as usize).cloned());
+        let known =
+            self.ring().commits.get(&revision).and_then(|commit| commit.pages.as_ref()?.get(page as usize).cloned());
         match known {
             Some(changes) => Ok(changes),
             None => {
-                let bytes = self.read(move |reader| reader.ledger().read(revision, page)?.map(|bytes| Page::decode(&bytes)).transpose());
+                let bytes = self.read(move |reader| {
+                    reader.ledger().read(revision, page)?.map(|bytes| Page::decode(&bytes)).transpose()
+                });
                 Ok(Arc::new(bytes.await?.ok_or_else(|| missing(revision))?.changes()))
             }
         }

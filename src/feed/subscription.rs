@@ -356,7 +356,9 @@ impl Subscription {
 /// About how many bytes a row takes as sent.
 fn weight(row: &StateRow) -> usize {
     match row {
-        StateRow::Figure(figure) => 160 + figure.row.value.as_ref().and_then(|value| value.notes()).map_or(0, |notes| notes.comment.len()),
+        StateRow::Figure(figure) => {
+            160 + figure.row.value.as_ref().and_then(|value| value.notes()).map_or(0, |notes| notes.comment.len())
+        }
         StateRow::Edition(_) => 300,
         StateRow::Entry(_, entry) => 300 + 80 * entry.components.len() + entry.note.len(),
         StateRow::Definition(definition) => match definition.as_ref() {
@@ -364,7 +366,8 @@ fn weight(row: &StateRow) -> usize {
             Definition::Entity(entity) => 100 + 60 * (entity.names.len() + entity.codes.len() + entity.relations.len()),
             Definition::Source(_) => 300,
             Definition::Ranking(ranking) => {
-                let components = ranking.methodologies.iter().map(|methodology| 300 + 100 * methodology.components.len());
+                let components =
+                    ranking.methodologies.iter().map(|methodology| 300 + 100 * methodology.components.len());
                 500 + components.sum::<usize>()
             }
         },

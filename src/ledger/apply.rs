@@ -1,11 +1,6 @@
 //! Applies a sealed commit to the view. Doing it twice is doing it once.
 
-use super::{
-    Ledger,
-    log::Header,
-    page::Page,
-    record::Record,
-};
+use super::{Ledger, log::Header, page::Page, record::Record};
 use crate::{
     model::{
         edition::{EditionStatus, Entry, Table, sort_entries},

@@ -132,7 +132,8 @@ impl StoreLedger {
             Some((key, _)) => revision_of(&key)?,
             None => Revision::ZERO,
         };
-        let ledger = Self { engine, history: HistoryId(history), secret, head: Head::new(head), held: Mutex::default() };
+        let ledger =
+            Self { engine, history: HistoryId(history), secret, head: Head::new(head), held: Mutex::default() };
         ledger.drop_unsealed()?;
         Ok(ledger)
     }
@@ -241,7 +242,9 @@ fn receipt_key(request: &RequestId) -> Vec<u8> {
 
 fn revision_of(key: &[u8]) -> Result<Revision> {
     let bytes = key.get(1..9).and_then(|bytes| bytes.first_chunk());
-    Ok(Revision(u64::from_be_bytes(*bytes.ok_or_else(|| StoreError::Corrupt("a header key that is too short".into()))?)))
+    Ok(Revision(u64::from_be_bytes(
+        *bytes.ok_or_else(|| StoreError::Corrupt("a header key that is too short".into()))?,
+    )))
 }
 
 fn random<const N: usize>() -> Result<[u8; N]> {
@@ -395,7 +398,10 @@ mod tests {
             assert_eq!(ledger.head(), Revision(revision));
             ledger = reopen(ledger);
             assert_eq!(ledger.header(Revision(revision)).unwrap().unwrap(), header(revision, pages));
-            assert_eq!(ledger.receipt(&RequestId::new(&format!("request-{revision}")).unwrap()).unwrap(), Some(receipt));
+            assert_eq!(
+                ledger.receipt(&RequestId::new(&format!("request-{revision}")).unwrap()).unwrap(),
+                Some(receipt)
+            );
         }
         assert_eq!(ledger.read(Revision(3), 39).unwrap().unwrap(), vec![3; 10_000]);
         assert_eq!(ledger.read(Revision(3), 40).unwrap(), None);

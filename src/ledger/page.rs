@@ -112,7 +112,12 @@ impl PageEncoder {
         let befores: Vec<Row> = recorded
             .iter()
             .filter(|recorded| has_before(recorded.movement))
-            .map(|recorded| Row { revision: Revision::ZERO, released: Date::EPOCH, value: recorded.before.clone(), ..recorded.row })
+            .map(|recorded| Row {
+                revision: Revision::ZERO,
+                released: Date::EPOCH,
+                value: recorded.before.clone(),
+                ..recorded.row
+            })
             .collect();
         encode_rows(&mut self.body, &befores);
     }

@@ -13,11 +13,11 @@ mod figures;
 use std::sync::Arc;
 
 use super::{
+    Ledger,
     log::Totals,
     page::{Page, PageEncoder},
     record::Record,
     upload::Upload,
-    Ledger,
 };
 use crate::{
     model::{

@@ -43,7 +43,9 @@ impl Record {
     /// The changes that subscribers see, in order.
     pub fn changes(&self) -> Vec<Change> {
         match self {
-            Self::Series(key, rows) => rows.iter().filter_map(|row| value_change(key, row)).map(Change::Value).collect(),
+            Self::Series(key, rows) => {
+                rows.iter().filter_map(|row| value_change(key, row)).map(Change::Value).collect()
+            }
             Self::FullRelease(..) => Vec::new(),
             Self::Definition(before, after) => vec![Change::Definition(before.clone(), after.clone())],
             Self::Edition(before, after) => vec![Change::Edition(before.clone(), after.clone())],

@@ -35,7 +35,11 @@ impl Date {
             return Err(error());
         }
         let number = |part: &str| -> Result<i16, DateError> {
-            if part.bytes().all(|byte| byte.is_ascii_digit()) { part.parse().map_err(|_| error()) } else { Err(error()) }
+            if part.bytes().all(|byte| byte.is_ascii_digit()) {
+                part.parse().map_err(|_| error())
+            } else {
+                Err(error())
+            }
         };
         let (year, month, day) = (number(year)?, number(month)? as i8, number(day)? as i8);
         Self::from_ymd(year, month, day).ok_or_else(error)
@@ -109,7 +113,9 @@ mod tests {
         for text in ["1960-01-01", "2024-02-29", "0001-01-01", "9999-12-31", "2026-05-15"] {
             assert_eq!(Date::parse(text).unwrap().to_string(), text);
         }
-        for bad in ["", "2024", "2024-2-9", "2023-02-29", "0000-01-01", "24-01-01", "2024-13-01", "+024-01-01", "2024-01-011"] {
+        for bad in
+            ["", "2024", "2024-2-9", "2023-02-29", "0000-01-01", "24-01-01", "2024-13-01", "+024-01-01", "2024-01-011"]
+        {
             assert!(Date::parse(bad).is_err(), "{bad}");
         }
     }

@@ -66,7 +66,11 @@ impl Number {
         let is_number = text.len() <= NUMBER_TEXT_BYTES_MAX
             && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+' | b'e' | b'E'))
             && text.parse::<f64>().is_ok_and(f64::is_finite);
-        if is_number { Ok(Self::Text(text.into())) } else { Err(NumberError::NotANumber(text.chars().take(80).collect())) }
+        if is_number {
+            Ok(Self::Text(text.into()))
+        } else {
+            Err(NumberError::NotANumber(text.chars().take(80).collect()))
+        }
     }
 
     /// The common form, without a detour over a double: `-?digits(.digits)?`, at most 18 digits, no idle zero in front.
@@ -180,8 +184,8 @@ impl Number {
 }
 
 const POWERS_OF_TEN: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21,
-    1e22,
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
+    1e21, 1e22,
 ];
 
 impl fmt::Display for Number {
@@ -322,8 +326,22 @@ mod tests {
     #[test]
     fn text_comes_back_digit_by_digit() {
         for text in [
-            "0", "3.0", "-1", "2.05701", "0.594539921118996", "12345678901234567", "0.12345678901234567", "-0.0", "1.5e-05",
-            "9.1E-7", "007", "+5", "123456789012345678901234567890", "0.10000000000000001", ".5", "5.",
+            "0",
+            "3.0",
+            "-1",
+            "2.05701",
+            "0.594539921118996",
+            "12345678901234567",
+            "0.12345678901234567",
+            "-0.0",
+            "1.5e-05",
+            "9.1E-7",
+            "007",
+            "+5",
+            "123456789012345678901234567890",
+            "0.10000000000000001",
+            ".5",
+            "5.",
         ] {
             assert_eq!(Number::parse(text).unwrap().text(), text);
         }
@@ -331,7 +349,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_finite_number_is_refused() {
-        for bad in ["", "-", ".", "n/a", "NaN", "inf", "1,000", "1 000", "1e999", "0x10", "1e", "--1", "−1", &"9".repeat(400)] {
+        for bad in
+            ["", "-", ".", "n/a", "NaN", "inf", "1,000", "1 000", "1e999", "0x10", "1e", "--1", "−1", &"9".repeat(400)]
+        {
             assert!(Number::parse(bad).is_err(), "{bad}");
         }
         assert!(Number::from_f64(f64::NAN, None).is_err());

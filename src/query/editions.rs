@@ -50,7 +50,12 @@ impl Snapshot {
         found.ok_or_else(|| QueryError::NoEdition {
             ranking: ranking.to_string(),
             edition: edition.map_or_else(String::new, EditionId::to_string),
-            near: self.catalog.editions(ranking, self.horizon).iter().map(|edition| edition.edition.to_string()).collect(),
+            near: self
+                .catalog
+                .editions(ranking, self.horizon)
+                .iter()
+                .map(|edition| edition.edition.to_string())
+                .collect(),
         })
     }
 
@@ -80,7 +85,8 @@ impl Snapshot {
         self.require(DefinitionKind::Entity, entity.as_str())?;
         let definition = self.catalog.ranking(ranking.as_str(), self.revision());
         let mut points: Vec<TrajectoryPoint> = Vec::new();
-        for edition in self.editions(ranking)?.into_iter().filter(|edition| edition.status != EditionStatus::Withdrawn) {
+        for edition in self.editions(ranking)?.into_iter().filter(|edition| edition.status != EditionStatus::Withdrawn)
+        {
             let table = self.view().table(edition)?;
             let entry = table.entries.iter().find(|entry| entry.entity == *entity);
             let previous = points.last().map(|point| point.edition.clone());

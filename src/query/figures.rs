@@ -128,7 +128,8 @@ impl Snapshot {
         let mut at = None;
         while let Some(ids) = self.view().next_series(Scope::Figure(scope.0, scope.1), at)? {
             let key = self.view().series_key(ids)?;
-            let wanted = key.dimensions == query.dimensions && query.source.as_ref().is_none_or(|source| *source == key.source);
+            let wanted =
+                key.dimensions == query.dimensions && query.source.as_ref().is_none_or(|source| *source == key.source);
             if wanted {
                 found.push((ids, key));
             }

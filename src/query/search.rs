@@ -45,7 +45,8 @@ impl Snapshot {
 fn score(text: &str, words: &[&str]) -> u32 {
     let mut score = 0;
     for wanted in words {
-        let best = text.split(' ').map(|word| if word == *wanted { 3 } else { u32::from(word.starts_with(wanted)) }).max();
+        let best =
+            text.split(' ').map(|word| if word == *wanted { 3 } else { u32::from(word.starts_with(wanted)) }).max();
         match best.unwrap_or(0) {
             0 => return 0,
             points => score += points * 100,

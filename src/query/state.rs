@@ -48,8 +48,12 @@ impl Snapshot {
     pub fn read_state(&self, cursor: StateCursor) -> Result<(Vec<StateRow>, StateCursor), QueryError> {
         match cursor {
             StateCursor::Definitions => {
-                let kinds =
-                    [DefinitionKind::Source, DefinitionKind::Indicator, DefinitionKind::Entity, DefinitionKind::Ranking];
+                let kinds = [
+                    DefinitionKind::Source,
+                    DefinitionKind::Indicator,
+                    DefinitionKind::Entity,
+                    DefinitionKind::Ranking,
+                ];
                 let rows = kinds.into_iter().flat_map(|kind| self.catalog.definitions(kind, "", self.revision()));
                 Ok((rows.cloned().map(StateRow::Definition).collect(), StateCursor::Editions(0)))
             }
@@ -61,7 +65,8 @@ impl Snapshot {
 
     fn read_editions(&self, from: usize) -> Result<(Vec<StateRow>, StateCursor), QueryError> {
         let mut rows = Vec::new();
-        let standing = self.catalog.all_editions(self.horizon).filter(|edition| edition.status != EditionStatus::Withdrawn);
+        let standing =
+            self.catalog.all_editions(self.horizon).filter(|edition| edition.status != EditionStatus::Withdrawn);
         for (at, edition) in standing.enumerate().skip(from) {
             if rows.len() >= STATE_ROWS_MAX {
                 return Ok((rows, StateCursor::Editions(at)));

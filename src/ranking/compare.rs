@@ -28,7 +28,10 @@ pub fn comparability(before: &Edition, after: &Edition, ranking: Option<&Ranking
         notes.push(method_change(&before.methodology, &after.methodology, ranking));
     }
     if before.basis != after.basis {
-        notes.push(format!("edition {} is {:?}, edition {} is {:?}", before.edition, before.basis, after.edition, after.basis));
+        notes.push(format!(
+            "edition {} is {:?}, edition {} is {:?}",
+            before.edition, before.basis, after.edition, after.basis
+        ));
     }
     let comparable = notes.is_empty();
     for edition in [before, after] {
@@ -45,7 +48,8 @@ pub fn comparability(before: &Edition, after: &Edition, ranking: Option<&Ranking
 fn method_change(before: &str, after: &str, ranking: Option<&Ranking>) -> String {
     let components = |id: &str| -> Vec<&str> {
         let methodology = ranking.and_then(|ranking| ranking.methodology(id));
-        methodology.map_or(Vec::new(), |methodology| methodology.components.iter().map(|part| part.id.as_str()).collect())
+        methodology
+            .map_or(Vec::new(), |methodology| methodology.components.iter().map(|part| part.id.as_str()).collect())
     };
     let (old, new) = (components(before), components(after));
     let listed = |what: &str, from: &[&str], without: &[&str]| {
@@ -70,8 +74,7 @@ pub fn moves(before: Option<&Table>, after: &Table) -> Vec<EntryMove> {
         .map(|entry| entry_move(entry, before, old.get(&entry.entity).copied(), after, Some(entry)))
         .collect();
     let gone = before.iter().flat_map(|table| &table.entries).filter(|entry| !new.contains_key(&entry.entity));
-    let mut gone: Vec<EntryMove> =
-        gone.map(|entry| entry_move(entry, before, Some(entry), after, None)).collect();
+    let mut gone: Vec<EntryMove> = gone.map(|entry| entry_move(entry, before, Some(entry), after, None)).collect();
     gone.sort_by_key(|entry| entry.movement != Movement::Left);
     moves.append(&mut gone);
     moves
@@ -184,7 +187,8 @@ mod tests {
 
     #[test]
     fn whole_tables_say_entered_and_left() {
-        let before = table("1", CoverageKind::Top, &[("a", Some(1), false), ("b", Some(2), false), ("c", Some(3), false)]);
+        let before =
+            table("1", CoverageKind::Top, &[("a", Some(1), false), ("b", Some(2), false), ("c", Some(3), false)]);
         let after = table("2", CoverageKind::Top, &[("b", Some(1), false), ("a", Some(2), true), ("d", Some(2), true)]);
         let moves = moves(Some(&before), &after);
         let all: Vec<_> = moves.iter().map(|entry| (entry.entity.as_str(), entry.movement, entry.places())).collect();
@@ -201,8 +205,10 @@ mod tests {
 
     #[test]
     fn partial_tables_never_turn_unknown_into_entered_or_left() {
-        let before = table("1", CoverageKind::Partial, &[("a", Some(1), false), ("b", Some(2), false), ("z", Some(60), false)]);
-        let after = table("2", CoverageKind::Partial, &[("c", Some(1), false), ("y", Some(71), false), ("w", None, false)]);
+        let before =
+            table("1", CoverageKind::Partial, &[("a", Some(1), false), ("b", Some(2), false), ("z", Some(60), false)]);
+        let after =
+            table("2", CoverageKind::Partial, &[("c", Some(1), false), ("y", Some(71), false), ("w", None, false)]);
         let moves = moves(Some(&before), &after);
         assert_eq!(movement_of(&moves, "c"), Movement::Up, "ranks 1 and 2 were known, so it stood below");
         assert_eq!(movement_of(&moves, "a"), Movement::Down, "rank 1 is taken, so it stands below");
@@ -219,7 +225,17 @@ mod tests {
 
     #[test]
     fn ties_take_places() {
-        let tied = table("1", CoverageKind::All, &[("a", Some(1), false), ("b", Some(2), true), ("c", Some(2), true), ("d", Some(4), false), ("e", Some(6), false)]);
+        let tied = table(
+            "1",
+            CoverageKind::All,
+            &[
+                ("a", Some(1), false),
+                ("b", Some(2), true),
+                ("c", Some(2), true),
+                ("d", Some(4), false),
+                ("e", Some(6), false),
+            ],
+        );
         assert_eq!(tied.edition.complete_to, 4);
     }
 }

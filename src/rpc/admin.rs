@@ -176,7 +176,9 @@ impl AdminService for Admin {
                 content.add(&given);
                 let field = format!("entries[{}]", entries.len());
                 if given.components.len() > COMPONENTS_MAX {
-                    return Err(BadField::new(format!("{field}.components"), format!("more than {COMPONENTS_MAX}")).into());
+                    return Err(
+                        BadField::new(format!("{field}.components"), format!("more than {COMPONENTS_MAX}")).into()
+                    );
                 }
                 if entries.len() == ENTRIES_MAX {
                     return Err(BadField::new("entries", format!("more than {ENTRIES_MAX}")).into());
@@ -187,7 +189,10 @@ impl AdminService for Admin {
         }
         let act = Act::Publish { table: Table { edition, entries }, correction: header.correction };
         let (result, edition) = self.write(content.options(options)?, act).await?;
-        Ok(Response::new(proto::PublishEditionResponse { result: Some(result), edition: edition.as_ref().map(encode::edition) }))
+        Ok(Response::new(proto::PublishEditionResponse {
+            result: Some(result),
+            edition: edition.as_ref().map(encode::edition),
+        }))
     }
 
     async fn withdraw_edition(
@@ -201,7 +206,10 @@ impl AdminService for Admin {
         let ranking = decode::id("ranking", &request.ranking, RankingId::new)?;
         let edition = decode::id("edition", &request.edition, EditionId::new)?;
         let (result, edition) = self.write(content.options(options)?, Act::Withdraw(ranking, edition)).await?;
-        Ok(Response::new(proto::WithdrawEditionResponse { result: Some(result), edition: edition.as_ref().map(encode::edition) }))
+        Ok(Response::new(proto::WithdrawEditionResponse {
+            result: Some(result),
+            edition: edition.as_ref().map(encode::edition),
+        }))
     }
 
     async fn get_store_status(
@@ -282,4 +290,3 @@ fn decode_point(point: proto::IngestPoint) -> Result<crate::ledger::upload::Poin
     };
     Ok((period, value))
 }
-

@@ -4,11 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{
-    App, decode, encode,
-    paging::Page,
-    query_status,
-};
+use super::{App, decode, encode, paging::Page, query_status};
 use crate::{
     model::catalog::{Definition, DefinitionKind, EntityKind},
     proto::{self, catalog_service_server::CatalogService},
@@ -26,7 +22,12 @@ const QUERY_BYTES_MAX: usize = 200;
 pub struct Catalog(pub Arc<App>);
 
 impl Catalog {
-    async fn get(&self, kind: DefinitionKind, id: String, as_of: Option<proto::AsOf>) -> Result<(Arc<Definition>, u64), Status> {
+    async fn get(
+        &self,
+        kind: DefinitionKind,
+        id: String,
+        as_of: Option<proto::AsOf>,
+    ) -> Result<(Arc<Definition>, u64), Status> {
         self.0
             .read(decode::as_of(as_of)?, move |snapshot| {
                 let snapshot = snapshot.without_release_dates().map_err(query_status)?;
@@ -50,7 +51,8 @@ impl Catalog {
                 let after = page.position.as_deref().unwrap_or_default();
                 let all = snapshot.catalog.definitions(kind, after, snapshot.revision());
                 let found = all.filter(|definition| wanted(definition)).take(page.size + 1).cloned().collect();
-                let (found, token) = page.cut(snapshot.revision(), found, |definition: &Arc<Definition>| definition.id().to_owned());
+                let (found, token) =
+                    page.cut(snapshot.revision(), found, |definition: &Arc<Definition>| definition.id().to_owned());
                 Ok((found, token, snapshot.revision().0))
             })
             .await
@@ -112,7 +114,8 @@ impl CatalogService for Catalog {
         let request = request.into_inner();
         let scheme = request.code_scheme;
         if scheme.is_empty() {
-            let request = Request::new(proto::GetEntityRequest { id: request.id, as_of: request.as_of, ..Default::default() });
+            let request =
+                Request::new(proto::GetEntityRequest { id: request.id, as_of: request.as_of, ..Default::default() });
             return get!(self, request, Entity, GetEntityResponse { entity }, encode::entity);
         }
         let code = request.id;

@@ -1,6 +1,5 @@
 //! Messages of the contract → checked values of the model. What is ill-formed is refused with its field.
 
-
 use super::status::BadField;
 use crate::{
     ledger::upload::Mode,
@@ -16,8 +15,8 @@ use crate::{
         series::{Dimensions, SeriesKey},
         time::{Date, Instant},
         value::{
-            COMMENT_BYTES_MAX, Figure, MULTIPLIER_MAX, MissingReason, Notes, Number, Qualifier, Status as ObservationStatus,
-            Value,
+            COMMENT_BYTES_MAX, Figure, MULTIPLIER_MAX, MissingReason, Notes, Number, Qualifier,
+            Status as ObservationStatus, Value,
         },
     },
     proto,
@@ -84,7 +83,10 @@ fn required<E: TryFrom<i32> + PartialEq + Default>(field: &str, number: i32) -> 
 
 pub(super) fn instant(field: &str, timestamp: &prost_types::Timestamp) -> Result<Instant> {
     // Half-open: an instant given to the nanosecond is not before the microsecond it lies in.
-    let micros = timestamp.seconds.checked_mul(1_000_000).and_then(|micros| micros.checked_add(i64::from(timestamp.nanos / 1_000)));
+    let micros = timestamp
+        .seconds
+        .checked_mul(1_000_000)
+        .and_then(|micros| micros.checked_add(i64::from(timestamp.nanos / 1_000)));
     micros.map(Instant).ok_or_else(|| BadField::new(field, "outside the calendar"))
 }
 
@@ -125,7 +127,8 @@ pub(super) fn value(value: proto::Value) -> Result<Value> {
     } else {
         Number::parse(&value.exact).map(Some)
     };
-    let number = number.map_err(|error| BadField::new(if value.exact.is_empty() { "number" } else { "exact" }, error))?;
+    let number =
+        number.map_err(|error| BadField::new(if value.exact.is_empty() { "number" } else { "exact" }, error))?;
     let figure = match (number, missing) {
         (Some(number), None) => Figure::Number(number),
         (None, Some(reason)) => Figure::Missing(reason),
@@ -236,7 +239,10 @@ fn entity(given: proto::Entity) -> Result<Entity> {
     parts("codes", &given.codes)?;
     parts("names", &given.names)?;
     parts("relations", &given.relations)?;
-    let codes = given.codes.into_iter().map(|code| Ok((text("codes.scheme", code.scheme, 64)?, text("codes.value", code.value, 64)?)));
+    let codes = given
+        .codes
+        .into_iter()
+        .map(|code| Ok((text("codes.scheme", code.scheme, 64)?, text("codes.value", code.value, 64)?)));
     let names = given.names.into_iter().map(|name| {
         Ok(EntityName {
             text: text("names.text", name.text, 500)?,
@@ -313,7 +319,8 @@ fn methodology(given: proto::Methodology) -> Result<Methodology> {
     let mut known = std::collections::HashSet::new();
     let components = given.components.into_iter().map(|component| {
         if !component.parent.is_empty() && !known.contains(&component.parent) {
-            let reason = format!("`{}` comes before its parent `{}`, or has none of that name", component.id, component.parent);
+            let reason =
+                format!("`{}` comes before its parent `{}`, or has none of that name", component.id, component.parent);
             return Err(BadField::new("methodologies.components", reason));
         }
         if !known.insert(component.id.clone()) {
@@ -341,9 +348,13 @@ fn methodology(given: proto::Methodology) -> Result<Methodology> {
 
 /// An edition to publish, without entries. What the server says about it is filled in later.
 pub(super) fn edition(given: proto::Edition) -> Result<Edition> {
-    let output_only = given.entry_count != 0 || given.revision != 0 || given.recorded.is_some() || !given.compared_with.is_empty();
+    let output_only =
+        given.entry_count != 0 || given.revision != 0 || given.recorded.is_some() || !given.compared_with.is_empty();
     if output_only {
-        return Err(BadField::new("edition", "entry_count, revision, recorded and compared_with are set by the server"));
+        return Err(BadField::new(
+            "edition",
+            "entry_count, revision, recorded and compared_with are set by the server",
+        ));
     }
     let coverage = given.coverage.unwrap_or_default();
     if coverage.complete_to != 0 {
@@ -409,7 +420,11 @@ pub(super) fn entry(given: proto::Entry) -> Result<Entry> {
     Ok(Entry {
         entity: id("entity", &given.entity, EntityId::new)?,
         published_name: text("published_name", given.published_name, 500)?,
-        economies: given.economies.iter().map(|economy| id("economies", economy, EntityId::new)).collect::<Result<_>>()?,
+        economies: given
+            .economies
+            .iter()
+            .map(|economy| id("economies", economy, EntityId::new))
+            .collect::<Result<_>>()?,
         rank: given.rank,
         tied: given.tied,
         score: optional_value("score", given.score)?,
@@ -439,4 +454,3 @@ pub(super) fn ingest_mode(number: i32) -> Result<Mode> {
         proto::IngestMode::Replace => Mode::Replace,
     })
 }
-

@@ -484,8 +484,13 @@ pub(super) fn change(index: u64, change: &Change, scope: proto::Scope, matched_f
 /// Part of a commit; `name` gives the name of a filter.
 pub(super) fn commit_page<'a>(part: &CommitPart, token: String, name: impl Fn(usize) -> &'a str) -> proto::CommitPage {
     let header: &Header = &part.header;
-    let names = |matched: &[usize]| matched.iter().map(|at| name(*at)).filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    let changes = part.changes.iter().map(|(index, changed, found)| change(index, changed, scope(found.scope), names(&found.filters)));
+    let names = |matched: &[usize]| {
+        matched.iter().map(|at| name(*at)).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    };
+    let changes = part
+        .changes
+        .iter()
+        .map(|(index, changed, found)| change(index, changed, scope(found.scope), names(&found.filters)));
     proto::CommitPage {
         revision: header.commit.revision.0,
         prev_matching_revision: part.prev_match.0,

@@ -66,7 +66,9 @@ fn filter(given: proto::Filter) -> Result<Filter, BadField> {
         if ids.len() > FILTER_IDS_MAX {
             return Err(BadField::new(field, format!("more than {FILTER_IDS_MAX}")));
         }
-        ids.into_iter().map(|id| decode::id(field, &id, crate::model::id::EntityId::new).map(|id| id.to_string())).collect()
+        ids.into_iter()
+            .map(|id| decode::id(field, &id, crate::model::id::EntityId::new).map(|id| id.to_string()))
+            .collect()
     };
     let kinds = given.kinds.into_iter().map(|kind| match proto::ChangeKind::try_from(kind) {
         Ok(proto::ChangeKind::Value) => Ok(Kind::Value),
@@ -163,7 +165,9 @@ impl FeedService for Feed {
         let filters = filters(plain.filters)?;
         let hub = &self.0.hub;
         let (from, parts_given) = match &page.position {
-            Some(at) => (Place { revision: Revision(at.revision), last_match: Revision(at.last_match) }, at.parts_given),
+            Some(at) => {
+                (Place { revision: Revision(at.revision), last_match: Revision(at.last_match) }, at.parts_given)
+            }
             None if plain.resume_token.is_empty() => {
                 (Place { revision: Revision(plain.after_revision), last_match: Revision::ZERO }, 0)
             }
@@ -206,7 +210,12 @@ impl FeedService for Feed {
                 head => Some(encode::commit(snapshot.reader.commit(head).map_err(query_status)?.as_ref())),
             };
             let ledger = snapshot.reader.ledger();
-            Ok(proto::GetHeadResponse { head: head.0, floor: ledger.floor().0, history_id: ledger.history().to_string(), commit })
+            Ok(proto::GetHeadResponse {
+                head: head.0,
+                floor: ledger.floor().0,
+                history_id: ledger.history().to_string(),
+                commit,
+            })
         });
         found.await.map(Response::new)
     }
@@ -255,11 +264,16 @@ fn message(event: Event, subscription: &Subscription) -> Message {
             let rows = rows.into_iter().map(|(row, matched)| encode::state_row(&row, names(matched)));
             Message::SnapshotPage(proto::SnapshotPage { revision: revision.0, page, rows: rows.collect() })
         }
-        Event::StateEnd { revision, rows, digest, token } => {
-            Message::SnapshotEnd(proto::SnapshotEnd { revision: revision.0, row_count: rows, digest, resume_token: token })
-        }
+        Event::StateEnd { revision, rows, digest, token } => Message::SnapshotEnd(proto::SnapshotEnd {
+            revision: revision.0,
+            row_count: rows,
+            digest,
+            resume_token: token,
+        }),
         Event::Commit(part, token) => {
-            Message::CommitPage(encode::commit_page(&part, token.unwrap_or_default(), |at| subscription.filter_name(at)))
+            Message::CommitPage(encode::commit_page(&part, token.unwrap_or_default(), |at| {
+                subscription.filter_name(at)
+            }))
         }
         Event::Progress(revision, token) => {
             Message::Progress(proto::Progress { revision: revision.0, resume_token: token })

@@ -57,7 +57,8 @@ impl App {
         let stopping = |_| Status::unavailable("the server is stopping");
         let _permit = self.reads.acquire().await.map_err(stopping)?;
         let reader = self.reader.clone();
-        let done = tokio::task::spawn_blocking(move || read(reader.at(as_of).map_err(|error| status::of_query(&error))?));
+        let done =
+            tokio::task::spawn_blocking(move || read(reader.at(as_of).map_err(|error| status::of_query(&error))?));
         // sled panics on damaged pages; that is a loss of data, not a mistake of the caller.
         let panicked = || status::of_store(&StoreError::Corrupt("reading the store panicked".into()));
         done.await.unwrap_or_else(|_| Err(panicked()))

@@ -28,7 +28,13 @@ pub(super) struct Page<P> {
 
 impl<P: Serialize + DeserializeOwned> Page<P> {
     /// Reads the paging fields of a request; `request` is the request without them.
-    pub(super) fn of(request: &impl Message, size: i32, token: &str, default: usize, most: usize) -> Result<Self, Status> {
+    pub(super) fn of(
+        request: &impl Message,
+        size: i32,
+        token: &str,
+        default: usize,
+        most: usize,
+    ) -> Result<Self, Status> {
         let digest = Sha256::digest(request.encode_to_vec());
         let fingerprint = digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let size = match usize::try_from(size) {

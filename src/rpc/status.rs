@@ -88,7 +88,9 @@ fn status<const N: usize>(code: Code, reason: &str, message: String, metadata: [
 pub fn of_store(error: &StoreError) -> Status {
     tracing::error!(%error, "the store failed");
     match error {
-        StoreError::Corrupt(_) | StoreError::Damaged { .. } => status(Code::DataLoss, "STORE_DAMAGED", error.to_string(), []),
+        StoreError::Corrupt(_) | StoreError::Damaged { .. } => {
+            status(Code::DataLoss, "STORE_DAMAGED", error.to_string(), [])
+        }
         StoreError::Stopped(_) => status(Code::Unavailable, "WRITES_STOPPED", error.to_string(), []),
         _ => status(Code::Internal, "STORE_FAILED", error.to_string(), []),
     }
@@ -116,10 +118,16 @@ pub fn of_query(error: &QueryError) -> Status {
         QueryError::Withdrawn { revision, .. } => {
             status(Code::FailedPrecondition, "EDITION_WITHDRAWN", message, [("revision", revision.to_string())])
         }
-        QueryError::AboveHead { head, .. } => status(Code::OutOfRange, "ABOVE_HEAD", message, [("head", head.to_string())]),
-        QueryError::ReleasedUnsupported => status(Code::Unimplemented, "NOT_SUPPORTED", message, [("field", "as_of.released".into())]),
+        QueryError::AboveHead { head, .. } => {
+            status(Code::OutOfRange, "ABOVE_HEAD", message, [("head", head.to_string())])
+        }
+        QueryError::ReleasedUnsupported => {
+            status(Code::Unimplemented, "NOT_SUPPORTED", message, [("field", "as_of.released".into())])
+        }
         QueryError::NoPolicy(_) => status(Code::InvalidArgument, "POLICY", message, []),
-        QueryError::Forbidden(source) => status(Code::PermissionDenied, "LICENCE", message, [("source", source.clone())]),
+        QueryError::Forbidden(source) => {
+            status(Code::PermissionDenied, "LICENCE", message, [("source", source.clone())])
+        }
         QueryError::Store(error) => of_store(error),
     }
 }
@@ -131,8 +139,12 @@ pub fn of_feed(error: &FeedError) -> Status {
         FeedError::TokenMalformed => status(Code::InvalidArgument, "TOKEN_MALFORMED", message, []),
         FeedError::TokenOtherFilter => status(Code::InvalidArgument, "TOKEN_OTHER_FILTER", message, []),
         FeedError::TokenOtherHistory => status(Code::FailedPrecondition, "TOKEN_OTHER_HISTORY", message, []),
-        FeedError::AboveHead { head, .. } => status(Code::OutOfRange, "ABOVE_HEAD", message, [("head", head.to_string())]),
-        FeedError::BelowFloor { floor, .. } => status(Code::OutOfRange, "BELOW_FLOOR", message, [("floor", floor.to_string())]),
+        FeedError::AboveHead { head, .. } => {
+            status(Code::OutOfRange, "ABOVE_HEAD", message, [("head", head.to_string())])
+        }
+        FeedError::BelowFloor { floor, .. } => {
+            status(Code::OutOfRange, "BELOW_FLOOR", message, [("floor", floor.to_string())])
+        }
         FeedError::TooManySubscribers { .. } => {
             let mut details = info("TOO_MANY_SUBSCRIBERS", []);
             details.set_retry_info(Some(Duration::from_secs(10)));
@@ -156,7 +168,9 @@ pub fn of_write(error: &WriteError) -> Status {
         WriteError::RequestReused { revision, .. } => {
             status(Code::AlreadyExists, "REQUEST_REUSED", message, [("revision", revision.to_string())])
         }
-        WriteError::HeadMoved { head, .. } => status(Code::Aborted, "HEAD_MOVED", message, [("head", head.to_string())]),
+        WriteError::HeadMoved { head, .. } => {
+            status(Code::Aborted, "HEAD_MOVED", message, [("head", head.to_string())])
+        }
         WriteError::Plan(PlanError::EditionExists { .. }) => status(Code::AlreadyExists, "EDITION_EXISTS", message, []),
         WriteError::Plan(PlanError::NoEdition { near, .. }) => {
             status(Code::NotFound, "NO_EDITION", message, [("near", near.join(","))])
@@ -192,7 +206,8 @@ fn of_findings(findings: &[Finding], errors: usize) -> Status {
         violations.push(FieldViolation::new(&finding.location, description));
     }
     details.set_bad_request(violations);
-    let first = refused.first().map_or_else(String::new, |finding| format!("{}: {}", finding.location, describe(finding)));
+    let first =
+        refused.first().map_or_else(String::new, |finding| format!("{}: {}", finding.location, describe(finding)));
     let rest = if errors > 1 { format!(" (and {} more)", errors - 1) } else { String::new() };
     Status::with_error_details(code, format!("{first}{rest}"), details)
 }

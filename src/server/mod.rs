@@ -30,7 +30,9 @@ use crate::{
         statistics_service_server::StatisticsServiceServer,
     },
     query::Reader,
-    rpc::{App, MESSAGE_BYTES_MAX, admin::Admin, catalog::Catalog, feed::Feed, rankings::Rankings, statistics::Statistics},
+    rpc::{
+        App, MESSAGE_BYTES_MAX, admin::Admin, catalog::Catalog, feed::Feed, rankings::Rankings, statistics::Statistics,
+    },
     store::{Engine, StoreError, view::View},
 };
 

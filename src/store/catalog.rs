@@ -151,6 +151,7 @@ fn version_at<T>(versions: &Versions<T>, at: Revision) -> Option<&Arc<T>> {
 }
 
 fn edition_at(versions: &Versions<Edition>, at: Horizon) -> Option<&Arc<Edition>> {
-    let admitted = |(revision, edition): &&(Revision, Arc<Edition>)| *revision <= at.revision && edition.released <= at.released;
+    let admitted =
+        |(revision, edition): &&(Revision, Arc<Edition>)| *revision <= at.revision && edition.released <= at.released;
     versions.iter().rev().find(admitted).map(|(_, edition)| edition)
 }

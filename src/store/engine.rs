@@ -40,7 +40,9 @@ pub enum StoreError {
         folder: PathBuf,
     },
     /// A later version wrote the folder.
-    #[error("{folder} has format {found}, and this almanac reads up to {FORMAT_VERSION}; use the version that wrote it")]
+    #[error(
+        "{folder} has format {found}, and this almanac reads up to {FORMAT_VERSION}; use the version that wrote it"
+    )]
     NewerFormat {
         /// The folder.
         folder: PathBuf,
@@ -54,7 +56,9 @@ pub enum StoreError {
         folder: PathBuf,
     },
     /// sled cannot open its files.
-    #[error("the database in {folder} is damaged ({detail}); its files were left as they are: start with an empty folder and load again, or put back a copy of the folder")]
+    #[error(
+        "the database in {folder} is damaged ({detail}); its files were left as they are: start with an empty folder and load again, or put back a copy of the folder"
+    )]
     Damaged {
         /// The folder.
         folder: PathBuf,
@@ -261,8 +265,7 @@ struct OpenFailure {
 }
 
 fn open_sled(path: &Path) -> std::result::Result<sled::Db, OpenFailure> {
-    let config =
-        sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(Some(FLUSH_EVERY_MS));
+    let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(Some(FLUSH_EVERY_MS));
     match catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(Ok(db)) => Ok(db),
         Ok(Err(error)) => {

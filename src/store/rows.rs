@@ -96,9 +96,7 @@ fn put_value(out: &mut Vec<u8>, value: &Value, shape: u8, previous: &mut (u8, i6
 
 fn read_value(reader: &mut Reader<'_>, shape: u8, previous: &mut (u8, i64)) -> Result<Value> {
     let figure = match shape & !WITH_NOTES {
-        SHAPE_TEXT => {
-            Figure::Number(Number::parse(reader.text()?).map_err(|_| corrupt("a number text that is none"))?)
-        }
+        SHAPE_TEXT => Figure::Number(Number::parse(reader.text()?).map_err(|_| corrupt("a number text that is none"))?),
         SHAPE_MISSING => Figure::Missing(match reader.byte()? {
             0 => MissingReason::NotCollected,
             1 => MissingReason::NotApplicable,
@@ -233,7 +231,10 @@ fn read_vintages(reader: &mut Reader<'_>, count: usize) -> Result<Vec<(Revision,
     }
     reader.runs(count, |reader| {
         let number = reader.varint()?;
-        usize::try_from(number).ok().and_then(|number| known.get(number).copied()).ok_or_else(|| corrupt("an unknown vintage"))
+        usize::try_from(number)
+            .ok()
+            .and_then(|number| known.get(number).copied())
+            .ok_or_else(|| corrupt("an unknown vintage"))
     })
 }
 

@@ -163,7 +163,9 @@ pub fn scan(
             Ok(series) => series,
             Err(error) => return Some(Err(error)),
         };
-        while let Some(Ok((_, block))) = blocks.next_if(|item| item.as_ref().is_ok_and(|(key, _)| key.starts_with(&ids.key()))) {
+        while let Some(Ok((_, block))) =
+            blocks.next_if(|item| item.as_ref().is_ok_and(|(key, _)| key.starts_with(&ids.key())))
+        {
             match decode(&block) {
                 Ok(more) => merge(&mut rows, more),
                 Err(error) => return Some(Err(error)),
@@ -226,7 +228,6 @@ fn merge(rows: &mut Vec<Row>, later: Vec<Row>) {
     rows.extend(later.into_iter().filter(|row| Some(row.name()) > last));
 }
 
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -288,7 +289,10 @@ mod tests {
             period: Period::year(2024).unwrap(),
             revision: Revision(revision),
             released: crate::model::time::Date::from_days(20_000 + revision as i32).unwrap(),
-            value: Some(crate::model::value::Value::number(crate::model::value::Number::Decimal { mantissa: revision as i64 * 7919, decimals: 3 })),
+            value: Some(crate::model::value::Value::number(crate::model::value::Number::Decimal {
+                mantissa: revision as i64 * 7919,
+                decimals: 3,
+            })),
         };
         for revision in 1..=2_000 {
             insert_all(&engine, IDS, vec![row(revision)]);
@@ -297,6 +301,8 @@ mod tests {
         let rows = read_period(&engine, IDS, Period::year(2024).unwrap()).unwrap();
         assert_eq!(rows.len(), 2_000);
         assert_eq!(rows.last().unwrap().revision, Revision(2_000));
-        assert!(engine.scan(&IDS.key(), None).all(|item| item.unwrap().1.len() <= super::super::engine::VALUE_BYTES_MAX));
+        assert!(
+            engine.scan(&IDS.key(), None).all(|item| item.unwrap().1.len() <= super::super::engine::VALUE_BYTES_MAX)
+        );
     }
 }

@@ -189,8 +189,7 @@ impl ViewWriter<'_> {
 
     /// Notes that a source released an indicator whole on a day.
     pub fn full_release(&mut self, indicator: &IndicatorId, source: &SourceId, released: Date) -> Result<()> {
-        let ids =
-            (self.name(NameKind::Indicator, indicator.as_str())?, self.name(NameKind::Source, source.as_str())?);
+        let ids = (self.name(NameKind::Indicator, indicator.as_str())?, self.name(NameKind::Source, source.as_str())?);
         self.batch.put(&full_release_key(ids, released.days()), &frame(VERSION, &[]))
     }
 

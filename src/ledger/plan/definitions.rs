@@ -34,7 +34,11 @@ impl Planner<'_> {
             match before {
                 Some(before) if *before == definition => self.outcome.counts.unchanged += 1,
                 before => {
-                    let count = if before.is_some() { &mut self.outcome.counts.revised } else { &mut self.outcome.counts.added };
+                    let count = if before.is_some() {
+                        &mut self.outcome.counts.revised
+                    } else {
+                        &mut self.outcome.counts.added
+                    };
                     *count += 1;
                     let before = before.map(|before| Box::new(before.as_ref().clone()));
                     self.emit(Record::Definition(before, Box::new(definition)))?;

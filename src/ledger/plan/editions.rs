@@ -45,7 +45,9 @@ impl Planner<'_> {
         self.complete_edition(&mut table, correction, compared.as_deref());
         if correction {
             let before = standing.as_deref().zip(compared.as_deref());
-            if before.is_some_and(|(edition, old)| same_edition(edition, &table.edition) && old.entries == table.entries) {
+            if before
+                .is_some_and(|(edition, old)| same_edition(edition, &table.edition) && old.entries == table.entries)
+            {
                 self.outcome.counts.unchanged = table.entries.len() as u64;
                 self.outcome.edition = standing.map(|edition| edition.as_ref().clone());
                 return Ok(());
@@ -112,7 +114,9 @@ impl Planner<'_> {
     /// The edition that a new one is compared with: the newest as published before it; for a restatement the one it restates.
     fn previous_edition(&self, edition: &Edition) -> Option<Arc<Edition>> {
         let stands = |other: &&Arc<Edition>| {
-            other.basis == Basis::AsPublished && other.status != EditionStatus::Withdrawn && other.edition != edition.edition
+            other.basis == Basis::AsPublished
+                && other.status != EditionStatus::Withdrawn
+                && other.edition != edition.edition
         };
         let editions = self.catalog.editions(&edition.ranking, self.now());
         let mut standing = editions.into_iter().filter(stands);
@@ -145,12 +149,23 @@ impl Planner<'_> {
         for entry in &table.entries {
             let location = format!("entries[{}]", entry.entity);
             if seen.insert(&entry.entity, entry.rank).is_some() {
-                let message = format!("{} is listed twice; other ranks that are claimed for it go into `disputed`", entry.entity);
+                let message =
+                    format!("{} is listed twice; other ranks that are claimed for it go into `disputed`", entry.entity);
                 self.outcome.findings.error("DUPLICATE_ENTITY", location.clone(), message);
             }
-            self.check_name(DefinitionKind::Entity, entry.entity.as_str(), "UNKNOWN_ENTITY", &format!("{location}.entity"));
+            self.check_name(
+                DefinitionKind::Entity,
+                entry.entity.as_str(),
+                "UNKNOWN_ENTITY",
+                &format!("{location}.entity"),
+            );
             for economy in &entry.economies {
-                self.check_name(DefinitionKind::Entity, economy.as_str(), "UNKNOWN_ENTITY", &format!("{location}.economies"));
+                self.check_name(
+                    DefinitionKind::Entity,
+                    economy.as_str(),
+                    "UNKNOWN_ENTITY",
+                    &format!("{location}.economies"),
+                );
             }
             if entry.rank == Some(0) {
                 self.outcome.findings.error("BAD_RANK", format!("{location}.rank"), "ranks start at 1");
@@ -175,14 +190,22 @@ impl Planner<'_> {
             let location = format!("entries[{}].rank", group[0].entity);
             if group.len() > 1 && group.iter().any(|entry| !entry.tied) {
                 let names: Vec<&str> = group.iter().map(|entry| entry.entity.as_str()).collect();
-                let message = format!("rank {rank} is given to {}; mark them as tied if it is shared", names.join(", "));
+                let message =
+                    format!("rank {rank} is given to {}; mark them as tied if it is shared", names.join(", "));
                 self.outcome.findings.error("DUPLICATE_RANK", location.clone(), message);
             }
             if group.len() == 1 && group[0].tied && !partial {
-                self.outcome.findings.warning("LONELY_TIE", location.clone(), format!("rank {rank} is marked as tied with nobody"));
+                self.outcome.findings.warning(
+                    "LONELY_TIE",
+                    location.clone(),
+                    format!("rank {rank} is marked as tied with nobody"),
+                );
             }
             if !partial && rank != places + 1 && rank != last + 1 {
-                let message = format!("rank {} is missing before {rank}; declare the edition partial if only some ranks are known", last + 1);
+                let message = format!(
+                    "rank {} is missing before {rank}; declare the edition partial if only some ranks are known",
+                    last + 1
+                );
                 self.outcome.findings.error("RANK_GAP", location, message);
             }
             places += u32::try_from(group.len()).unwrap_or(u32::MAX);
@@ -190,7 +213,8 @@ impl Planner<'_> {
         }
         let listed = table.edition.coverage.listed;
         if table.edition.coverage.kind == CoverageKind::Top && listed != 0 && listed as usize != table.entries.len() {
-            let message = format!("a top {listed} with {} entries; declare it partial if not all are known", table.entries.len());
+            let message =
+                format!("a top {listed} with {} entries; declare it partial if not all are known", table.entries.len());
             self.outcome.findings.error("COVERAGE_MISMATCH", "header.edition.coverage", message);
         }
     }
@@ -230,11 +254,8 @@ impl Planner<'_> {
         correction: bool,
         ranking: &Ranking,
     ) -> Result<(), PlanError> {
-        let old: HashSet<&Entry> = if correction {
-            compared.iter().flat_map(|table| &table.entries).collect()
-        } else {
-            HashSet::new()
-        };
+        let old: HashSet<&Entry> =
+            if correction { compared.iter().flat_map(|table| &table.entries).collect() } else { HashSet::new() };
         let new: HashMap<&EntityId, &Entry> = table.entries.iter().map(|entry| (&entry.entity, entry)).collect();
         let comparable =
             compared.is_some_and(|old| comparability(&old.edition, &table.edition, Some(ranking)).comparable);

@@ -22,7 +22,7 @@ use crate::{
         value::Value,
     },
     query::nearest::nearest,
-    store::{StoreError, view::NameKind, series::Scope},
+    store::{StoreError, series::Scope, view::NameKind},
 };
 
 /// What an upload is planned against, for all figures of one indicator and source.
@@ -179,7 +179,14 @@ impl Planner<'_> {
         }
     }
 
-    fn plan_figure(&mut self, added: &mut Vec<RecordedRow>, period: Period, known: &[Row], sent: Sent, release: Release) {
+    fn plan_figure(
+        &mut self,
+        added: &mut Vec<RecordedRow>,
+        period: Period,
+        known: &[Row],
+        sent: Sent,
+        release: Release,
+    ) {
         let released = release.released;
         let prior = newest_at(known, Horizon { revision: Revision::MAX, released });
         let prior_value = prior.and_then(|row| row.value.as_ref());
@@ -187,7 +194,8 @@ impl Planner<'_> {
             Sent::Value(value) => value.as_ref(),
             Sent::Nothing => None,
         };
-        let row = |released, value: Option<&Value>| Row { period, revision: self.revision, released, value: value.cloned() };
+        let row =
+            |released, value: Option<&Value>| Row { period, revision: self.revision, released, value: value.cloned() };
         if prior_value == value {
             if matches!(sent, Sent::Value(_)) {
                 self.outcome.counts.unchanged += 1;

@@ -1,0 +1,5 @@
+//! Sample data.
+use super::{error::CliError, session::Session};
+pub async fn load(_session: &Session) -> Result<(), CliError> {
+    Ok(())
+}
