@@ -2,6 +2,7 @@
 //! and streams every change.
 
 pub mod cli;
+pub mod client;
 pub mod feed;
 pub mod intake;
 pub mod ledger;
@@ -12,7 +13,7 @@ pub mod rpc;
 pub mod server;
 pub mod store;
 
-/// The contract, generated from `proto/`. Only [`cli`] and [`rpc`] may use it.
+/// The contract, generated from `proto/`. Only [`cli`], [`client`] and [`rpc`] may use it.
 #[allow(missing_docs, clippy::pedantic, clippy::all, unreachable_pub)]
 pub mod proto {
     tonic::include_proto!("almanac.v1");
