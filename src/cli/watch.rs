@@ -205,7 +205,7 @@ impl Screen<'_> {
             }
             Event::Rows(rows) => rows.iter().try_for_each(|row| line(change::state_line(row)))?,
             Event::StateDiscarded => {
-                self.aside("the connection broke within the state: what came of it does not count, here it is again")
+                self.aside("the connection broke within the state: what came of it does not count, here it is again");
             }
             Event::StateComplete(end) => {
                 self.aside(&format!(
