@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
 
-use futures_core::Stream;
+use tokio_stream::Stream;
 use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status};
 

@@ -2,7 +2,7 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use futures_core::Stream;
+use tokio_stream::Stream;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
