@@ -2,8 +2,8 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use tokio_stream::Stream;
 use prost::Message;
+use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::{App, decode, encode, paging::Page, query_status};
