@@ -72,7 +72,7 @@ impl Planner<'_> {
     /// Finds ids that no definition has; each once.
     fn check_names(&mut self, upload: &Upload) {
         let mut seen: BTreeSet<(DefinitionKind, &str)> = BTreeSet::new();
-        for (at, key) in upload.keys().enumerate() {
+        for (at, key) in upload.batches() {
             let names = [
                 (DefinitionKind::Indicator, key.indicator.as_str(), "UNKNOWN_INDICATOR", "indicator"),
                 (DefinitionKind::Entity, key.entity.as_str(), "UNKNOWN_ENTITY", "entity"),
