@@ -178,6 +178,20 @@ impl Clients {
         }
     }
 
+    /// The ids of all indicators.
+    pub(crate) async fn catalog_ids(&self) -> Vec<String> {
+        let mut request = ListIndicatorsRequest { page_size: 1_000, ..Default::default() };
+        let mut ids = Vec::new();
+        loop {
+            let page = self.catalog.clone().list_indicators(request.clone()).await.unwrap().into_inner();
+            ids.extend(page.indicators.into_iter().map(|indicator| indicator.id));
+            if page.next_page_token.is_empty() {
+                return ids;
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+
     /// The entries of an edition, all pages.
     pub(crate) async fn entries(
         &self,

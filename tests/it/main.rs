@@ -13,3 +13,4 @@ mod harness;
 mod queries;
 
 mod watch;
+mod writes;
