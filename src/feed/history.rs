@@ -139,6 +139,9 @@ pub struct CommitList {
 /// Commits looked at for one page of the list, so that a filter that matches nothing still ends.
 const LOOKED_AT_MAX: u64 = 1_000;
 
+/// Parts on one page of the list: a part is about as long as a page of the ledger, so an answer stays near 1 MiB.
+const PARTS_MAX: usize = 64;
+
 /// Lists matching commits after a place, until so many changes are there.
 pub async fn list(
     hub: &Hub,
@@ -160,7 +163,7 @@ pub async fn list(
             let last = part.last;
             list.parts_given = part.page + 1;
             list.parts.push(part);
-            if !last && changes >= changes_max {
+            if !last && (changes >= changes_max || list.parts.len() >= PARTS_MAX) {
                 list.more = true;
                 return Ok(list);
             }
@@ -170,7 +173,7 @@ pub async fn list(
         list.place = Place { revision, last_match };
         list.parts_given = 0;
         looked_at += 1;
-        if changes >= changes_max || looked_at >= LOOKED_AT_MAX {
+        if changes >= changes_max || list.parts.len() >= PARTS_MAX || looked_at >= LOOKED_AT_MAX {
             list.more = revision < head;
             return Ok(list);
         }

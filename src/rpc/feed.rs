@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
 
-use futures_core::Stream;
 use serde::{Deserialize, Serialize};
+use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::{
