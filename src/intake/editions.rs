@@ -265,7 +265,8 @@ impl Gather<'_> {
             if text.is_empty() {
                 continue;
             }
-            let known = entities.code(text, schemes).map_or_else(|| entities.find(text, &[EntityKind::Economy], &[]), Ok);
+            let known =
+                entities.code(text, schemes).map_or_else(|| entities.find(text, &[EntityKind::Economy], &[]), Ok);
             match known.map(|known| EntityId::new(&known.id)) {
                 Ok(Ok(id)) => found.push(id),
                 Ok(Err(_)) => all = false,
@@ -308,19 +309,25 @@ impl Gather<'_> {
         let place = self.place(row, columns.name, columns);
         match entities.find(plain, &[self.reader.subject], economies.as_deref().unwrap_or_default()) {
             Ok(known) => EntityId::new(&known.id).ok(),
-            Err(NoMatch::Unknown(near)) if self.reader.add_entities => match entity_id(prefix(self.reader.subject), plain) {
-                Some(new) if self.reader.subject == EntityKind::Economy => {
-                    let message = format!("`{plain}` is no economy that is known, and an economy is not made from a name (`{new}`); define it, or give its id in a column `entity`");
-                    self.findings.unknown("UNKNOWN_ENTITY", place, message, near);
-                    None
+            Err(NoMatch::Unknown(near)) if self.reader.add_entities => {
+                match entity_id(prefix(self.reader.subject), plain) {
+                    Some(new) if self.reader.subject == EntityKind::Economy => {
+                        let message = format!(
+                            "`{plain}` is no economy that is known, and an economy is not made from a name (`{new}`); define it, or give its id in a column `entity`"
+                        );
+                        self.findings.unknown("UNKNOWN_ENTITY", place, message, near);
+                        None
+                    }
+                    Some(new) if entities.id(new.as_str()).is_none() => self.add(new, plain, economies.as_deref()),
+                    _ => {
+                        let message = format!(
+                            "no free id can be made of `{plain}`; define it, or give its id in a column `entity`"
+                        );
+                        self.findings.unknown("UNKNOWN_ENTITY", place, message, near);
+                        None
+                    }
                 }
-                Some(new) if entities.id(new.as_str()).is_none() => self.add(new, plain, economies.as_deref()),
-                _ => {
-                    let message = format!("no free id can be made of `{plain}`; define it, or give its id in a column `entity`");
-                    self.findings.unknown("UNKNOWN_ENTITY", place, message, near);
-                    None
-                }
-            },
+            }
             Err(no_match) => {
                 self.no_match("UNKNOWN_ENTITY", plain, no_match, place);
                 None
@@ -330,7 +337,8 @@ impl Gather<'_> {
 
     fn add(&mut self, id: EntityId, name: &str, economies: Option<&[EntityId]>) -> Option<EntityId> {
         let lies_in = economies.unwrap_or_default().to_vec();
-        let new = NewEntity { id: id.clone(), kind: self.reader.subject, name: name.to_owned(), codes: Vec::new(), lies_in };
+        let new =
+            NewEntity { id: id.clone(), kind: self.reader.subject, name: name.to_owned(), codes: Vec::new(), lies_in };
         self.new.insert(id.clone(), new);
         Some(id)
     }

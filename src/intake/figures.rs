@@ -44,6 +44,8 @@ pub struct FigureReader<'a> {
 pub struct FigureFile {
     /// Series in the order of their first line; each with points in period order.
     pub series: Vec<Series>,
+    /// Indicators that the file names, whether it has a figure of them or not.
+    pub indicators: Vec<IndicatorId>,
     /// Names that have to be defined first.
     pub new_entities: Vec<NewEntity>,
     /// Names that have to be defined first.
@@ -322,12 +324,14 @@ impl<'a> Gather<'a> {
             }
         };
         let multiplier = multiplier(row.optional(columns.multiplier)).unwrap_or_else(|| {
-            let message = format!("give a power of ten up to {MULTIPLIER_MAX}, or thousand, million, billion, trillion");
+            let message =
+                format!("give a power of ten up to {MULTIPLIER_MAX}, or thousand, million, billion, trillion");
             bad(columns.multiplier, "BAD_MULTIPLIER", message);
             0
         });
         let status = status(row.optional(columns.status)).unwrap_or_else(|| {
-            let message = "give normal, break, estimated, forecast, imputed, not-significant, provisional or its letter";
+            let message =
+                "give normal, break, estimated, forecast, imputed, not-significant, provisional or its letter";
             bad(columns.status, "BAD_STATUS", message.to_owned());
             Status::Normal
         });
@@ -565,6 +569,7 @@ impl<'a> Gather<'a> {
         }
         FigureFile {
             series,
+            indicators: self.indicators.into_values().flatten().collect(),
             new_entities: self.new_entities.into_values().collect(),
             new_indicators: self.new_indicators.into_values().collect(),
             released: self.released,

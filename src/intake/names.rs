@@ -201,7 +201,11 @@ mod tests {
             [("iso3166-1-alpha2", "TR"), ("world-bank", "TUR")],
             ["Türkiye", "Turkey"],
         );
-        names.add(thing("ROU", EntityKind::Economy, &[]), [("world-bank", "ROU"), ("world-bank-2013", "ROM")], ["Romania"]);
+        names.add(
+            thing("ROU", EntityKind::Economy, &[]),
+            [("world-bank", "ROU"), ("world-bank-2013", "ROM")],
+            ["Romania"],
+        );
         names.add(thing("cluster:cambridge-gb", EntityKind::Cluster, &["GBR"]), [], ["Cambridge"]);
         names.add(thing("cluster:cambridge-us", EntityKind::Cluster, &["USA"]), [], ["Cambridge"]);
         names.add(thing("cluster:xian", EntityKind::Cluster, &["CHN"]), [], ["Xi'an"]);
@@ -246,7 +250,10 @@ mod tests {
     #[test]
     fn ids_from_names() {
         assert_eq!(entity_id("cluster:", "Shenzhen–Hong Kong").unwrap().as_str(), "cluster:shenzhen-hong-kong");
-        assert_eq!(entity_id("cluster:", "Washington, DC–Baltimore, MD").unwrap().as_str(), "cluster:washington-dc-baltimore-md");
+        assert_eq!(
+            entity_id("cluster:", "Washington, DC–Baltimore, MD").unwrap().as_str(),
+            "cluster:washington-dc-baltimore-md"
+        );
         assert_eq!(entity_id("cluster:", "東京"), None);
     }
 }

@@ -79,7 +79,9 @@ impl Style {
         let grouped = match groups.as_slice() {
             [one] => digits_only(one) || (one.is_empty() && fraction.is_some()),
             [first, rest @ ..] => {
-                digits_only(first) && first.len() <= 3 && rest.iter().all(|group| digits_only(group) && group.len() == 3)
+                digits_only(first)
+                    && first.len() <= 3
+                    && rest.iter().all(|group| digits_only(group) && group.len() == 3)
             }
             [] => false,
         };

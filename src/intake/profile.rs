@@ -278,14 +278,13 @@ impl Profile {
         if !Path::new(name).is_file() {
             return Err(ProfileError::Unknown { name: name.to_owned() });
         }
-        let text = std::fs::read_to_string(name)
-            .map_err(|error| ProfileError::Unreadable { path: name.to_owned(), error })?;
+        let text =
+            std::fs::read_to_string(name).map_err(|error| ProfileError::Unreadable { path: name.to_owned(), error })?;
         Self::parse(name, &text)
     }
 
     fn parse(path: &str, text: &str) -> Result<Self, ProfileError> {
-        toml::from_str(text)
-            .map_err(|error| ProfileError::Malformed { path: path.to_owned(), error: Box::new(error) })
+        toml::from_str(text).map_err(|error| ProfileError::Malformed { path: path.to_owned(), error: Box::new(error) })
     }
 
     /// Where an edition is, if it is for editions.

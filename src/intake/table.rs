@@ -174,7 +174,8 @@ mod tests {
 
     #[test]
     fn comments_count_as_lines_and_may_hold_quotes() {
-        let text = "# the \"unbalanced\n# licence: CC BY 4.0\nrank,name\n\n1,\"Tokyo–Yokohama\"\n35,\"Phila\ndelphia\"\n7\n";
+        let text =
+            "# the \"unbalanced\n# licence: CC BY 4.0\nrank,name\n\n1,\"Tokyo–Yokohama\"\n35,\"Phila\ndelphia\"\n7\n";
         let mut table = open(text, "rank").unwrap();
         let first = table.next_row().unwrap();
         assert_eq!((first.line, first.text(1)), (5, "Tokyo–Yokohama"));
