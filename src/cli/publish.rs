@@ -261,7 +261,18 @@ async fn print(session: &Session, args: &PublishArgs, response: proto::PublishEd
         return Err(CliError::Refused("it would be refused".into()));
     }
     writing::print_difference(session, &result)?;
-    let edition = response.edition.unwrap_or_default();
+    let edition = match response.edition {
+        Some(edition) => edition,
+        // An answer given again names the revision and leaves the rest to be looked up.
+        None => {
+            let request = proto::GetEditionRequest {
+                ranking: args.ranking.clone(),
+                edition: args.edition.clone(),
+                as_of: Some(proto::AsOf { at: Some(proto::as_of::At::Revision(result.revision)) }),
+            };
+            session.rankings().get_edition(request).await?.into_inner().edition.unwrap_or_default()
+        }
+    };
     note(session, editions::heading(&edition))?;
     note(session, editions::coverage(&edition))?;
     note(session, writing::counts(&result.counts.unwrap_or_default()))?;
