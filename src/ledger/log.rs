@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     model::{
         change::Commit,
+        edition::Edition,
         finding::Finding,
         id::{HistoryId, RequestId, Revision},
     },
@@ -60,6 +61,9 @@ pub struct Receipt {
     pub content: [u8; 32],
     /// Warnings answered.
     pub findings: Vec<Finding>,
+    /// The edition answered.
+    #[serde(default)]
+    pub edition: Option<Edition>,
 }
 
 /// A sequence of commits.
@@ -393,7 +397,12 @@ mod tests {
         for (revision, pages) in [(1, 1), (2, 0), (3, 40)] {
             (0..pages).for_each(|page| ledger.append(page, vec![revision as u8; 10_000]).unwrap());
             assert_eq!(ledger.head(), Revision(revision - 1), "appended is not sealed");
-            let receipt = Receipt { revision: Revision(revision), content: [revision as u8; 32], findings: Vec::new() };
+            let receipt = Receipt {
+                revision: Revision(revision),
+                content: [revision as u8; 32],
+                findings: Vec::new(),
+                edition: None,
+            };
             ledger.seal(&header(revision, pages), Some(&receipt)).unwrap();
             assert_eq!(ledger.head(), Revision(revision));
             ledger = reopen(ledger);

@@ -48,6 +48,7 @@ pub struct Upload {
     mode: Mode,
     series: BTreeMap<SeriesKey, Packed>,
     replaced: BTreeSet<(IndicatorId, SourceId)>,
+    batches: usize,
     bytes: usize,
 }
 
@@ -55,6 +56,8 @@ pub struct Upload {
 struct Packed {
     parts: Vec<u8>,
     count: usize,
+    /// Number of the batch that named it first.
+    batch: usize,
 }
 
 /// One figure of an upload: `None` says that the producer publishes none.
@@ -63,7 +66,7 @@ pub type Point = (Period, Option<Value>);
 impl Upload {
     /// An empty upload.
     pub fn new(released: Date, mode: Mode, replaced: BTreeSet<(IndicatorId, SourceId)>) -> Self {
-        Self { released, mode, series: BTreeMap::new(), replaced, bytes: 0 }
+        Self { released, mode, series: BTreeMap::new(), replaced, batches: 0, bytes: 0 }
     }
 
     /// Adds figures of a series; it may come again.
@@ -75,9 +78,11 @@ impl Upload {
             .into_iter()
             .map(|(period, value)| Row { period, revision: Revision::ZERO, released: self.released, value })
             .collect();
+        let batch = self.batches;
+        self.batches += 1;
         let packed = self.series.entry(key).or_insert_with(|| {
             self.bytes += SERIES_BYTES;
-            Packed::default()
+            Packed { batch, ..Packed::default() }
         });
         let before = packed.parts.len();
         encode_rows(&mut packed.parts, &rows);
@@ -104,6 +109,11 @@ impl Upload {
     /// Its series, in order.
     pub fn keys(&self) -> impl Iterator<Item = &SeriesKey> {
         self.series.keys()
+    }
+
+    /// Its series, each with the number of the batch that named it first.
+    pub fn batches(&self) -> impl Iterator<Item = (usize, &SeriesKey)> {
+        self.series.iter().map(|(key, packed)| (packed.batch, key))
     }
 
     /// Whether it says anything.

@@ -285,6 +285,7 @@ impl Work {
             revision: header.commit.revision,
             content: options.content,
             findings: findings.iter().take(RECEIPT_FINDINGS_MAX).cloned().collect(),
+            edition: outcome.edition.clone(),
         };
         self.ledger.seal(&header, Some(&receipt)).map_err(|error| self.stop_writing(&error))?;
         apply::apply(self.ledger.as_ref(), &self.view, &header).map_err(|error| self.stop_writing(&error))?;
@@ -315,6 +316,7 @@ impl Work {
             revision: receipt.revision,
             counts,
             findings: receipt.findings,
+            edition: receipt.edition,
             replayed: true,
             ..Written::default()
         }))

@@ -7,7 +7,10 @@ use tonic::{Request, Response, Status};
 
 use super::{App, decode, encode, paging::Page, query_status};
 use crate::{
-    model::catalog::{Definition, DefinitionKind, EntityKind},
+    model::{
+        catalog::{Definition, DefinitionKind, EntityKind},
+        id::EntityId,
+    },
     proto::{self, catalog_service_server::CatalogService},
     query::{AsOf, Snapshot},
 };
@@ -29,6 +32,8 @@ impl Catalog {
         id: String,
         as_of: Option<proto::AsOf>,
     ) -> Result<(Arc<Definition>, u64), Status> {
+        // All ids have one form.
+        decode::id("id", &id, EntityId::new)?;
         self.0
             .read(decode::as_of(as_of)?, move |snapshot| {
                 let snapshot = snapshot.without_release_dates().map_err(query_status)?;

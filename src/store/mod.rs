@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`engine`] is an ordered map of small values with batches and a sync that is one; [`bytes`] reads and
 //! writes the few primitive encodings; [`rows`] packs versions of figures into columns; [`series`] keeps them as blocks of
-//! at most 4 KiB; [`chunks`] cuts longer things; [`records`] keeps definitions and editions, [`catalog`] holds them in memory; [`view`] puts these together
+//! at most 4 KiB; [`chunks`] cuts longer things; [`records`] keeps definitions and editions, [`catalog`] holds them in memory, [`nearest`] says what of them somebody may have meant; [`view`] puts these together
 //! into what queries read. The formats are written down in `format.md` beside this file.
 //!
 //! Invariants: no value is longer than [`engine::VALUE_BYTES_MAX`], no batch holds more than [`engine::BATCH_OPS_MAX`]
@@ -12,6 +12,7 @@ pub mod bytes;
 pub mod catalog;
 pub mod chunks;
 pub mod engine;
+pub mod nearest;
 pub mod records;
 pub mod rows;
 pub mod series;
