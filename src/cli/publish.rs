@@ -119,8 +119,10 @@ pub enum BasisArg {
 /// An edition to publish, read from its file.
 #[derive(Debug)]
 pub struct Publication {
-    header: proto::PublishHeader,
-    file: EditionFile,
+    /// What is sent first; its options are the caller's.
+    pub header: proto::PublishHeader,
+    /// What the file says.
+    pub file: EditionFile,
 }
 
 /// Publishes.
@@ -224,18 +226,6 @@ fn year_before(edition: &str) -> Option<String> {
     let year: u16 = edition.get(..4)?.parse().ok()?;
     let ends = edition[4..].chars().next().is_none_or(|next| !next.is_ascii_digit());
     (ends && year > 1900).then(|| (year - 1).to_string())
-}
-
-impl Publication {
-    /// What was noticed, and whether it must be refused.
-    pub fn findings(&self) -> (&[Finding], bool) {
-        (&self.file.findings, self.file.errors > 0)
-    }
-
-    /// Options of the write.
-    pub fn set_options(&mut self, options: proto::WriteOptions) {
-        self.header.options = Some(options);
-    }
 }
 
 /// Defines what has to be defined, then publishes.
