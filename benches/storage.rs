@@ -73,7 +73,11 @@ fn main() -> Outcome<()> {
         let took = started.elapsed();
         assert_eq!(written.counts.added, values);
         let all = took + gathering;
-        println!("committed in {:.2} s: {:.2} M values/s", took.as_secs_f64(), values as f64 / took.as_secs_f64() / 1e6);
+        println!(
+            "committed in {:.2} s: {:.2} M values/s",
+            took.as_secs_f64(),
+            values as f64 / took.as_secs_f64() / 1e6
+        );
         println!("gathered and committed: {:.2} M values/s", values as f64 / all.as_secs_f64() / 1e6);
         println!("memory {} MiB, at most {} MiB", resident("VmRSS")?, resident("VmHWM")?);
         print_sizes(&engine)?;

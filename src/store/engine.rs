@@ -18,8 +18,8 @@ pub const VALUE_BYTES_MAX: usize = 4096;
 pub const BATCH_OPS_MAX: usize = 200;
 /// Most bytes of a batch: keys and values.
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
-/// Version of everything in the folder; a newer one is refused.
-pub const FORMAT_VERSION: u32 = 1;
+/// Version of everything in the folder; another one is refused.
+pub const FORMAT_VERSION: u32 = 2;
 /// sled's page cache. Memory overshoots it about twofold.
 const CACHE_BYTES: u64 = 64 << 20;
 /// How often sled's own thread flushes and reclaims space; without it space is never reclaimed.
@@ -41,13 +41,23 @@ pub enum StoreError {
     },
     /// A later version wrote the folder.
     #[error(
-        "{folder} has format {found}, and this almanac reads up to {FORMAT_VERSION}; use the version that wrote it"
+        "{folder} has format {found}, and this almanac reads format {FORMAT_VERSION}; use the version that wrote it"
     )]
     NewerFormat {
         /// The folder.
         folder: PathBuf,
         /// What its format file says.
         found: String,
+    },
+    /// An early version wrote the folder.
+    #[error(
+        "{folder} has format {found} of an early almanac, and this one reads format {FORMAT_VERSION}; start with an empty folder and load again"
+    )]
+    OlderFormat {
+        /// The folder.
+        folder: PathBuf,
+        /// Its format.
+        found: u32,
     },
     /// Something is there that Almanac did not make.
     #[error("{folder} is not an almanac folder and not empty; choose another with --data")]
@@ -246,7 +256,8 @@ fn prepare_folder(folder: &Path) -> Result<()> {
         Ok(text) => {
             let version = text.trim().strip_prefix("almanac ").and_then(|version| version.parse::<u32>().ok());
             match version {
-                Some(1..=FORMAT_VERSION) => Ok(()),
+                Some(FORMAT_VERSION) => Ok(()),
+                Some(found @ ..FORMAT_VERSION) => Err(StoreError::OlderFormat { folder: folder.to_owned(), found }),
                 _ => Err(StoreError::NewerFormat { folder: folder.to_owned(), found: text.trim().to_owned() }),
             }
         }
@@ -317,8 +328,10 @@ mod tests {
         let engine = Engine::open(folder.path()).unwrap();
         assert!(matches!(Engine::open(folder.path()), Err(StoreError::Locked { .. })));
         drop(engine);
-        fs::write(folder.path().join(FORMAT_FILE), "almanac 2\n").unwrap();
+        fs::write(folder.path().join(FORMAT_FILE), "almanac 3\n").unwrap();
         assert!(matches!(Engine::open(folder.path()), Err(StoreError::NewerFormat { .. })));
+        fs::write(folder.path().join(FORMAT_FILE), "almanac 1\n").unwrap();
+        assert!(matches!(Engine::open(folder.path()), Err(StoreError::OlderFormat { found: 1, .. })));
         let foreign = tempfile::tempdir().unwrap();
         fs::write(foreign.path().join("thesis.doc"), "x").unwrap();
         assert!(matches!(Engine::open(foreign.path()), Err(StoreError::ForeignFolder { .. })));
