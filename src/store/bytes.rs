@@ -36,13 +36,16 @@ pub fn put_runs<T: Copy + PartialEq>(out: &mut Vec<u8>, column: &[T], mut put: i
 /// Appends numbers as an exponential Golomb code: a number below `2^width` takes `width + 1` bits, each doubling above that
 /// two more. The width that makes the whole column shortest is chosen and written in front.
 pub fn put_golomb(out: &mut Vec<u8>, column: &[u64]) {
-    let mut lengths = [0u64; 65];
-    column.iter().for_each(|number| lengths[(u64::BITS - number.leading_zeros()) as usize] += 1);
+    let mut lengths = [0u32; 65];
+    let length = |number: &u64| u64::BITS - number.leading_zeros();
+    column.iter().for_each(|number| lengths[length(number) as usize] += 1);
+    let shortest = column.iter().map(length).min().unwrap_or(0);
+    let longest = column.iter().map(length).max().unwrap_or(0).min(63);
     let cost = |width: u32| -> u64 {
-        let bits = |length: usize| u64::from(width + 1) + 2 * (length as u64).saturating_sub(u64::from(width));
-        lengths.iter().enumerate().map(|(length, count)| count * bits(length)).sum()
+        let bits = |length: u32| u64::from(width + 1 + 2 * length.saturating_sub(width));
+        (shortest..=longest + 1).map(|length| u64::from(lengths[length as usize]) * bits(length)).sum()
     };
-    let width = (0..64).min_by_key(|width| cost(*width)).unwrap_or(0);
+    let width = (shortest..=longest).min_by_key(|width| cost(*width)).unwrap_or(0);
     out.push(width as u8);
     let mut bits = BitWriter::default();
     for number in column {

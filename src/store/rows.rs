@@ -42,7 +42,7 @@ pub fn encode_rows(out: &mut Vec<u8>, rows: &[Row]) {
     let shapes: Vec<u8> = rows.iter().map(|row| shape(row.value.as_ref(), common.is_some())).collect();
     put_runs(out, &shapes, |out, shape| out.push(shape));
     if let Some(common) = common {
-        out.extend_from_slice(&[common.decimals, common.decimals_min]);
+        out.extend_from_slice(&[common.decimals, common.decimals_min, common.zeros]);
     }
     let mut scale = Scale::default();
     let differences: Vec<u64> = plain
@@ -66,7 +66,7 @@ pub fn decode_rows(reader: &mut Reader<'_>) -> Result<Vec<Row>> {
     let shapes = reader.runs(count, Reader::byte)?;
     let plain = shapes.iter().filter(|shape| **shape & !WITH_NOTES < SHAPE_TEXT).count();
     let common = match shapes.iter().any(|shape| shape & !WITH_NOTES == SHAPE_SCALED) {
-        true => Some(CommonScale { decimals: reader.byte()?, decimals_min: reader.byte()? }),
+        true => Some(CommonScale { decimals: reader.byte()?, decimals_min: reader.byte()?, zeros: reader.byte()? }),
         false => None,
     };
     let mut differences = if plain > 0 { reader.golomb(plain)? } else { Vec::new() }.into_iter();
@@ -90,36 +90,54 @@ fn plain_number(row: &Row) -> Option<(i64, u8)> {
 }
 
 /// Numbers printed without idle zeros, but with at least so many decimals: at the scale of the longest, the zeros at the
-/// end of each say how many decimals it has.
+/// end of each say how many decimals it has. Zeros that all of them end in are left out.
 #[derive(Debug, Clone, Copy)]
 struct CommonScale {
     decimals: u8,
     decimals_min: u8,
+    zeros: u8,
 }
 
 impl CommonScale {
     /// The scale from which all numbers come back as they were, if there is one.
     fn of(plain: &[(i64, u8)]) -> Option<Self> {
         let decimals = plain.iter().map(|(_, decimals)| *decimals);
-        let common = Self { decimals: decimals.clone().max()?, decimals_min: decimals.min()? };
+        let (decimals_max, decimals_min) = (decimals.clone().max()?, decimals.min()?);
+        let mut common = Self { decimals: decimals_max, decimals_min, zeros: ZEROS_MAX };
+        for (mantissa, decimals) in plain {
+            let raised = mantissa.checked_mul(power_of_ten(common.decimals - decimals)?)?;
+            while raised % power_of_ten(common.zeros)? != 0 {
+                common.zeros -= 1;
+            }
+        }
         let comes_back = |(mantissa, decimals): &(i64, u8)| {
-            common.raise(*mantissa, *decimals).is_some_and(|raised| common.lower(raised) == (*mantissa, *decimals))
+            let common_mantissa = common.raise(*mantissa, *decimals);
+            common_mantissa.and_then(|raised| common.lower(raised)) == Some((*mantissa, *decimals))
         };
         plain.iter().all(comes_back).then_some(common)
     }
 
     fn raise(self, mantissa: i64, decimals: u8) -> Option<i64> {
-        mantissa.checked_mul(10i64.checked_pow(u32::from(self.decimals.checked_sub(decimals)?))?)
+        let raised = mantissa.checked_mul(power_of_ten(self.decimals.checked_sub(decimals)?)?)?;
+        Some(raised / power_of_ten(self.zeros)?)
     }
 
-    fn lower(self, mut mantissa: i64) -> (i64, u8) {
+    fn lower(self, mantissa: i64) -> Option<(i64, u8)> {
+        let mut mantissa = mantissa.checked_mul(power_of_ten(self.zeros)?)?;
         let mut decimals = self.decimals;
         while decimals > self.decimals_min && mantissa % 10 == 0 {
             mantissa /= 10;
             decimals -= 1;
         }
-        (mantissa, decimals)
+        Some((mantissa, decimals))
     }
+}
+
+/// Most zeros left out.
+const ZEROS_MAX: u8 = 15;
+
+fn power_of_ten(exponent: u8) -> Option<i64> {
+    10i64.checked_pow(u32::from(exponent))
 }
 
 /// The number before, to which the next is a difference: both at the decimals of the next.
@@ -131,10 +149,9 @@ struct Scale {
 
 impl Scale {
     fn base(&self, decimals: u8) -> i64 {
-        let power = |steps: u8| 10i64.checked_pow(u32::from(steps));
         let base = match decimals.checked_sub(self.decimals) {
-            Some(more) => power(more).and_then(|power| self.mantissa.checked_mul(power)),
-            None => power(self.decimals - decimals).map(|power| self.mantissa / power),
+            Some(more) => power_of_ten(more).and_then(|power| self.mantissa.checked_mul(power)),
+            None => power_of_ten(self.decimals - decimals).map(|power| self.mantissa / power),
         };
         base.unwrap_or(0)
     }
@@ -201,7 +218,8 @@ fn read_value(
         SHAPE_SCALED => {
             let difference = differences.next().ok_or_else(|| corrupt("a number is missing"))?;
             let common = common.ok_or_else(|| corrupt("a number without its scale"))?;
-            let (mantissa, decimals) = common.lower(scale.mantissa(difference, 0));
+            let lowered = common.lower(scale.mantissa(difference, 0));
+            let (mantissa, decimals) = lowered.ok_or_else(|| corrupt("a number above its range"))?;
             Figure::Number(Number::Decimal { mantissa, decimals })
         }
         decimals @ 0..SHAPE_SCALED => {
@@ -221,16 +239,36 @@ fn read_value(
 /// A (unit, position) pair: periods of one unit are steps apart. Spans that are not one unit long are (days, start) with
 /// their length.
 fn place(period: Period) -> (u8, i64, i64) {
+    if let Some(year) = whole_year(period) {
+        return (0, year, 0);
+    }
     let (year, month, _) = period.start().ymd();
     let (year, month) = (i64::from(year), i64::from(month) - 1);
     let one_year = period.end().ymd().0 == period.start().ymd().0;
     match period.unit() {
-        Unit::Years if one_year => (0, year, 0),
         Unit::Half => (1, year * 2 + month / 6, 0),
         Unit::Quarter => (2, year * 4 + month / 3, 0),
         Unit::Months if one_year && period.end().ymd().1 == period.start().ymd().1 => (3, year * 12 + month, 0),
         _ => (4, i64::from(period.start().days()), i64::from(period.end().days()) - i64::from(period.start().days())),
     }
+}
+
+/// The year that a period is, if it is one: most are, and this is quicker than the calendar.
+fn whole_year(period: Period) -> Option<i64> {
+    let (start, end) = (i64::from(period.start().days()), i64::from(period.end().days()));
+    // Near enough: 400 years are 146,097 days. New year of the next year is the day after the end.
+    let year = (end + DAYS_BEFORE_1970) * 400 / 146_097 + 1;
+    let found = [year - 1, year, year + 1].into_iter().find(|year| *year >= 1 && new_year(*year) == start)?;
+    (new_year(found + 1) - 1 == end).then_some(found)
+}
+
+/// Days from the first of January of the year 1 to that of 1970.
+const DAYS_BEFORE_1970: i64 = 719_162;
+
+/// The first of January of a year from 1 on, in days from 1970.
+fn new_year(year: i64) -> i64 {
+    let years = year - 1;
+    years * 365 + years / 4 - years / 100 + years / 400 - DAYS_BEFORE_1970
 }
 
 fn period_at(unit: u8, position: i64, length: i64) -> Option<Period> {
@@ -246,7 +284,11 @@ fn period_at(unit: u8, position: i64, length: i64) -> Option<Period> {
         Period::from_days(start, end)
     };
     match unit {
-        0 => months(1),
+        0 => {
+            let year = Some(position).filter(|year| (1..=9999).contains(year))?;
+            let day = |days: i64| Date::from_days(i32::try_from(days).ok()?);
+            Period::from_days(day(new_year(year))?, day(new_year(year + 1) - 1)?)
+        }
         1 => months(2),
         2 => months(4),
         3 => months(12),
