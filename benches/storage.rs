@@ -50,7 +50,7 @@ fn main() -> Outcome<()> {
         let writer = Writer::start(ledger, view, |_| {})?;
         let write = |act| runtime.block_on(writer.write(WriteOptions::default(), act));
 
-        let mut upload = Upload::new(Date::parse("2013-12-21")?, Mode::Merge, BTreeSet::new());
+        let mut upload = Upload::new(Date::parse("2013-12-21")?, Mode::Merge, BTreeSet::new(), data.path());
         let mut names = (BTreeSet::new(), BTreeSet::new());
         let (mut gathering, mut reading, mut values, mut series) = (Duration::ZERO, Instant::now(), 0u64, 0u64);
         let mut read = Duration::ZERO;
