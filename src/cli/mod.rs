@@ -1,27 +1,49 @@
 //! Commands for people, on the public gRPC API only.
 //!
-//! [`session`] is the connection, [`error`] says why a command failed, [`table`], [`values`] and [`json`] show answers;
-//! then a file per command. Those that read: [`ranking`], [`compare`], [`trajectory`], [`figure`], [`series`], [`catalog`],
+//! [`session`] is the connection, [`error`] says why a command failed, [`table`], [`values`], [`editions`], [`change`] and
+//! [`json`] show answers; then a file per command. Those that read: [`ranking`], [`compare`], [`trajectory`], [`figure`], [`series`], [`catalog`],
 //! [`status`], [`watch`]. Those that write: [`define`], [`import`], [`publish`]. [`serve`] starts the server, [`sample`]
 //! loads the sample data into it through the same functions.
 //!
 //! Invariants: nothing here reaches into the server's rooms, so whatever a command can do, a client in any language can do.
 //! Exit code 0 done, 1 refused or failed, 2 wrong usage. Tables and progress bars go to a terminal, never into a pipe.
 
+// Everything here is private to the room; `pub` means that a sibling uses it.
+#![allow(unreachable_pub)]
+
 mod as_of;
+mod catalog;
+mod change;
+mod compare;
+mod define;
+mod directory;
+mod editions;
 mod error;
+mod figure;
+mod files;
+mod import;
 mod json;
+mod order;
+mod publish;
+mod ranking;
 mod sample;
+mod series;
 mod serve;
 mod session;
+mod status;
 mod table;
+mod trajectory;
+mod upload;
 mod values;
+mod watch;
+mod writing;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use error::CliError;
+use session::Session;
 
 /// Innovation rankings and statistics: answers at any point of their history, and a feed of every change.
 #[derive(Debug, Parser)]
@@ -43,6 +65,19 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
+    Ranking(ranking::RankingArgs),
+    Editions(ranking::EditionsArgs),
+    Compare(compare::CompareArgs),
+    Trajectory(trajectory::TrajectoryArgs),
+    Figure(figure::FigureArgs),
+    Series(series::SeriesArgs),
+    Versions(series::VersionsArgs),
+    Search(catalog::SearchArgs),
+    Watch(watch::WatchArgs),
+    Status(status::StatusArgs),
+    Define(define::DefineArgs),
+    Import(import::ImportArgs),
+    Publish(publish::PublishArgs),
 }
 
 /// Runs the command line.
@@ -68,8 +103,27 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<(), CliError> {
-    let Command::Serve(args) = cli.command;
-    serve::run(args).await
+    let command = match cli.command {
+        Command::Serve(args) => return serve::run(args).await,
+        command => command,
+    };
+    let session = Session::connect(&cli.server, cli.token.as_deref(), cli.json).await?;
+    match command {
+        Command::Serve(_) => Ok(()),
+        Command::Ranking(args) => ranking::run(args, &session).await,
+        Command::Editions(args) => ranking::editions(args, &session).await,
+        Command::Compare(args) => compare::run(args, &session).await,
+        Command::Trajectory(args) => trajectory::run(args, &session).await,
+        Command::Figure(args) => figure::run(args, &session).await,
+        Command::Series(args) => series::run(args, &session).await,
+        Command::Versions(args) => series::versions(args, &session).await,
+        Command::Search(args) => catalog::search(args, &session).await,
+        Command::Watch(args) => watch::run(args, &session).await,
+        Command::Status(_) => status::run(&session).await,
+        Command::Define(args) => define::run(args, &session).await,
+        Command::Import(args) => import::run(args, &session).await,
+        Command::Publish(args) => publish::run(args, &session).await,
+    }
 }
 
 /// Logs go to standard error; `RUST_LOG` says how much.

@@ -1,6 +1,10 @@
 //! `almanac serve`.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use super::{error::CliError, sample, session::Session};
 use crate::{
@@ -8,28 +12,79 @@ use crate::{
     server::{self, Config},
 };
 
-/// Starts the server.
+const DATA_DEFAULT: &str = "almanac-data";
+const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
+
+/// Starts the server
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServeArgs {
-    /// Folder of the data; made if it is not there
-    #[arg(long, default_value = "almanac-data", env = "ALMANAC_DATA")]
-    pub data: PathBuf,
-    /// Address to listen on; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:50051", env = "ALMANAC_LISTEN")]
-    pub listen: SocketAddr,
+    /// Folder of the data, made if it is not there [default: almanac-data]
+    #[arg(long, value_name = "DIR", env = "ALMANAC_DATA")]
+    data: Option<PathBuf>,
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:50051]
+    #[arg(long, value_name = "ADDR", env = "ALMANAC_LISTEN")]
+    listen: Option<SocketAddr>,
     /// Load the sample data that comes with the binary; a second start changes nothing
     #[arg(long)]
-    pub sample_data: bool,
+    sample_data: bool,
     /// Listen beyond loopback although there are no tokens and no TLS yet: anybody who reaches the server can write
     #[arg(long)]
-    pub expose_without_protection: bool,
+    expose_without_protection: bool,
+    /// Read settings from a TOML file: `data`, `listen`, `sample_data`, `expose_without_protection`,
+    /// `subscription_max_age_seconds`; what the command line says wins
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// The file of `--config`.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ConfigFile {
+    data: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    sample_data: bool,
+    expose_without_protection: bool,
+    subscription_max_age_seconds: Option<u64>,
+}
+
+/// What the command line, then the file, then the defaults say.
+#[derive(Debug)]
+struct Settings {
+    config: Config,
+    listen: SocketAddr,
+    sample_data: bool,
+    expose: bool,
+}
+
+impl Settings {
+    fn of(args: ServeArgs) -> Result<Self, CliError> {
+        let file = match &args.config {
+            None => ConfigFile::default(),
+            Some(path) => {
+                let refused = |error: String| CliError::Usage(format!("--config {}: {error}", path.display()));
+                let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+                toml::from_str(&text).map_err(|error| refused(error.to_string()))?
+            }
+        };
+        let mut config = Config::new(args.data.or(file.data).unwrap_or_else(|| DATA_DEFAULT.into()));
+        if let Some(seconds) = file.subscription_max_age_seconds {
+            config.subscription_max_age = Duration::from_secs(seconds.max(1));
+        }
+        Ok(Self {
+            config,
+            listen: args.listen.or(file.listen).unwrap_or(LISTEN_DEFAULT),
+            sample_data: args.sample_data || file.sample_data,
+            expose: args.expose_without_protection || file.expose_without_protection,
+        })
+    }
 }
 
 /// Runs until SIGINT or SIGTERM.
 pub async fn run(args: ServeArgs) -> Result<(), CliError> {
-    let listener = server::listen(args.listen, args.expose_without_protection).await?;
+    let settings = Settings::of(args)?;
+    let listener = server::listen(settings.listen, settings.expose).await?;
     let address = listener.local_addr()?;
-    let config = Config::new(&args.data);
+    let config = settings.config.clone();
     let opened = tokio::task::spawn_blocking(move || server::open(&config)).await;
     let almanac =
         opened.map_err(|error| std::io::Error::other(error.to_string()))?.map_err(server::ServeError::from)?;
@@ -38,21 +93,21 @@ pub async fn run(args: ServeArgs) -> Result<(), CliError> {
 
     let url = format!("http://{address}");
     let session = Session::connect(&url, None, false).await?;
-    if args.sample_data {
+    if settings.sample_data {
         sample::load(&session).await?;
     }
     let status = session.admin().get_store_status(proto::GetStoreStatusRequest {}).await?.into_inner();
-    greet(&url, &args, &status);
+    greet(address, &settings.config, &status);
     drop(session);
     let served = serving.await.map_err(|error| std::io::Error::other(error.to_string()))?;
     Ok(served?)
 }
 
 /// Says where it listens, what it holds, and what to try next. Standard error: standard output stays free.
-fn greet(url: &str, args: &ServeArgs, status: &proto::GetStoreStatusResponse) {
-    let server = if args.listen.port() == 50051 { String::new() } else { format!(" --server {url}") };
-    eprintln!("almanac {} listens on {url}", status.server_version);
-    eprintln!("  data in {}, revision {}", args.data.display(), status.head);
+fn greet(address: SocketAddr, config: &Config, status: &proto::GetStoreStatusResponse) {
+    let server = if address == LISTEN_DEFAULT { String::new() } else { format!(" --server http://{address}") };
+    eprintln!("almanac {} listens on http://{address}", status.server_version);
+    eprintln!("  data in {}, revision {}", config.data.display(), status.head);
     eprintln!(
         "  {} editions, {} figures in {} series ({} versions), {} indicators, {} entities",
         status.editions, status.current_values, status.series, status.versions, status.indicators, status.entities
@@ -76,4 +131,37 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        serve: ServeArgs,
+    }
+
+    fn settings(file: &str, line: &[&str]) -> Result<Settings, CliError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("almanac.toml");
+        std::fs::write(&path, file).unwrap();
+        let config = ["serve", "--config", path.to_str().unwrap()];
+        Settings::of(Line::parse_from(config.iter().chain(line)).serve)
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file_and_the_file_over_defaults() {
+        let file = "data = \"/srv/almanac\"\nlisten = \"127.0.0.1:4000\"\nsubscription_max_age_seconds = 60\n";
+        let found = settings(file, &["--listen", "127.0.0.1:4001"]).unwrap();
+        assert_eq!(found.config.data, PathBuf::from("/srv/almanac"));
+        assert_eq!((found.listen.port(), found.sample_data), (4001, false));
+        assert_eq!(found.config.subscription_max_age, Duration::from_secs(60));
+        let found = settings("sample_data = true", &[]).unwrap();
+        assert_eq!((found.listen, found.sample_data), (LISTEN_DEFAULT, true));
+        assert!(matches!(settings("datta = \"typo\"", &[]), Err(CliError::Usage(_))));
+    }
 }

@@ -27,6 +27,21 @@ pub struct Session {
     pub json: bool,
     /// Standard output is a terminal: tables may have borders, progress may be shown.
     pub terminal: bool,
+    /// Colours: on a terminal, unless `NO_COLOR` is set.
+    colour: bool,
+}
+
+/// How a word stands out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// Good: up, entered, added.
+    Good,
+    /// Bad: down, left, withdrawn.
+    Bad,
+    /// Less important.
+    Quiet,
+    /// More important.
+    Strong,
 }
 
 /// Adds the token to every call.
@@ -57,7 +72,19 @@ impl Session {
         let token = token.map(|token| format!("Bearer {token}").parse()).transpose();
         let token = token.map_err(|_| CliError::Usage("--token holds characters that a header cannot carry".into()))?;
         let terminal = std::io::stdout().is_terminal();
-        Ok(Self { transport: InterceptedService::new(channel, Bearer(token)), json, terminal })
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+        Ok(Self { transport: InterceptedService::new(channel, Bearer(token)), json, terminal, colour })
+    }
+
+    /// A word in a tone, where colours are wanted.
+    pub fn paint(&self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            Tone::Good => "32",
+            Tone::Bad => "31",
+            Tone::Quiet => "2",
+            Tone::Strong => "1",
+        };
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     /// Definitions.

@@ -54,6 +54,12 @@ impl Rows {
     }
 }
 
+/// A line about the table: as it is on a terminal, behind `# ` in a pipe, so that what reads the table can leave it out.
+pub fn note(session: &Session, text: impl std::fmt::Display) -> Result<(), CliError> {
+    let mark = if session.terminal { "" } else { "# " };
+    Ok(writeln!(std::io::stdout().lock(), "{mark}{text}")?)
+}
+
 /// A line on standard output.
 pub fn line(text: impl std::fmt::Display) -> Result<(), CliError> {
     Ok(writeln!(std::io::stdout().lock(), "{text}")?)

@@ -63,6 +63,20 @@ pub fn cause(cause: i32) -> &'static str {
     }
 }
 
+/// What a commit changed: `3 added, 1 revised`.
+pub fn counts(counts: &proto::ChangeCounts) -> String {
+    let all = [
+        (counts.added, "added"),
+        (counts.revised, "revised"),
+        (counts.withdrawn, "withdrawn"),
+        (counts.backfilled, "filled in"),
+        (counts.unchanged, "unchanged"),
+    ];
+    let said: Vec<String> =
+        all.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    said.join(", ")
+}
+
 /// An instant, to the second.
 pub fn instant(timestamp: Option<&prost_types::Timestamp>) -> String {
     let instant = timestamp.and_then(|given| jiff::Timestamp::new(given.seconds, 0).ok());

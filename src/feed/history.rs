@@ -2,48 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{
-    FeedError,
-    filter::{Filters, Match},
-    hub::{Changes, Hub},
-    token::Place,
-};
-use crate::{
-    ledger::log::Header,
-    model::{change::Change, id::Revision},
-    store::StoreError,
-};
-
-/// The matching changes of one ledger page.
-#[derive(Debug, Clone)]
-pub struct MatchedChanges {
-    changes: Changes,
-    matched: Vec<(usize, Match)>,
-}
-
-impl MatchedChanges {
-    /// No changes.
-    pub fn none() -> Self {
-        Self { changes: Changes::default(), matched: Vec::new() }
-    }
-
-    /// The changes with their numbers in the commit.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, &Change, &Match)> {
-        self.matched
-            .iter()
-            .filter_map(|(at, found)| self.changes.get(*at).map(|(number, change)| (*number, change, found)))
-    }
-
-    /// How many.
-    pub fn len(&self) -> usize {
-        self.matched.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.matched.is_empty()
-    }
-}
+use super::{FeedError, group::Group, hub::Hub, page::Matched, token::Place};
+use crate::{ledger::log::Header, model::id::Revision, store::StoreError};
 
 /// Part of a commit, as a subscriber gets it.
 #[derive(Debug, Clone)]
@@ -56,8 +16,8 @@ pub struct CommitPart {
     pub page: u32,
     /// The commit is complete.
     pub last: bool,
-    /// What matches.
-    pub changes: MatchedChanges,
+    /// What matches; `None` in a commit that changed nothing.
+    pub changes: Option<Matched>,
 }
 
 /// Walks through one commit, part by part.
@@ -68,7 +28,7 @@ pub struct CommitWalk {
     next_page: u32,
     parts: u32,
     /// A part is held back until it is known whether it is the last.
-    held: Option<MatchedChanges>,
+    held: Option<Matched>,
     done: bool,
 }
 
@@ -90,31 +50,25 @@ impl CommitWalk {
     }
 
     /// The next part. `None`: the walk is over, and what did not match was passed over.
-    pub async fn next(&mut self, hub: &Hub, filters: &Filters) -> Result<Option<CommitPart>, StoreError> {
-        let cause = self.header.commit.cause;
+    pub async fn next(&mut self, hub: &Hub, group: &Group) -> Result<Option<CommitPart>, StoreError> {
         while self.next_page < self.header.pages {
-            let changes = hub.page(self.revision(), self.next_page).await?;
+            let matched = hub.matched(&self.header, self.next_page, group).await?;
             self.next_page += 1;
-            let numbered = changes.iter().enumerate();
-            let matched: Vec<(usize, Match)> =
-                numbered.filter_map(|(at, (_, change))| Some((at, filters.match_change(change, cause)?))).collect();
-            if matched.is_empty() {
-                continue;
-            }
-            if let Some(held) = self.held.replace(MatchedChanges { changes, matched }) {
-                return Ok(Some(self.part(held, false)));
+            let Some(matched) = matched else { continue };
+            if let Some(held) = self.held.replace(matched) {
+                return Ok(Some(self.part(Some(held), false)));
             }
         }
         if self.done {
             return Ok(None);
         }
         self.done = true;
-        let nothing_changed = self.header.changes == 0 && filters.wants_empty(cause);
-        let last = self.held.take().or_else(|| nothing_changed.then(MatchedChanges::none));
-        Ok(last.map(|changes| self.part(changes, true)))
+        let nothing_changed = self.header.changes == 0 && group.filters.wants_empty(self.header.commit.cause);
+        let held = self.held.take();
+        Ok((held.is_some() || nothing_changed).then(|| self.part(held, true)))
     }
 
-    fn part(&mut self, changes: MatchedChanges, last: bool) -> CommitPart {
+    fn part(&mut self, changes: Option<Matched>, last: bool) -> CommitPart {
         let page = self.parts;
         self.parts += 1;
         CommitPart { header: self.header.clone(), prev_match: self.prev_match, page, last, changes }
@@ -139,10 +93,13 @@ pub struct CommitList {
 /// Commits looked at for one page of the list, so that a filter that matches nothing still ends.
 const LOOKED_AT_MAX: u64 = 1_000;
 
+/// Parts on one page of the list: a part is about as long as a page of the ledger, so an answer stays near 1 MiB.
+const PARTS_MAX: usize = 64;
+
 /// Lists matching commits after a place, until so many changes are there.
 pub async fn list(
     hub: &Hub,
-    filters: &Filters,
+    group: &Group,
     from: Place,
     parts_given: u32,
     changes_max: usize,
@@ -152,15 +109,15 @@ pub async fn list(
     let (mut changes, mut looked_at) = (0, 0);
     while list.place.revision < head {
         let mut walk = CommitWalk::after(hub, list.place).await?;
-        while let Some(part) = walk.next(hub, filters).await? {
+        while let Some(part) = walk.next(hub, group).await? {
             if part.page < list.parts_given {
                 continue;
             }
-            changes += part.changes.len();
+            changes += part.changes.as_ref().map_or(0, Matched::len);
             let last = part.last;
             list.parts_given = part.page + 1;
             list.parts.push(part);
-            if !last && changes >= changes_max {
+            if !last && (changes >= changes_max || list.parts.len() >= PARTS_MAX) {
                 list.more = true;
                 return Ok(list);
             }
@@ -170,7 +127,7 @@ pub async fn list(
         list.place = Place { revision, last_match };
         list.parts_given = 0;
         looked_at += 1;
-        if changes >= changes_max || looked_at >= LOOKED_AT_MAX {
+        if changes >= changes_max || list.parts.len() >= PARTS_MAX || looked_at >= LOOKED_AT_MAX {
             list.more = revision < head;
             return Ok(list);
         }

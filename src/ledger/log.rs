@@ -18,6 +18,7 @@ use super::bundle;
 use crate::{
     model::{
         change::Commit,
+        edition::Edition,
         finding::Finding,
         id::{HistoryId, RequestId, Revision},
     },
@@ -61,6 +62,9 @@ pub struct Receipt {
     pub content: [u8; 32],
     /// Warnings answered.
     pub findings: Vec<Finding>,
+    /// The edition answered.
+    #[serde(default)]
+    pub edition: Option<Edition>,
 }
 
 /// A sequence of commits.
@@ -462,7 +466,12 @@ mod tests {
         for (revision, pages) in [(1, 1), (2, 0), (3, 40)] {
             (0..pages).for_each(|page| ledger.append(page, vec![revision as u8; 10_000]).unwrap());
             assert_eq!(ledger.head(), Revision(revision - 1), "appended is not sealed");
-            let receipt = Receipt { revision: Revision(revision), content: [revision as u8; 32], findings: Vec::new() };
+            let receipt = Receipt {
+                revision: Revision(revision),
+                content: [revision as u8; 32],
+                findings: Vec::new(),
+                edition: None,
+            };
             ledger.seal(&header(revision, pages), Some(&receipt)).unwrap();
             assert_eq!(ledger.head(), Revision(revision));
             ledger = reopen(ledger);

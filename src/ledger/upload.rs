@@ -61,6 +61,7 @@ pub struct Upload {
     mode: Mode,
     series: BTreeMap<SeriesKey, Packed>,
     replaced: BTreeSet<(IndicatorId, SourceId)>,
+    batches: usize,
     gathered: usize,
     gathered_max: usize,
     folder: PathBuf,
@@ -73,6 +74,8 @@ struct Packed {
     aside: Vec<(u64, usize)>,
     parts: Vec<u8>,
     count: usize,
+    /// Number of the batch that named it first.
+    batch: usize,
 }
 
 /// One figure of an upload: `None` says that the producer publishes none.
@@ -86,6 +89,7 @@ impl Upload {
             mode,
             series: BTreeMap::new(),
             replaced,
+            batches: 0,
             gathered: 0,
             gathered_max: GATHERED_BYTES_MAX,
             folder: folder.to_owned(),
@@ -102,7 +106,9 @@ impl Upload {
             .into_iter()
             .map(|(period, value)| Row { period, revision: Revision::ZERO, released: self.released, value })
             .collect();
-        let packed = self.series.entry(key).or_default();
+        let batch = self.batches;
+        self.batches += 1;
+        let packed = self.series.entry(key).or_insert_with(|| Packed { batch, ..Packed::default() });
         let before = packed.parts.len();
         encode_rows(&mut packed.parts, &rows);
         packed.count += rows.len();
@@ -136,6 +142,11 @@ impl Upload {
     /// Whether it has figures of a series.
     pub fn has(&self, key: &SeriesKey) -> bool {
         self.series.contains_key(key)
+    }
+
+    /// Its series, each with the number of the batch that named it first.
+    pub fn batches(&self) -> impl Iterator<Item = (usize, &SeriesKey)> {
+        self.series.iter().map(|(key, packed)| (packed.batch, key))
     }
 
     /// Whether it says anything.

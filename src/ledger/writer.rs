@@ -168,10 +168,11 @@ impl Writer {
         let (answer, answered) = oneshot::channel();
         let command = Command { options, act, answer };
         let sender = self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match sender.map(|sender| sender.try_send(command)) {
-            Some(Ok(())) => answered.await.unwrap_or_else(|_| Err(self.stopped())),
-            Some(Err(TrySendError::Full(_))) => Err(WriteError::Busy),
-            Some(Err(TrySendError::Disconnected(_))) | None => Err(self.stopped()),
+        let Some(sender) = sender else { return Err(self.stopped()) };
+        match sender.try_send(command) {
+            Ok(()) => answered.await.unwrap_or_else(|_| Err(self.stopped())),
+            Err(TrySendError::Full(_)) => Err(WriteError::Busy),
+            Err(TrySendError::Disconnected(_)) => Err(self.stopped()),
         }
     }
 
@@ -284,6 +285,7 @@ impl Work {
             revision: header.commit.revision,
             content: options.content,
             findings: findings.iter().take(RECEIPT_FINDINGS_MAX).cloned().collect(),
+            edition: outcome.edition.clone(),
         };
         self.ledger.seal(&header, Some(&receipt)).map_err(|error| self.stop_writing(&error))?;
         apply::apply(self.ledger.as_ref(), &self.view, &header).map_err(|error| self.stop_writing(&error))?;
@@ -314,6 +316,7 @@ impl Work {
             revision: receipt.revision,
             counts,
             findings: receipt.findings,
+            edition: receipt.edition,
             replayed: true,
             ..Written::default()
         }))

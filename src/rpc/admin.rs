@@ -87,8 +87,7 @@ fn result(written: &Written, validate_only: bool) -> proto::WriteResult {
     let mut difference = Vec::new();
     let mut bytes = 0;
     for (index, change) in &written.difference {
-        let scope = proto::Scope::Unspecified;
-        let change = encode::change(*index, change, scope, Vec::new());
+        let change = encode::change(*index, change);
         bytes += change.encoded_len() + 5;
         if bytes > DIFFERENCE_BYTES_MAX {
             break;

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::{App, decode, encode, paging::Page, query_status};
 use crate::{
-    model::catalog::{Definition, DefinitionKind, EntityKind},
+    model::{
+        catalog::{Definition, DefinitionKind, EntityKind},
+        id::EntityId,
+    },
     proto::{self, catalog_service_server::CatalogService},
     query::{AsOf, Snapshot},
 };
@@ -28,6 +32,8 @@ impl Catalog {
         id: String,
         as_of: Option<proto::AsOf>,
     ) -> Result<(Arc<Definition>, u64), Status> {
+        // All ids have one form.
+        decode::id("id", &id, EntityId::new)?;
         self.0
             .read(decode::as_of(as_of)?, move |snapshot| {
                 let snapshot = snapshot.without_release_dates().map_err(query_status)?;
@@ -38,21 +44,21 @@ impl Catalog {
             .await
     }
 
-    async fn list(
+    /// A page of what `encode` makes a message of.
+    async fn list<M: Message + Send + 'static>(
         &self,
         kind: DefinitionKind,
         page: Page<String>,
         as_of: AsOf,
-        wanted: impl Fn(&Definition) -> bool + Send + 'static,
-    ) -> Result<(Vec<Arc<Definition>>, String, u64), Status> {
+        encode: impl Fn(&Definition) -> Option<M> + Send + 'static,
+    ) -> Result<(Vec<M>, String, u64), Status> {
         self.0
             .read(page.as_of(as_of), move |snapshot| {
                 let snapshot = snapshot.without_release_dates().map_err(query_status)?;
                 let after = page.position.as_deref().unwrap_or_default();
                 let all = snapshot.catalog.definitions(kind, after, snapshot.revision());
-                let found = all.filter(|definition| wanted(definition)).take(page.size + 1).cloned().collect();
-                let (found, token) =
-                    page.cut(snapshot.revision(), found, |definition: &Arc<Definition>| definition.id().to_owned());
+                let messages = all.filter_map(|definition| Some(Ok((encode(definition)?, definition.id().to_owned()))));
+                let (found, token) = page.fill(snapshot.revision(), messages)?;
                 Ok((found, token, snapshot.revision().0))
             })
             .await
@@ -66,14 +72,11 @@ macro_rules! list {
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
         let page = Page::of(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
         let as_of = decode::as_of(plain.as_of)?;
-        let (found, next_page_token, revision) = $self.list(DefinitionKind::$kind, page, as_of, |_| true).await?;
-        let $field = found
-            .iter()
-            .filter_map(|definition| match definition.as_ref() {
-                Definition::$kind(object) => Some($encode(object)),
-                _ => None,
-            })
-            .collect();
+        let encode = |definition: &Definition| match definition {
+            Definition::$kind(object) => Some($encode(object)),
+            _ => None,
+        };
+        let ($field, next_page_token, revision) = $self.list(DefinitionKind::$kind, page, as_of, encode).await?;
         Ok(Response::new(proto::$response { $field, next_page_token, revision }))
     }};
 }
@@ -140,20 +143,17 @@ impl CatalogService for Catalog {
             kind => Some(decode::entity_kind("kind", kind)?),
         };
         let lies_in = plain.lies_in;
-        let wanted = move |definition: &Definition| match definition {
+        let encode = move |definition: &Definition| match definition {
             Definition::Entity(entity) => {
-                kind.is_none_or(|kind| entity.kind == kind)
-                    && (lies_in.is_empty() || entity.lies_in().any(|economy| economy.as_str() == lies_in))
+                let wanted = kind.is_none_or(|kind| entity.kind == kind)
+                    && (lies_in.is_empty() || entity.lies_in().any(|economy| economy.as_str() == lies_in));
+                wanted.then(|| encode::entity(entity))
             }
-            _ => false,
+            _ => None,
         };
         let as_of = decode::as_of(plain.as_of)?;
-        let (found, next_page_token, revision) = self.list(DefinitionKind::Entity, page, as_of, wanted).await?;
-        let entities = found.iter().filter_map(|definition| match definition.as_ref() {
-            Definition::Entity(entity) => Some(encode::entity(entity)),
-            _ => None,
-        });
-        Ok(Response::new(proto::ListEntitiesResponse { entities: entities.collect(), next_page_token, revision }))
+        let (entities, next_page_token, revision) = self.list(DefinitionKind::Entity, page, as_of, encode).await?;
+        Ok(Response::new(proto::ListEntitiesResponse { entities, next_page_token, revision }))
     }
 
     async fn get_source(
@@ -196,13 +196,12 @@ impl CatalogService for Catalog {
             let snapshot = snapshot.without_release_dates().map_err(query_status)?;
             let from = page.position.unwrap_or(0);
             let hits = snapshot.search(&query);
-            let hits = hits.into_iter().enumerate().skip(from).take(page.size + 1).collect();
-            let (hits, next_page_token) = page.cut(snapshot.revision(), hits, |(at, _)| at + 1);
-            let hits = hits.into_iter().map(|(_, hit)| proto::SearchHit {
-                definition: Some(encode::definition(&hit.definition)),
-                matched: hit.matched,
+            let messages = hits.into_iter().enumerate().skip(from).map(|(at, hit)| {
+                let definition = Some(encode::definition(&hit.definition));
+                Ok((proto::SearchHit { definition, matched: hit.matched }, at + 1))
             });
-            Ok(proto::SearchCatalogResponse { hits: hits.collect(), next_page_token, revision: snapshot.revision().0 })
+            let (hits, next_page_token) = page.fill(snapshot.revision(), messages)?;
+            Ok(proto::SearchCatalogResponse { hits, next_page_token, revision: snapshot.revision().0 })
         });
         found.await.map(Response::new)
     }

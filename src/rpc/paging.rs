@@ -14,6 +14,9 @@ use crate::{
     query::AsOf,
 };
 
+/// A page is closed at this size, however many items were asked for: clients take 4 MiB unless told otherwise.
+const ANSWER_BYTES: usize = 1 << 20;
+
 /// A page as asked for.
 #[derive(Debug)]
 pub(super) struct Page<P> {
@@ -71,13 +74,24 @@ impl<P: Serialize + DeserializeOwned> Page<P> {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Cuts a list that goes on where the position says, and gives the token of the next page.
-    pub(super) fn cut<T>(&self, revision: Revision, mut items: Vec<T>, position: impl Fn(&T) -> P) -> (Vec<T>, String) {
-        if items.len() <= self.size {
-            return (items, String::new());
+    /// Takes messages, each with the position behind it, until the page is full by number or by size; gives the token of
+    /// the next page if there is more.
+    pub(super) fn fill<M: Message>(
+        &self,
+        revision: Revision,
+        items: impl IntoIterator<Item = Result<(M, P), Status>>,
+    ) -> Result<(Vec<M>, String), Status> {
+        let (mut messages, mut bytes, mut last) = (Vec::new(), 0, None);
+        for item in items {
+            if messages.len() == self.size || bytes >= ANSWER_BYTES {
+                let token = last.map_or_else(String::new, |last| self.next(revision, &last));
+                return Ok((messages, token));
+            }
+            let (message, position) = item?;
+            bytes += message.encoded_len();
+            messages.push(message);
+            last = Some(position);
         }
-        items.truncate(self.size);
-        let token = items.last().map_or_else(String::new, |last| self.next(revision, &position(last)));
-        (items, token)
+        Ok((messages, String::new()))
     }
 }

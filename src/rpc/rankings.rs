@@ -34,9 +34,9 @@ impl RankingService for Rankings {
         let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
             let editions = snapshot.editions(&ranking).map_err(query_status)?;
             let from = page.position.unwrap_or(0);
-            let newest_first = editions.iter().rev().enumerate().skip(from).take(page.size + 1).collect();
-            let (found, next_page_token) = page.cut(snapshot.revision(), newest_first, |(at, _)| at + 1);
-            let editions = found.into_iter().map(|(_, edition)| encode::edition(edition)).collect();
+            let newest_first = editions.iter().rev().enumerate().skip(from);
+            let (editions, next_page_token) = page
+                .fill(snapshot.revision(), newest_first.map(|(at, edition)| Ok((encode::edition(edition), at + 1))))?;
             Ok(proto::ListEditionsResponse { editions, next_page_token, revision: snapshot.revision().0 })
         });
         found.await.map(Response::new)
@@ -72,11 +72,11 @@ impl RankingService for Rankings {
             let wanted = table.entries.iter().enumerate().skip(from).filter(|(_, entry)| {
                 economy.as_ref().is_none_or(|economy| entry.economies.contains(economy) || entry.entity == *economy)
             });
-            let (found, next_page_token) =
-                page.cut(snapshot.revision(), wanted.take(page.size + 1).collect(), |(at, _)| at + 1);
+            let (entries, next_page_token) =
+                page.fill(snapshot.revision(), wanted.map(|(at, entry)| Ok((encode::entry(entry), at + 1))))?;
             Ok(proto::ListEntriesResponse {
                 edition: Some(encode::edition(&table.edition)),
-                entries: found.into_iter().map(|(_, entry)| encode::entry(entry)).collect(),
+                entries,
                 next_page_token,
                 revision: snapshot.revision().0,
             })

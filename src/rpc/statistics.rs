@@ -2,8 +2,8 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use futures_core::Stream;
 use prost::Message;
+use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::{App, decode, encode, paging::Page, query_status};
@@ -109,25 +109,22 @@ impl StatisticsService for Statistics {
         let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
             snapshot.check_selection(&selection).map_err(query_status)?;
             let forbidden = snapshot.forbidden_sources(&selection).map_err(query_status)?;
-            let mut observations = Vec::new();
-            let mut next_page_token = String::new();
-            'page: for series in snapshot.series(&selection, page.position.map(position_in)) {
-                let CurrentSeries { ids, key, rows } = series.map_err(query_status)?;
-                if forbidden.contains(&key.source) {
-                    continue;
+            let series = snapshot.series(&selection, page.position.map(position_in));
+            let allowed =
+                series.filter(|series| !series.as_ref().is_ok_and(|series| forbidden.contains(&series.key.source)));
+            let rows = allowed.flat_map(|series| match series {
+                Ok(CurrentSeries { ids, key, rows }) => {
+                    rows.into_iter().map(|row| Ok((ids, key.clone(), row))).collect()
                 }
-                for row in rows {
-                    if observations.len() == page.size {
-                        let last: &(proto::Observation, RowPosition) = &observations[page.size - 1];
-                        next_page_token = page.next(snapshot.revision(), &last.1);
-                        break 'page;
-                    }
-                    let position = position_out(ids, Some(row.period));
-                    let observation = snapshot.observation(key.clone(), row).map_err(query_status)?;
-                    observations.push((encode::observation(&observation), position));
-                }
-            }
-            let observations = observations.into_iter().map(|(observation, _)| observation).collect();
+                Err(error) => vec![Err(error)],
+            });
+            let figures = rows.map(|found| {
+                let (ids, key, row) = found.map_err(query_status)?;
+                let position = position_out(ids, Some(row.period));
+                let observation = snapshot.observation(key, row).map_err(query_status)?;
+                Ok((encode::observation(&observation), position))
+            });
+            let (observations, next_page_token) = page.fill(snapshot.revision(), figures)?;
             Ok(proto::QueryObservationsResponse { observations, next_page_token, revision: snapshot.revision().0 })
         });
         found.await.map(Response::new)
@@ -179,9 +176,9 @@ impl StatisticsService for Statistics {
         let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
             let all = snapshot.versions(&indicator, &entity, period, source.as_ref()).map_err(query_status)?;
             let from = page.position.unwrap_or(0);
-            let found = all.iter().enumerate().skip(from).take(page.size + 1).collect();
-            let (found, next_page_token) = page.cut(snapshot.revision(), found, |(at, _)| at + 1);
-            let versions = found.into_iter().map(|(_, version)| encode::observation(version)).collect();
+            let from_here = all.iter().enumerate().skip(from);
+            let (versions, next_page_token) = page
+                .fill(snapshot.revision(), from_here.map(|(at, version)| Ok((encode::observation(version), at + 1))))?;
             Ok(proto::ListVersionsResponse { versions, next_page_token, revision: snapshot.revision().0 })
         });
         found.await.map(Response::new)

@@ -77,7 +77,7 @@ impl Planner<'_> {
     /// Finds ids that no definition has; each once.
     fn check_names(&mut self, upload: &Upload) {
         let mut seen: BTreeSet<(DefinitionKind, &str)> = BTreeSet::new();
-        for (at, key) in upload.keys().enumerate() {
+        for (at, key) in upload.batches() {
             let names = [
                 (DefinitionKind::Indicator, key.indicator.as_str(), "UNKNOWN_INDICATOR", "indicator"),
                 (DefinitionKind::Entity, key.entity.as_str(), "UNKNOWN_ENTITY", "entity"),
@@ -208,8 +208,8 @@ impl Planner<'_> {
             if matches!(sent, Sent::Value(_)) {
                 self.outcome.counts.unchanged += 1;
                 // Said again by a later release: kept, so that an older release loaded after it cannot speak over it.
-                // A whole release needs no such row, it is known as a whole.
-                let later = prior.is_some_and(|prior| prior.released < released);
+                // So is a withdrawal of what is not known yet. A whole release needs no such row, it is known as a whole.
+                let later = prior.is_none_or(|prior| prior.released < released);
                 if later && release.mode == Mode::Merge {
                     added.push(RecordedRow { row: row(released, value), movement: None, before: None });
                 }

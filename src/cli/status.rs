@@ -1,0 +1,33 @@
+//! `almanac status`.
+
+use super::{error::CliError, json, session::Session, table::line};
+use crate::proto;
+
+/// Shows what the server holds and how it is; fails if it takes no writes
+#[derive(Debug, clap::Args)]
+pub struct StatusArgs {}
+
+/// Shows the status.
+pub async fn run(session: &Session) -> Result<(), CliError> {
+    let status = session.admin().get_store_status(proto::GetStoreStatusRequest {}).await?.into_inner();
+    if session.json {
+        json::print_message(&status, "almanac.v1.GetStoreStatusResponse")?;
+    } else {
+        line(format!("almanac {}, format {}", status.server_version, status.format_version))?;
+        line(format!("history     {}", status.history_id))?;
+        line(format!("revision    {} (replay from {})", status.head, status.floor))?;
+        line(format!("series      {}", status.series))?;
+        line(format!("values      {} current, {} versions", status.current_values, status.versions))?;
+        line(format!("editions    {} in {} rankings", status.editions, status.rankings))?;
+        line(format!(
+            "catalog     {} indicators, {} entities, {} sources",
+            status.indicators, status.entities, status.sources
+        ))?;
+        line(format!("on disk     {:.1} MB", status.disk_bytes as f64 / 1e6))?;
+        line(format!("subscribers {}", status.subscribers))?;
+    }
+    if status.accepts_writes {
+        return Ok(());
+    }
+    Err(CliError::Refused(format!("the server takes no writes: {}", status.refusal)))
+}

@@ -1,0 +1,201 @@
+//! What the promises let a stream do, checked message by message.
+//!
+//! Invariant: what passed the check may be shown: it is in order, comes once, and nothing before it is missing.
+
+use super::digest;
+use crate::proto;
+
+/// A promise that the server did not keep. What was received until then holds; go on only from a fresh state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the server broke the promise `{promise}`: {detail}")]
+pub struct BrokenPromise {
+    /// Its name in the contract.
+    pub promise: &'static str,
+    /// What was seen.
+    pub detail: String,
+}
+
+fn broken<T>(promise: &'static str, detail: String) -> Result<T, BrokenPromise> {
+    Err(BrokenPromise { promise, detail })
+}
+
+/// What a stream has shown so far.
+#[derive(Debug, Default)]
+pub(super) struct Check {
+    /// A connection was made before.
+    connected: bool,
+    /// Everything at or below this revision is here.
+    position: u64,
+    /// The last commit that came, in this subscription.
+    last_commit: Option<u64>,
+    /// The commit that is not complete yet: its revision, its next page on this connection, and the index that its next
+    /// change must have reached.
+    open: Option<OpenCommit>,
+    rows: u64,
+    digest: u64,
+}
+
+#[derive(Debug)]
+struct OpenCommit {
+    revision: u64,
+    next_page: u32,
+    next_index: u64,
+}
+
+impl Check {
+    /// A connection was made, or made again.
+    pub(super) fn opened(&mut self, opened: &proto::Opened) -> Result<(), BrokenPromise> {
+        if self.connected && opened.start_revision != self.position {
+            let detail = format!("had everything to {}, resumed at {}", self.position, opened.start_revision);
+            return broken("Resumable", detail);
+        }
+        self.connected = true;
+        self.position = opened.start_revision;
+        if let Some(open) = &mut self.open {
+            open.next_page = 0;
+        }
+        Ok(())
+    }
+
+    /// What came of the state is thrown away: another one follows, of another revision.
+    pub(super) fn state_discarded(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Rows of the state came.
+    pub(super) fn rows(&mut self, rows: &[proto::StateRow]) {
+        self.rows += rows.len() as u64;
+        self.digest = rows.iter().map(digest::of_row).fold(self.digest, u64::wrapping_add);
+    }
+
+    /// The state is complete.
+    pub(super) fn state_ends(&mut self, end: &proto::SnapshotEnd) -> Result<(), BrokenPromise> {
+        if (end.row_count, end.digest) != (self.rows, self.digest) {
+            let said = format!("{} rows with digest {:016x} were sent", end.row_count, end.digest);
+            return broken("Reliable", format!("{said}, {} with {:016x} arrived", self.rows, self.digest));
+        }
+        self.position = end.revision;
+        Ok(())
+    }
+
+    /// A page of a commit came; keeps only what was not seen before a reconnection.
+    pub(super) fn page(&mut self, page: &mut proto::CommitPage) -> Result<(), BrokenPromise> {
+        let revision = page.revision;
+        if revision <= self.position {
+            return broken("Ordered", format!("revision {revision} after {}", self.position));
+        }
+        let open = match &mut self.open {
+            Some(open) if open.revision == revision => open,
+            Some(open) => return broken("Atomic", format!("revision {revision} within {}", open.revision)),
+            None => self.open.insert(OpenCommit { revision, next_page: 0, next_index: 0 }),
+        };
+        if page.page != open.next_page {
+            return broken("Reliable", format!("page {} of revision {revision}, not {}", page.page, open.next_page));
+        }
+        // The chain: the commit before this one, in this subscription, must be one that came.
+        let before = page.prev_matching_revision;
+        let chained = self.last_commit.map_or(before <= self.position, |last| before == last);
+        if !chained {
+            return broken("Chained", format!("revision {revision} follows {before}, which never came"));
+        }
+        open.next_page += 1;
+        let seen = open.next_index;
+        page.changes.retain(|change| change.index >= seen);
+        for change in &page.changes {
+            if change.index < open.next_index {
+                return broken("Unique", format!("change {} of revision {revision} twice", change.index));
+            }
+            open.next_index = change.index + 1;
+        }
+        if page.last_page {
+            (self.position, self.last_commit, self.open) = (revision, Some(revision), None);
+        }
+        Ok(())
+    }
+
+    /// Nothing at or below this follows.
+    pub(super) fn progress(&mut self, revision: u64) -> Result<(), BrokenPromise> {
+        if let Some(open) = &self.open {
+            return broken("Atomic", format!("progress {revision} within revision {}", open.revision));
+        }
+        if revision < self.position {
+            return broken("Bookmarkable", format!("progress {revision} after {}", self.position));
+        }
+        self.position = revision;
+        Ok(())
+    }
+
+    /// Everything at or below this revision came.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Part of a commit came already.
+    pub(super) fn within_commit(&self) -> bool {
+        self.open.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(revision: u64, before: u64, number: u32, last_page: bool, indexes: &[u64]) -> proto::CommitPage {
+        let changes = indexes.iter().map(|index| proto::Change { index: *index, ..Default::default() }).collect();
+        let commit_page = proto::CommitPage {
+            revision,
+            prev_matching_revision: before,
+            page: number,
+            last_page,
+            ..Default::default()
+        };
+        proto::CommitPage { changes, ..commit_page }
+    }
+
+    fn opened(start_revision: u64) -> proto::Opened {
+        proto::Opened { start_revision, ..Default::default() }
+    }
+
+    fn promise(result: Result<(), BrokenPromise>) -> &'static str {
+        result.unwrap_err().promise
+    }
+
+    #[test]
+    fn a_commit_cut_by_a_reconnection_goes_on_where_it_stopped() {
+        let mut check = Check::default();
+        check.opened(&opened(3)).unwrap();
+        check.page(&mut page(4, 0, 0, true, &[0])).unwrap();
+        check.page(&mut page(7, 4, 0, false, &[0, 1, 2])).unwrap();
+        assert!(check.within_commit());
+        check.opened(&opened(4)).unwrap();
+        let mut again = page(7, 4, 0, false, &[0, 1, 2, 3]);
+        check.page(&mut again).unwrap();
+        assert_eq!(again.changes.iter().map(|change| change.index).collect::<Vec<_>>(), [3]);
+        check.page(&mut page(7, 4, 1, true, &[4])).unwrap();
+        assert_eq!(check.position(), 7);
+    }
+
+    #[test]
+    fn every_broken_promise_is_named() {
+        let start = || {
+            let mut check = Check::default();
+            check.opened(&opened(3)).unwrap();
+            check.page(&mut page(4, 0, 0, true, &[0])).unwrap();
+            check
+        };
+        assert_eq!(promise(start().page(&mut page(4, 4, 0, true, &[0]))), "Ordered");
+        assert_eq!(promise(start().page(&mut page(6, 5, 0, true, &[0]))), "Chained");
+        assert_eq!(promise(start().page(&mut page(6, 4, 1, true, &[0]))), "Reliable");
+        assert_eq!(promise(start().page(&mut page(6, 4, 0, true, &[1, 1]))), "Unique");
+        assert_eq!(promise(start().progress(3)), "Bookmarkable");
+        assert_eq!(promise(start().opened(&opened(2))), "Resumable");
+        assert_eq!(promise(start().opened(&opened(9))), "Resumable");
+        let mut within = start();
+        within.page(&mut page(6, 4, 0, false, &[0])).unwrap();
+        assert_eq!(promise(within.progress(6)), "Atomic");
+        assert_eq!(promise(within.page(&mut page(7, 4, 0, true, &[0]))), "Atomic");
+        let mut state = Check::default();
+        state.rows(&[proto::StateRow::default()]);
+        assert_eq!(promise(state.state_ends(&proto::SnapshotEnd::default())), "Reliable");
+    }
+}

@@ -1,0 +1,308 @@
+//! The loop: subscribe, check, yield, come back.
+
+use std::time::Duration;
+
+use tonic::{
+    Code, Status, Streaming,
+    body::Body,
+    client::GrpcService,
+    codegen::{Body as HttpBody, Bytes, StdError},
+};
+use tonic_types::StatusExt;
+
+use super::{
+    backoff::Backoff,
+    check::{BrokenPromise, Check},
+};
+use crate::proto::{
+    self, GoodbyeReason, feed_service_client::FeedServiceClient, subscribe_request::Start as AskedStart,
+    subscribe_response::Message,
+};
+
+/// Where to start.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Start {
+    /// The state, then every change after it.
+    State,
+    /// The state as known at a point of history, then every later change.
+    StateAsKnownAt(proto::AsOf),
+    /// The next change.
+    Now,
+    /// Revisions from the first on, to the second if it is given.
+    Range(u64, Option<u64>),
+    /// Exactly after this token.
+    Token(String),
+}
+
+/// What comes.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A connection was made.
+    Opened(proto::Opened),
+    /// Part of the state. Not to be relied on before [`Event::StateComplete`].
+    Rows(Vec<proto::StateRow>),
+    /// The connection broke within the state: it comes again from the beginning, throw away what came of it.
+    StateDiscarded,
+    /// The state is here; count and digest were checked.
+    StateComplete(proto::SnapshotEnd),
+    /// Part of a commit.
+    Changes(Part),
+    /// Nothing at or below this revision follows.
+    Progress(u64),
+    /// The stream fell behind, or caught up.
+    Lag(proto::Lag),
+    /// The connection broke; a new one is made after this wait.
+    Reconnecting {
+        /// How long.
+        wait: Duration,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Part of a commit. Apply it when `last` is here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// The commit's revision.
+    pub revision: u64,
+    /// About the commit; with its first part.
+    pub commit: Option<proto::Commit>,
+    /// The matching commit before this one; 0 for the first of the subscription.
+    pub prev_matching_revision: u64,
+    /// Matching changes, in commit order.
+    pub changes: Vec<proto::Change>,
+    /// The commit is complete.
+    pub last: bool,
+}
+
+/// Why following ends.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FollowError {
+    /// The server will not serve this, however often it is asked.
+    #[error("{}", .0.message())]
+    Refused(Box<Status>),
+    /// What came cannot be relied on.
+    #[error(transparent)]
+    Broken(#[from] BrokenPromise),
+}
+
+/// Follows the feed through broken connections and restarts of the server.
+#[derive(Debug)]
+pub struct Follower<T> {
+    feed: FeedServiceClient<T>,
+    start: Start,
+    filters: Vec<proto::Filter>,
+    progress_interval: Option<Duration>,
+    stream: Option<Streaming<proto::SubscribeResponse>>,
+    check: Check,
+    backoff: Backoff,
+    wait: Option<Duration>,
+    token: Option<String>,
+    /// Rows of a state that is not complete were yielded.
+    within_state: bool,
+    /// The first part of the open commit was yielded.
+    commit_begun: bool,
+    ended: bool,
+}
+
+impl<T> Follower<T>
+where
+    T: GrpcService<Body>,
+    T::Error: Into<StdError>,
+    T::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
+    <T::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
+{
+    /// Follows what matches any of these filters; none means everything.
+    pub fn new(feed: FeedServiceClient<T>, start: Start, filters: Vec<proto::Filter>) -> Self {
+        let token = if let Start::Token(token) = &start { Some(token.clone()) } else { None };
+        Self {
+            feed,
+            start,
+            filters,
+            token,
+            progress_interval: None,
+            stream: None,
+            check: Check::default(),
+            backoff: Backoff::default(),
+            wait: None,
+            within_state: false,
+            commit_begun: false,
+            ended: false,
+        }
+    }
+
+    /// Asks to hear so often when nothing matches.
+    pub fn progress_every(mut self, interval: Duration) -> Self {
+        self.progress_interval = Some(interval);
+        self
+    }
+
+    /// Resumes exactly after the last complete commit, state or progress that was yielded.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// Everything at or below this revision was yielded.
+    pub fn position(&self) -> u64 {
+        self.check.position()
+    }
+
+    /// Part of a commit was yielded, and the rest was not.
+    pub fn within_commit(&self) -> bool {
+        self.check.within_commit()
+    }
+
+    /// What comes next; `None` when the range asked for is complete. Waits as long as it takes, reconnecting.
+    pub async fn next(&mut self) -> Result<Option<Event>, FollowError> {
+        loop {
+            // A token says where to go on, not where to end: the end of a range is kept here, through reconnections.
+            let done = matches!(self.start, Start::Range(_, Some(until)) if self.check.position() >= until);
+            if self.ended || done {
+                return Ok(None);
+            }
+            if let Some(wait) = self.wait.take() {
+                tokio::time::sleep(wait).await;
+            }
+            let Some(stream) = &mut self.stream else {
+                if let Err(status) = self.connect().await {
+                    return self.failed(status).map(Some);
+                }
+                continue;
+            };
+            match stream.message().await {
+                Ok(Some(message)) => {
+                    self.backoff.reset();
+                    if let Some(event) = self.take(message)? {
+                        return Ok(Some(event));
+                    }
+                }
+                Ok(None) if self.ended => return Ok(None),
+                Ok(None) => return self.failed(Status::unavailable("the stream ended")).map(Some),
+                Err(status) => return self.failed(status).map(Some),
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(), Status> {
+        let start = match (&self.token, &self.start) {
+            (Some(token), _) => AskedStart::ResumeToken(token.clone()),
+            (None, Start::State) => AskedStart::State(proto::StartState {}),
+            (None, Start::StateAsKnownAt(as_of)) => AskedStart::AsKnownAt(as_of.clone()),
+            (None, Start::Now) => AskedStart::Now(proto::StartNow {}),
+            (None, Start::Token(token)) => AskedStart::ResumeToken(token.clone()),
+            (None, Start::Range(from, until)) => {
+                AskedStart::Range(proto::StartRange { from: *from, until: until.unwrap_or(0) })
+            }
+        };
+        let request = proto::SubscribeRequest {
+            start: Some(start),
+            filters: self.filters.clone(),
+            progress_interval: self.progress_interval.and_then(|interval| interval.try_into().ok()),
+            conflate: false,
+        };
+        self.stream = Some(self.feed.subscribe(request).await?.into_inner());
+        Ok(())
+    }
+
+    /// One message; what of it the application should see.
+    fn take(&mut self, message: proto::SubscribeResponse) -> Result<Option<Event>, FollowError> {
+        let Some(message) = message.message else { return Ok(None) };
+        Ok(match message {
+            Message::Opened(opened) => {
+                self.check.opened(&opened)?;
+                self.remember(&opened.resume_token);
+                Some(Event::Opened(opened))
+            }
+            Message::SnapshotPage(page) => {
+                self.within_state = true;
+                self.check.rows(&page.rows);
+                Some(Event::Rows(page.rows))
+            }
+            Message::SnapshotEnd(end) => {
+                self.check.state_ends(&end)?;
+                self.within_state = false;
+                self.remember(&end.resume_token);
+                Some(Event::StateComplete(end))
+            }
+            Message::CommitPage(page) if matches!(self.start, Start::Range(_, Some(until)) if page.revision > until) => {
+                self.ended = true;
+                None
+            }
+            Message::CommitPage(mut page) => {
+                self.check.page(&mut page)?;
+                self.remember(&page.resume_token);
+                let commit = page.commit.filter(|_| !self.commit_begun);
+                self.commit_begun = !page.last_page;
+                let part = Part {
+                    revision: page.revision,
+                    commit,
+                    prev_matching_revision: page.prev_matching_revision,
+                    changes: page.changes,
+                    last: page.last_page,
+                };
+                (part.last || part.commit.is_some() || !part.changes.is_empty()).then_some(Event::Changes(part))
+            }
+            Message::Progress(progress) => {
+                self.check.progress(progress.revision)?;
+                self.remember(&progress.resume_token);
+                Some(Event::Progress(progress.revision))
+            }
+            Message::Lag(lag) => Some(Event::Lag(lag)),
+            Message::Goodbye(goodbye) => self.goodbye(&goodbye),
+        })
+    }
+
+    fn remember(&mut self, token: &str) {
+        if !token.is_empty() {
+            self.token = Some(token.to_owned());
+        }
+    }
+
+    fn goodbye(&mut self, goodbye: &proto::Goodbye) -> Option<Event> {
+        self.remember(&goodbye.resume_token);
+        self.stream = None;
+        if goodbye.reason() == GoodbyeReason::RangeComplete {
+            self.ended = true;
+            return None;
+        }
+        let asked = goodbye.reconnect_after.and_then(|after| Duration::try_from(after).ok()).unwrap_or_default();
+        let why = match goodbye.reason() {
+            GoodbyeReason::Shutdown => "the server is shutting down",
+            _ => "the stream is old",
+        };
+        Some(self.come_back(asked, why.to_owned()))
+    }
+
+    /// A failure: comes back if that can help.
+    fn failed(&mut self, status: Status) -> Result<Event, FollowError> {
+        self.stream = None;
+        let hopeless = matches!(
+            status.code(),
+            Code::InvalidArgument
+                | Code::FailedPrecondition
+                | Code::OutOfRange
+                | Code::NotFound
+                | Code::PermissionDenied
+                | Code::Unauthenticated
+                | Code::Unimplemented
+                | Code::DataLoss
+        );
+        if hopeless {
+            return Err(FollowError::Refused(Box::new(status)));
+        }
+        let asked = status.get_error_details().retry_info().and_then(|retry| retry.retry_delay);
+        let wait = self.backoff.next().max(asked.unwrap_or_default());
+        Ok(self.come_back(wait, status.message().to_owned()))
+    }
+
+    fn come_back(&mut self, wait: Duration, why: String) -> Event {
+        self.wait = Some(wait);
+        if std::mem::take(&mut self.within_state) {
+            self.check.state_discarded();
+            return Event::StateDiscarded;
+        }
+        Event::Reconnecting { wait, why }
+    }
+}

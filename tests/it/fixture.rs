@@ -1,0 +1,189 @@
+//! The small world most tests live in: some sources, indicators, economies, clusters and two rankings.
+
+use almanac::proto::{definition::Object, *};
+
+use crate::harness::{Clients, World};
+
+pub(crate) const RD: &str = "GB.XPD.RSDV.GD.ZS";
+pub(crate) const PATENTS: &str = "IP.PAT.RESD";
+pub(crate) const VENTURE: &str = "VC.DEALS";
+pub(crate) const INDICATORS: [&str; 3] = [RD, PATENTS, VENTURE];
+pub(crate) const ECONOMIES: [&str; 6] = ["CHN", "USA", "JPN", "KOR", "DEU", "TUR"];
+/// Most trusted first; the last one may not be handed out in bulk.
+pub(crate) const SOURCES: [&str; 4] = ["bank", "office", "press", "closed"];
+pub(crate) const CLUSTERS: usize = 12;
+pub(crate) const RANKING: &str = "clusters";
+
+pub(crate) fn cluster(number: usize) -> String {
+    format!("cluster:{number:02}")
+}
+
+fn define(object: Object) -> Definition {
+    Definition { object: Some(object) }
+}
+
+pub(crate) fn indicator(id: &str, name: &str) -> Definition {
+    let unit = "% of GDP".into();
+    define(Object::Indicator(Indicator { id: id.into(), name: name.into(), unit, ..Default::default() }))
+}
+
+pub(crate) fn source(id: &str, precedence: u32) -> Definition {
+    let redistribution = if id == "closed" { Redistribution::Forbidden } else { Redistribution::Allowed }.into();
+    let producer = format!("The {id}");
+    define(Object::Source(Source { id: id.into(), producer, precedence, redistribution, ..Default::default() }))
+}
+
+pub(crate) fn economy(id: &str, name: &str) -> Definition {
+    let codes = vec![EntityCode { scheme: "iso3166-1-alpha3".into(), value: id.into() }];
+    let kind = EntityKind::Economy.into();
+    define(Object::Entity(Entity { id: id.into(), kind, name: name.into(), codes, ..Default::default() }))
+}
+
+pub(crate) fn cluster_entity(number: usize) -> Definition {
+    let relation = |entity: &str| EntityRelation {
+        kind: RelationKind::LiesIn.into(),
+        entity: entity.into(),
+        ..Default::default()
+    };
+    define(Object::Entity(Entity {
+        id: cluster(number),
+        kind: EntityKind::Cluster.into(),
+        name: format!("Cluster {number}"),
+        relations: economies_of(number).iter().map(|economy| relation(economy)).collect(),
+        ..Default::default()
+    }))
+}
+
+/// The economies a cluster lies in; some lie in two.
+pub(crate) fn economies_of(number: usize) -> Vec<String> {
+    let first = ECONOMIES[number % ECONOMIES.len()].to_owned();
+    if number % 5 == 0 { vec![first, ECONOMIES[(number + 1) % ECONOMIES.len()].to_owned()] } else { vec![first] }
+}
+
+pub(crate) fn ranking() -> Definition {
+    let component = |id: &str| MethodologyComponent { id: id.into(), name: id.into(), ..Default::default() };
+    let methodology = |id: &str, components: &[&str]| Methodology {
+        id: id.into(),
+        components: components.iter().map(|id| component(id)).collect(),
+        ..Default::default()
+    };
+    define(Object::Ranking(Ranking {
+        id: RANKING.into(),
+        name: "Innovation clusters".into(),
+        subject: EntityKind::Cluster.into(),
+        source: "office".into(),
+        methodologies: vec![methodology("two", &["pct", "pub"]), methodology("three", &["pct", "pub", "vc"])],
+        ..Default::default()
+    }))
+}
+
+pub(crate) fn catalog() -> Vec<Definition> {
+    let names = ["China", "United States", "Japan", "Korea", "Germany", "Türkiye"];
+    let mut all = vec![source("bank", 10), source("office", 20), source("press", 500), source("closed", 900)];
+    all.extend([indicator(RD, "R&D expenditure"), indicator(PATENTS, "Patents"), indicator(VENTURE, "Venture deals")]);
+    all.extend(ECONOMIES.iter().zip(names).map(|(id, name)| economy(id, name)));
+    all.extend((1..=CLUSTERS).map(cluster_entity));
+    all.push(ranking());
+    all
+}
+
+/// A world with the catalog in revision 1.
+pub(crate) async fn world() -> World {
+    let world = World::empty().await;
+    world.clients.define(WriteOptions::default(), catalog()).await.unwrap();
+    world
+}
+
+pub(crate) fn number(text: &str) -> Value {
+    Value { exact: text.into(), ..Default::default() }
+}
+
+pub(crate) fn point(period: &str, text: &str) -> IngestPoint {
+    IngestPoint { period: period.into(), value: Some(number(text)), withdrawn: false }
+}
+
+pub(crate) fn batch(indicator: &str, entity: &str, source: &str, points: &[(&str, &str)]) -> SeriesBatch {
+    SeriesBatch {
+        indicator: indicator.into(),
+        entity: entity.into(),
+        source: source.into(),
+        dimensions: Vec::new(),
+        points: points.iter().map(|(period, text)| point(period, text)).collect(),
+    }
+}
+
+pub(crate) fn released(day: &str) -> IngestHeader {
+    IngestHeader { released: day.into(), ..Default::default() }
+}
+
+pub(crate) fn request(id: &str) -> WriteOptions {
+    WriteOptions { request_id: id.into(), ..Default::default() }
+}
+
+pub(crate) fn validate() -> WriteOptions {
+    WriteOptions { validate_only: true, ..Default::default() }
+}
+
+/// One entry; clusters know their economies.
+pub(crate) fn entry(number_of: usize, rank: u32) -> Entry {
+    Entry {
+        entity: cluster(number_of),
+        published_name: format!("Cluster {number_of}"),
+        economies: economies_of(number_of),
+        rank: Some(rank),
+        score: Some(number(&format!("{}.{}", 100 - rank, number_of % 10))),
+        ..Default::default()
+    }
+}
+
+/// Entries in this order, ranks from 1.
+pub(crate) fn entries(clusters: &[usize]) -> Vec<Entry> {
+    clusters.iter().zip(1..).map(|(cluster, rank)| entry(*cluster, rank)).collect()
+}
+
+pub(crate) fn edition(id: &str) -> PublishHeader {
+    PublishHeader {
+        options: None,
+        edition: Some(Edition {
+            ranking: RANKING.into(),
+            edition: id.into(),
+            released: format!("{}-09-01", id.get(..4).unwrap_or("2024")),
+            methodology: "two".into(),
+            coverage: Some(Coverage { kind: CoverageKind::Top.into(), ..Default::default() }),
+            ..Default::default()
+        }),
+        correction: false,
+    }
+}
+
+pub(crate) fn partial(mut header: PublishHeader) -> PublishHeader {
+    let edition = header.edition.as_mut().unwrap();
+    edition.coverage = Some(Coverage { kind: CoverageKind::Partial.into(), listed: 100, ..Default::default() });
+    header
+}
+
+pub(crate) fn correction(header: PublishHeader) -> PublishHeader {
+    PublishHeader { correction: true, ..header }
+}
+
+pub(crate) fn select(indicators: &[&str]) -> SeriesSelection {
+    SeriesSelection { indicators: indicators.iter().map(|id| (*id).to_owned()).collect(), ..Default::default() }
+}
+
+/// One figure, whoever answers.
+pub(crate) async fn figure(
+    clients: &Clients,
+    indicator: &str,
+    entity: &str,
+    period: &str,
+    as_of: Option<AsOf>,
+) -> Result<GetFigureResponse, tonic::Status> {
+    let request = GetFigureRequest {
+        indicator: indicator.into(),
+        entity: entity.into(),
+        period: period.into(),
+        as_of,
+        ..Default::default()
+    };
+    clients.statistics.clone().get_figure(request).await.map(tonic::Response::into_inner)
+}

@@ -1,0 +1,16 @@
+//! The service from outside: a real server, a real socket, the contract and nothing else.
+//!
+//! In reading order: [`harness`] starts servers and speaks to them; [`fixture`] is the small world most tests live in;
+//! [`watch`] records what a subscriber saw. Then the tests: [`queries`], [`writes`], [`refusals`], [`feed`], [`crash`],
+//! [`properties`].
+//!
+//! Invariants: no test sleeps and hopes, it waits for a condition with a deadline. Random tests print their seed and take
+//! it from `ALMANAC_TEST_SEED`; `ALMANAC_TEST_LONG=1` makes them go on for longer.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod fixture;
+mod harness;
+mod queries;
+
+mod watch;
+mod writes;

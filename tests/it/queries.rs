@@ -1,0 +1,507 @@
+//! Typed answers, at any point of history.
+
+use almanac::proto::*;
+use tonic::Code;
+
+use crate::{
+    fixture::*,
+    harness::{Clients, World, assert_refused, at_recorded, at_released, at_revision, fields, reason, text},
+};
+
+/// Editions 2022 to 2024 (2024 by another method), and 2021 of which only some ranks are known.
+async fn with_editions() -> World {
+    let world = world().await;
+    let clients = &world.clients;
+    let some = vec![entry(1, 1), entry(2, 2), entry(9, 9)];
+    clients.publish(partial(edition("2021")), some).await.unwrap();
+    clients.publish(edition("2022"), entries(&[1, 2, 3, 4, 5])).await.unwrap();
+    clients.publish(edition("2023"), entries(&[2, 1, 3, 6, 4])).await.unwrap();
+    let mut header = edition("2024");
+    header.edition.as_mut().unwrap().methodology = "three".into();
+    clients.publish(header, entries(&[2, 3, 1, 4])).await.unwrap();
+    world
+}
+
+async fn compare(clients: &Clients, from: &str, to: &str) -> CompareEditionsResponse {
+    let request = CompareEditionsRequest {
+        ranking: RANKING.into(),
+        from_edition: from.into(),
+        to_edition: to.into(),
+        as_of: None,
+    };
+    clients.rankings.clone().compare_editions(request).await.unwrap().into_inner()
+}
+
+fn movements(moves: &[EntryMove]) -> Vec<(&str, Movement, Option<i32>)> {
+    moves.iter().map(|one| (one.entity.as_str(), one.movement(), one.places)).collect()
+}
+
+#[tokio::test]
+async fn editions_are_listed_newest_first_and_the_newest_answers_without_a_name() {
+    let world = with_editions().await;
+    let mut rankings = world.clients.rankings.clone();
+    let mut found = Vec::new();
+    let mut request = ListEditionsRequest { ranking: RANKING.into(), page_size: 3, ..Default::default() };
+    loop {
+        let page = rankings.list_editions(request.clone()).await.unwrap().into_inner();
+        assert!(page.editions.len() <= 3);
+        assert_eq!(page.revision, 5);
+        found.extend(page.editions);
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    let ids: Vec<&str> = found.iter().map(|edition| edition.edition.as_str()).collect();
+    assert_eq!(ids, ["2024", "2023", "2022", "2021"]);
+    assert_eq!(found[0].compared_with, "2023");
+    assert_eq!((found[0].entry_count, found[0].status()), (4, EditionStatus::Published));
+    assert_eq!(found[0].coverage.as_ref().unwrap().complete_to, 4);
+    assert_eq!(found[3].coverage.as_ref().unwrap().complete_to, 2);
+
+    let request = GetEditionRequest { ranking: RANKING.into(), ..Default::default() };
+    let newest = rankings.get_edition(request.clone()).await.unwrap().into_inner().edition.unwrap();
+    assert_eq!(newest, found[0]);
+    let then = GetEditionRequest { as_of: at_revision(4), ..request.clone() };
+    assert_eq!(rankings.get_edition(then).await.unwrap().into_inner().edition.unwrap().edition, "2023");
+    let by_release = GetEditionRequest { as_of: at_released("2022-12-31"), ..request.clone() };
+    assert_eq!(rankings.get_edition(by_release).await.unwrap().into_inner().edition.unwrap().edition, "2022");
+    let nothing_yet = GetEditionRequest { as_of: at_revision(1), ..request.clone() };
+    assert_refused(rankings.get_edition(nothing_yet).await, Code::NotFound, "NO_EDITION");
+    let unknown = GetEditionRequest { edition: "1999".into(), ..request };
+    let status = assert_refused(rankings.get_edition(unknown).await, Code::NotFound, "NO_EDITION");
+    assert!(status.message().contains("2023"), "names what there is: {}", status.message());
+    world.end().await;
+}
+
+#[tokio::test]
+async fn entries_come_in_rank_order_page_by_page_at_one_revision() {
+    let world = with_editions().await;
+    let mut rankings = world.clients.rankings.clone();
+    let mut request =
+        ListEntriesRequest { ranking: RANKING.into(), edition: "2022".into(), page_size: 2, ..Default::default() };
+    let first = rankings.list_entries(request.clone()).await.unwrap().into_inner();
+    // A correction between two pages must not show on the second.
+    world.clients.publish(correction(edition("2022")), entries(&[5, 4, 3, 2, 1])).await.unwrap();
+    request.page_token = first.next_page_token.clone();
+    let second = rankings.list_entries(request.clone()).await.unwrap().into_inner();
+    request.page_token = second.next_page_token.clone();
+    let third = rankings.list_entries(request.clone()).await.unwrap().into_inner();
+    assert!(third.next_page_token.is_empty());
+    assert_eq!([first.revision, second.revision, third.revision], [5; 3]);
+    let all: Vec<Entry> = [first.entries, second.entries, third.entries].concat();
+    let expected = entries(&[1, 2, 3, 4, 5]);
+    let plain = |entries: &[Entry]| -> Vec<(String, Option<u32>, String, Vec<String>)> {
+        let row = |entry: &Entry| {
+            (entry.entity.clone(), entry.rank, text(entry.score.as_ref().unwrap()), entry.economies.clone())
+        };
+        entries.iter().map(row).collect()
+    };
+    assert_eq!(plain(&all), plain(&expected));
+    let now = world.clients.entries(RANKING, "2022", None).await.unwrap();
+    assert_eq!(plain(&now), plain(&entries(&[5, 4, 3, 2, 1])));
+
+    let of_economy = ListEntriesRequest {
+        ranking: RANKING.into(),
+        edition: "2022".into(),
+        economy: economies_of(5)[1].clone(),
+        ..Default::default()
+    };
+    let found = rankings.list_entries(of_economy).await.unwrap().into_inner().entries;
+    assert!(found.iter().any(|entry| entry.entity == cluster(5)), "a cross-border cluster lies in both");
+    assert!(found.iter().all(|entry| entry.economies.contains(&economies_of(5)[1])));
+
+    request.page_token = second.next_page_token;
+    request.edition = "2023".into();
+    let other = rankings.list_entries(request.clone()).await;
+    assert_eq!(fields(&assert_refused(other, Code::InvalidArgument, "FIELD")), ["page_token"]);
+    request.page_token = "forged".into();
+    let forged = rankings.list_entries(request.clone()).await;
+    assert_eq!(fields(&assert_refused(forged, Code::InvalidArgument, "FIELD")), ["page_token"]);
+    let negative = ListEntriesRequest { page_size: -1, page_token: String::new(), ..request };
+    assert_refused(rankings.list_entries(negative).await, Code::InvalidArgument, "FIELD");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_comparison_says_who_entered_left_and_moved() {
+    let world = with_editions().await;
+    let found = compare(&world.clients, "2022", "2023").await;
+    assert!(found.comparable, "{:?}", found.comparability_notes);
+    let expected = [
+        (cluster(2), Movement::Up, Some(1)),
+        (cluster(1), Movement::Down, Some(-1)),
+        (cluster(3), Movement::Unchanged, Some(0)),
+        (cluster(6), Movement::Entered, None),
+        (cluster(4), Movement::Down, Some(-1)),
+        (cluster(5), Movement::Left, None),
+    ];
+    let expected: Vec<(&str, Movement, Option<i32>)> =
+        expected.iter().map(|(id, movement, places)| (id.as_str(), *movement, *places)).collect();
+    assert_eq!(movements(&found.moves), expected);
+    let left = found.moves.last().unwrap();
+    assert_eq!(left.after.as_ref().unwrap().worse_than, 5, "below the five listed");
+    assert_eq!(left.before.as_ref().unwrap().rank, Some(5));
+    let count = |movement: Movement| found.counts.iter().find(|count| count.movement() == movement).unwrap().count;
+    assert_eq!((count(Movement::Down), count(Movement::Entered), count(Movement::Left)), (2, 1, 1));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_method_change_makes_ranks_incomparable_and_says_why() {
+    let world = with_editions().await;
+    let found = compare(&world.clients, "2023", "2024").await;
+    assert!(!found.comparable);
+    let notes = found.comparability_notes.join(" ");
+    assert!(notes.contains("vc"), "names the component that was added: {notes}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn partial_coverage_is_never_turned_into_left() {
+    let world = with_editions().await;
+    let to_partial = compare(&world.clients, "2022", "2021").await;
+    assert!(to_partial.moves.iter().all(|one| one.movement() != Movement::Left));
+    for unknown in [3, 4, 5] {
+        let one = to_partial.moves.iter().find(|one| one.entity == cluster(unknown)).unwrap();
+        assert_eq!(one.movement(), Movement::Unknown);
+        let after = one.after.as_ref().unwrap();
+        assert_eq!((after.rank, after.listed, after.worse_than), (None, false, 2));
+    }
+    let from_partial = compare(&world.clients, "2021", "2022").await;
+    assert!(from_partial.moves.iter().all(|one| one.movement() != Movement::Entered));
+    let ninth = from_partial.moves.iter().find(|one| one.entity == cluster(9)).unwrap();
+    assert_eq!(ninth.movement(), Movement::Left, "2022 is whole, so what it does not list left it");
+    assert!(from_partial.comparability_notes.iter().any(|note| note.contains("partial")));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_trajectory_goes_through_every_edition_that_stands() {
+    let world = with_editions().await;
+    world.clients.withdraw(WriteOptions::default(), RANKING, "2022").await.unwrap();
+    let request = |entities: &[String]| GetTrajectoryRequest {
+        ranking: RANKING.into(),
+        entities: entities.to_vec(),
+        as_of: None,
+    };
+    let mut rankings = world.clients.rankings.clone();
+    let found = rankings.get_trajectory(request(&[cluster(4), cluster(1)])).await.unwrap().into_inner().trajectories;
+    assert_eq!([&found[0].entity, &found[1].entity], [&cluster(4), &cluster(1)], "in the order asked");
+    let points = |trajectory: &Trajectory| -> Vec<(String, Option<u32>, u32, bool)> {
+        let point = |point: &TrajectoryPoint| {
+            let standing = point.standing.as_ref().unwrap();
+            (point.edition.clone(), standing.rank, standing.worse_than, point.comparable_to_previous)
+        };
+        trajectory.points.iter().map(point).collect()
+    };
+    let at = |edition: &str, rank, worse_than, comparable| (edition.to_owned(), rank, worse_than, comparable);
+    assert_eq!(
+        points(&found[0]),
+        [at("2021", None, 2, false), at("2023", Some(5), 0, true), at("2024", Some(4), 0, false)]
+    );
+    assert_eq!(
+        points(&found[1]),
+        [at("2021", Some(1), 0, false), at("2023", Some(2), 0, true), at("2024", Some(3), 0, false)]
+    );
+    assert_refused(rankings.get_trajectory(request(&[])).await, Code::InvalidArgument, "FIELD");
+    let near = rankings.get_trajectory(request(&["cluster:0l".to_owned()])).await;
+    let status = assert_refused(near, Code::NotFound, "UNKNOWN_ENTITY");
+    assert!(status.message().contains("cluster:01"), "{}", status.message());
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_withdrawn_edition_stands_as_of_before_and_not_after() {
+    let world = with_editions().await;
+    let withdrawn = world.clients.withdraw(WriteOptions::default(), RANKING, "2024").await.unwrap();
+    let revision = withdrawn.result.unwrap().revision;
+    assert_eq!(withdrawn.edition.unwrap().status(), EditionStatus::Withdrawn);
+    let now = world.clients.entries(RANKING, "2024", None).await;
+    let status = assert_refused(now, Code::FailedPrecondition, "EDITION_WITHDRAWN");
+    assert!(status.message().contains(&revision.to_string()));
+    let before = world.clients.entries(RANKING, "2024", at_revision(revision - 1)).await.unwrap();
+    assert_eq!(before.len(), 4);
+    let newest = world.clients.entries(RANKING, "", None).await.unwrap();
+    assert_eq!(newest.len(), 5, "2023 is the newest that stands");
+    let listed = ListEditionsRequest { ranking: RANKING.into(), ..Default::default() };
+    let listed = world.clients.rankings.clone().list_editions(listed).await.unwrap().into_inner().editions;
+    assert_eq!((listed[0].edition.as_str(), listed[0].status()), ("2024", EditionStatus::Withdrawn));
+    world.end().await;
+}
+
+/// Three sources for one figure, in three commits.
+async fn with_figures() -> World {
+    let world = world().await;
+    let clients = &world.clients;
+    let years = &[("2019", "2.24"), ("2020", "2.41"), ("2021", "2.43")];
+    clients.ingest(released("2022-03-01"), vec![batch(RD, "CHN", "office", years)]).await.unwrap();
+    let years = &[("2020", "2.40"), ("2021", "2.44")];
+    clients.ingest(released("2023-03-01"), vec![batch(RD, "CHN", "bank", years)]).await.unwrap();
+    let mut about = batch(RD, "CHN", "press", &[("2021", "2.5")]);
+    about.points[0].value.as_mut().unwrap().qualifier = Qualifier::AtLeast.into();
+    clients.ingest(released("2024-03-01"), vec![about, batch(RD, "CHN", "closed", &[("2021", "2.9")])]).await.unwrap();
+    world
+}
+
+#[tokio::test]
+async fn a_figure_names_who_answers_and_what_the_others_say() {
+    let world = with_figures().await;
+    let clients = &world.clients;
+    let found = figure(clients, RD, "CHN", "2021", None).await.unwrap();
+    let source = |figure: &Observation| (figure.source.clone(), text(figure.value.as_ref().unwrap()));
+    let expect = |source: &str, text: &str| (source.to_owned(), text.to_owned());
+    assert_eq!(source(found.selected.as_ref().unwrap()), expect("bank", "2.44"));
+    let others: Vec<_> = found.alternatives.iter().map(source).collect();
+    assert_eq!(others, [expect("office", "2.43"), expect("press", "2.5"), expect("closed", "2.9")]);
+    assert_eq!((found.policy.as_str(), found.unit.as_str(), found.revision), ("default@1", "% of GDP", 4));
+    let disagreement = found.disagreement.unwrap();
+    assert_eq!((disagreement.min, disagreement.max), (2.43, 2.9));
+    assert_eq!((disagreement.compared, disagreement.not_comparable), (3, 1), "a bound is not compared");
+    assert!((disagreement.relative_spread - 0.47 / 2.9).abs() < 1e-9);
+
+    let request = GetFigureRequest {
+        indicator: RD.into(),
+        entity: "CHN".into(),
+        period: "2021".into(),
+        policy: "newest@1".into(),
+        ..Default::default()
+    };
+    let mut statistics = clients.statistics.clone();
+    let newest = statistics.get_figure(request.clone()).await.unwrap().into_inner();
+    assert_eq!(newest.selected.unwrap().source, "press");
+    let only = GetFigureRequest { source: "office".into(), policy: String::new(), ..request.clone() };
+    let only = statistics.get_figure(only).await.unwrap().into_inner();
+    assert_eq!((only.selected.unwrap().source.as_str(), only.alternatives.len()), ("office", 0));
+    assert_eq!(only.disagreement, None);
+    let policy = GetFigureRequest { policy: "best@7".into(), ..request.clone() };
+    assert_refused(statistics.get_figure(policy).await, Code::InvalidArgument, "POLICY");
+    let latest = GetFigureRequest { period: String::new(), source: "bank".into(), ..request.clone() };
+    assert_eq!(statistics.get_figure(latest).await.unwrap().into_inner().selected.unwrap().period, "2021");
+    let none = GetFigureRequest { period: "1960".into(), ..request };
+    let status = assert_refused(statistics.get_figure(none).await, Code::NotFound, "NO_FIGURE");
+    assert!(status.message().contains("2019") && status.message().contains("2021"), "{}", status.message());
+    world.end().await;
+}
+
+#[tokio::test]
+async fn as_of_answers_by_revision_by_our_clock_and_by_release_date() {
+    let world = with_figures().await;
+    let clients = &world.clients;
+    let answer = async |as_of| {
+        let found = figure(clients, RD, "CHN", "2020", as_of).await?;
+        Ok::<_, tonic::Status>((text(found.selected.unwrap().value.as_ref().unwrap()), found.revision))
+    };
+    assert_eq!(answer(at_revision(2)).await.unwrap(), ("2.41".to_owned(), 2));
+    assert_eq!(answer(at_revision(3)).await.unwrap(), ("2.40".to_owned(), 3));
+    assert_refused(answer(at_revision(1)).await, Code::NotFound, "NO_FIGURE");
+    assert_refused(answer(at_revision(0)).await, Code::NotFound, "UNKNOWN_INDICATOR");
+    assert_refused(answer(at_revision(99)).await, Code::OutOfRange, "ABOVE_HEAD");
+    assert_eq!(answer(at_released("2022-12-31")).await.unwrap(), ("2.41".to_owned(), 4));
+    assert_eq!(answer(at_released("2023-03-01")).await.unwrap(), ("2.40".to_owned(), 4));
+    assert_refused(answer(at_released("2022-02-28")).await, Code::NotFound, "NO_FIGURE");
+
+    let commits = clients.commits(0, Vec::new()).await;
+    for commit in &commits[1..] {
+        let recorded = commit.commit.recorded.unwrap();
+        let (_, revision) = answer(at_recorded(recorded)).await.unwrap();
+        assert!(revision >= commit.commit.revision);
+        let mut feed = clients.feed.clone();
+        let at = resolve_revision_request::At::Recorded(recorded);
+        let resolved = feed.resolve_revision(ResolveRevisionRequest { at: Some(at) }).await.unwrap().into_inner();
+        assert_eq!(resolved.revision, revision);
+        assert_eq!(resolved.commit.unwrap().recorded, Some(recorded));
+    }
+    let long_ago = prost_types::Timestamp { seconds: 1_000_000, nanos: 0 };
+    assert_refused(answer(at_recorded(long_ago)).await, Code::NotFound, "UNKNOWN_INDICATOR");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_date_resolves_to_a_revision() {
+    let world = with_figures().await;
+    let resolve = async |day: &str| {
+        let at = resolve_revision_request::At::Released(day.into());
+        let request = ResolveRevisionRequest { at: Some(at) };
+        world.clients.feed.clone().resolve_revision(request).await.map(|found| found.into_inner().revision)
+    };
+    assert_eq!(resolve("2022-01-01").await.unwrap(), 0);
+    assert_eq!(resolve("2022-03-01").await.unwrap(), 2);
+    assert_eq!(resolve("2023-12-31").await.unwrap(), 3);
+    assert_eq!(resolve("2030-01-01").await.unwrap(), 4);
+    assert_refused(resolve("2030-13-01").await, Code::InvalidArgument, "FIELD");
+    let nothing = world.clients.feed.clone().resolve_revision(ResolveRevisionRequest { at: None }).await;
+    assert_refused(nothing, Code::InvalidArgument, "FIELD");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn observations_are_a_panel_and_whole_series_stream_the_same() {
+    let world = with_figures().await;
+    let clients = &world.clients;
+    let more = vec![
+        batch(RD, "USA", "bank", &[("2020", "3.47"), ("2021", "3.48")]),
+        batch(PATENTS, "CHN", "office", &[("2020", "1344817"), ("2021-Q1", "400000")]),
+    ];
+    clients.ingest(released("2024-04-01"), more).await.unwrap();
+    let all = clients.observations(select(&[RD, PATENTS]), None).await;
+    assert!(all.iter().all(|row| row.source != "closed"), "its licence forbids bulk");
+    assert_eq!(all.len(), 3 + 2 + 1 + 2 + 2);
+    let narrow = SeriesSelection {
+        entities: vec!["CHN".into()],
+        sources: vec!["bank".into(), "office".into()],
+        period_from: "2020".into(),
+        period_to: "2020".into(),
+        ..select(&[RD])
+    };
+    let found = clients.observations(narrow.clone(), None).await;
+    let plain: Vec<_> = found.iter().map(|row| (row.source.as_str(), row.period.as_str())).collect();
+    assert_eq!(plain, [("office", "2020"), ("bank", "2020")], "by when each was first defined");
+    assert_eq!(clients.observations(narrow, at_revision(2)).await.len(), 1);
+
+    let request = StreamSeriesRequest { selection: Some(select(&[RD, PATENTS])), as_of: None };
+    let mut stream = clients.statistics.clone().stream_series(request).await.unwrap().into_inner();
+    let (mut streamed, mut left_out) = (Vec::new(), Vec::new());
+    while let Some(message) = stream.message().await.unwrap() {
+        assert_eq!(message.revision, 5);
+        left_out.extend(message.left_out_sources);
+        for series in message.series {
+            for point in series.points {
+                let value = point.value.unwrap();
+                streamed.push((
+                    series.indicator.clone(),
+                    series.entity.clone(),
+                    series.source.clone(),
+                    point.period,
+                    value,
+                ));
+            }
+        }
+    }
+    assert_eq!(left_out, ["closed"]);
+    let rows = all.into_iter().map(|row| (row.indicator, row.entity, row.source, row.period, row.value.unwrap()));
+    assert_eq!(streamed, rows.collect::<Vec<_>>());
+
+    let mut statistics = clients.statistics.clone();
+    let query = |selection| QueryObservationsRequest { selection: Some(selection), ..Default::default() };
+    let closed = SeriesSelection { sources: vec!["closed".into()], ..select(&[RD]) };
+    let refused = statistics.query_observations(query(closed)).await;
+    assert_refused(refused, Code::PermissionDenied, "LICENCE");
+    assert_refused(statistics.query_observations(query(select(&[]))).await, Code::InvalidArgument, "FIELD");
+    let unknown = statistics.query_observations(query(select(&["IP.PAT.RESF"]))).await;
+    let status = assert_refused(unknown, Code::NotFound, "UNKNOWN_INDICATOR");
+    assert!(status.message().contains(PATENTS), "{}", status.message());
+    let bad = SeriesSelection { period_from: "2020-13".into(), ..select(&[RD]) };
+    let bad = statistics.query_observations(query(bad)).await;
+    assert_eq!(fields(&assert_refused(bad, Code::InvalidArgument, "FIELD")), ["selection.period_from"]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn every_version_of_a_figure_is_listed_with_its_cause_and_commit() {
+    let world = with_figures().await;
+    let clients = &world.clients;
+    let header = IngestHeader {
+        options: Some(WriteOptions { cause: Cause::Correction.into(), ..Default::default() }),
+        ..released("2023-06-01")
+    };
+    clients.ingest(header, vec![batch(RD, "CHN", "bank", &[("2020", "2.39")])]).await.unwrap();
+    let mut withdrawal = batch(RD, "CHN", "bank", &[]);
+    withdrawal.points = vec![IngestPoint { period: "2020".into(), value: None, withdrawn: true }];
+    clients.ingest(released("2023-07-01"), vec![withdrawal]).await.unwrap();
+
+    let mut request = ListVersionsRequest {
+        indicator: RD.into(),
+        entity: "CHN".into(),
+        period: "2020".into(),
+        source: "bank".into(),
+        page_size: 2,
+        ..Default::default()
+    };
+    let mut statistics = clients.statistics.clone();
+    let mut found = Vec::new();
+    loop {
+        let page = statistics.list_versions(request.clone()).await.unwrap().into_inner();
+        found.extend(page.versions);
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    let plain: Vec<_> = found
+        .iter()
+        .map(|row| (row.released.as_str(), row.revision, row.value.as_ref().map(text), row.cause(), row.withdrawn))
+        .collect();
+    assert_eq!(
+        plain,
+        [
+            ("2023-03-01", 3, Some("2.40".into()), Cause::FirstRelease, false),
+            ("2023-06-01", 5, Some("2.39".into()), Cause::Correction, false),
+            ("2023-07-01", 6, None, Cause::Withdrawal, true),
+        ]
+    );
+    request.page_token = String::new();
+    request.as_of = at_revision(5);
+    assert_eq!(statistics.list_versions(request).await.unwrap().into_inner().versions.len(), 2);
+    let now = figure(clients, RD, "CHN", "2020", None).await.unwrap();
+    assert_eq!(now.selected.unwrap().source, "office", "a withdrawn figure does not answer");
+    let status = figure(clients, RD, "CHN", "1990", None).await.unwrap_err();
+    assert_eq!(reason(&status), "NO_FIGURE");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_catalog_is_found_by_id_by_code_and_by_words() {
+    let world = world().await;
+    let mut catalog = world.clients.catalog.clone();
+    let search = |query: &str| SearchCatalogRequest { query: query.into(), ..Default::default() };
+    let hits = catalog.search_catalog(search("TURKIYE")).await.unwrap().into_inner().hits;
+    assert_eq!(hits[0].matched, "Türkiye");
+    let hits = catalog.search_catalog(search("innovation clus")).await.unwrap().into_inner().hits;
+    assert!(matches!(hits[0].definition.as_ref().unwrap().object, Some(definition::Object::Ranking(_))));
+    assert!(catalog.search_catalog(search("zebra")).await.unwrap().into_inner().hits.is_empty());
+    let too_long = catalog.search_catalog(search(&"x".repeat(201))).await;
+    assert_refused(too_long, Code::InvalidArgument, "FIELD");
+
+    let by_code = GetEntityRequest { id: "DEU".into(), code_scheme: "iso3166-1-alpha3".into(), as_of: None };
+    let found = catalog.get_entity(by_code).await.unwrap().into_inner().entity.unwrap();
+    assert_eq!(found.name, "Germany");
+    let near = catalog.get_entity(GetEntityRequest { id: "Deutschland".into(), ..Default::default() }).await;
+    assert_refused(near, Code::NotFound, "UNKNOWN_ENTITY");
+    let in_china = ListEntitiesRequest { lies_in: "CHN".into(), page_size: 1, ..Default::default() };
+    let page = catalog.list_entities(in_china.clone()).await.unwrap().into_inner();
+    assert_eq!((page.entities.len(), page.entities[0].kind()), (1, EntityKind::Cluster));
+    assert!(!page.next_page_token.is_empty(), "clusters 5, 6 and 12 lie in CHN");
+
+    // A definition of long ago is still known.
+    world.clients.define(WriteOptions::default(), vec![economy("DEU", "Federal Republic")]).await.unwrap();
+    let get = |as_of| GetEntityRequest { id: "DEU".into(), as_of, ..Default::default() };
+    let name = |found: tonic::Response<GetEntityResponse>| found.into_inner().entity.unwrap().name;
+    assert_eq!(name(catalog.get_entity(get(None)).await.unwrap()), "Federal Republic");
+    assert_eq!(name(catalog.get_entity(get(at_revision(1))).await.unwrap()), "Germany");
+    for bad in ["", "a b", &"x".repeat(129)] {
+        let request = GetIndicatorRequest { id: bad.into(), as_of: None };
+        assert_refused(catalog.get_indicator(request).await, Code::InvalidArgument, "FIELD");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_is_not_supported_says_so() {
+    let world = world().await;
+    let clients = &world.clients;
+    let request = GetIndicatorRequest { id: RD.into(), as_of: at_released("2024-01-01") };
+    let released = clients.catalog.clone().get_indicator(request).await;
+    assert_refused(released, Code::Unimplemented, "NOT_SUPPORTED");
+    let request =
+        SearchCatalogRequest { query: "china".into(), as_of: at_released("2024-01-01"), ..Default::default() };
+    assert_refused(clients.catalog.clone().search_catalog(request).await, Code::Unimplemented, "NOT_SUPPORTED");
+    let now = subscribe_request::Start::Now(StartNow {});
+    let conflated = SubscribeRequest { start: Some(now), conflate: true, ..Default::default() };
+    let refused = clients.feed.clone().subscribe(conflated).await.map(|_| ());
+    assert_refused(refused, Code::Unimplemented, "NOT_SUPPORTED");
+    let then = subscribe_request::Start::AsKnownAt(at_released("2024-01-01").unwrap());
+    let then = SubscribeRequest { start: Some(then), ..Default::default() };
+    assert_refused(clients.feed.clone().subscribe(then).await.map(|_| ()), Code::Unimplemented, "NOT_SUPPORTED");
+    world.end().await;
+}

@@ -1,0 +1,175 @@
+//! A subscriber that records everything it saw.
+
+use std::sync::{Arc, Mutex};
+
+use almanac::proto::{subscribe_request::Start, subscribe_response::Message, *};
+use tokio::{sync::watch, task::JoinHandle};
+use tonic::Status;
+
+use crate::harness::{Clients, DEADLINE, WholeCommit, join};
+
+/// An open subscription.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    start: Start,
+    filters: Vec<Filter>,
+    messages: Arc<Mutex<Vec<Message>>>,
+    count: watch::Receiver<usize>,
+    task: JoinHandle<Result<(), Status>>,
+}
+
+/// What a subscription saw, from its beginning to its end.
+#[derive(Debug, Clone)]
+pub(crate) struct Recording {
+    pub(crate) start: Start,
+    pub(crate) filters: Vec<Filter>,
+    pub(crate) messages: Vec<Message>,
+}
+
+impl Watch {
+    pub(crate) async fn open(clients: &Clients, start: Start, filters: Vec<Filter>) -> Result<Self, Status> {
+        let request = SubscribeRequest {
+            start: Some(start.clone()),
+            filters: filters.clone(),
+            progress_interval: Some(prost_types::Duration { seconds: 0, nanos: 100_000_000 }),
+            conflate: false,
+        };
+        let mut stream = clients.feed.clone().subscribe(request).await?.into_inner();
+        let messages: Arc<Mutex<Vec<Message>>> = Arc::default();
+        let (counted, count) = watch::channel(0);
+        let kept = messages.clone();
+        let task = tokio::spawn(async move {
+            while let Some(message) = stream.message().await? {
+                let message = message.message.expect("no empty messages");
+                let mut kept = kept.lock().unwrap();
+                kept.push(message);
+                counted.send_replace(kept.len());
+            }
+            Ok(())
+        });
+        Ok(Self { start, filters, messages, count, task })
+    }
+
+    /// Waits until the messages so far satisfy a condition.
+    pub(crate) async fn until(&mut self, what: &str, condition: impl Fn(&[Message]) -> bool) {
+        let waited = tokio::time::timeout(DEADLINE, async {
+            loop {
+                self.count.borrow_and_update();
+                if condition(&self.messages.lock().unwrap()) {
+                    return true;
+                }
+                if self.count.changed().await.is_err() {
+                    return condition(&self.messages.lock().unwrap());
+                }
+            }
+        });
+        let done = waited.await.unwrap_or(false);
+        assert!(done, "{what} did not come; seen: {}", outline(&self.messages.lock().unwrap()));
+    }
+
+    /// Waits until the stream covers a revision.
+    pub(crate) async fn until_covers(&mut self, revision: u64) {
+        self.until(&format!("revision {revision}"), |messages| covered(messages) >= revision).await;
+    }
+
+    /// Waits until the stream is over, and gives what was seen.
+    pub(crate) async fn ended(self) -> Result<Recording, Status> {
+        let Self { start, filters, messages, task, .. } = self;
+        tokio::time::timeout(DEADLINE, task).await.expect("the stream should have ended").unwrap()?;
+        let messages = messages.lock().unwrap().clone();
+        Ok(Recording { start, filters, messages })
+    }
+
+    /// Goes away without a word, and gives what was seen.
+    pub(crate) async fn leave(self) -> Recording {
+        let Self { start, filters, messages, task, .. } = self;
+        task.abort();
+        let _ = task.await;
+        let messages = messages.lock().unwrap().clone();
+        Recording { start, filters, messages }
+    }
+}
+
+/// The revision that messages cover: everything up to it was sent.
+pub(crate) fn covered(messages: &[Message]) -> u64 {
+    let covers = messages.iter().map(|message| match message {
+        Message::Opened(opened) if !opened.resume_token.is_empty() => opened.start_revision,
+        Message::SnapshotEnd(end) => end.revision,
+        Message::CommitPage(page) if page.last_page => page.revision,
+        Message::Progress(progress) => progress.revision,
+        _ => 0,
+    });
+    covers.max().unwrap_or(0)
+}
+
+impl Recording {
+    pub(crate) fn pages(&self) -> Vec<CommitPage> {
+        let page = |message: &Message| match message {
+            Message::CommitPage(page) => Some(page.clone()),
+            _ => None,
+        };
+        self.messages.iter().filter_map(page).collect()
+    }
+
+    /// The commits that came whole.
+    pub(crate) fn commits(&self) -> Vec<WholeCommit> {
+        join(&self.pages())
+    }
+
+    pub(crate) fn opened(&self) -> &Opened {
+        match self.messages.first() {
+            Some(Message::Opened(opened)) => opened,
+            other => panic!("the first message is {other:?}"),
+        }
+    }
+
+    pub(crate) fn snapshot_end(&self) -> Option<&SnapshotEnd> {
+        self.messages.iter().find_map(|message| match message {
+            Message::SnapshotEnd(end) => Some(end),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn goodbye(&self) -> Option<&Goodbye> {
+        match self.messages.last() {
+            Some(Message::Goodbye(goodbye)) => Some(goodbye),
+            _ => None,
+        }
+    }
+
+    /// Every token with the revision it stands for.
+    pub(crate) fn tokens(&self) -> Vec<(u64, String)> {
+        let mut at = 0;
+        let token = |message: &Message| match message {
+            Message::Opened(opened) => (opened.start_revision, opened.resume_token.clone()),
+            Message::SnapshotEnd(end) => (end.revision, end.resume_token.clone()),
+            Message::CommitPage(page) => (page.revision, page.resume_token.clone()),
+            Message::Progress(progress) => (progress.revision, progress.resume_token.clone()),
+            Message::Goodbye(goodbye) => (0, goodbye.resume_token.clone()),
+            Message::SnapshotPage(_) | Message::Lag(_) => (0, String::new()),
+        };
+        let mut tokens = Vec::new();
+        for message in &self.messages {
+            let (revision, token) = token(message);
+            at = revision.max(at);
+            if !token.is_empty() {
+                tokens.push((at, token));
+            }
+        }
+        tokens
+    }
+}
+
+/// Messages in a few words each, for the text of a failure.
+pub(crate) fn outline(messages: &[Message]) -> String {
+    let words = messages.iter().map(|message| match message {
+        Message::Opened(opened) => format!("opened at {} (head {})", opened.start_revision, opened.head),
+        Message::SnapshotPage(page) => format!("{} rows of {}", page.rows.len(), page.revision),
+        Message::SnapshotEnd(end) => format!("state of {} complete", end.revision),
+        Message::CommitPage(page) => format!("commit {} page {}", page.revision, page.page),
+        Message::Progress(progress) => format!("progress {}", progress.revision),
+        Message::Lag(lag) => format!("{:?} (head {})", lag.state(), lag.head),
+        Message::Goodbye(goodbye) => format!("goodbye {:?}", goodbye.reason()),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
