@@ -25,6 +25,7 @@ use crate::{
     store::{
         Engine, StoreError, chunks,
         engine::{Batch, Result},
+        faults::{CrashPoint, crash_at},
         records::{pack, unpack},
     },
 };
@@ -182,7 +183,9 @@ impl StoreLedger {
         let mut batch = self.engine.batch();
         self.put_held(&mut batch, held)?;
         held.spilled = true;
-        batch.write()
+        batch.write()?;
+        crash_at(CrashPoint::PagesWritten);
+        Ok(())
     }
 
     /// Puts the pages held back as bundles.
@@ -235,6 +238,7 @@ impl Ledger for StoreLedger {
         }
         held.bytes += bytes.len();
         held.pages.push(bytes);
+        crash_at(CrashPoint::PageAppended);
         if held.bytes > HELD_BYTES_MAX { self.spill(&mut held) } else { Ok(()) }
     }
 
@@ -250,6 +254,7 @@ impl Ledger for StoreLedger {
             // The header must never be on disk before the pages are.
             self.spill(&mut held)?;
             self.engine.sync()?;
+            crash_at(CrashPoint::PagesDurable);
         }
         // One atomic batch: what is held back is bounded well below a batch's bounds.
         let mut batch = self.engine.batch();
@@ -260,7 +265,9 @@ impl Ledger for StoreLedger {
         }
         chunks::put(&mut batch, &header_key(revision), &pack(header)?)?;
         batch.write()?;
+        crash_at(CrashPoint::SealWritten);
         self.engine.sync()?;
+        crash_at(CrashPoint::Sealed);
         self.head.set(revision);
         Ok(())
     }

@@ -12,6 +12,8 @@ use std::{
     time::Duration,
 };
 
+use super::faults::{self, FailPoint};
+
 /// Longest value, in bytes.
 pub const VALUE_BYTES_MAX: usize = 4096;
 /// Most operations of a batch.
@@ -110,6 +112,7 @@ pub struct Engine {
 impl Engine {
     /// Opens the folder, making it if it is not there.
     pub fn open(folder: &Path) -> Result<Self> {
+        faults::arm()?;
         prepare_folder(folder)?;
         let path = folder.join("store");
         let mut opened = open_sled(&path);
@@ -178,6 +181,7 @@ impl Engine {
 
     /// Makes everything written so far durable. An error or panic in here means that nobody knows what is on disk.
     pub fn sync(&self) -> Result<()> {
+        faults::fail_at(FailPoint::Sync)?;
         let flushed = catch_unwind(AssertUnwindSafe(|| self.db.flush()));
         flushed.map_err(|_| StoreError::Corrupt("sled panicked while flushing".into()))??;
         self.log.sync_data()?;
@@ -238,6 +242,7 @@ impl Batch<'_> {
     fn write_part(&mut self) -> Result<()> {
         self.ops = 0;
         self.bytes = 0;
+        faults::fail_at(FailPoint::Write)?;
         Ok(self.engine.db.apply_batch(std::mem::take(&mut self.batch))?)
     }
 }
