@@ -12,6 +12,7 @@ pub mod bytes;
 pub mod catalog;
 pub mod chunks;
 pub mod engine;
+pub mod faults;
 pub mod nearest;
 pub mod records;
 pub mod rows;
