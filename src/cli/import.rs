@@ -229,7 +229,7 @@ async fn send_together(
     drop(messages);
     let answer = call.await.map_err(std::io::Error::other)??.into_inner();
     report.files += files - 1;
-    report.add(session, format!("{files} files"), answer.result.unwrap_or_default())
+    report.add(session, count_files(files), answer.result.unwrap_or_default())
 }
 
 impl Report {
@@ -295,7 +295,7 @@ impl Report {
             eprintln!("... and {} more", self.foreign.len() - FILES_EXPLAINED_MAX);
         }
         if self.empty > 0 {
-            eprintln!("{} files have no figure in them", self.empty);
+            eprintln!("{} without a figure", count_files(self.empty));
         }
         let counts = writing::counts(&self.tally.0);
         if !session.json && self.files > 0 {
@@ -305,7 +305,7 @@ impl Report {
                 (first, last) => format!("revisions {first} to {last}"),
             };
             let would = if order.dry_run { "would be " } else { "" };
-            note(session, format!("{} files: {would}{counts}; {revisions}", self.files))?;
+            note(session, format!("{}: {would}{counts}; {revisions}", count_files(self.files)))?;
         }
         if self.refused > 0 {
             let hint = if self.unknown_names && !order.define_missing {
@@ -313,7 +313,7 @@ impl Report {
             } else {
                 ""
             };
-            return Err(CliError::Refused(format!("{} files were refused{hint}", self.refused)));
+            return Err(CliError::Refused(format!("{} refused{hint}", count_files(self.refused))));
         }
         if self.files == 0 && self.empty == 0 {
             let name = &order.profile.name;
@@ -321,6 +321,10 @@ impl Report {
         }
         Ok(())
     }
+}
+
+fn count_files(files: usize) -> String {
+    if files == 1 { "1 file".to_owned() } else { format!("{files} files") }
 }
 
 fn progress_bar(session: &Session, bytes: u64) -> ProgressBar {

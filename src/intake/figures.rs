@@ -225,6 +225,12 @@ impl<'a> Gather<'a> {
             comment: column(&shape.comment),
             ..Columns::default()
         };
+        for (id, name) in &shape.dimensions {
+            match column(&Some(name.clone())) {
+                Some(at) => columns.dimensions.push((id.clone(), at)),
+                None => self.findings.error("NO_DIMENSION", self.file, format!("there is no column `{name}`")),
+            }
+        }
         let noted = [columns.upper, columns.multiplier, columns.qualifier, columns.status, columns.comment];
         columns.plain = noted.iter().all(Option::is_none) && shape.empty == Empty::NoFigure;
         for (at, head) in table.heads().iter().enumerate().filter(|(_, head)| !head.is_empty()) {
@@ -481,15 +487,24 @@ impl<'a> Gather<'a> {
         let place = self.place(row, &columns.heads[columns.entity]);
         let entities = &self.reader.directory.entities;
         let name = row.optional(columns.entity_name);
-        let found = match entities.code(text, &shape.entity_schemes) {
+        let by_name = shape.entity_names_of();
+        let known = match by_name {
+            Some(kind) => {
+                let plain = text.trim_end_matches(|letter| shape.footnote_marks.contains(letter)).trim_end();
+                entities.find(plain, &[kind], &[]).ok()
+            }
+            None => entities.code(text, &shape.entity_schemes),
+        };
+        let found = match known {
             Some(known) => EntityId::new(&known.id).ok(),
             None if text.is_empty() => {
-                self.findings.error("NO_KEY", place, "the row has no code");
+                self.findings.error("NO_KEY", place, "the row names no entity");
                 return None;
             }
             None if self.reader.define_missing && !name.is_empty() => self.new_entity(text, name, place),
             None => {
-                let mut near = entities.nearest(text, &[]);
+                let kinds: Vec<EntityKind> = by_name.into_iter().collect();
+                let mut near = entities.nearest(text, &kinds);
                 if let Err(NoMatch::Ambiguous(ids)) = entities.find(name, &[], &[]) {
                     near = ids;
                 } else if let Ok(known) = entities.find(name, &[], &[]) {
@@ -842,6 +857,33 @@ mod tests {
         );
         assert_eq!(codes(&file), [("IGNORED_COLUMN", "a.csv")]);
         assert!(file.findings[0].message.contains("qualifer"));
+    }
+
+    #[test]
+    fn a_users_own_profile_with_names_footnotes_and_dimensions() {
+        let text = "name = \"mine\"\nabout = \"\"\n[read]\nmissing = [\"NA\"]\n[figures]\nlayout = \"long\"\n\
+            indicator_from_file = \"as-is\"\nentity = \"Economies\"\nentity_names_of = \"economy\"\nfootnote_marks = \"*\"\n\
+            period = \"Year\"\nvalue = \"Score\"\nskip_periods = [\"Change\"]\ndimensions = { UNIT = \"unit\" }\n";
+        let profile = Profile::parse("mine.toml", text).unwrap();
+        let (directory, source) = (directory(), SourceId::new("s").unwrap());
+        let reader = FigureReader {
+            profile: &profile,
+            shape: profile.figures().unwrap(),
+            directory: &directory,
+            source: Some(&source),
+            define_missing: false,
+        };
+        let table = "Economies;Year;unit;Score\nRomania*;2011;PC;28,70\nCHINA;2011;PC;NA\nromania;Change;PC;−1\nRomania;2012;;1\n";
+        let file = reader.read("patents.csv", table.as_bytes());
+        assert_eq!(codes(&file), []);
+        assert_eq!(figures(&file), ["ROU 2011 28.70", "ROU 2012 1"]);
+        assert_eq!(file.series[0].key.dimensions.as_str(), "UNIT=PC");
+        let unknown =
+            reader.read("patents.csv", "Economies;Year;unit;Score\nROU;2011;PC;1\nRumania;2011;PC;1\n".as_bytes());
+        assert_eq!(codes(&unknown), [("UNKNOWN_ENTITY", "patents.csv:3, column Economies")]);
+        assert_eq!(unknown.findings[0].suggestions, ["ROU"]);
+        let without = reader.read("patents.csv", b"Economies;Year;Score\nROU;2011;1\n");
+        assert_eq!(codes(&without), [("NO_DIMENSION", "patents.csv")]);
     }
 
     #[test]
