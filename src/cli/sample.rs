@@ -63,6 +63,7 @@ const FILES: &[(&str, &[u8])] = &files![
     "observations/press-004.csv",
     "observations/wdi-2018-08-01.csv",
     "observations/wdi-2025-12-17.csv",
+    "observations/wdi-2026-04-01.csv",
 ];
 
 /// `data/sample.toml`.
