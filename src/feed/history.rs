@@ -34,6 +34,16 @@ impl MatchedChanges {
             .filter_map(|(at, found)| self.changes.get(*at).map(|(number, change)| (*number, change, found)))
     }
 
+    /// Leaves out the first ones.
+    fn drop_first(&mut self, count: usize) {
+        self.matched.drain(..count.min(self.matched.len()));
+    }
+
+    /// Leaves out all but the first ones.
+    fn keep_first(&mut self, count: usize) {
+        self.matched.truncate(count);
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.matched.len()
@@ -121,6 +131,15 @@ impl CommitWalk {
     }
 }
 
+/// What earlier pages of a list gave of a commit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Given {
+    /// Parts.
+    pub parts: u32,
+    /// Changes in them.
+    pub changes: usize,
+}
+
 /// A page of the list of commits.
 #[derive(Debug)]
 pub struct CommitList {
@@ -128,8 +147,8 @@ pub struct CommitList {
     pub parts: Vec<CommitPart>,
     /// How far whole commits were looked at.
     pub place: Place,
-    /// Where the next page goes on inside a commit: parts of the commit after `place` that were given already.
-    pub parts_given: u32,
+    /// Where the next page goes on inside the commit after `place`.
+    pub given: Given,
     /// There is more up to head.
     pub more: bool,
     /// The newest revision.
@@ -147,21 +166,33 @@ pub async fn list(
     hub: &Hub,
     filters: &Filters,
     from: Place,
-    parts_given: u32,
+    given: Given,
     changes_max: usize,
 ) -> Result<CommitList, FeedError> {
     let head = hub.reader().head();
-    let mut list = CommitList { parts: Vec::new(), place: from, parts_given, more: false, head };
+    let mut list = CommitList { parts: Vec::new(), place: from, given, more: false, head };
     let (mut changes, mut looked_at) = (0, 0);
     while list.place.revision < head {
         let mut walk = CommitWalk::after(hub, list.place).await?;
-        while let Some(part) = walk.next(hub, filters).await? {
-            if part.page < list.parts_given {
+        let mut to_skip = list.given.changes;
+        while let Some(mut part) = walk.next(hub, filters).await? {
+            let skipped = to_skip.min(part.changes.len());
+            to_skip -= skipped;
+            part.changes.drop_first(skipped);
+            if skipped > 0 && part.changes.is_empty() {
                 continue;
             }
+            // A part that does not fit is cut: the list's parts need not be those of the stream.
+            let room = changes_max.saturating_sub(changes);
+            if part.changes.len() > room {
+                part.changes.keep_first(room);
+                part.last = false;
+            }
+            part.page = list.given.parts;
             changes += part.changes.len();
+            list.given.parts += 1;
+            list.given.changes += part.changes.len();
             let last = part.last;
-            list.parts_given = part.page + 1;
             list.parts.push(part);
             if !last && (changes >= changes_max || list.parts.len() >= PARTS_MAX) {
                 list.more = true;
@@ -171,7 +202,7 @@ pub async fn list(
         let revision = walk.revision();
         let last_match = if walk.parts() > 0 { revision } else { list.place.last_match };
         list.place = Place { revision, last_match };
-        list.parts_given = 0;
+        list.given = Given::default();
         looked_at += 1;
         if changes >= changes_max || list.parts.len() >= PARTS_MAX || looked_at >= LOOKED_AT_MAX {
             list.more = revision < head;
