@@ -8,8 +8,11 @@
 //! it from `ALMANAC_TEST_SEED`; `ALMANAC_TEST_LONG=1` makes them go on for longer.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod author;
+mod feed;
 mod fixture;
 mod harness;
+mod promises;
 mod queries;
 
 mod refusals;
