@@ -8,8 +8,10 @@
 //! it from `ALMANAC_TEST_SEED`; `ALMANAC_TEST_LONG=1` makes them go on for longer.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod failpoints;
 mod fixture;
 mod harness;
+mod process;
 mod queries;
 
 mod watch;
