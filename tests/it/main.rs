@@ -8,11 +8,18 @@
 //! it from `ALMANAC_TEST_SEED`; `ALMANAC_TEST_LONG=1` makes them go on for longer.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+<<<<<<< HEAD
 mod author;
 mod feed;
 mod fixture;
 mod harness;
 mod promises;
+=======
+mod failpoints;
+mod fixture;
+mod harness;
+mod process;
+>>>>>>> storage
 mod queries;
 
 mod refusals;
