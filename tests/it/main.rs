@@ -8,20 +8,15 @@
 //! it from `ALMANAC_TEST_SEED`; `ALMANAC_TEST_LONG=1` makes them go on for longer.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-<<<<<<< HEAD
 mod author;
+mod failpoints;
 mod feed;
 mod fixture;
 mod harness;
-mod promises;
-=======
-mod failpoints;
-mod fixture;
-mod harness;
 mod process;
->>>>>>> storage
+mod promises;
 mod queries;
-
 mod refusals;
 mod watch;
 mod writes;
+
