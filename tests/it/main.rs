@@ -13,10 +13,10 @@ mod failpoints;
 mod feed;
 mod fixture;
 mod harness;
+mod loading;
 mod process;
 mod promises;
 mod queries;
 mod refusals;
 mod watch;
 mod writes;
-
