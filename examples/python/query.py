@@ -69,10 +69,13 @@ def main():
         print(f"  selected: {text(answer.selected.value)} ({answer.selected.source})")
         for other in answer.alternatives:
             print(f"  also said: {text(other.value)} ({other.source})")
-        if answer.HasField("disagreement"):
+        apart = answer.disagreement
+        if apart.compared > 1:
             # Multipliers are applied here: these are plain numbers, whatever unit each source printed.
-            apart = answer.disagreement
-            print(f"  they differ by {apart.spread:,.0f}, {apart.relative_spread:.2%}")
+            print(f"  they differ by {apart.spread:,.0f} ({apart.relative_spread:.2%})")
+        if apart.not_comparable:
+            print(f"  {apart.not_comparable} of them only bounds the figure, or is missing: not compared")
+
 
 
 if __name__ == "__main__":
