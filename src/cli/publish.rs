@@ -119,8 +119,10 @@ pub enum BasisArg {
 /// An edition to publish, read from its file.
 #[derive(Debug)]
 pub struct Publication {
-    header: proto::PublishHeader,
-    file: EditionFile,
+    /// What is sent first; its options are the caller's.
+    pub header: proto::PublishHeader,
+    /// What the file says.
+    pub file: EditionFile,
 }
 
 /// Publishes.
@@ -226,18 +228,6 @@ fn year_before(edition: &str) -> Option<String> {
     (ends && year > 1900).then(|| (year - 1).to_string())
 }
 
-impl Publication {
-    /// What was noticed, and whether it must be refused.
-    pub fn findings(&self) -> (&[Finding], bool) {
-        (&self.file.findings, self.file.errors > 0)
-    }
-
-    /// Options of the write.
-    pub fn set_options(&mut self, options: proto::WriteOptions) {
-        self.header.options = Some(options);
-    }
-}
-
 /// Defines what has to be defined, then publishes.
 pub async fn send(session: &Session, read: Publication) -> Result<proto::PublishEditionResponse, CliError> {
     let Publication { header, file } = read;
@@ -261,7 +251,18 @@ async fn print(session: &Session, args: &PublishArgs, response: proto::PublishEd
         return Err(CliError::Refused("it would be refused".into()));
     }
     writing::print_difference(session, &result)?;
-    let edition = response.edition.unwrap_or_default();
+    let edition = match response.edition {
+        Some(edition) => edition,
+        // An answer given again names the revision and leaves the rest to be looked up.
+        None => {
+            let request = proto::GetEditionRequest {
+                ranking: args.ranking.clone(),
+                edition: args.edition.clone(),
+                as_of: Some(proto::AsOf { at: Some(proto::as_of::At::Revision(result.revision)) }),
+            };
+            session.rankings().get_edition(request).await?.into_inner().edition.unwrap_or_default()
+        }
+    };
     note(session, editions::heading(&edition))?;
     note(session, editions::coverage(&edition))?;
     note(session, writing::counts(&result.counts.unwrap_or_default()))?;

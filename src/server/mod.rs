@@ -5,6 +5,8 @@
 //! Invariants: what is served has caught up with the ledger. A server that listens beyond loopback was told so in plain
 //! words. Stopping ends by itself: streams say goodbye, calls finish, and what is left after [`STOP_DEADLINE`] is cut.
 
+mod cut;
+
 use std::{
     future::Future,
     net::SocketAddr,
@@ -19,7 +21,7 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 use tonic_health::ServingStatus;
-use tower_http::cors::CorsLayer;
+use tower_http::{cors::CorsLayer, map_request_body::MapRequestBodyLayer};
 
 use crate::{
     feed::hub::Hub,
@@ -152,6 +154,7 @@ pub async fn serve(almanac: Almanac, listener: TcpListener, stop: impl Future<Ou
         .max_concurrent_streams(Some(STREAMS_PER_CONNECTION_MAX))
         .layer(cors())
         .layer(tonic_web::GrpcWebLayer::new())
+        .layer(MapRequestBodyLayer::new(cut::Uncut::wrap))
         .add_service(limited!(CatalogServiceServer::new(Catalog(app.clone()))))
         .add_service(limited!(StatisticsServiceServer::new(Statistics(app.clone()))))
         .add_service(limited!(RankingServiceServer::new(Rankings(app.clone()))))

@@ -12,5 +12,6 @@ mod fixture;
 mod harness;
 mod queries;
 
+mod refusals;
 mod watch;
 mod writes;
