@@ -12,14 +12,16 @@ use std::{
     time::Duration,
 };
 
+use super::faults::{self, FailPoint};
+
 /// Longest value, in bytes.
 pub const VALUE_BYTES_MAX: usize = 4096;
 /// Most operations of a batch.
 pub const BATCH_OPS_MAX: usize = 200;
 /// Most bytes of a batch: keys and values.
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
-/// Version of everything in the folder; a newer one is refused.
-pub const FORMAT_VERSION: u32 = 1;
+/// Version of everything in the folder; another one is refused.
+pub const FORMAT_VERSION: u32 = 2;
 /// sled's page cache. Memory overshoots it about twofold.
 const CACHE_BYTES: u64 = 64 << 20;
 /// How often sled's own thread flushes and reclaims space; without it space is never reclaimed.
@@ -41,13 +43,23 @@ pub enum StoreError {
     },
     /// A later version wrote the folder.
     #[error(
-        "{folder} has format {found}, and this almanac reads up to {FORMAT_VERSION}; use the version that wrote it"
+        "{folder} has format {found}, and this almanac reads format {FORMAT_VERSION}; use the version that wrote it"
     )]
     NewerFormat {
         /// The folder.
         folder: PathBuf,
         /// What its format file says.
         found: String,
+    },
+    /// An early version wrote the folder.
+    #[error(
+        "{folder} has format {found} of an early almanac, and this one reads format {FORMAT_VERSION}; start with an empty folder and load again"
+    )]
+    OlderFormat {
+        /// The folder.
+        folder: PathBuf,
+        /// Its format.
+        found: u32,
     },
     /// Something is there that Almanac did not make.
     #[error("{folder} is not an almanac folder and not empty; choose another with --data")]
@@ -100,6 +112,7 @@ pub struct Engine {
 impl Engine {
     /// Opens the folder, making it if it is not there.
     pub fn open(folder: &Path) -> Result<Self> {
+        faults::arm()?;
         prepare_folder(folder)?;
         let path = folder.join("store");
         let mut opened = open_sled(&path);
@@ -168,6 +181,7 @@ impl Engine {
 
     /// Makes everything written so far durable. An error or panic in here means that nobody knows what is on disk.
     pub fn sync(&self) -> Result<()> {
+        faults::fail_at(FailPoint::Sync)?;
         let flushed = catch_unwind(AssertUnwindSafe(|| self.db.flush()));
         flushed.map_err(|_| StoreError::Corrupt("sled panicked while flushing".into()))??;
         self.log.sync_data()?;
@@ -228,6 +242,7 @@ impl Batch<'_> {
     fn write_part(&mut self) -> Result<()> {
         self.ops = 0;
         self.bytes = 0;
+        faults::fail_at(FailPoint::Write)?;
         Ok(self.engine.db.apply_batch(std::mem::take(&mut self.batch))?)
     }
 }
@@ -246,7 +261,8 @@ fn prepare_folder(folder: &Path) -> Result<()> {
         Ok(text) => {
             let version = text.trim().strip_prefix("almanac ").and_then(|version| version.parse::<u32>().ok());
             match version {
-                Some(1..=FORMAT_VERSION) => Ok(()),
+                Some(FORMAT_VERSION) => Ok(()),
+                Some(found @ ..FORMAT_VERSION) => Err(StoreError::OlderFormat { folder: folder.to_owned(), found }),
                 _ => Err(StoreError::NewerFormat { folder: folder.to_owned(), found: text.trim().to_owned() }),
             }
         }
@@ -317,8 +333,10 @@ mod tests {
         let engine = Engine::open(folder.path()).unwrap();
         assert!(matches!(Engine::open(folder.path()), Err(StoreError::Locked { .. })));
         drop(engine);
-        fs::write(folder.path().join(FORMAT_FILE), "almanac 2\n").unwrap();
+        fs::write(folder.path().join(FORMAT_FILE), "almanac 3\n").unwrap();
         assert!(matches!(Engine::open(folder.path()), Err(StoreError::NewerFormat { .. })));
+        fs::write(folder.path().join(FORMAT_FILE), "almanac 1\n").unwrap();
+        assert!(matches!(Engine::open(folder.path()), Err(StoreError::OlderFormat { found: 1, .. })));
         let foreign = tempfile::tempdir().unwrap();
         fs::write(foreign.path().join("thesis.doc"), "x").unwrap();
         assert!(matches!(Engine::open(foreign.path()), Err(StoreError::ForeignFolder { .. })));
