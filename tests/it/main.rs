@@ -8,6 +8,7 @@
 //! it from `ALMANAC_TEST_SEED`; `ALMANAC_TEST_LONG=1` makes them go on for longer.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod browsers;
 mod fixture;
 mod harness;
 mod queries;
