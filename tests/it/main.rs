@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod author;
+mod browsers;
 mod failpoints;
 mod feed;
 mod fixture;
@@ -19,4 +20,3 @@ mod queries;
 mod refusals;
 mod watch;
 mod writes;
-
