@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod author;
+mod browsers;
 mod failpoints;
 mod feed;
 mod fixture;
