@@ -14,7 +14,7 @@ use super::{
     error::CliError,
     files::{self, Document},
     json,
-    order::{Order, ReadFile},
+    order::{Order, ReadFile, Turns},
     session::Session,
     table::{Rows, note},
     upload::FigureMessages,
@@ -32,7 +32,7 @@ const PACK_FILES_MAX: usize = 64;
 const PACK_POINTS_MAX: usize = 400_000;
 /// Packs that wait for the server.
 const PACKS_MAX: usize = 1;
-/// Uploads at a time; the server writes one after the other, but takes them in side by side.
+/// Uploads at a time: the server writes one after the other, in the order of the files, and takes in the next meanwhile.
 const UPLOADS_MAX: usize = 4;
 /// Messages that wait for the server, with one commit for all files.
 const MESSAGES_MAX: usize = 4;
@@ -162,12 +162,12 @@ async fn send_each(
     mut packs: mpsc::Receiver<Vec<ReadFile>>,
     report: &mut Report,
 ) -> Result<(), CliError> {
-    let mut defined = order.defined();
+    let (mut defined, mut turns) = (order.defined(), Turns::default());
     while let Some(mut pack) = packs.recv().await {
         report.sort_out(session, &mut pack);
         let missing = defined.missing(order, &mut pack);
         defined.define(session, order, missing).await?;
-        let uploads = pack.into_iter().map(|file| order.upload(session, file, String::new()));
+        let uploads = pack.into_iter().map(|file| order.upload(session, file, String::new(), turns.next_turn()));
         let mut uploads = stream::iter(uploads).buffered(UPLOADS_MAX);
         while let Some((name, result)) = uploads.try_next().await? {
             report.add(session, name, result)?;

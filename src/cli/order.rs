@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, stream};
+use tokio::sync::oneshot;
+use tonic::Code;
 
 use super::{
     define, directory,
@@ -135,13 +137,15 @@ impl Order {
         }
     }
 
-    /// Writes a file as one commit.
+    /// Writes a file as one commit, once it is its turn: uploads run side by side, commits are in the order of the files.
     pub async fn upload(
         &self,
         session: &Session,
         mut file: ReadFile,
         request_id: String,
+        turn: Turn,
     ) -> Result<(String, proto::WriteResult), CliError> {
+        let Turn { before, done } = turn;
         let mut header = self.header(&self.released(&file)?, std::mem::take(&mut file.sha256), request_id);
         let held_back = self.hold_back(&mut file);
         if !file.replaced.is_empty() && held_back == 0 {
@@ -150,15 +154,22 @@ impl Order {
         }
         let counts = proto::ChangeCounts { added: held_back, ..Default::default() };
         if file.figures.series.is_empty() && header.replaced_indicators.is_empty() {
+            wait_for(before).await;
+            let _ = done.send(()); // Nobody listens after the last file.
             return Ok((file.name, proto::WriteResult { counts: Some(counts), ..Default::default() }));
         }
         let first = proto::IngestObservationsRequest { header: Some(header), batches: Vec::new() };
-        let requests = stream::iter([first]).chain(stream::iter(FigureMessages::new(file.figures.series)));
-        let answer = session
-            .admin()
-            .ingest_observations(requests)
-            .await
-            .map_err(|status| CliError::Refused(format!("{}: {}", file.name, CliError::from(status))))?;
+        // An upload is written when it ends, so this one does not end before its turn.
+        let end = stream::once(wait_for(before)).filter_map(|()| std::future::ready(None));
+        let messages = stream::iter(FigureMessages::new(file.figures.series));
+        let requests = stream::iter([first]).chain(messages).chain(end);
+        let answer = session.admin().ingest_observations(requests).await;
+        let answer = answer.map_err(|status| match status.code() {
+            // Callers with a request id of their own know what this means.
+            Code::AlreadyExists => CliError::from(status),
+            _ => CliError::Refused(format!("{}: {}", file.name, CliError::from(status))),
+        })?;
+        let _ = done.send(());
         let mut result = answer.into_inner().result.unwrap_or_default();
         let mut all = writing::Tally(counts);
         all.add(&result.counts.unwrap_or_default());
@@ -187,6 +198,34 @@ impl Order {
     /// Nothing is defined yet.
     pub fn defined(&self) -> Defined {
         Defined::default()
+    }
+}
+
+/// A place in a row of uploads.
+#[derive(Debug)]
+pub struct Turn {
+    before: Option<oneshot::Receiver<()>>,
+    done: oneshot::Sender<()>,
+}
+
+/// A row of uploads.
+#[derive(Debug, Default)]
+pub struct Turns(Option<oneshot::Receiver<()>>);
+
+impl Turns {
+    /// The next place.
+    pub fn next_turn(&mut self) -> Turn {
+        let (done, after) = oneshot::channel();
+        Turn { before: self.0.replace(after), done }
+    }
+}
+
+/// If the upload before failed, the turn never comes: an upload that ends is one to write, and this one must not be.
+async fn wait_for(before: Option<oneshot::Receiver<()>>) {
+    if let Some(before) = before
+        && before.await.is_err()
+    {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
+use tonic::Status;
+use tonic_types::StatusExt;
+
 use super::{
     define, directory, editions,
     error::CliError,
@@ -119,8 +122,10 @@ pub enum BasisArg {
 /// An edition to publish, read from its file.
 #[derive(Debug)]
 pub struct Publication {
-    header: proto::PublishHeader,
-    file: EditionFile,
+    /// What is sent first; its options are the caller's.
+    pub header: proto::PublishHeader,
+    /// What the file says.
+    pub file: EditionFile,
 }
 
 /// Publishes.
@@ -150,8 +155,17 @@ pub async fn run(args: PublishArgs, session: &Session) -> Result<(), CliError> {
         }
         return note(session, "define these first to see how the table moves; nothing was written");
     }
-    let response = send(session, read).await?;
+    let response = send(session, read).await.map_err(|error| match error {
+        CliError::Status(status) if !args.correct && reason(&status) == "EDITION_EXISTS" => {
+            CliError::Refused(format!("{} (--correct)", status.message()))
+        }
+        other => other,
+    })?;
     print(session, &args, response).await
+}
+
+fn reason(status: &Status) -> String {
+    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
 }
 
 /// Options that make another request of the same file.
@@ -226,18 +240,6 @@ fn year_before(edition: &str) -> Option<String> {
     (ends && year > 1900).then(|| (year - 1).to_string())
 }
 
-impl Publication {
-    /// What was noticed, and whether it must be refused.
-    pub fn findings(&self) -> (&[Finding], bool) {
-        (&self.file.findings, self.file.errors > 0)
-    }
-
-    /// Options of the write.
-    pub fn set_options(&mut self, options: proto::WriteOptions) {
-        self.header.options = Some(options);
-    }
-}
-
 /// Defines what has to be defined, then publishes.
 pub async fn send(session: &Session, read: Publication) -> Result<proto::PublishEditionResponse, CliError> {
     let Publication { header, file } = read;
@@ -261,20 +263,37 @@ async fn print(session: &Session, args: &PublishArgs, response: proto::PublishEd
         return Err(CliError::Refused("it would be refused".into()));
     }
     writing::print_difference(session, &result)?;
-    let edition = response.edition.unwrap_or_default();
+    let edition = match response.edition {
+        Some(edition) => edition,
+        // An answer given again names the revision and leaves the rest to be looked up.
+        None => {
+            let request = proto::GetEditionRequest {
+                ranking: args.ranking.clone(),
+                edition: args.edition.clone(),
+                as_of: Some(proto::AsOf { at: Some(proto::as_of::At::Revision(result.revision)) }),
+            };
+            session.rankings().get_edition(request).await?.into_inner().edition.unwrap_or_default()
+        }
+    };
     note(session, editions::heading(&edition))?;
     note(session, editions::coverage(&edition))?;
     note(session, writing::counts(&result.counts.unwrap_or_default()))?;
     if args.dry_run {
-        let moves = result.difference.iter().filter_map(|change| match &change.what {
-            Some(proto::change::What::Entry(entry)) => entry.r#move.as_ref(),
+        let entries = result.difference.iter().filter_map(|change| match &change.what {
+            Some(proto::change::What::Entry(entry)) => Some(entry),
             _ => None,
         });
+        let comparable = entries.clone().all(|entry| entry.comparable);
         let mut counts: BTreeMap<i32, u32> = BTreeMap::new();
-        moves.for_each(|entity| *counts.entry(entity.movement).or_default() += 1);
+        entries
+            .filter_map(|entry| entry.r#move.as_ref())
+            .for_each(|entity| *counts.entry(entity.movement).or_default() += 1);
         let counts: Vec<_> =
             counts.into_iter().map(|(movement, count)| proto::MovementCount { movement, count }).collect();
         print_moves(session, &edition.compared_with, &counts)?;
+        if !comparable && !edition.compared_with.is_empty() {
+            note(session, session.paint(Tone::Strong, "ranks of these two tables do not mean the same"))?;
+        }
         return note(session, format!("checked against revision {}; nothing was written", result.revision));
     }
     if !args.correct {

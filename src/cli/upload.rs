@@ -246,13 +246,13 @@ mod tests {
             dimensions: Dimensions::default(),
         };
         let period = Period::year(2020).unwrap();
-        let point = Point { period, value: Value::number(Number::parse("0.10000000000000001").unwrap()), line: 1 };
+        let point = Point { period, value: Value::number(Number::parse("0.12345678901234567891").unwrap()), line: 1 };
         let series = Series { key, points: vec![point; 90_000] };
         let messages: Vec<_> = FigureMessages::new(vec![series.clone(), series]).collect();
         assert!(messages.len() > 1);
         assert!(messages.iter().all(|message| message.encoded_len() < 3 << 20));
         let points = messages.iter().flat_map(|message| &message.batches).flat_map(|batch| &batch.points);
         assert_eq!(points.clone().count(), 180_000);
-        assert!(points.clone().all(|point| point.value.as_ref().unwrap().exact == "0.10000000000000001"));
+        assert!(points.clone().all(|point| point.value.as_ref().unwrap().exact == "0.12345678901234567891"));
     }
 }

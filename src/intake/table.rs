@@ -25,6 +25,8 @@ pub struct Table<'a> {
     separator: u8,
     /// Lines of comments before the part that is read as a table.
     comment_lines: u64,
+    /// That part.
+    body: &'a [u8],
     record: ByteRecord,
 }
 
@@ -60,7 +62,7 @@ impl<'a> Table<'a> {
                 let cells: Vec<String> = record.iter().map(|cell| text_of(cell).trim().to_owned()).collect();
                 if is_header(&cells) {
                     let separator = *separator;
-                    return Ok(Self { reader, heads: cells, preamble, separator, comment_lines, record });
+                    return Ok(Self { reader, heads: cells, preamble, separator, comment_lines, body, record });
                 }
                 preamble.push(cells);
             }
@@ -104,9 +106,16 @@ impl<'a> Table<'a> {
                 break;
             }
         }
-        let line = self.record.position().map_or(0, csv::Position::line) + self.comment_lines;
+        let line = self.record.position().map_or(0, |position| line(position, self.body)) + self.comment_lines;
         Some(Row { record: &self.record, line: u32::try_from(line).unwrap_or(u32::MAX) })
     }
+}
+
+/// The reader's position of a row is the end of the row before: ahead of empty lines, and of the second byte of `\r\n`.
+fn line(position: &csv::Position, body: &[u8]) -> u64 {
+    let start = usize::try_from(position.byte()).unwrap_or(usize::MAX);
+    let ends = body.get(start..).unwrap_or_default().iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    position.line() + ends.filter(|byte| **byte == b'\n').count() as u64
 }
 
 /// Where a name is among column names.

@@ -1,5 +1,7 @@
 //! Messages of the contract → checked values of the model. What is ill-formed is refused with its field.
 
+use prost::Message;
+
 use super::status::BadField;
 use crate::{
     ledger::upload::Mode,
@@ -27,6 +29,8 @@ type Result<T> = std::result::Result<T, BadField>;
 
 /// Longest free text of a definition.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
+/// Longest definition or entry, encoded: a change carries what was before and what is after in one message.
+const OBJECT_BYTES_MAX: usize = 1 << 20;
 /// Most names, codes, relations or components of one thing.
 const PARTS_MAX: usize = 500;
 /// Precedence of a source that does not say.
@@ -135,7 +139,7 @@ pub(super) fn value(value: proto::Value) -> Result<Value> {
         (Some(_), Some(_)) => return Err(BadField::new("missing", "a number and a reason for having none")),
         (None, None) => return Err(BadField::new("number", "neither a number nor a reason for having none")),
     };
-    let qualifier = qualifier(&value)?;
+    let qualifier = qualifier(&value, &figure)?;
     let multiplier = i8::try_from(value.multiplier_pow10)
         .ok()
         .filter(|power| i32::from(*power).abs() <= MULTIPLIER_MAX)
@@ -153,7 +157,7 @@ pub(super) fn value(value: proto::Value) -> Result<Value> {
     Ok(Value::new(figure, Notes { multiplier, qualifier, status, comment }))
 }
 
-fn qualifier(value: &proto::Value) -> Result<Qualifier> {
+fn qualifier(value: &proto::Value, figure: &Figure) -> Result<Qualifier> {
     let qualifier = known::<proto::Qualifier>("qualifier", value.qualifier)?;
     if value.upper.is_some() && qualifier != proto::Qualifier::Range {
         return Err(BadField::new("upper", "only a range has an upper end"));
@@ -165,7 +169,10 @@ fn qualifier(value: &proto::Value) -> Result<Qualifier> {
         proto::Qualifier::AtMost => Qualifier::AtMost,
         proto::Qualifier::Range => {
             let upper = value.upper.ok_or_else(|| BadField::new("upper", "a range needs its upper end"))?;
-            if value.number.is_some_and(|lower| lower > upper) {
+            let Figure::Number(lower) = figure else {
+                return Err(BadField::new("upper", "a range needs its lower end"));
+            };
+            if lower.to_f64() > upper {
                 return Err(BadField::new("upper", "below the lower end"));
             }
             Qualifier::RangeTo(Number::from_f64(upper, value.decimals).map_err(|error| BadField::new("upper", error))?)
@@ -179,7 +186,18 @@ fn optional_value(field: &str, given: Option<proto::Value>) -> Result<Option<Val
 
 pub(super) fn definition(given: proto::Definition) -> Result<Definition> {
     use proto::definition::Object;
-    match given.object.ok_or_else(|| BadField::new("object", "must be given"))? {
+    let bytes = given.encoded_len();
+    let object = given.object.ok_or_else(|| BadField::new("object", "must be given"))?;
+    if bytes > OBJECT_BYTES_MAX {
+        let field = match object {
+            Object::Indicator(_) => "indicator",
+            Object::Entity(_) => "entity",
+            Object::Source(_) => "source",
+            Object::Ranking(_) => "ranking",
+        };
+        return Err(BadField::new(field, format!("longer than {OBJECT_BYTES_MAX} bytes")));
+    }
+    match object {
         Object::Indicator(given) => indicator(given).map(Definition::Indicator).map_err(|bad| bad.under("indicator")),
         Object::Entity(given) => entity(given).map(Definition::Entity).map_err(|bad| bad.under("entity")),
         Object::Source(given) => source(given).map(Definition::Source).map_err(|bad| bad.under("source")),
@@ -303,6 +321,10 @@ fn aggregation(number: i32) -> Result<Aggregation> {
 
 fn ranking(given: proto::Ranking) -> Result<Ranking> {
     parts("methodologies", &given.methodologies)?;
+    let mut seen = std::collections::HashSet::new();
+    if let Some(twice) = given.methodologies.iter().find(|methodology| !seen.insert(&methodology.id)) {
+        return Err(BadField::new("methodologies", format!("`{}` comes twice", twice.id)));
+    }
     let methodologies = given.methodologies.into_iter().map(methodology);
     Ok(Ranking {
         id: id("id", &given.id, RankingId::new)?,
@@ -397,6 +419,9 @@ pub(super) fn edition(given: proto::Edition) -> Result<Edition> {
 }
 
 pub(super) fn entry(given: proto::Entry) -> Result<Entry> {
+    if given.encoded_len() > OBJECT_BYTES_MAX {
+        return Err(BadField::new("components", format!("the entry is longer than {OBJECT_BYTES_MAX} bytes")));
+    }
     parts("components", &given.components)?;
     parts("economies", &given.economies)?;
     parts("previous", &given.previous)?;

@@ -21,8 +21,7 @@ use crate::{
         time::Date,
         value::Value,
     },
-    query::nearest::nearest,
-    store::{StoreError, series::Scope, view::NameKind},
+    store::{StoreError, nearest::nearest, series::Scope, view::NameKind},
 };
 
 /// What an upload is planned against, for all figures of one indicator and source.

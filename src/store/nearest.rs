@@ -1,14 +1,16 @@
 //! What somebody may have meant by an id that is not known.
 
-use crate::{
-    model::{
-        catalog::{Definition, DefinitionKind},
-        id::Revision,
-    },
-    store::catalog::Catalog,
+use super::catalog::Catalog;
+use crate::model::{
+    catalog::{Definition, DefinitionKind},
+    id::Revision,
+    text::fold,
 };
 
-pub use crate::model::text::fold;
+/// The end of a sentence that names what is near.
+pub fn near_it(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!("; near it: {}", near.join(", ")) }
+}
 
 /// How many are named.
 const NEAREST_MAX: usize = 3;
