@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod author;
+mod crash;
 mod feed;
 mod fixture;
 mod harness;
