@@ -80,8 +80,19 @@ pub fn coverage(edition: &proto::Edition) -> String {
                 0 => String::new(),
                 listed => format!(" of a list of {listed}"),
             };
-            format!("partial: {} entries{listed} known, {complete}; not listed means unknown", edition.entry_count)
+            format!("partial: {}{listed} known, {complete}; not listed means unknown", edition.entry_count)
         }
+    }
+}
+
+/// The same in a word or two.
+pub fn coverage_kind(edition: &proto::Edition) -> String {
+    let coverage = edition.coverage.unwrap_or_default();
+    match coverage.kind() {
+        proto::CoverageKind::All => "all".to_owned(),
+        proto::CoverageKind::Unspecified | proto::CoverageKind::Top => format!("top {}", coverage.listed),
+        proto::CoverageKind::Partial if coverage.complete_to == 0 => "partial".to_owned(),
+        proto::CoverageKind::Partial => format!("partial, whole to {}", coverage.complete_to),
     }
 }
 

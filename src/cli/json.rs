@@ -3,7 +3,7 @@
 use std::{io::Write, sync::OnceLock};
 
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 
 use super::error::CliError;
 
@@ -22,12 +22,28 @@ pub fn print_line(message: &impl Message, full_name: &str) -> Result<(), CliErro
     Ok(out.flush()?)
 }
 
-fn to_text(message: &impl Message, full_name: &str, pretty: bool) -> Result<String, CliError> {
+/// A message from its JSON. Fields that the contract does not have are refused, with the place.
+pub fn read_message<M: Message + Default>(text: &str, full_name: &str) -> Result<M, String> {
+    let descriptor = descriptor(full_name).map_err(|error| error.to_string())?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let dynamic = DynamicMessage::deserialize(descriptor, &mut reader).map_err(|error| error.to_string())?;
+    reader.end().map_err(|error| error.to_string())?;
+    dynamic.transcode_to().map_err(|error| error.to_string())
+}
+
+fn failed(what: String) -> CliError {
+    CliError::Io(std::io::Error::other(what))
+}
+
+fn descriptor(full_name: &str) -> Result<MessageDescriptor, CliError> {
     static POOL: OnceLock<Option<DescriptorPool>> = OnceLock::new();
-    let failed = |what: String| CliError::Io(std::io::Error::other(what));
     let pool = POOL.get_or_init(|| DescriptorPool::decode(crate::proto::DESCRIPTORS).ok());
-    let descriptor = pool.as_ref().and_then(|pool| pool.get_message_by_name(full_name));
-    let descriptor = descriptor.ok_or_else(|| failed(format!("the contract has no message {full_name}")))?;
+    let found = pool.as_ref().and_then(|pool| pool.get_message_by_name(full_name));
+    found.ok_or_else(|| failed(format!("the contract has no message {full_name}")))
+}
+
+fn to_text(message: &impl Message, full_name: &str, pretty: bool) -> Result<String, CliError> {
+    let descriptor = descriptor(full_name)?;
     let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice());
     let dynamic = dynamic.map_err(|error| failed(error.to_string()))?;
     let options = SerializeOptions::new().skip_default_fields(true);
@@ -50,5 +66,9 @@ mod tests {
         let message = crate::proto::AsOf { at: Some(crate::proto::as_of::At::Revision(12)) };
         assert_eq!(to_text(&message, "almanac.v1.AsOf", false).unwrap(), r#"{"revision":"12"}"#);
         assert!(to_text(&message, "almanac.v1.Nothing", false).is_err());
+        let read: crate::proto::AsOf = read_message(r#"{"revision":"12"}"#, "almanac.v1.AsOf").unwrap();
+        assert_eq!(read, message);
+        let slip = read_message::<crate::proto::AsOf>("{\n\"revison\": 12}", "almanac.v1.AsOf").unwrap_err();
+        assert!(slip.contains("revison") && slip.contains("line 2"), "{slip}");
     }
 }

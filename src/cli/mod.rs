@@ -15,10 +15,16 @@ mod as_of;
 mod catalog;
 mod change;
 mod compare;
+mod define;
+mod directory;
 mod editions;
 mod error;
 mod figure;
+mod files;
+mod import;
 mod json;
+mod order;
+mod publish;
 mod ranking;
 mod sample;
 mod series;
@@ -27,8 +33,10 @@ mod session;
 mod status;
 mod table;
 mod trajectory;
+mod upload;
 mod values;
 mod watch;
+mod writing;
 
 use std::process::ExitCode;
 
@@ -67,6 +75,9 @@ enum Command {
     Search(catalog::SearchArgs),
     Watch(watch::WatchArgs),
     Status(status::StatusArgs),
+    Define(define::DefineArgs),
+    Import(import::ImportArgs),
+    Publish(publish::PublishArgs),
 }
 
 /// Runs the command line.
@@ -109,6 +120,9 @@ async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Search(args) => catalog::search(args, &session).await,
         Command::Watch(args) => watch::run(args, &session).await,
         Command::Status(_) => status::run(&session).await,
+        Command::Define(args) => define::run(args, &session).await,
+        Command::Import(args) => import::run(args, &session).await,
+        Command::Publish(args) => publish::run(args, &session).await,
     }
 }
 

@@ -47,7 +47,7 @@ pub async fn run(args: RankingArgs, session: &Session) -> Result<(), CliError> {
     let economies = Economies::load(session).await?;
     let edition = answer.edition.clone().unwrap_or_default();
     note(session, editions::heading(&edition))?;
-    let mut rows = Rows::new(&["#rank", "name", "economies", "#score", "id", "#previous", "others say", "note"]);
+    let mut rows = Rows::new(&["#rank", "name", "economies", "#score", "id", "#previous", "others say"]);
     for entry in &answer.entries {
         let standing = proto::Standing { rank: entry.rank, tied: entry.tied, listed: true, ..Default::default() };
         let previous = entry.previous.first().map_or_else(String::new, |claim| claim.rank.to_string());
@@ -59,7 +59,6 @@ pub async fn run(args: RankingArgs, session: &Session) -> Result<(), CliError> {
             entry.entity.clone(),
             previous,
             editions::claims(&entry.disputed),
-            entry.note.clone(),
         ]);
     }
     rows.print(session)?;
@@ -70,7 +69,10 @@ pub async fn run(args: RankingArgs, session: &Session) -> Result<(), CliError> {
     if !edition.note.is_empty() {
         note(session, &edition.note)?;
     }
-    note(session, format!("source {}, revision {}", edition.source, answer.revision))
+    if !edition.source.is_empty() {
+        note(session, format!("source {}", edition.source))?;
+    }
+    note(session, format!("revision {}; remarks on single ranks: --json", answer.revision))
 }
 
 /// All pages, to the rank asked for, as one answer.
@@ -116,19 +118,19 @@ pub async fn editions(args: EditionsArgs, session: &Session) -> Result<(), CliEr
         return json::print_message(&answer, "almanac.v1.ListEditionsResponse");
     }
     let mut rows =
-        Rows::new(&["edition", "title", "published", "#entries", "coverage", "method", "source", "#revision"]);
+        Rows::new(&["edition", "published", "#entries", "coverage", "method", "source", "#revision", "title"]);
     for edition in &answer.editions {
         let restated = if edition.basis() == proto::EditionBasis::Restated { " (restated)" } else { "" };
         let withdrawn = if edition.status() == proto::EditionStatus::Withdrawn { " (withdrawn)" } else { "" };
         rows.add([
             format!("{}{restated}{withdrawn}", edition.edition),
-            edition.title.clone(),
             edition.released.clone(),
             edition.entry_count.to_string(),
-            editions::coverage(edition),
+            editions::coverage_kind(edition),
             edition.methodology.clone(),
             edition.source.clone(),
             edition.revision.to_string(),
+            edition.title.clone(),
         ]);
     }
     rows.print(session)?;

@@ -24,7 +24,7 @@ pub const FILTERS_MAX: usize = 32;
 pub const FILTER_IDS_MAX: usize = 1_000;
 
 /// What a change is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[allow(missing_docs)]
 pub enum Kind {
     Value,
@@ -68,7 +68,7 @@ fn causes_as_text<S: serde::Serializer>(causes: &[Cause], serializer: S) -> Resu
 #[derive(Debug, Clone)]
 pub struct Filters {
     filters: Vec<Filter>,
-    hash: u64,
+    digest: [u8; 32],
 }
 
 /// How a change stands to all filters of a subscription.
@@ -84,14 +84,22 @@ impl Filters {
     /// The filters of a subscription.
     pub fn new(filters: Vec<Filter>) -> Self {
         let text = serde_json::to_vec(&filters).unwrap_or_default();
-        let digest = Sha256::digest(&text);
-        let hash = u64::from_le_bytes(*digest.first_chunk().unwrap_or(&[0; 8]));
-        Self { filters, hash }
+        Self { filters, digest: Sha256::digest(&text).into() }
     }
 
-    /// Equal for equal filters; part of tokens.
+    /// One by one.
+    pub(super) fn filters(&self) -> &[Filter] {
+        &self.filters
+    }
+
+    /// Equal for equal filters, and for no others.
+    pub(super) fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// The beginning of the digest; part of tokens.
     pub fn hash(&self) -> u64 {
-        self.hash
+        self.digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
 
     /// The name of a filter.
@@ -161,7 +169,7 @@ impl Filters {
     }
 }
 
-fn scope(before: bool, after: bool) -> Option<Scope> {
+pub(super) fn scope(before: bool, after: bool) -> Option<Scope> {
     match (before, after) {
         (true, true) => Some(Scope::Changed),
         (false, true) => Some(Scope::Entered),
@@ -171,12 +179,12 @@ fn scope(before: bool, after: bool) -> Option<Scope> {
 }
 
 impl Filter {
-    fn accepts_cause(&self, cause: Cause) -> bool {
+    pub(super) fn accepts_cause(&self, cause: Cause) -> bool {
         self.causes.is_empty() || self.causes.contains(&cause)
     }
 
     /// The smallest move is a property of the change, not of a side of it. Entering and leaving are moves of any size.
-    fn accepts_move(&self, change: &Change) -> bool {
+    pub(super) fn accepts_move(&self, change: &Change) -> bool {
         if self.min_places == 0 {
             return true;
         }
@@ -196,7 +204,11 @@ impl Filter {
             && field(&self.entities, &facts.entities)
             && field(&self.sources, facts.source.as_slice())
             && self.accepts_indicator(facts.indicator)
-            && (self.rank_at_most == 0 || facts.rank.is_some_and(|rank| rank <= self.rank_at_most))
+            && self.accepts_rank(facts.rank)
+    }
+
+    pub(super) fn accepts_rank(&self, rank: Option<u32>) -> bool {
+        self.rank_at_most == 0 || rank.is_some_and(|rank| rank <= self.rank_at_most)
     }
 
     fn accepts_indicator(&self, indicator: Option<&str>) -> bool {
@@ -210,23 +222,23 @@ impl Filter {
 }
 
 /// The two sides of a change; `None`: there is nothing on that side.
-struct Sides<'a> {
-    before: Option<Facts<'a>>,
-    after: Option<Facts<'a>>,
+pub(super) struct Sides<'a> {
+    pub(super) before: Option<Facts<'a>>,
+    pub(super) after: Option<Facts<'a>>,
 }
 
 /// What filters look at.
-struct Facts<'a> {
-    kind: Kind,
-    ranking: Option<&'a str>,
-    indicator: Option<&'a str>,
-    entities: Vec<&'a str>,
-    source: Option<&'a str>,
-    rank: Option<u32>,
+pub(super) struct Facts<'a> {
+    pub(super) kind: Kind,
+    pub(super) ranking: Option<&'a str>,
+    pub(super) indicator: Option<&'a str>,
+    pub(super) entities: Vec<&'a str>,
+    pub(super) source: Option<&'a str>,
+    pub(super) rank: Option<u32>,
 }
 
 impl<'a> Sides<'a> {
-    fn of(change: &'a Change) -> Self {
+    pub(super) fn of(change: &'a Change) -> Self {
         match change {
             Change::Value(change) => Self {
                 before: change.before.is_some().then(|| Facts::of_series(&change.series)),

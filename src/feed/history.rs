@@ -2,58 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{
-    FeedError,
-    filter::{Filters, Match},
-    hub::{Changes, Hub},
-    token::Place,
-};
-use crate::{
-    ledger::log::Header,
-    model::{change::Change, id::Revision},
-    store::StoreError,
-};
-
-/// The matching changes of one ledger page.
-#[derive(Debug, Clone)]
-pub struct MatchedChanges {
-    changes: Changes,
-    matched: Vec<(usize, Match)>,
-}
-
-impl MatchedChanges {
-    /// No changes.
-    pub fn none() -> Self {
-        Self { changes: Changes::default(), matched: Vec::new() }
-    }
-
-    /// The changes with their numbers in the commit.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, &Change, &Match)> {
-        self.matched
-            .iter()
-            .filter_map(|(at, found)| self.changes.get(*at).map(|(number, change)| (*number, change, found)))
-    }
-
-    /// Leaves out the first ones.
-    fn drop_first(&mut self, count: usize) {
-        self.matched.drain(..count.min(self.matched.len()));
-    }
-
-    /// Leaves out all but the first ones.
-    fn keep_first(&mut self, count: usize) {
-        self.matched.truncate(count);
-    }
-
-    /// How many.
-    pub fn len(&self) -> usize {
-        self.matched.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.matched.is_empty()
-    }
-}
+use super::{FeedError, group::Group, hub::Hub, page::Matched, token::Place};
+use crate::{ledger::log::Header, model::id::Revision, store::StoreError};
 
 /// Part of a commit, as a subscriber gets it.
 #[derive(Debug, Clone)]
@@ -66,8 +16,8 @@ pub struct CommitPart {
     pub page: u32,
     /// The commit is complete.
     pub last: bool,
-    /// What matches.
-    pub changes: MatchedChanges,
+    /// What matches; `None` in a commit that changed nothing.
+    pub changes: Option<Matched>,
 }
 
 /// Walks through one commit, part by part.
@@ -78,7 +28,7 @@ pub struct CommitWalk {
     next_page: u32,
     parts: u32,
     /// A part is held back until it is known whether it is the last.
-    held: Option<MatchedChanges>,
+    held: Option<Matched>,
     done: bool,
 }
 
@@ -100,31 +50,25 @@ impl CommitWalk {
     }
 
     /// The next part. `None`: the walk is over, and what did not match was passed over.
-    pub async fn next(&mut self, hub: &Hub, filters: &Filters) -> Result<Option<CommitPart>, StoreError> {
-        let cause = self.header.commit.cause;
+    pub async fn next(&mut self, hub: &Hub, group: &Group) -> Result<Option<CommitPart>, StoreError> {
         while self.next_page < self.header.pages {
-            let changes = hub.page(self.revision(), self.next_page).await?;
+            let matched = hub.matched(&self.header, self.next_page, group).await?;
             self.next_page += 1;
-            let numbered = changes.iter().enumerate();
-            let matched: Vec<(usize, Match)> =
-                numbered.filter_map(|(at, (_, change))| Some((at, filters.match_change(change, cause)?))).collect();
-            if matched.is_empty() {
-                continue;
-            }
-            if let Some(held) = self.held.replace(MatchedChanges { changes, matched }) {
-                return Ok(Some(self.part(held, false)));
+            let Some(matched) = matched else { continue };
+            if let Some(held) = self.held.replace(matched) {
+                return Ok(Some(self.part(Some(held), false)));
             }
         }
         if self.done {
             return Ok(None);
         }
         self.done = true;
-        let nothing_changed = self.header.changes == 0 && filters.wants_empty(cause);
-        let last = self.held.take().or_else(|| nothing_changed.then(MatchedChanges::none));
-        Ok(last.map(|changes| self.part(changes, true)))
+        let nothing_changed = self.header.changes == 0 && group.filters.wants_empty(self.header.commit.cause);
+        let held = self.held.take();
+        Ok((held.is_some() || nothing_changed).then(|| self.part(held, true)))
     }
 
-    fn part(&mut self, changes: MatchedChanges, last: bool) -> CommitPart {
+    fn part(&mut self, changes: Option<Matched>, last: bool) -> CommitPart {
         let page = self.parts;
         self.parts += 1;
         CommitPart { header: self.header.clone(), prev_match: self.prev_match, page, last, changes }
@@ -164,7 +108,7 @@ const PARTS_MAX: usize = 64;
 /// Lists matching commits after a place, until so many changes are there.
 pub async fn list(
     hub: &Hub,
-    filters: &Filters,
+    group: &Group,
     from: Place,
     given: Given,
     changes_max: usize,
@@ -175,23 +119,25 @@ pub async fn list(
     while list.place.revision < head {
         let mut walk = CommitWalk::after(hub, list.place).await?;
         let mut to_skip = list.given.changes;
-        while let Some(mut part) = walk.next(hub, filters).await? {
-            let skipped = to_skip.min(part.changes.len());
-            to_skip -= skipped;
-            part.changes.drop_first(skipped);
-            if skipped > 0 && part.changes.is_empty() {
-                continue;
-            }
-            // A part that does not fit is cut: the list's parts need not be those of the stream.
-            let room = changes_max.saturating_sub(changes);
-            if part.changes.len() > room {
-                part.changes.keep_first(room);
-                part.last = false;
+        while let Some(mut part) = walk.next(hub, group).await? {
+            let mut held = 0;
+            if let Some(matched) = &mut part.changes {
+                let skipped = to_skip.min(matched.len());
+                to_skip -= skipped;
+                matched.drop_first(skipped);
+                if matched.is_empty() {
+                    continue;
+                }
+                // A part that does not fit is cut: the list's parts need not be those of the stream.
+                let room = changes_max.saturating_sub(changes);
+                part.last &= matched.len() <= room;
+                matched.keep_first(room);
+                held = matched.len();
             }
             part.page = list.given.parts;
-            changes += part.changes.len();
+            changes += held;
             list.given.parts += 1;
-            list.given.changes += part.changes.len();
+            list.given.changes += held;
             let last = part.last;
             list.parts.push(part);
             if !last && (changes >= changes_max || list.parts.len() >= PARTS_MAX) {

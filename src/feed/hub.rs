@@ -14,25 +14,31 @@ use std::{
 
 use tokio::sync::{Semaphore, watch};
 
-use super::{FeedError, token::Tokens};
+use super::{
+    FeedError,
+    filter::Filters,
+    group::{Group, Groups},
+    page::{Kept, Matched, SharedPage},
+    token::Tokens,
+};
 use crate::{
     ledger::{log::Header, page::Page, writer::Published},
-    model::{change::Change, id::Revision},
+    model::id::Revision,
     query::Reader,
     store::StoreError,
 };
 
 /// Most commits in the ring.
 pub const RING_COMMITS_MAX: usize = 4_096;
-/// Most changes in the ring, about 300 bytes each.
-pub const RING_CHANGES_MAX: usize = 200_000;
+/// Most changes in the ring, about 300 bytes each and as much again encoded.
+pub const RING_CHANGES_MAX: usize = 100_000;
 /// Most subscribers that read history at one time.
 pub const CATCH_UP_READERS_MAX: usize = 32;
 /// Most open subscriptions.
 pub const SUBSCRIBERS_MAX: usize = 20_000;
 
-/// The changes of a page, numbered.
-pub type Changes = Arc<Vec<(u64, Change)>>;
+/// Most pages kept of those that subscribers behind the ring read: neighbours in a long commit read the same.
+const READ_PAGES_MAX: usize = 256;
 
 /// What all subscribers share.
 #[derive(Debug)]
@@ -42,6 +48,9 @@ pub struct Hub {
     head: watch::Sender<Revision>,
     stopping: watch::Sender<bool>,
     ring: Mutex<Ring>,
+    read_pages: Mutex<VecDeque<(Revision, u32, Arc<SharedPage>)>>,
+    groups: Groups,
+    kept: Kept,
     catch_up: Semaphore,
     subscribers: AtomicUsize,
 }
@@ -57,7 +66,7 @@ struct Ring {
 struct RingCommit {
     header: Arc<Header>,
     /// `None`: too long for the ring.
-    pages: Option<Vec<Changes>>,
+    pages: Option<Vec<Arc<SharedPage>>>,
 }
 
 impl Hub {
@@ -71,6 +80,9 @@ impl Hub {
             head,
             stopping: watch::Sender::new(false),
             ring: Mutex::default(),
+            read_pages: Mutex::default(),
+            groups: Groups::default(),
+            kept: Kept::default(),
             catch_up: Semaphore::new(CATCH_UP_READERS_MAX),
             subscribers: AtomicUsize::new(0),
         }
@@ -89,7 +101,8 @@ impl Hub {
     /// Adds a commit, durable and applied, and wakes who waits. Called by the writer, in revision order.
     pub fn publish(&self, published: Published) {
         let revision = published.header.commit.revision;
-        let pages = published.pages.map(|pages| pages.iter().map(|page| Arc::new(page.changes())).collect());
+        let pages =
+            published.pages.map(|pages| pages.iter().map(|page| Arc::new(SharedPage::new(page.changes()))).collect());
         self.ring().put(revision, RingCommit { header: published.header, pages });
         self.head.send_replace(revision);
     }
@@ -134,19 +147,44 @@ impl Hub {
         }
     }
 
-    /// The changes of a page of a commit that is not above head.
-    pub async fn page(&self, revision: Revision, page: u32) -> Result<Changes, StoreError> {
+    /// Joins those with the same filters.
+    pub fn group(&self, filters: Filters) -> Arc<Group> {
+        self.groups.join(filters)
+    }
+
+    /// What is kept for sharing.
+    pub fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// What a group matches of a page of a commit that is not above head.
+    pub async fn matched(&self, header: &Header, page: u32, group: &Group) -> Result<Option<Matched>, StoreError> {
+        let shared = self.page(header.commit.revision, page).await?;
+        Ok(shared.matched(group, header.commit.cause, &self.groups, &self.kept))
+    }
+
+    async fn page(&self, revision: Revision, page: u32) -> Result<Arc<SharedPage>, StoreError> {
         let known =
             self.ring().commits.get(&revision).and_then(|commit| commit.pages.as_ref()?.get(page as usize).cloned());
-        match known {
-            Some(changes) => Ok(changes),
-            None => {
-                let bytes = self.read(move |reader| {
-                    reader.ledger().read(revision, page)?.map(|bytes| Page::decode(&bytes)).transpose()
-                });
-                Ok(Arc::new(bytes.await?.ok_or_else(|| missing(revision))?.changes()))
-            }
+        if let Some(known) = known.or_else(|| self.read_page(revision, page)) {
+            return Ok(known);
         }
+        let read = self
+            .read(move |reader| reader.ledger().read(revision, page)?.map(|bytes| Page::decode(&bytes)).transpose());
+        let shared = Arc::new(SharedPage::new(read.await?.ok_or_else(|| missing(revision))?.changes()));
+        let mut read_pages = self.read_pages.lock().unwrap_or_else(PoisonError::into_inner);
+        if read_pages.len() == READ_PAGES_MAX {
+            read_pages.pop_front();
+        }
+        read_pages.push_back((revision, page, shared.clone()));
+        Ok(shared)
+    }
+
+    /// A page that somebody else read from the ledger a moment ago.
+    fn read_page(&self, revision: Revision, page: u32) -> Option<Arc<SharedPage>> {
+        let read_pages = self.read_pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = read_pages.iter().rev().find(|(of, number, _)| (*of, *number) == (revision, page));
+        found.map(|(_, _, page)| page.clone())
     }
 
     /// Reads off the async threads, a bounded number at a time.

@@ -1,7 +1,8 @@
 //! Every change, in order, with its cause, resumable.
 //!
-//! In reading order: [`filter`] says which changes a subscriber wants; [`token`] names a place in a stream; [`hub`] holds
-//! recent commits and wakes who waits; [`subscription`] is one subscriber; [`history`] is the same commits, pulled;
+//! In reading order: [`filter`] says which changes a subscriber wants, [`group`] brings those with equal filters together,
+//! [`index`] asks all filters at once; [`page`] is a page of a commit as all share it; [`token`] names a place in a stream;
+//! [`hub`] holds recent commits and wakes who waits; [`history`] walks through commits; [`subscription`] is one subscriber;
 //! [`digest`] lets a client prove its copy.
 //!
 //! Invariants: a subscriber is a cursor, not a queue: it reads the shared ring of recent commits, or the ledger when it is
@@ -9,8 +10,11 @@
 
 pub mod digest;
 pub mod filter;
+pub mod group;
 pub mod history;
 pub mod hub;
+mod index;
+pub mod page;
 pub mod subscription;
 pub mod token;
 

@@ -13,8 +13,10 @@ use super::{
     FeedError,
     digest::row_digest,
     filter::Filters,
+    group::Group,
     history::{CommitPart, CommitWalk},
     hub::{Hub, Seat},
+    page::Kept,
     token::Place,
 };
 use crate::{
@@ -117,7 +119,7 @@ const STATE_PAGE_WEIGHT: usize = 48 * 1024;
 pub struct Subscription {
     hub: Arc<Hub>,
     _seat: Seat,
-    filters: Filters,
+    group: Arc<Group>,
     progress_interval: Duration,
     ends_at: Instant,
     phase: Phase,
@@ -192,10 +194,10 @@ impl Subscription {
         let opened = Event::Opened { history, head, floor, start: place.revision, token };
         let now = Instant::now();
         Ok(Self {
+            group: hub.group(wanted.filters),
             stopping: hub.stopping(),
             hub,
             _seat: seat,
-            filters: wanted.filters,
             progress_interval: wanted.progress_interval,
             ends_at: now + wanted.max_age,
             phase,
@@ -211,7 +213,12 @@ impl Subscription {
 
     /// The name of a filter.
     pub fn filter_name(&self, at: usize) -> &str {
-        self.filters.name(at)
+        self.group.filters.name(at)
+    }
+
+    /// What subscribers share.
+    pub fn kept(&self) -> &Kept {
+        self.hub.kept()
     }
 
     /// The next message. `None`: the stream is over.
@@ -292,7 +299,7 @@ impl Subscription {
         let mut page = Vec::new();
         let mut page_weight = 0;
         for row in rows {
-            let Some(matched) = self.filters.match_state(&row) else { continue };
+            let Some(matched) = self.group.filters.match_state(&row) else { continue };
             walk.rows += 1;
             walk.digest = walk.digest.wrapping_add(row_digest(&row));
             page_weight += weight(&row);
@@ -318,7 +325,7 @@ impl Subscription {
     }
 
     async fn walk_commit(&mut self, mut walk: Box<CommitWalk>) -> Result<(), FeedError> {
-        match walk.next(&self.hub, &self.filters).await? {
+        match walk.next(&self.hub, &self.group).await? {
             Some(part) if !part.last => {
                 self.ready.push_back(Event::Commit(part, None));
                 self.phase = Phase::Commit(walk);
@@ -351,7 +358,7 @@ impl Subscription {
     }
 
     fn token(&self) -> String {
-        self.hub.tokens().token(self.place, self.filters.hash())
+        self.hub.tokens().token(self.place, self.group.filters.hash())
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     },
     store::{
         StoreError,
+        faults::{CrashPoint, crash_at},
         view::{View, ViewWriter},
     },
 };
@@ -35,6 +36,7 @@ pub fn apply(ledger: &dyn Ledger, view: &View, header: &Header) -> Result<(), St
         for record in Page::decode(&bytes)?.records {
             application.record(record)?;
         }
+        crash_at(CrashPoint::PageApplied);
     }
     application.finish()
 }
@@ -111,6 +113,7 @@ impl Application<'_> {
     fn finish(mut self) -> Result<(), StoreError> {
         self.close_series()?;
         self.close_table()?;
+        crash_at(CrashPoint::AppliedUnmarked);
         self.writer.finish(self.header.commit.revision)
     }
 }

@@ -6,7 +6,7 @@
 //! Invariants: revisions are dense from 1. What [`Ledger::head`] says is durable. There is one writer.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fmt::Debug,
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
@@ -14,6 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::bundle;
 use crate::{
     model::{
         change::Commit,
@@ -23,7 +24,8 @@ use crate::{
     },
     store::{
         Engine, StoreError, chunks,
-        engine::Result,
+        engine::{Batch, Result},
+        faults::{CrashPoint, crash_at},
         records::{pack, unpack},
     },
 };
@@ -98,6 +100,8 @@ const RECEIPTS: u8 = b'Q';
 const HISTORY_KEY: &[u8] = b"Mhistory";
 /// Pages held back until the seal: a small commit is one batch and one sync.
 const HELD_BYTES_MAX: usize = 128 * 1024;
+/// Bundles kept unpacked: pages are read in turn.
+const UNPACKED_BUNDLES_MAX: usize = 16;
 
 /// The ledger in the embedded engine.
 #[derive(Debug)]
@@ -107,11 +111,29 @@ pub struct StoreLedger {
     secret: [u8; 32],
     head: Head,
     held: Mutex<Held>,
+    unpacked: Mutex<VecDeque<Unpacked>>,
+}
+
+/// A bundle of a commit: the number of its first page, and its pages.
+#[derive(Debug, Clone)]
+struct Unpacked {
+    revision: Revision,
+    first: u32,
+    pages: Arc<Vec<Vec<u8>>>,
+}
+
+impl Unpacked {
+    fn page(&self, revision: Revision, page: u32) -> Option<&Vec<u8>> {
+        let at = page.checked_sub(self.first).filter(|_| self.revision == revision)?;
+        self.pages.get(at as usize)
+    }
 }
 
 #[derive(Debug, Default)]
 struct Held {
-    pages: Vec<(u32, Vec<u8>)>,
+    /// Number of the first page held.
+    first: u32,
+    pages: Vec<Vec<u8>>,
     bytes: usize,
     /// Pages of this commit are in the engine already.
     spilled: bool,
@@ -136,8 +158,14 @@ impl StoreLedger {
             Some((key, _)) => revision_of(&key)?,
             None => Revision::ZERO,
         };
-        let ledger =
-            Self { engine, history: HistoryId(history), secret, head: Head::new(head), held: Mutex::default() };
+        let ledger = Self {
+            engine,
+            history: HistoryId(history),
+            secret,
+            head: Head::new(head),
+            held: Mutex::default(),
+            unpacked: Mutex::default(),
+        };
         ledger.drop_unsealed()?;
         Ok(ledger)
     }
@@ -152,14 +180,37 @@ impl StoreLedger {
     }
 
     fn spill(&self, held: &mut Held) -> Result<()> {
-        let revision = self.head().next();
         let mut batch = self.engine.batch();
-        for (page, bytes) in held.pages.drain(..) {
-            chunks::put(&mut batch, &page_key(revision, page), &bytes)?;
-        }
-        held.bytes = 0;
+        self.put_held(&mut batch, held)?;
         held.spilled = true;
-        batch.write()
+        batch.write()?;
+        crash_at(CrashPoint::PagesWritten);
+        Ok(())
+    }
+
+    /// Puts the pages held back as bundles.
+    fn put_held(&self, batch: &mut Batch<'_>, held: &mut Held) -> Result<()> {
+        let revision = self.head().next();
+        let mut rest = held.pages.as_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let longer = rest.iter().position(|page| {
+                bytes += page.len();
+                bytes > bundle::BUNDLE_BYTES
+            });
+            // The page that makes it long is its last.
+            let (pages, others) = rest.split_at(longer.map_or(rest.len(), |at| at + 1));
+            chunks::put(batch, &page_key(revision, held.first), &bundle::pack(pages)?)?;
+            held.first += pages.len() as u32;
+            rest = others;
+        }
+        held.pages.clear();
+        held.bytes = 0;
+        Ok(())
+    }
+
+    fn unpacked(&self) -> std::sync::MutexGuard<'_, VecDeque<Unpacked>> {
+        self.unpacked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -182,8 +233,12 @@ impl Ledger for StoreLedger {
 
     fn append(&self, page: u32, bytes: Vec<u8>) -> Result<()> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if page as usize != held.first as usize + held.pages.len() {
+            return Err(StoreError::Corrupt(format!("page {page} does not follow the one before")));
+        }
         held.bytes += bytes.len();
-        held.pages.push((page, bytes));
+        held.pages.push(bytes);
+        crash_at(CrashPoint::PageAppended);
         if held.bytes > HELD_BYTES_MAX { self.spill(&mut held) } else { Ok(()) }
     }
 
@@ -199,24 +254,45 @@ impl Ledger for StoreLedger {
             // The header must never be on disk before the pages are.
             self.spill(&mut held)?;
             self.engine.sync()?;
+            crash_at(CrashPoint::PagesDurable);
         }
         // One atomic batch: what is held back is bounded well below a batch's bounds.
         let mut batch = self.engine.batch();
-        for (page, bytes) in std::mem::take(&mut *held).pages {
-            chunks::put(&mut batch, &page_key(revision, page), &bytes)?;
-        }
+        self.put_held(&mut batch, &mut held)?;
+        *held = Held::default();
         if let (Some(request), Some(receipt)) = (&header.commit.request_id, receipt) {
             chunks::put(&mut batch, &receipt_key(request), &pack(receipt)?)?;
         }
         chunks::put(&mut batch, &header_key(revision), &pack(header)?)?;
         batch.write()?;
+        crash_at(CrashPoint::SealWritten);
         self.engine.sync()?;
+        crash_at(CrashPoint::Sealed);
         self.head.set(revision);
         Ok(())
     }
 
     fn read(&self, revision: Revision, page: u32) -> Result<Option<Vec<u8>>> {
-        chunks::get(&self.engine, &page_key(revision, page))
+        if let Some(bytes) = self.unpacked().iter().find_map(|unpacked| unpacked.page(revision, page)) {
+            return Ok(Some(bytes.clone()));
+        }
+        // The bundle that begins at or before the page; its last chunk is found first.
+        let last_chunk = [&page_key(revision, page)[..], &[u8::MAX; 4]].concat();
+        let Some((key, _)) = self.engine.last_at_or_before(&last_chunk)? else { return Ok(None) };
+        let Some(first) = key.strip_prefix(&page_key(revision, 0)[..9]).and_then(<[u8]>::first_chunk) else {
+            return Ok(None);
+        };
+        let first = u32::from_be_bytes(*first);
+        let Some(bytes) = chunks::get(&self.engine, &page_key(revision, first))? else { return Ok(None) };
+        let unpacked = Unpacked { revision, first, pages: Arc::new(bundle::unpack(&bytes)?) };
+        let found = unpacked.page(revision, page).cloned();
+        // What is not sealed may still be dropped.
+        if revision <= self.head() {
+            let mut known = self.unpacked();
+            known.truncate(UNPACKED_BUNDLES_MAX - 1);
+            known.push_front(unpacked);
+        }
+        Ok(found)
     }
 
     fn header(&self, revision: Revision) -> Result<Option<Header>> {

@@ -1,13 +1,14 @@
 //! The one writer: plan a commit against the view, append it, seal it, apply it, recover.
 //!
 //! In reading order: [`upload`] gathers what comes in; [`plan`] finds what really changes; [`record`] is what a commit is
-//! made of, [`page`] how it is packed; [`log`] keeps the sequence of commits, the truth; [`apply`] brings the view up to it;
+//! made of, [`page`] how it is packed, [`bundle`] how pages are kept; [`log`] keeps the sequence of commits, the truth; [`apply`] brings the view up to it;
 //! [`writer`] does these in turn.
 //!
 //! Invariants: only this room writes and assigns revisions. A commit is durable before it is answered or published, and
 //! whole or not there. The view can be lost: it is what the ledger says.
 
 pub mod apply;
+pub mod bundle;
 pub mod log;
 pub mod page;
 pub mod plan;

@@ -26,7 +26,7 @@ use crate::{
 pub const PAGE_CHANGES_MAX: usize = 256;
 /// A page is closed when it is this long.
 const PAGE_BYTES: usize = 12 * 1024;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 const SERIES: u8 = 1;
 const FULL_RELEASE: u8 = 2;

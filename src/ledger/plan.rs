@@ -29,7 +29,7 @@ use crate::{
         series::Horizon,
         time::{Date, Instant},
     },
-    store::{StoreError, catalog::Catalog, view::View},
+    store::{StoreError, catalog::Catalog, nearest::near_it, view::View},
 };
 
 /// What a write asks for.
@@ -84,11 +84,6 @@ pub enum PlanError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// The end of a sentence that names what is near.
-pub fn near_it(near: &[String]) -> String {
-    if near.is_empty() { String::new() } else { format!("; near it: {}", near.join(", ")) }
 }
 
 /// What a plan came to.

@@ -30,7 +30,11 @@ use crate::{
         id::{RequestId, Revision},
         time::{Instant, now},
     },
-    store::{StoreError, view::View},
+    store::{
+        StoreError,
+        faults::{CrashPoint, crash_at},
+        view::View,
+    },
 };
 
 /// Most writes that wait; more are told to come back.
@@ -287,8 +291,10 @@ impl Work {
             findings: findings.iter().take(RECEIPT_FINDINGS_MAX).cloned().collect(),
             edition: outcome.edition.clone(),
         };
+        crash_at(CrashPoint::Planned);
         self.ledger.seal(&header, Some(&receipt)).map_err(|error| self.stop_writing(&error))?;
         apply::apply(self.ledger.as_ref(), &self.view, &header).map_err(|error| self.stop_writing(&error))?;
+        crash_at(CrashPoint::Applied);
         self.totals = outcome.totals;
         let written = Written {
             revision: header.commit.revision,
@@ -299,6 +305,7 @@ impl Work {
             ..Written::default()
         };
         (self.publish)(Published { header: Arc::new(header), pages: sink.handed });
+        crash_at(CrashPoint::Published);
         Ok(written)
     }
 

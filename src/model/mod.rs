@@ -13,5 +13,6 @@ pub mod finding;
 pub mod id;
 pub mod period;
 pub mod series;
+pub mod text;
 pub mod time;
 pub mod value;

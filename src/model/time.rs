@@ -18,6 +18,11 @@ pub struct DateError(pub String);
 
 const CIVIL_EPOCH: civil::Date = civil::date(1970, 1, 1);
 
+/// The first of January of the year 1.
+const FIRST_DAY: i32 = -719_162;
+/// The last of December of the year 9999.
+const LAST_DAY: i32 = 2_932_896;
+
 impl Date {
     /// After every date there is.
     pub const MAX: Self = Self(i32::MAX);
@@ -72,8 +77,7 @@ impl Date {
 
     /// The day with this number of days since 1970-01-01, if it lies in the years 1 to 9999.
     pub fn from_days(days: i32) -> Option<Self> {
-        let date = Self(days);
-        (date == Self::MAX || date.to_civil().is_some_and(|date| date.year() >= 1)).then_some(date)
+        ((FIRST_DAY..=LAST_DAY).contains(&days) || days == Self::MAX.0).then_some(Self(days))
     }
 
     /// The day before or after by so many days.
@@ -107,6 +111,16 @@ pub fn now() -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_outside_the_calendar_are_none() {
+        for (day, text) in [(FIRST_DAY, "0001-01-01"), (LAST_DAY, "9999-12-31")] {
+            assert_eq!(Date::from_days(day).unwrap().to_string(), text);
+            assert_eq!(Date::parse(text).unwrap().days(), day);
+        }
+        assert_eq!(Date::from_days(FIRST_DAY - 1), None);
+        assert_eq!(Date::from_days(LAST_DAY + 1), None);
+    }
 
     #[test]
     fn dates_print_as_they_parse() {

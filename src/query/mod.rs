@@ -1,24 +1,21 @@
 //! Reading the view: figures, series, editions and definitions, at any point of history.
 //!
 //! In reading order: [`snapshot`] fixes the point of history that a query answers at; [`policy`] says which source answers;
-//! [`figures`], [`editions`] and [`search`] answer; [`state`] lists everything that is current, for the feed; [`nearest`]
-//! says what somebody may have meant.
+//! [`figures`], [`editions`] and [`search`] answer; [`state`] lists everything that is current, for the feed.
 //!
 //! Invariants: a query answers from one revision and says which. It never writes. All of it is synchronous: callers keep
 //! it off the async threads.
 
 pub mod editions;
 pub mod figures;
-pub mod nearest;
 pub mod policy;
 pub mod search;
 pub mod snapshot;
 pub mod state;
 
 use crate::{
-    ledger::plan::near_it,
     model::{catalog::DefinitionKind, id::Revision},
-    store::StoreError,
+    store::{StoreError, nearest::near_it},
 };
 
 pub use snapshot::{AsOf, Reader, Snapshot};

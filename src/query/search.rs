@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{
-    Snapshot,
-    nearest::{fold, texts},
+use super::Snapshot;
+use crate::{
+    model::{
+        catalog::{Definition, DefinitionKind},
+        text::fold,
+    },
+    store::nearest::texts,
 };
-use crate::model::catalog::{Definition, DefinitionKind};
 
 /// One find.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{QueryError, nearest::nearest};
+use super::QueryError;
 use crate::{
     ledger::Ledger,
     model::{
@@ -15,7 +15,7 @@ use crate::{
         series::Horizon,
         time::{Date, Instant},
     },
-    store::{StoreError, catalog::Catalog, view::View},
+    store::{StoreError, catalog::Catalog, nearest::nearest, view::View},
 };
 
 /// Commits kept at hand for the times and causes of figures.

@@ -1,6 +1,6 @@
 //! `AdminService`.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -87,8 +87,7 @@ fn result(written: &Written, validate_only: bool) -> proto::WriteResult {
     let mut difference = Vec::new();
     let mut bytes = 0;
     for (index, change) in &written.difference {
-        let scope = proto::Scope::Unspecified;
-        let change = encode::change(*index, change, scope, Vec::new());
+        let change = encode::change(*index, change);
         bytes += change.encoded_len() + 5;
         if bytes > DIFFERENCE_BYTES_MAX {
             break;
@@ -137,7 +136,7 @@ impl AdminService for Admin {
         let options = header.options.take();
         let mut content = Content::default();
         content.add(&header);
-        let mut upload = open_upload(&header)?;
+        let mut upload = open_upload(&header, self.0.reader.view().engine().folder())?;
         let mut number = 0;
         while let Some(message) = next {
             if message.header.is_some() {
@@ -251,7 +250,7 @@ impl AdminService for Admin {
     }
 }
 
-fn open_upload(header: &proto::IngestHeader) -> Result<Upload, Status> {
+fn open_upload(header: &proto::IngestHeader, folder: &Path) -> Result<Upload, Status> {
     let released = decode::date("header.released", &header.released)?;
     let mode = decode::ingest_mode(header.mode)?;
     let mut replaced = BTreeSet::new();
@@ -266,7 +265,7 @@ fn open_upload(header: &proto::IngestHeader) -> Result<Upload, Status> {
         let indicator = decode::id("header.replaced_indicators", indicator, IndicatorId::new)?;
         replaced.insert((indicator, decode::id("header.replaced_source", &header.replaced_source, SourceId::new)?));
     }
-    Ok(Upload::new(released, mode, replaced))
+    Ok(Upload::new(released, mode, replaced, folder))
 }
 
 fn add_batch(upload: &mut Upload, batch: proto::SeriesBatch, number: usize) -> Result<(), Status> {
@@ -277,7 +276,7 @@ fn add_batch(upload: &mut Upload, batch: proto::SeriesBatch, number: usize) -> R
         let point = decode_point(point).map_err(|bad| bad.under(&format!("batches[{number}].points[{at}]")))?;
         points.push(point);
     }
-    upload.add(key, points).map_err(status::of_too_large)
+    upload.add(key, points).map_err(|error| status::of_upload(&error))
 }
 
 fn decode_point(point: proto::IngestPoint) -> Result<crate::ledger::upload::Point, BadField> {

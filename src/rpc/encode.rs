@@ -1,7 +1,13 @@
 //! Values of the model → messages of the contract.
 
+use prost::Message;
+
 use crate::{
-    feed::{filter::Scope, history::CommitPart},
+    feed::{
+        filter::{Match, Scope},
+        history::CommitPart,
+        page::Matched,
+    },
     ledger::log::Header,
     model::{
         catalog::{
@@ -465,9 +471,9 @@ pub(super) fn scope(scope: Scope) -> proto::Scope {
     }
 }
 
-pub(super) fn change(index: u64, change: &Change, scope: proto::Scope, matched_filters: Vec<String>) -> proto::Change {
+fn what(change: &Change) -> proto::change::What {
     use proto::change::What;
-    let what = match change {
+    match change {
         Change::Value(change) => What::Value(value_change(change)),
         Change::Entry(change) => What::Entry(entry_change(change)),
         Change::Edition(before, after) => {
@@ -477,29 +483,46 @@ pub(super) fn change(index: u64, change: &Change, scope: proto::Scope, matched_f
             before: before.as_deref().map(definition),
             after: Some(definition(after)),
         }),
-    };
-    proto::Change { index, scope: scope.into(), matched_filters, what: Some(what) }
+    }
 }
 
-/// Part of a commit; `name` gives the name of a filter.
-pub(super) fn commit_page<'a>(part: &CommitPart, token: String, name: impl Fn(usize) -> &'a str) -> proto::CommitPage {
+/// A change that stands to no filter: part of the difference of a write that was only checked.
+pub(super) fn change(index: u64, change: &Change) -> proto::Change {
+    proto::Change { index, what: Some(what(change)), ..Default::default() }
+}
+
+/// The fields of a change that say what changed, as bytes: the same for every subscriber.
+pub(super) fn change_what(change: &Change) -> Vec<u8> {
+    proto::Change { what: Some(what(change)), ..Default::default() }.encode_to_vec()
+}
+
+/// The fields of a change that say how it stands to a subscription; `name` gives the name of a filter.
+pub(super) fn change_head<'a>(index: u64, found: &Match, name: impl Fn(usize) -> &'a str) -> proto::Change {
+    let names = found.filters.iter().map(|at| name(*at)).filter(|name| !name.is_empty()).map(str::to_owned);
+    proto::Change { index, scope: scope(found.scope).into(), matched_filters: names.collect(), what: None }
+}
+
+/// Part of a commit without its changes.
+pub(super) fn commit_head(part: &CommitPart, token: String) -> proto::CommitPage {
     let header: &Header = &part.header;
-    let names = |matched: &[usize]| {
-        matched.iter().map(|at| name(*at)).filter(|name| !name.is_empty()).map(str::to_owned).collect()
-    };
-    let changes = part
-        .changes
-        .iter()
-        .map(|(index, changed, found)| change(index, changed, scope(found.scope), names(&found.filters)));
     proto::CommitPage {
         revision: header.commit.revision.0,
         prev_matching_revision: part.prev_match.0,
         page: part.page,
         last_page: part.last,
         commit: (part.page == 0).then(|| commit(&header.commit)),
-        changes: changes.collect(),
+        changes: Vec::new(),
         resume_token: token,
     }
+}
+
+/// Part of a commit; `name` gives the name of a filter.
+pub(super) fn commit_page<'a>(part: &CommitPart, token: String, name: impl Fn(usize) -> &'a str) -> proto::CommitPage {
+    let changes = part.changes.iter().flat_map(Matched::iter).map(|(numbered, found)| proto::Change {
+        what: Some(what(&numbered.change)),
+        ..change_head(numbered.number, found, &name)
+    });
+    proto::CommitPage { changes: changes.collect(), ..commit_head(part, token) }
 }
 
 pub(super) fn finding(finding: &Finding) -> proto::Finding {

@@ -1,9 +1,8 @@
 //! `FeedService`.
 
-use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -123,15 +122,9 @@ fn progress_interval(given: Option<prost_types::Duration>) -> Result<Duration, S
     interval.ok_or_else(|| BadField::new("progress_interval", "not from 100 ms to 1 h").into())
 }
 
-#[tonic::async_trait]
-impl FeedService for Feed {
-    type SubscribeStream = Pin<Box<dyn Stream<Item = Result<proto::SubscribeResponse, Status>> + Send>>;
-
-    async fn subscribe(
-        &self,
-        request: Request<proto::SubscribeRequest>,
-    ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let request = request.into_inner();
+impl Feed {
+    /// Opens a subscription.
+    pub(super) async fn open(&self, request: proto::SubscribeRequest) -> Result<Subscription, Status> {
         if request.conflate {
             return Err(status::unsupported("conflate"));
         }
@@ -141,19 +134,17 @@ impl FeedService for Feed {
             progress_interval: progress_interval(request.progress_interval)?,
             max_age: self.0.subscription_max_age,
         };
-        let opened = Subscription::open(self.0.hub.clone(), wanted).await;
-        let subscription = opened.map_err(|error| status::of_feed(&error))?;
-        let stream = futures_util::stream::try_unfold(subscription, |mut subscription| async move {
-            match subscription.next().await {
-                Ok(Some(event)) => {
-                    let message = message(event, &subscription);
-                    Ok(Some((proto::SubscribeResponse { message: Some(message) }, subscription)))
-                }
-                Ok(None) => Ok(None),
-                Err(error) => Err(status::of_feed(&error)),
-            }
-        });
-        Ok(Response::new(Box::pin(stream)))
+        Subscription::open(self.0.hub.clone(), wanted).await.map_err(|error| status::of_feed(&error))
+    }
+}
+
+#[tonic::async_trait]
+impl FeedService for Feed {
+    type SubscribeStream = tokio_stream::Empty<Result<proto::SubscribeResponse, Status>>;
+
+    /// Not reached: [`super::subscribe`] answers this path from shared bytes.
+    async fn subscribe(&self, _: Request<proto::SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
+        Err(Status::internal("Subscribe is served by another door"))
     }
 
     async fn list_commits(
@@ -163,8 +154,9 @@ impl FeedService for Feed {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
         let page: Page<ListPosition> = Page::of(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
-        let filters = filters(plain.filters)?;
         let hub = &self.0.hub;
+        let group = hub.group(filters(plain.filters)?);
+        let filters = &group.filters;
         let (from, given) = match &page.position {
             Some(at) => {
                 let place = Place { revision: Revision(at.revision), last_match: Revision(at.last_match) };
@@ -183,7 +175,7 @@ impl FeedService for Feed {
             let error = crate::feed::FeedError::AboveHead { asked: from.revision, head };
             return Err(status::of_feed(&error));
         }
-        let listed = history::list(hub, &filters, from, given, page.size).await;
+        let listed = history::list(hub, &group, from, given, page.size).await;
         let list = listed.map_err(|error| status::of_feed(&error))?;
         let token_of = |place: Place| hub.tokens().token(place, filters.hash());
         let commits = list.parts.iter().map(|part| {
@@ -250,7 +242,8 @@ impl FeedService for Feed {
     }
 }
 
-fn message(event: Event, subscription: &Subscription) -> Message {
+/// A message of the stream.
+pub(super) fn message(event: Event, subscription: &Subscription) -> Message {
     let names = |matched: Vec<usize>| -> Vec<String> {
         let names = matched.into_iter().map(|at| subscription.filter_name(at).to_owned());
         names.filter(|name| !name.is_empty()).collect()

@@ -1,7 +1,8 @@
 //! One thin file per service: decode, call, encode. The only room beside the command line that knows the generated types.
 //!
 //! In reading order: [`decode`] and [`encode`] translate; [`status`] maps every error; [`paging`] makes page tokens; then
-//! [`catalog`], [`statistics`], [`rankings`], [`feed`] and [`admin`], a file per service.
+//! [`catalog`], [`statistics`], [`rankings`], [`feed`] and [`admin`], a file per service; [`subscribe`] sends the feed's
+//! stream from shared bytes.
 //!
 //! Invariant: a handler waits only for [`App::read`] (the store, off the async threads, bounded) or the writer.
 
@@ -14,6 +15,7 @@ mod paging;
 pub mod rankings;
 pub mod statistics;
 pub mod status;
+pub mod subscribe;
 
 use std::{sync::Arc, time::Duration};
 

@@ -12,7 +12,7 @@
 //! | `OUT_OF_RANGE` | `ABOVE_HEAD`, `BELOW_FLOOR` |
 //! | `ABORTED` | `HEAD_MOVED` |
 //! | `PERMISSION_DENIED` | `LICENCE` |
-//! | `RESOURCE_EXHAUSTED` | `TOO_MANY_SUBSCRIBERS`, `WRITER_BUSY`, `UPLOAD_TOO_LARGE` |
+//! | `RESOURCE_EXHAUSTED` | `TOO_MANY_SUBSCRIBERS`, `WRITER_BUSY`, `UPLOAD_TOO_LARGE`, `NO_SPACE` |
 //! | `UNIMPLEMENTED` | `NOT_SUPPORTED` |
 //! | `UNAVAILABLE` | `WRITES_STOPPED` |
 //! | `DATA_LOSS` | `STORE_DAMAGED` |
@@ -25,7 +25,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
     feed::FeedError,
-    ledger::{WriteError, plan::PlanError, upload::TooLarge},
+    ledger::{WriteError, plan::PlanError, upload::UploadError},
     model::{
         catalog::DefinitionKind,
         finding::{Finding, Severity},
@@ -155,9 +155,12 @@ pub fn of_feed(error: &FeedError) -> Status {
     }
 }
 
-/// An upload above its bound.
-pub fn of_too_large(error: TooLarge) -> Status {
-    status(Code::ResourceExhausted, "UPLOAD_TOO_LARGE", error.to_string(), [])
+/// Errors of figures on their way in.
+pub fn of_upload(error: &UploadError) -> Status {
+    match error {
+        UploadError::TooManySeries => status(Code::ResourceExhausted, "UPLOAD_TOO_LARGE", error.to_string(), []),
+        UploadError::Io(_) => status(Code::ResourceExhausted, "NO_SPACE", error.to_string(), []),
+    }
 }
 
 /// Errors of a write.

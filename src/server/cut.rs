@@ -16,11 +16,11 @@ use tonic::{Code, Status, body::Body};
 
 /// A request body in which a cancelled stream is an error.
 #[derive(Debug)]
-pub struct Uncut(Body);
+pub(super) struct Uncut(Body);
 
 impl Uncut {
     /// Wraps the body of a request.
-    pub fn wrap(body: Body) -> Body {
+    pub(super) fn wrap(body: Body) -> Body {
         Body::new(Self(body))
     }
 }

@@ -28,12 +28,12 @@ use crate::{
     ledger::{Ledger, Writer, apply::catch_up, log::StoreLedger},
     proto::{
         self, admin_service_server::AdminServiceServer, catalog_service_server::CatalogServiceServer,
-        feed_service_server::FeedServiceServer, ranking_service_server::RankingServiceServer,
-        statistics_service_server::StatisticsServiceServer,
+        ranking_service_server::RankingServiceServer, statistics_service_server::StatisticsServiceServer,
     },
     query::Reader,
     rpc::{
-        App, MESSAGE_BYTES_MAX, admin::Admin, catalog::Catalog, feed::Feed, rankings::Rankings, statistics::Statistics,
+        App, MESSAGE_BYTES_MAX, admin::Admin, catalog::Catalog, rankings::Rankings, statistics::Statistics,
+        subscribe::FeedDoor,
     },
     store::{Engine, StoreError, view::View},
 };
@@ -158,7 +158,7 @@ pub async fn serve(almanac: Almanac, listener: TcpListener, stop: impl Future<Ou
         .add_service(limited!(CatalogServiceServer::new(Catalog(app.clone()))))
         .add_service(limited!(StatisticsServiceServer::new(Statistics(app.clone()))))
         .add_service(limited!(RankingServiceServer::new(Rankings(app.clone()))))
-        .add_service(FeedServiceServer::new(Feed(app.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(FeedDoor::new(app.clone()))
         .add_service(limited!(AdminServiceServer::new(Admin(app))))
         .add_service(health_service)
         .add_optional_service(reflection.ok());

@@ -33,6 +33,101 @@ pub fn put_runs<T: Copy + PartialEq>(out: &mut Vec<u8>, column: &[T], mut put: i
     }
 }
 
+/// Appends numbers as an exponential Golomb code: a number below `2^width` takes `width + 1` bits, each doubling above that
+/// two more. The width that makes the whole column shortest is chosen and written in front.
+pub fn put_golomb(out: &mut Vec<u8>, column: &[u64]) {
+    let mut lengths = [0u32; 65];
+    let length = |number: &u64| u64::BITS - number.leading_zeros();
+    column.iter().for_each(|number| lengths[length(number) as usize] += 1);
+    let shortest = column.iter().map(length).min().unwrap_or(0);
+    let longest = column.iter().map(length).max().unwrap_or(0).min(63);
+    let cost = |width: u32| -> u64 {
+        let bits = |length: u32| u64::from(width + 1 + 2 * length.saturating_sub(width));
+        (shortest..=longest + 1).map(|length| u64::from(lengths[length as usize]) * bits(length)).sum()
+    };
+    let width = (shortest..=longest).min_by_key(|width| cost(*width)).unwrap_or(0);
+    out.push(width as u8);
+    let mut bits = BitWriter::default();
+    for number in column {
+        let raised = u128::from(*number) + (1 << width);
+        let more = 127 - raised.leading_zeros() - width;
+        // `more` ones, a zero, then the number without its leading bit.
+        bits.put((1 << (more + 1)) - 2, more + 1);
+        bits.put(raised & !(1 << (width + more)), width + more);
+    }
+    put_bytes(out, &bits.finish());
+}
+
+#[derive(Default)]
+struct BitWriter {
+    bytes: Vec<u8>,
+    pending: u128,
+    count: u32,
+}
+
+impl BitWriter {
+    /// At most 65 bits.
+    fn put(&mut self, bits: u128, count: u32) {
+        self.pending = self.pending << count | bits;
+        self.count += count;
+        if self.count >= 32 {
+            // The oldest whole words; what is left in `pending` above them is never read again.
+            let words = self.count / 32;
+            self.count %= 32;
+            let whole = (self.pending >> self.count).to_be_bytes();
+            self.bytes.extend_from_slice(&whole[16 - 4 * words as usize..]);
+        }
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let rest = (8 - self.count % 8) % 8;
+        let whole = (self.pending << rest).to_be_bytes();
+        self.bytes.extend_from_slice(&whole[16 - (self.count + rest) as usize / 8..]);
+        self.bytes
+    }
+}
+
+struct BitReader<'a> {
+    bytes: &'a [u8],
+    /// The next bits, at the top.
+    pending: u128,
+    count: u32,
+}
+
+impl BitReader<'_> {
+    fn fill(&mut self) {
+        while self.count <= 120
+            && let Some((byte, rest)) = self.bytes.split_first()
+        {
+            self.bytes = rest;
+            self.pending |= u128::from(*byte) << (120 - self.count);
+            self.count += 8;
+        }
+    }
+
+    fn drop(&mut self, count: u32) -> Result<()> {
+        self.count = self.count.checked_sub(count).ok_or_else(|| corrupt("bits end too early"))?;
+        self.pending <<= count;
+        Ok(())
+    }
+
+    fn golomb(&mut self, width: u32) -> Result<u64> {
+        self.fill();
+        let more = self.pending.leading_ones();
+        if width + more > 64 {
+            return Err(corrupt("a number longer than 64 bits"));
+        }
+        self.drop(more + 1)?;
+        if self.count < width + more {
+            self.fill();
+        }
+        let low = (self.pending >> 64 >> (64 - width - more)) & ((1u128 << (width + more)) - 1);
+        self.drop(width + more)?;
+        let raised = 1u128 << (width + more) | low;
+        u64::try_from(raised - (1 << width)).map_err(|_| corrupt("a number longer than 64 bits"))
+    }
+}
+
 /// Puts a checksum and a format version before a body.
 pub fn frame(version: u8, body: &[u8]) -> Vec<u8> {
     let mut framed = Vec::with_capacity(body.len() + 5);
@@ -120,6 +215,11 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    /// All that is left.
+    pub fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.rest)
+    }
+
     /// Bytes behind their length.
     pub fn bytes(&mut self) -> Result<&'a [u8]> {
         let length = self.count(self.rest.len())?;
@@ -129,6 +229,21 @@ impl<'a> Reader<'a> {
     /// UTF-8 behind its length.
     pub fn text(&mut self) -> Result<&'a str> {
         std::str::from_utf8(self.bytes()?).map_err(|_| corrupt("text that is not UTF-8"))
+    }
+
+    /// A column of `count` numbers written by [`put_golomb`].
+    pub fn golomb(&mut self, count: usize) -> Result<Vec<u64>> {
+        let width = u32::from(self.byte()?);
+        let bytes = self.bytes()?;
+        if width >= 64 || count > bytes.len() * 8 {
+            return Err(corrupt("a column of numbers that cannot be"));
+        }
+        let mut bits = BitReader { bytes, pending: 0, count: 0 };
+        let mut column = Vec::with_capacity(count);
+        for _ in 0..count {
+            column.push(bits.golomb(width)?);
+        }
+        Ok(column)
     }
 
     /// A column of `count` items written by [`put_runs`].
@@ -152,20 +267,29 @@ mod tests {
 
     use super::*;
 
+    /// Numbers of like size, with some that are not.
+    fn any_numbers() -> impl Strategy<Value = Vec<u64>> {
+        let size = prop_oneof![0u32..64, Just(0), Just(63)];
+        let number = (size, any::<u64>()).prop_map(|(size, number)| number >> size);
+        prop_oneof![proptest::collection::vec(number, 0..40), proptest::collection::vec(0u64..1_000, 0..40)]
+    }
+
     proptest! {
         #[test]
-        fn numbers_come_back(unsigned in any::<u64>(), signed in any::<i64>(), bytes in any::<Vec<u8>>(), column in proptest::collection::vec(0u8..3, 0..60)) {
+        fn numbers_come_back(unsigned in any::<u64>(), signed in any::<i64>(), bytes in any::<Vec<u8>>(), column in proptest::collection::vec(0u8..3, 0..60), numbers in any_numbers()) {
             let mut out = Vec::new();
             put_varint(&mut out, unsigned);
             put_signed(&mut out, signed);
             put_bytes(&mut out, &bytes);
             put_runs(&mut out, &column, |out, item| out.push(item));
+            put_golomb(&mut out, &numbers);
             let framed = frame(1, &out);
             let mut reader = Reader::new(unframe(1, &framed).unwrap());
             prop_assert_eq!(reader.varint().unwrap(), unsigned);
             prop_assert_eq!(reader.signed().unwrap(), signed);
             prop_assert_eq!(reader.bytes().unwrap(), &bytes[..]);
             prop_assert_eq!(reader.runs(column.len(), Reader::byte).unwrap(), column);
+            prop_assert_eq!(reader.golomb(numbers.len()).unwrap(), numbers);
             prop_assert!(reader.is_empty());
         }
 

@@ -12,14 +12,16 @@ use std::{
     time::Duration,
 };
 
+use super::faults::{self, FailPoint};
+
 /// Longest value, in bytes.
 pub const VALUE_BYTES_MAX: usize = 4096;
 /// Most operations of a batch.
 pub const BATCH_OPS_MAX: usize = 200;
 /// Most bytes of a batch: keys and values.
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
-/// Version of everything in the folder; a newer one is refused.
-pub const FORMAT_VERSION: u32 = 1;
+/// Version of everything in the folder; another one is refused.
+pub const FORMAT_VERSION: u32 = 2;
 /// sled's page cache. Memory overshoots it about twofold.
 const CACHE_BYTES: u64 = 64 << 20;
 /// How often sled's own thread flushes and reclaims space; without it space is never reclaimed.
@@ -41,7 +43,7 @@ pub enum StoreError {
     },
     /// A later version wrote the folder.
     #[error(
-        "{folder} has format {found}, and this almanac reads up to {FORMAT_VERSION}; use the version that wrote it"
+        "{folder} has format {found}, and this almanac reads format {FORMAT_VERSION}; use the version that wrote it"
     )]
     NewerFormat {
         /// The folder.
@@ -49,11 +51,29 @@ pub enum StoreError {
         /// What its format file says.
         found: String,
     },
+    /// An early version wrote the folder.
+    #[error(
+        "{folder} has format {found} of an early almanac, and this one reads format {FORMAT_VERSION}; start with an empty folder and load again"
+    )]
+    OlderFormat {
+        /// The folder.
+        folder: PathBuf,
+        /// Its format.
+        found: u32,
+    },
     /// Something is there that Almanac did not make.
     #[error("{folder} is not an almanac folder and not empty; choose another with --data")]
     ForeignFolder {
         /// The folder.
         folder: PathBuf,
+    },
+    /// The disk does not let us write.
+    #[error("{folder} cannot be written ({detail}); free some space, or let this user write there")]
+    Unwritable {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        detail: String,
     },
     /// sled cannot open its files.
     #[error(
@@ -100,6 +120,7 @@ pub struct Engine {
 impl Engine {
     /// Opens the folder, making it if it is not there.
     pub fn open(folder: &Path) -> Result<Self> {
+        faults::arm()?;
         prepare_folder(folder)?;
         let path = folder.join("store");
         let mut opened = open_sled(&path);
@@ -110,6 +131,9 @@ impl Engine {
         }
         let db = match opened {
             Err(detail) if detail.locked => return Err(StoreError::Locked { folder: folder.to_owned() }),
+            Err(detail) if detail.unwritable => {
+                return Err(StoreError::Unwritable { folder: folder.to_owned(), detail: detail.text });
+            }
             Err(detail) => {
                 // A broken snapshot is repairable: without it sled reads its log. Moved, never deleted.
                 let moved = set_snapshots_aside(&path)?;
@@ -123,7 +147,8 @@ impl Engine {
             Ok(db) => db,
         };
         let log = fs::File::open(path.join("db"))?;
-        fs::write(folder.join(FORMAT_FILE), format!("almanac {FORMAT_VERSION}\n"))?;
+        let format = format!("almanac {FORMAT_VERSION}\n");
+        fs::write(folder.join(FORMAT_FILE), format).map_err(|error| of_folder(folder, error))?;
         Ok(Self { db, log, folder: folder.to_owned() })
     }
 
@@ -168,6 +193,7 @@ impl Engine {
 
     /// Makes everything written so far durable. An error or panic in here means that nobody knows what is on disk.
     pub fn sync(&self) -> Result<()> {
+        faults::fail_at(FailPoint::Sync)?;
         let flushed = catch_unwind(AssertUnwindSafe(|| self.db.flush()));
         flushed.map_err(|_| StoreError::Corrupt("sled panicked while flushing".into()))??;
         self.log.sync_data()?;
@@ -228,6 +254,7 @@ impl Batch<'_> {
     fn write_part(&mut self) -> Result<()> {
         self.ops = 0;
         self.bytes = 0;
+        faults::fail_at(FailPoint::Write)?;
         Ok(self.engine.db.apply_batch(std::mem::take(&mut self.batch))?)
     }
 }
@@ -241,12 +268,13 @@ fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn prepare_folder(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder)?;
+    fs::create_dir_all(folder).map_err(|error| of_folder(folder, error))?;
     match fs::read_to_string(folder.join(FORMAT_FILE)) {
         Ok(text) => {
             let version = text.trim().strip_prefix("almanac ").and_then(|version| version.parse::<u32>().ok());
             match version {
-                Some(1..=FORMAT_VERSION) => Ok(()),
+                Some(FORMAT_VERSION) => Ok(()),
+                Some(found @ ..FORMAT_VERSION) => Err(StoreError::OlderFormat { folder: folder.to_owned(), found }),
                 _ => Err(StoreError::NewerFormat { folder: folder.to_owned(), found: text.trim().to_owned() }),
             }
         }
@@ -261,6 +289,7 @@ fn prepare_folder(folder: &Path) -> Result<()> {
 
 struct OpenFailure {
     locked: bool,
+    unwritable: bool,
     text: String,
 }
 
@@ -271,10 +300,24 @@ fn open_sled(path: &Path) -> std::result::Result<sled::Db, OpenFailure> {
         Ok(Err(error)) => {
             let text = error.to_string();
             // sled wraps the failed lock in an error of kind Other; its text is all there is.
-            Err(OpenFailure { locked: text.contains("could not acquire lock"), text })
+            let unwritable = matches!(&error, sled::Error::Io(error) if is_unwritable(error.kind()));
+            Err(OpenFailure { locked: text.contains("could not acquire lock"), unwritable, text })
         }
-        Err(_) => Err(OpenFailure { locked: false, text: "sled panicked while opening".into() }),
+        Err(_) => Err(OpenFailure { locked: false, unwritable: false, text: "sled panicked while opening".into() }),
     }
+}
+
+fn of_folder(folder: &Path, error: io::Error) -> StoreError {
+    match is_unwritable(error.kind()) {
+        true => StoreError::Unwritable { folder: folder.to_owned(), detail: error.to_string() },
+        false => StoreError::Io(error),
+    }
+}
+
+/// Whether an error is about writing, and says nothing about what is there.
+fn is_unwritable(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(kind, FileTooLarge | PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
 }
 
 fn set_snapshots_aside(path: &Path) -> Result<usize> {
@@ -317,8 +360,10 @@ mod tests {
         let engine = Engine::open(folder.path()).unwrap();
         assert!(matches!(Engine::open(folder.path()), Err(StoreError::Locked { .. })));
         drop(engine);
-        fs::write(folder.path().join(FORMAT_FILE), "almanac 2\n").unwrap();
+        fs::write(folder.path().join(FORMAT_FILE), "almanac 3\n").unwrap();
         assert!(matches!(Engine::open(folder.path()), Err(StoreError::NewerFormat { .. })));
+        fs::write(folder.path().join(FORMAT_FILE), "almanac 1\n").unwrap();
+        assert!(matches!(Engine::open(folder.path()), Err(StoreError::OlderFormat { found: 1, .. })));
         let foreign = tempfile::tempdir().unwrap();
         fs::write(foreign.path().join("thesis.doc"), "x").unwrap();
         assert!(matches!(Engine::open(foreign.path()), Err(StoreError::ForeignFolder { .. })));

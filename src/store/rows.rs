@@ -2,13 +2,14 @@
 //!
 //! The rows of one series look alike: the same commit, yearly periods, the same decimals. So each field is a column of
 //! runs, and only the digits themselves take room: periods as steps of their unit, the few (revision, release date) pairs
-//! once, numbers as integers with their decimals, each as the difference from the one before. Used by the series blocks
+//! once, numbers as integers with their decimals, each as the difference from the one before at a common scale, in a code
+//! that takes little more than the bits of the difference. Used by the series blocks
 //! of the view and by the pages of the ledger; see `format.md`.
 //!
 //! Invariant: any rows come back as they were, in their order, the text of every number included.
 
 use super::{
-    bytes::{Reader, corrupt, put_bytes, put_runs, put_signed, put_varint},
+    bytes::{Reader, corrupt, put_bytes, put_golomb, put_runs, put_signed, put_varint},
     engine::Result,
 };
 use crate::model::{
@@ -22,7 +23,9 @@ use crate::model::{
 /// Most rows packed together.
 pub const ROWS_MAX: usize = 1 << 20;
 
-/// Shapes of a row's value: the number of decimals of a plain number, or one of these.
+/// Shapes of a row's value: the number of decimals of a plain number, or one of these. `SHAPE_SCALED` is a plain number
+/// whose decimals follow from the common scale.
+const SHAPE_SCALED: u8 = 31;
 const SHAPE_TEXT: u8 = 32;
 const SHAPE_MISSING: u8 = 33;
 const SHAPE_WITHDRAWN: u8 = 34;
@@ -34,14 +37,25 @@ pub fn encode_rows(out: &mut Vec<u8>, rows: &[Row]) {
     put_varint(out, rows.len() as u64);
     put_periods(out, rows);
     put_vintages(out, rows);
-    let shapes: Vec<u8> = rows.iter().map(|row| shape(row.value.as_ref())).collect();
+    let plain: Vec<(i64, u8)> = rows.iter().filter_map(plain_number).collect();
+    let common = CommonScale::of(&plain);
+    let shapes: Vec<u8> = rows.iter().map(|row| shape(row.value.as_ref(), common.is_some())).collect();
     put_runs(out, &shapes, |out, shape| out.push(shape));
-    let mut previous = (u8::MAX, 0);
-    for (row, shape) in rows.iter().zip(&shapes) {
-        if let Some(value) = &row.value {
-            put_value(out, value, *shape, &mut previous);
-        }
+    if let Some(common) = common {
+        out.extend_from_slice(&[common.decimals, common.decimals_min, common.zeros]);
     }
+    let mut scale = Scale::default();
+    let differences: Vec<u64> = plain
+        .iter()
+        .map(|(mantissa, decimals)| match common {
+            Some(common) => scale.difference(common.raise(*mantissa, *decimals).unwrap_or(0), 0),
+            None => scale.difference(*mantissa, *decimals),
+        })
+        .collect();
+    if !differences.is_empty() {
+        put_golomb(out, &differences);
+    }
+    rows.iter().filter_map(|row| row.value.as_ref()).for_each(|value| put_rest(out, value));
 }
 
 /// Unpacks rows.
@@ -50,21 +64,116 @@ pub fn decode_rows(reader: &mut Reader<'_>) -> Result<Vec<Row>> {
     let periods = read_periods(reader, count)?;
     let vintages = read_vintages(reader, count)?;
     let shapes = reader.runs(count, Reader::byte)?;
-    let mut previous = (u8::MAX, 0);
+    let plain = shapes.iter().filter(|shape| **shape & !WITH_NOTES < SHAPE_TEXT).count();
+    let common = match shapes.iter().any(|shape| shape & !WITH_NOTES == SHAPE_SCALED) {
+        true => Some(CommonScale { decimals: reader.byte()?, decimals_min: reader.byte()?, zeros: reader.byte()? }),
+        false => None,
+    };
+    let mut differences = if plain > 0 { reader.golomb(plain)? } else { Vec::new() }.into_iter();
+    let mut scale = Scale::default();
     let mut rows = Vec::with_capacity(count);
     for ((period, (revision, released)), shape) in periods.into_iter().zip(vintages).zip(shapes) {
         let value = match shape {
             SHAPE_WITHDRAWN => None,
-            _ => Some(read_value(reader, shape, &mut previous)?),
+            _ => Some(read_value(reader, shape, common, &mut scale, &mut differences)?),
         };
         rows.push(Row { period, revision, released, value });
     }
     Ok(rows)
 }
 
-fn shape(value: Option<&Value>) -> u8 {
+fn plain_number(row: &Row) -> Option<(i64, u8)> {
+    match &row.value.as_ref()?.figure {
+        Figure::Number(Number::Decimal { mantissa, decimals }) => Some((*mantissa, *decimals)),
+        _ => None,
+    }
+}
+
+/// Numbers printed without idle zeros, but with at least so many decimals: at the scale of the longest, the zeros at the
+/// end of each say how many decimals it has. Zeros that all of them end in are left out.
+#[derive(Debug, Clone, Copy)]
+struct CommonScale {
+    decimals: u8,
+    decimals_min: u8,
+    zeros: u8,
+}
+
+impl CommonScale {
+    /// The scale from which all numbers come back as they were, if there is one.
+    fn of(plain: &[(i64, u8)]) -> Option<Self> {
+        let decimals = plain.iter().map(|(_, decimals)| *decimals);
+        let (decimals_max, decimals_min) = (decimals.clone().max()?, decimals.min()?);
+        let mut common = Self { decimals: decimals_max, decimals_min, zeros: ZEROS_MAX };
+        for (mantissa, decimals) in plain {
+            let raised = mantissa.checked_mul(power_of_ten(common.decimals - decimals)?)?;
+            while raised % power_of_ten(common.zeros)? != 0 {
+                common.zeros -= 1;
+            }
+        }
+        let comes_back = |(mantissa, decimals): &(i64, u8)| {
+            let common_mantissa = common.raise(*mantissa, *decimals);
+            common_mantissa.and_then(|raised| common.lower(raised)) == Some((*mantissa, *decimals))
+        };
+        plain.iter().all(comes_back).then_some(common)
+    }
+
+    fn raise(self, mantissa: i64, decimals: u8) -> Option<i64> {
+        let raised = mantissa.checked_mul(power_of_ten(self.decimals.checked_sub(decimals)?)?)?;
+        Some(raised / power_of_ten(self.zeros)?)
+    }
+
+    fn lower(self, mantissa: i64) -> Option<(i64, u8)> {
+        let mut mantissa = mantissa.checked_mul(power_of_ten(self.zeros)?)?;
+        let mut decimals = self.decimals;
+        while decimals > self.decimals_min && mantissa % 10 == 0 {
+            mantissa /= 10;
+            decimals -= 1;
+        }
+        Some((mantissa, decimals))
+    }
+}
+
+/// Most zeros left out.
+const ZEROS_MAX: u8 = 15;
+
+fn power_of_ten(exponent: u8) -> Option<i64> {
+    10i64.checked_pow(u32::from(exponent))
+}
+
+/// The number before, to which the next is a difference: both at the decimals of the next.
+#[derive(Debug, Default)]
+struct Scale {
+    mantissa: i64,
+    decimals: u8,
+}
+
+impl Scale {
+    fn base(&self, decimals: u8) -> i64 {
+        let base = match decimals.checked_sub(self.decimals) {
+            Some(more) => power_of_ten(more).and_then(|power| self.mantissa.checked_mul(power)),
+            None => power_of_ten(self.decimals - decimals).map(|power| self.mantissa / power),
+        };
+        base.unwrap_or(0)
+    }
+
+    fn difference(&mut self, mantissa: i64, decimals: u8) -> u64 {
+        let difference = mantissa.wrapping_sub(self.base(decimals));
+        *self = Self { mantissa, decimals };
+        ((difference << 1) ^ (difference >> 63)) as u64
+    }
+
+    fn mantissa(&mut self, difference: u64, decimals: u8) -> i64 {
+        let difference = (difference >> 1) as i64 ^ -((difference & 1) as i64);
+        let mantissa = self.base(decimals).wrapping_add(difference);
+        *self = Self { mantissa, decimals };
+        mantissa
+    }
+}
+
+fn shape(value: Option<&Value>, scaled: bool) -> u8 {
     let Some(value) = value else { return SHAPE_WITHDRAWN };
     let figure = match &value.figure {
+        Figure::Number(Number::Decimal { .. }) if scaled => SHAPE_SCALED,
         Figure::Number(Number::Decimal { decimals, .. }) => *decimals,
         Figure::Number(Number::Text(_)) => SHAPE_TEXT,
         Figure::Missing(_) => SHAPE_MISSING,
@@ -72,14 +181,10 @@ fn shape(value: Option<&Value>) -> u8 {
     figure | if value.notes().is_some() { WITH_NOTES } else { 0 }
 }
 
-/// `previous` is the shape and mantissa of the number before: like shapes are stored as differences.
-fn put_value(out: &mut Vec<u8>, value: &Value, shape: u8, previous: &mut (u8, i64)) {
+/// What is not in a column of its own.
+fn put_rest(out: &mut Vec<u8>, value: &Value) {
     match &value.figure {
-        Figure::Number(Number::Decimal { mantissa, .. }) => {
-            let base = if previous.0 == shape { previous.1 } else { 0 };
-            put_signed(out, mantissa.wrapping_sub(base));
-            *previous = (shape, *mantissa);
-        }
+        Figure::Number(Number::Decimal { .. }) => {}
         Figure::Number(Number::Text(text)) => put_bytes(out, text.as_bytes()),
         Figure::Missing(reason) => out.push(match reason {
             MissingReason::NotCollected => 0,
@@ -94,7 +199,13 @@ fn put_value(out: &mut Vec<u8>, value: &Value, shape: u8, previous: &mut (u8, i6
     }
 }
 
-fn read_value(reader: &mut Reader<'_>, shape: u8, previous: &mut (u8, i64)) -> Result<Value> {
+fn read_value(
+    reader: &mut Reader<'_>,
+    shape: u8,
+    common: Option<CommonScale>,
+    scale: &mut Scale,
+    differences: &mut impl Iterator<Item = u64>,
+) -> Result<Value> {
     let figure = match shape & !WITH_NOTES {
         SHAPE_TEXT => Figure::Number(Number::parse(reader.text()?).map_err(|_| corrupt("a number text that is none"))?),
         SHAPE_MISSING => Figure::Missing(match reader.byte()? {
@@ -104,10 +215,16 @@ fn read_value(reader: &mut Reader<'_>, shape: u8, previous: &mut (u8, i64)) -> R
             3 => MissingReason::NoMeasurement,
             _ => return Err(corrupt("an unknown reason for a missing figure")),
         }),
-        decimals @ 0..SHAPE_TEXT => {
-            let base = if previous.0 == shape { previous.1 } else { 0 };
-            let mantissa = base.wrapping_add(reader.signed()?);
-            *previous = (shape, mantissa);
+        SHAPE_SCALED => {
+            let difference = differences.next().ok_or_else(|| corrupt("a number is missing"))?;
+            let common = common.ok_or_else(|| corrupt("a number without its scale"))?;
+            let lowered = common.lower(scale.mantissa(difference, 0));
+            let (mantissa, decimals) = lowered.ok_or_else(|| corrupt("a number above its range"))?;
+            Figure::Number(Number::Decimal { mantissa, decimals })
+        }
+        decimals @ 0..SHAPE_SCALED => {
+            let difference = differences.next().ok_or_else(|| corrupt("a number is missing"))?;
+            let mantissa = scale.mantissa(difference, decimals);
             Figure::Number(Number::Decimal { mantissa, decimals })
         }
         _ => return Err(corrupt("an unknown shape of a value")),
@@ -122,16 +239,36 @@ fn read_value(reader: &mut Reader<'_>, shape: u8, previous: &mut (u8, i64)) -> R
 /// A (unit, position) pair: periods of one unit are steps apart. Spans that are not one unit long are (days, start) with
 /// their length.
 fn place(period: Period) -> (u8, i64, i64) {
+    if let Some(year) = whole_year(period) {
+        return (0, year, 0);
+    }
     let (year, month, _) = period.start().ymd();
     let (year, month) = (i64::from(year), i64::from(month) - 1);
     let one_year = period.end().ymd().0 == period.start().ymd().0;
     match period.unit() {
-        Unit::Years if one_year => (0, year, 0),
         Unit::Half => (1, year * 2 + month / 6, 0),
         Unit::Quarter => (2, year * 4 + month / 3, 0),
         Unit::Months if one_year && period.end().ymd().1 == period.start().ymd().1 => (3, year * 12 + month, 0),
         _ => (4, i64::from(period.start().days()), i64::from(period.end().days()) - i64::from(period.start().days())),
     }
+}
+
+/// The year that a period is, if it is one: most are, and this is quicker than the calendar.
+fn whole_year(period: Period) -> Option<i64> {
+    let (start, end) = (i64::from(period.start().days()), i64::from(period.end().days()));
+    // Near enough: 400 years are 146,097 days. New year of the next year is the day after the end.
+    let year = (end + DAYS_BEFORE_1970) * 400 / 146_097 + 1;
+    let found = [year - 1, year, year + 1].into_iter().find(|year| *year >= 1 && new_year(*year) == start)?;
+    (new_year(found + 1) - 1 == end).then_some(found)
+}
+
+/// Days from the first of January of the year 1 to that of 1970.
+const DAYS_BEFORE_1970: i64 = 719_162;
+
+/// The first of January of a year from 1 on, in days from 1970.
+fn new_year(year: i64) -> i64 {
+    let years = year - 1;
+    years * 365 + years / 4 - years / 100 + years / 400 - DAYS_BEFORE_1970
 }
 
 fn period_at(unit: u8, position: i64, length: i64) -> Option<Period> {
@@ -147,7 +284,11 @@ fn period_at(unit: u8, position: i64, length: i64) -> Option<Period> {
         Period::from_days(start, end)
     };
     match unit {
-        0 => months(1),
+        0 => {
+            let year = Some(position).filter(|year| (1..=9999).contains(year))?;
+            let day = |days: i64| Date::from_days(i32::try_from(days).ok()?);
+            Period::from_days(day(new_year(year))?, day(new_year(year + 1) - 1)?)
+        }
         1 => months(2),
         2 => months(4),
         3 => months(12),
@@ -217,7 +358,9 @@ fn put_vintages(out: &mut Vec<u8>, rows: &[Row]) {
         put_signed(out, i64::from(released.days()) - previous.1);
         previous = (revision.0, i64::from(released.days()));
     }
-    put_runs(out, &numbers, |out, number| put_varint(out, number as u64));
+    if known.len() > 1 {
+        put_runs(out, &numbers, |out, number| put_varint(out, number as u64));
+    }
 }
 
 fn read_vintages(reader: &mut Reader<'_>, count: usize) -> Result<Vec<(Revision, Date)>> {
@@ -228,6 +371,9 @@ fn read_vintages(reader: &mut Reader<'_>, count: usize) -> Result<Vec<(Revision,
         previous = (previous.0.wrapping_add(reader.signed()? as u64), previous.1.wrapping_add(reader.signed()?));
         let released = i32::try_from(previous.1).ok().and_then(Date::from_days);
         known.push((Revision(previous.0), released.ok_or_else(|| corrupt("a release date outside the calendar"))?));
+    }
+    if let [only] = known[..] {
+        return Ok(vec![only; count]);
     }
     reader.runs(count, |reader| {
         let number = reader.varint()?;

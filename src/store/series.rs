@@ -1,11 +1,11 @@
 //! Series blocks: every version of every period of a series, in blocks of at most 4 KiB.
 //!
 //! The key of a block is its series and the name of its first row; the first block of a series has an empty name, so that
-//! earlier rows find it. A row belongs to the last block whose key is not above the row's name. A block that grows too
+//! earlier rows find it. Numbers in keys are written so that they sort as they count and small ones are short. A row belongs to the last block whose key is not above the row's name. A block that grows too
 //! long is cut in two: appending a version costs by the block, not by the series.
 //!
-//! Invariant: readers may run beside the one writer. A cut writes its right part first, so a reader may meet a row twice
-//! but never misses one; [`merge`] drops the second.
+//! Invariant: readers may run beside the one writer, and a crash may come between the parts of a cut. It writes its right
+//! part first, so a row may be there twice but is never missing; what a later block says stands.
 
 use super::{
     bytes::{Reader, corrupt, frame, unframe},
@@ -15,10 +15,9 @@ use super::{
 use crate::model::{period::Period, series::Row};
 
 const TABLE: u8 = b'S';
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// A block is cut above this; with its head it stays below [`super::engine::VALUE_BYTES_MAX`].
 const BLOCK_BYTES_MAX: usize = 4_000;
-const IDS_BYTES: usize = 17;
 
 /// A series by its numbers in the dictionary. Sorts as its keys do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,21 +30,48 @@ pub struct SeriesIds {
 }
 
 impl SeriesIds {
-    fn key(self) -> [u8; IDS_BYTES] {
-        let mut key = [TABLE; IDS_BYTES];
-        let parts = [self.indicator, self.entity, self.source, self.dimensions];
-        for (part, place) in parts.iter().zip(key[1..].chunks_exact_mut(4)) {
-            place.copy_from_slice(&part.to_be_bytes());
-        }
+    fn key(self) -> Vec<u8> {
+        let mut key = vec![TABLE];
+        [self.indicator, self.entity, self.source, self.dimensions]
+            .iter()
+            .for_each(|part| put_ordered(&mut key, *part));
         key
     }
 
     fn of_key(key: &[u8]) -> Result<Self> {
-        let part = |at: usize| -> Result<u32> {
-            let bytes = key.get(at..at + 4).and_then(|bytes| bytes.first_chunk());
-            Ok(u32::from_be_bytes(*bytes.ok_or_else(|| corrupt("a series key that is too short"))?))
-        };
-        Ok(Self { indicator: part(1)?, entity: part(5)?, source: part(9)?, dimensions: part(13)? })
+        let mut reader = Reader::new(key);
+        reader.byte()?;
+        let mut part = || read_ordered(&mut reader);
+        Ok(Self { indicator: part()?, entity: part()?, source: part()?, dimensions: part()? })
+    }
+}
+
+/// Up to here one byte says it all; above, its high bits say how many bytes follow.
+const ONE_BYTE_MAX: u32 = 0xc0;
+
+/// Appends a number such that byte order is number order and no code is the start of another.
+fn put_ordered(key: &mut Vec<u8>, number: u32) {
+    let bytes = number.to_be_bytes();
+    match number {
+        0..=ONE_BYTE_MAX => key.push(bytes[3]),
+        _ => {
+            let length = 4 - number.leading_zeros() as usize / 8;
+            key.push(ONE_BYTE_MAX as u8 + length as u8);
+            key.extend_from_slice(&bytes[4 - length..]);
+        }
+    }
+}
+
+fn read_ordered(reader: &mut Reader<'_>) -> Result<u32> {
+    match u32::from(reader.byte()?) {
+        number @ 0..=ONE_BYTE_MAX => Ok(number),
+        first => {
+            let length = (first - ONE_BYTE_MAX) as usize;
+            if length > 4 {
+                return Err(corrupt("a series key that is none"));
+            }
+            Ok(reader.take(length)?.iter().fold(0, |number, byte| number << 8 | u32::from(*byte)))
+        }
     }
 }
 
@@ -63,10 +89,10 @@ impl Scope {
         let mut prefix = vec![TABLE];
         match self {
             Self::All => {}
-            Self::Indicator(indicator) => prefix.extend_from_slice(&indicator.to_be_bytes()),
+            Self::Indicator(indicator) => put_ordered(&mut prefix, indicator),
             Self::Figure(indicator, entity) => {
-                prefix.extend_from_slice(&indicator.to_be_bytes());
-                prefix.extend_from_slice(&entity.to_be_bytes());
+                put_ordered(&mut prefix, indicator);
+                put_ordered(&mut prefix, entity);
             }
         }
         prefix
@@ -78,7 +104,7 @@ fn row_key(ids: SeriesIds, row: &Row) -> Vec<u8> {
 }
 
 fn name_key(ids: SeriesIds, period: Period, revision: u64, released: i32) -> Vec<u8> {
-    let mut key = ids.key().to_vec();
+    let mut key = ids.key();
     key.extend_from_slice(&period.sort_key());
     key.extend_from_slice(&revision.to_be_bytes());
     key.extend_from_slice(&(released as u32 ^ 0x8000_0000).to_be_bytes());
@@ -141,7 +167,7 @@ pub fn next_series(engine: &Engine, scope: Scope, after: Option<SeriesIds>) -> R
 }
 
 fn name_key_max(ids: SeriesIds) -> Vec<u8> {
-    let mut key = ids.key().to_vec();
+    let mut key = ids.key();
     key.extend_from_slice(&[u8::MAX; 20]);
     key
 }
@@ -152,7 +178,7 @@ pub fn scan(
     scope: Scope,
     from: Option<SeriesIds>,
 ) -> impl Iterator<Item = Result<(SeriesIds, Vec<Row>)>> + use<> {
-    let mut blocks = engine.scan(&scope.prefix(), from.map(SeriesIds::key).as_ref().map(|key| &key[..])).peekable();
+    let mut blocks = engine.scan(&scope.prefix(), from.map(SeriesIds::key).as_deref()).peekable();
     std::iter::from_fn(move || {
         let (key, block) = match blocks.next()? {
             Ok(item) => item,
@@ -183,8 +209,15 @@ pub fn insert(engine: &Engine, batch: &mut Batch<'_>, ids: SeriesIds, mut rows: 
     while let Some(last) = rows.last() {
         let found = engine.last_at_or_before(&row_key(ids, last))?.filter(|(key, _)| key.starts_with(&ids.key()));
         let (key, mut block) = match found {
-            Some((key, block)) => (key.to_vec(), decode(&block)?),
-            None => (name_key_min(ids), Vec::new()),
+            Some((key, block)) => {
+                let mut block = decode(&block)?;
+                // A cut that was not finished left rows here that the next block has too, and may have newer ones beside.
+                if let Some((next, _)) = engine.first_after(&key)?.filter(|(next, _)| next.starts_with(&ids.key())) {
+                    block.truncate(block.partition_point(|row| row_key(ids, row)[..] < next[..]));
+                }
+                (key.to_vec(), block)
+            }
+            None => (ids.key(), Vec::new()),
         };
         let belongs = rows.partition_point(|row| row_key(ids, row) < key);
         for row in rows.split_off(belongs) {
@@ -196,12 +229,6 @@ pub fn insert(engine: &Engine, batch: &mut Batch<'_>, ids: SeriesIds, mut rows: 
         put_block(batch, ids, &key, &block)?;
     }
     Ok(())
-}
-
-fn name_key_min(ids: SeriesIds) -> Vec<u8> {
-    let mut key = ids.key().to_vec();
-    key.extend_from_slice(&[0; 20]);
-    key
 }
 
 fn put_block(batch: &mut Batch<'_>, ids: SeriesIds, key: &[u8], rows: &[Row]) -> Result<()> {
@@ -222,10 +249,12 @@ fn decode(block: &[u8]) -> Result<Vec<Row>> {
     if reader.is_empty() { Ok(rows) } else { Err(corrupt("bytes after the last row")) }
 }
 
-/// Appends the rows of a later block, without those met already.
+/// Appends the rows of a later block. Of its part of the series it knows best.
 fn merge(rows: &mut Vec<Row>, later: Vec<Row>) {
-    let last = rows.last().map(Row::name);
-    rows.extend(later.into_iter().filter(|row| Some(row.name()) > last));
+    if let Some(first) = later.first().map(Row::name) {
+        rows.truncate(rows.partition_point(|row| row.name() < first));
+    }
+    rows.extend(later);
 }
 
 #[cfg(test)]
@@ -304,5 +333,67 @@ mod tests {
         assert!(
             engine.scan(&IDS.key(), None).all(|item| item.unwrap().1.len() <= super::super::engine::VALUE_BYTES_MAX)
         );
+    }
+
+    #[test]
+    fn a_long_series_of_several_versions_comes_back_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::open(folder.path()).unwrap();
+        let month = |month: i64| Period::parse(&format!("{:04}-{:02}", 1820 + month / 12, month % 12 + 1)).unwrap();
+        let row = |at: i64, revision: u64| Row {
+            period: month(at),
+            revision: Revision(revision),
+            released: crate::model::time::Date::from_days(20_000 + revision as i32).unwrap(),
+            value: Some(crate::model::value::Value::number(crate::model::value::Number::Decimal {
+                mantissa: (at * 7_919 * 1_000_003) % 1_000_000_007 + revision as i64 * 1_000_000_000,
+                decimals: 9,
+            })),
+        };
+        for revision in 1..4 {
+            insert_all(&engine, IDS, (0..2_400).map(|at| row(at, revision)).collect());
+            let expected: Vec<Row> = (0..2_400)
+                .flat_map(|at| (1..=revision).map(move |revision| (at, revision)))
+                .map(|(at, revision)| row(at, revision))
+                .collect();
+            assert_eq!(read(&engine, IDS).unwrap(), expected);
+            for at in 0..2_400 {
+                assert_eq!(read_period(&engine, IDS, month(at)).unwrap().len() as u64, revision, "month {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_that_a_crash_left_half_done_is_finished_by_doing_it_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::open(folder.path()).unwrap();
+        let row = |month: i64, revision: u64| Row {
+            period: Period::parse(&format!("{:04}-{:02}", 1820 + month / 12, month % 12 + 1)).unwrap(),
+            revision: Revision(revision),
+            released: crate::model::time::Date::from_days(20_000 + revision as i32).unwrap(),
+            value: Some(crate::model::value::Value::number(crate::model::value::Number::Decimal {
+                mantissa: (month * 7_919 * 1_000_003) % 1_000_000_007,
+                decimals: 9,
+            })),
+        };
+        let first: Vec<Row> = (0..600).map(|month| row(month, 1)).collect();
+        let second: Vec<Row> = (0..600).map(|month| row(month, 2)).collect();
+        insert_all(&engine, IDS, first.clone());
+        let before: Vec<_> = engine.scan(&IDS.key(), None).map(Result::unwrap).collect();
+        insert_all(&engine, IDS, second.clone());
+        let expected = read(&engine, IDS).unwrap();
+        assert_eq!(expected.len(), 1_200);
+        // As if only the right parts had been written: every block that was there is as it was.
+        let mut batch = engine.batch();
+        before.iter().for_each(|(key, block)| batch.put(key, block).unwrap());
+        batch.write().unwrap();
+        for month in 0..600 {
+            let found = read_period(&engine, IDS, row(month, 1).period).unwrap();
+            assert!(found.contains(&row(month, 1)), "a row that was there went missing");
+        }
+        insert_all(&engine, IDS, second);
+        assert_eq!(read(&engine, IDS).unwrap(), expected);
+        for month in 0..600 {
+            assert_eq!(read_period(&engine, IDS, row(month, 1).period).unwrap(), [row(month, 1), row(month, 2)]);
+        }
     }
 }

@@ -10,12 +10,14 @@
 
 mod author;
 mod crash;
+mod failpoints;
 mod feed;
 mod fixture;
 mod harness;
+mod process;
 mod promises;
 mod queries;
-
 mod refusals;
 mod watch;
 mod writes;
+

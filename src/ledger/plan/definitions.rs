@@ -6,7 +6,7 @@ use super::{PlanError, Planner};
 use crate::{
     ledger::record::Record,
     model::catalog::{Definition, DefinitionKind},
-    query::nearest::nearest,
+    store::nearest::nearest,
 };
 
 impl Planner<'_> {

@@ -14,8 +14,8 @@ use crate::{
         edition::{Basis, CoverageKind, Edition, EditionStatus, Entry, Table, complete_to, sort_entries},
         id::{EditionId, EntityId, RankingId},
     },
-    query::nearest::nearest,
     ranking::compare::{comparability, moves},
+    store::nearest::nearest,
 };
 
 impl Planner<'_> {

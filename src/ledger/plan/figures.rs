@@ -21,8 +21,7 @@ use crate::{
         time::Date,
         value::Value,
     },
-    query::nearest::nearest,
-    store::{StoreError, series::Scope, view::NameKind},
+    store::{StoreError, nearest::nearest, series::Scope, view::NameKind},
 };
 
 /// What an upload is planned against, for all figures of one indicator and source.
@@ -50,12 +49,17 @@ impl Planner<'_> {
                 self.emit(Record::FullRelease(indicator.clone(), source.clone()))?;
             }
         }
-        for key in self.touched_series(upload)? {
+        let mut withdrawn = self.series_left_out(upload)?.into_iter().peekable();
+        let mut sent = upload.keys().peekable();
+        loop {
+            // In key order, so that pages spell each name once.
+            let left_out = withdrawn.next_if(|left_out| sent.peek().is_none_or(|key| left_out < *key));
+            let Some(key) = left_out.as_ref().or_else(|| sent.next()) else { break };
             let pair = (key.indicator.clone(), key.source.clone());
             let release = match releases.get(&pair) {
                 Some(release) => *release,
                 None => {
-                    let next_full = self.next_full_release(&key, upload.released())?;
+                    let next_full = self.next_full_release(key, upload.released())?;
                     let replaces = upload.replaced().contains(&pair);
                     let mode = if replaces { Mode::Replace } else { Mode::Merge };
                     let release = Release { released: upload.released(), mode, next_full };
@@ -63,8 +67,8 @@ impl Planner<'_> {
                     release
                 }
             };
-            let points = upload.points(&key)?;
-            self.plan_series(&key, points, release)?;
+            let points = upload.points(key)?;
+            self.plan_series(key, points, release)?;
         }
         Ok(())
     }
@@ -104,11 +108,11 @@ impl Planner<'_> {
         }
     }
 
-    /// The series an upload may change: those it has figures of, and those it withdraws by not naming them.
-    fn touched_series(&self, upload: &Upload) -> Result<BTreeSet<SeriesKey>, StoreError> {
-        let mut touched: BTreeSet<SeriesKey> = upload.keys().cloned().collect();
+    /// The series an upload withdraws by not naming them.
+    fn series_left_out(&self, upload: &Upload) -> Result<BTreeSet<SeriesKey>, StoreError> {
+        let mut left_out = BTreeSet::new();
         if upload.mode() == Mode::Merge {
-            return Ok(touched);
+            return Ok(left_out);
         }
         for (indicator, source) in upload.replaced() {
             let numbers = self
@@ -119,12 +123,15 @@ impl Planner<'_> {
             let mut at = None;
             while let Some(ids) = self.view.next_series(Scope::Indicator(indicator), at)? {
                 if ids.source == source {
-                    touched.insert(self.view.series_key(ids)?);
+                    let key = self.view.series_key(ids)?;
+                    if !upload.has(&key) {
+                        left_out.insert(key);
+                    }
                 }
                 at = Some(ids);
             }
         }
-        Ok(touched)
+        Ok(left_out)
     }
 
     fn is_known_release(&self, indicator: &str, source: &str, released: Date) -> Result<bool, StoreError> {

@@ -1,0 +1,73 @@
+//! All names that the server knows, for looking up what files say.
+
+use std::collections::BTreeSet;
+
+use super::{error::CliError, session::Session};
+use crate::{
+    intake::names::{Directory, Named},
+    model::catalog::EntityKind,
+    proto,
+};
+
+const PAGE_SIZE: i32 = 1_000;
+
+/// Fetches every entity and indicator.
+pub async fn load(session: &Session) -> Result<Directory, CliError> {
+    let mut directory = Directory::default();
+    let mut request = proto::ListEntitiesRequest { page_size: PAGE_SIZE, ..Default::default() };
+    loop {
+        let page = session.catalog().list_entities(request.clone()).await?.into_inner();
+        page.entities.iter().for_each(|entity| add(&mut directory, entity));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    let mut request = proto::ListIndicatorsRequest { page_size: PAGE_SIZE, ..Default::default() };
+    loop {
+        let page = session.catalog().list_indicators(request.clone()).await?.into_inner();
+        for indicator in &page.indicators {
+            let thing = Named { id: indicator.id.clone(), kind: None, lies_in: Vec::new() };
+            directory.indicators.add(thing, [], [indicator.name.as_str()]);
+        }
+        if page.next_page_token.is_empty() {
+            return Ok(directory);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+fn add(directory: &mut Directory, entity: &proto::Entity) {
+    let lies_in = entity.relations.iter().filter(|relation| relation.kind() == proto::RelationKind::LiesIn);
+    let lies_in = lies_in.map(|relation| relation.entity.clone()).collect();
+    let thing = Named { id: entity.id.clone(), kind: kind(entity.kind()), lies_in };
+    let codes = entity.codes.iter().map(|code| (code.scheme.as_str(), code.value.as_str()));
+    let texts = entity.names.iter().map(|name| name.text.as_str());
+    directory.entities.add(thing, codes, std::iter::once(entity.name.as_str()).chain(texts));
+}
+
+/// A kind of the contract, if it is one.
+pub fn kind(kind: proto::EntityKind) -> Option<EntityKind> {
+    Some(match kind {
+        proto::EntityKind::Unspecified => return None,
+        proto::EntityKind::Economy => EntityKind::Economy,
+        proto::EntityKind::Cluster => EntityKind::Cluster,
+        proto::EntityKind::Organisation => EntityKind::Organisation,
+        proto::EntityKind::RegionGroup => EntityKind::RegionGroup,
+        proto::EntityKind::World => EntityKind::World,
+    })
+}
+
+/// Ids of all sources.
+pub async fn sources(session: &Session) -> Result<BTreeSet<String>, CliError> {
+    let mut ids = BTreeSet::new();
+    let mut request = proto::ListSourcesRequest { page_size: PAGE_SIZE, ..Default::default() };
+    loop {
+        let page = session.catalog().list_sources(request.clone()).await?.into_inner();
+        ids.extend(page.sources.into_iter().map(|source| source.id));
+        if page.next_page_token.is_empty() {
+            return Ok(ids);
+        }
+        request.page_token = page.next_page_token;
+    }
+}

@@ -1,0 +1,103 @@
+//! Bundles: pages that follow each other, compressed together and kept as one value.
+//!
+//! A page is small, because it is what a subscriber gets; alone it hardly compresses. Formats are in `format.md` of the
+//! store.
+//!
+//! Invariant: unpacking never takes more memory than [`RAW_BYTES_MAX`], whatever the bytes say.
+
+use std::io::{Read, Write};
+
+use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
+
+use crate::store::{
+    StoreError,
+    bytes::{Reader, put_bytes, put_varint},
+    engine::Result,
+};
+
+/// A bundle is closed when its pages are this long together.
+pub const BUNDLE_BYTES: usize = 32 * 1024;
+/// Most bytes of the pages of a bundle.
+const RAW_BYTES_MAX: usize = 64 << 20;
+
+const VERSION: u8 = 1;
+const STORED: u8 = 0;
+const DEFLATED: u8 = 1;
+
+/// Packs pages.
+pub fn pack(pages: &[Vec<u8>]) -> Result<Vec<u8>> {
+    let mut raw = Vec::with_capacity(pages.iter().map(|page| page.len() + 4).sum());
+    pages.iter().for_each(|page| put_bytes(&mut raw, page));
+    if raw.len() > RAW_BYTES_MAX {
+        return Err(corrupt("pages too long to keep"));
+    }
+    let mut bundle = vec![VERSION, DEFLATED];
+    put_varint(&mut bundle, raw.len() as u64);
+    let mut encoder = DeflateEncoder::new(bundle, Compression::fast());
+    encoder.write_all(&raw)?;
+    let bundle = encoder.finish()?;
+    if bundle.len() <= raw.len() + 2 {
+        return Ok(bundle);
+    }
+    Ok([&[VERSION, STORED][..], &raw].concat())
+}
+
+/// Unpacks what [`pack`] gave.
+pub fn unpack(bundle: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let mut reader = Reader::new(bundle);
+    let version = reader.byte()?;
+    if version != VERSION {
+        return Err(corrupt(&format!("version {version}")));
+    }
+    let inflated;
+    let raw = match reader.byte()? {
+        STORED => reader.rest(),
+        DEFLATED => {
+            let length = reader.count(RAW_BYTES_MAX)?;
+            let mut bytes = Vec::new();
+            // One byte more than it says, to notice that there is more.
+            let mut decoder = DeflateDecoder::new(reader.rest()).take(length as u64 + 1);
+            decoder.read_to_end(&mut bytes).map_err(|_| corrupt("it does not inflate"))?;
+            if bytes.len() != length {
+                return Err(corrupt("it inflates to another length"));
+            }
+            inflated = bytes;
+            &inflated
+        }
+        kind => return Err(corrupt(&format!("compression {kind}"))),
+    };
+    let mut reader = Reader::new(raw);
+    let mut pages = Vec::new();
+    while !reader.is_empty() {
+        pages.push(reader.bytes()?.to_vec());
+    }
+    Ok(pages)
+}
+
+fn corrupt(what: &str) -> StoreError {
+    StoreError::Corrupt(format!("bundle of ledger pages: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn pages_come_back(pages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 0..6), repeated in 0usize..9_000) {
+            let mut pages = pages;
+            pages.push(vec![7; repeated]);
+            let bundle = pack(&pages).unwrap();
+            prop_assert!(bundle.len() <= pages.iter().map(|page| page.len() + 10).sum::<usize>() + 10);
+            prop_assert_eq!(unpack(&bundle).unwrap(), pages);
+        }
+
+        #[test]
+        fn damaged_bundles_are_refused_without_a_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0u8..3) {
+            bytes.splice(0..0, [VERSION, kind]);
+            let _ = unpack(&bytes);
+        }
+    }
+}

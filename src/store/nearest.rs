@@ -1,0 +1,56 @@
+//! What somebody may have meant by an id that is not known.
+
+use super::catalog::Catalog;
+use crate::model::{
+    catalog::{Definition, DefinitionKind},
+    id::Revision,
+    text::fold,
+};
+
+/// The end of a sentence that names what is near.
+pub fn near_it(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!("; near it: {}", near.join(", ")) }
+}
+
+/// How many are named.
+const NEAREST_MAX: usize = 3;
+/// Likeness, from 0 to 1, below which a name is no help.
+const LIKENESS_MIN: f64 = 0.55;
+
+/// The nearest known ids, best first: by code, by name, by spelling.
+pub fn nearest(catalog: &Catalog, kind: DefinitionKind, id: &str, at: Revision) -> Vec<String> {
+    let wanted = fold(id);
+    let mut found: Vec<(f64, &str)> = catalog
+        .definitions(kind, "", at)
+        .map(|definition| (likeness(definition, &wanted), definition.id()))
+        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+        .collect();
+    found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    found.into_iter().take(NEAREST_MAX).map(|(_, id)| id.to_owned()).collect()
+}
+
+fn likeness(definition: &Definition, wanted: &str) -> f64 {
+    texts(definition)
+        .map(|text| {
+            let text = fold(text);
+            if text == wanted { 1.0 } else { strsim::normalized_damerau_levenshtein(&text, wanted) }
+        })
+        .fold(0.0, f64::max)
+}
+
+/// The texts by which a definition may be known.
+pub fn texts(definition: &Definition) -> Box<dyn Iterator<Item = &str> + '_> {
+    match definition {
+        Definition::Indicator(indicator) => Box::new([indicator.id.as_str(), indicator.name.as_str()].into_iter()),
+        Definition::Source(source) => {
+            Box::new([source.id.as_str(), source.producer.as_str(), source.title.as_str()].into_iter())
+        }
+        Definition::Ranking(ranking) => Box::new([ranking.id.as_str(), ranking.name.as_str()].into_iter()),
+        Definition::Entity(entity) => Box::new(
+            [entity.id.as_str(), entity.name.as_str()]
+                .into_iter()
+                .chain(entity.codes.iter().map(|(_, code)| code.as_str()))
+                .chain(entity.names.iter().map(|name| name.text.as_str())),
+        ),
+    }
+}
