@@ -2,11 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader, Read},
-    net::SocketAddr,
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -16,83 +13,9 @@ use crate::{
     author::{Act, Author},
     fixture::*,
     harness::{Clients, DEADLINE, Dice, WholeCommit, assert_refused, long},
+    process::Process,
     watch::Watch,
 };
-
-/// The binary, serving a folder; killed when dropped.
-struct Process {
-    child: Child,
-    address: SocketAddr,
-}
-
-fn command(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_almanac"));
-    command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0"]);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    command.env_remove("ALMANAC_DATA").env_remove("ALMANAC_LISTEN").env("RUST_BACKTRACE", "0");
-    command
-}
-
-impl Process {
-    /// Starts it and waits until it says where it listens.
-    async fn start(data: &Path) -> Self {
-        let mut child = command(data).spawn().unwrap();
-        let stderr = child.stderr.take().unwrap();
-        let (say, said) = mpsc::channel();
-        // Reads on to the end, so that the process never waits for us.
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                let _ = say.send(line);
-            }
-        });
-        let address = tokio::task::spawn_blocking(move || {
-            let mut lines = Vec::new();
-            while let Ok(line) = said.recv_timeout(DEADLINE) {
-                if let Some((_, address)) = line.split_once("listens on http://") {
-                    return Ok(address.trim().parse().unwrap());
-                }
-                lines.push(line);
-            }
-            Err(lines)
-        });
-        let mut process = Self { child, address: "127.0.0.1:1".parse().unwrap() };
-        match address.await.unwrap() {
-            Ok(address) => process.address = address,
-            Err(lines) => panic!("it does not serve: {lines:?}"),
-        }
-        process
-    }
-
-    /// Ends it at once, as a power cut would end it.
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    fn terminate(&self) {
-        let done = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
-        assert!(done.success());
-    }
-
-    /// Waits until it ended by itself.
-    async fn ended(&mut self) -> ExitStatus {
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(started.elapsed() < DEADLINE, "it should have ended");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// What was sent, and what was answered before the server died.
 #[derive(Default)]
@@ -303,14 +226,16 @@ async fn killed_at_any_moment_it_keeps_what_was_answered_and_nothing_in_part() {
         for round in 0..per_folder {
             if dice.once_in(5) {
                 // A start may be cut off too, in the middle of recovery.
-                let mut child = command(&data).spawn().unwrap();
+                let mut child = Command::new(env!("CARGO_BIN_EXE_almanac"));
+                let child = child.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&data);
+                let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
                 tokio::time::sleep(Duration::from_millis(dice.below(60) as u64)).await;
                 child.kill().unwrap();
                 child.wait().unwrap();
                 early += 1;
             }
-            let mut process = Process::start(&data).await;
-            let clients = Clients::connect(process.address).await;
+            let process = Process::start(&data, &[]).unwrap();
+            let clients = process.clients().await;
             if round == 0 {
                 let act = Act::Define(request("catalog"), catalog());
                 let result = act.send(&clients).await.unwrap();
@@ -350,29 +275,22 @@ async fn killed_at_any_moment_it_keeps_what_was_answered_and_nothing_in_part() {
     assert!(commits > rounds, "the server was killed while it worked");
 }
 
-/// Runs it where it cannot serve; says how it ended and what it said.
-async fn fails(mut command: Command) -> (ExitStatus, String) {
-    let mut child = command.spawn().unwrap();
-    let mut stderr = child.stderr.take().unwrap();
-    let reading = std::thread::spawn(move || {
-        let mut text = String::new();
-        stderr.read_to_string(&mut text).unwrap();
-        text
-    });
-    let mut process = Process { child, address: "127.0.0.1:1".parse().unwrap() };
-    let status = process.ended().await;
-    (status, reading.join().unwrap())
+/// Starts it where it cannot serve; what it said.
+fn refused(data: &Path) -> String {
+    match Process::start(data, &[]) {
+        Ok(_) => panic!("it serves"),
+        Err(said) => said,
+    }
 }
 
 #[tokio::test]
 async fn a_second_process_on_the_folder_is_told_so_and_the_first_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let first = Process::start(&data).await;
-    let (status, said) = fails(command(&data)).await;
-    assert_eq!(status.code(), Some(1), "{said}");
+    let first = Process::start(&data, &[]).unwrap();
+    let said = refused(&data);
     assert!(said.contains("in use by another almanac process") && said.contains("data"), "{said}");
-    let clients = Clients::connect(first.address).await;
+    let clients = first.clients().await;
     clients.define(WriteOptions::default(), catalog()).await.unwrap();
 }
 
@@ -380,21 +298,18 @@ async fn a_second_process_on_the_folder_is_told_so_and_the_first_goes_on() {
 async fn a_folder_of_a_newer_version_or_of_something_else_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let mut process = Process::start(&data).await;
-    process.terminate();
-    assert!(process.ended().await.success());
+    let process = Process::start(&data, &[]).unwrap();
+    process.stop();
     let format = data.join("FORMAT");
     std::fs::write(&format, "almanac 999\n").unwrap();
-    let (status, said) = fails(command(&data)).await;
-    assert_eq!(status.code(), Some(1), "{said}");
+    let said = refused(&data);
     assert!(said.contains("999") && said.contains("version that wrote it"), "{said}");
     assert_eq!(std::fs::read_to_string(&format).unwrap(), "almanac 999\n");
 
     let other = folder.path().join("other");
     std::fs::create_dir(&other).unwrap();
     std::fs::write(other.join("thesis.txt"), "years of work").unwrap();
-    let (status, said) = fails(command(&other)).await;
-    assert_eq!(status.code(), Some(1), "{said}");
+    let said = refused(&other);
     assert!(said.contains("not an almanac folder"), "{said}");
     assert_eq!(std::fs::read_dir(&other).unwrap().count(), 1, "nothing was added");
 }
@@ -403,10 +318,10 @@ async fn a_folder_of_a_newer_version_or_of_something_else_is_left_alone() {
 async fn it_does_not_open_itself_to_the_world_unasked() {
     let folder = tempfile::tempdir().unwrap();
     let mut exposed = Command::new(env!("CARGO_BIN_EXE_almanac"));
-    exposed.arg("serve").arg("--data").arg(folder.path().join("data")).args(["--listen", "0.0.0.0:0"]);
-    exposed.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let (status, said) = fails(exposed).await;
-    assert_eq!(status.code(), Some(1), "{said}");
+    exposed.args(["serve", "--listen", "0.0.0.0:0", "--data"]).arg(folder.path().join("data"));
+    let output = exposed.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("--expose-without-protection"), "{said}");
 }
 
@@ -414,24 +329,24 @@ async fn it_does_not_open_itself_to_the_world_unasked() {
 async fn sigterm_ends_politely_with_a_goodbye_and_a_token() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let mut process = Process::start(&data).await;
-    let clients = Clients::connect(process.address).await;
+    let process = Process::start(&data, &[]).unwrap();
+    let clients = process.clients().await;
     clients.define(WriteOptions::default(), catalog()).await.unwrap();
     let mut watch = Watch::open(&clients, Start::State(StartState {}), Vec::new()).await.unwrap();
     watch.until_covers(1).await;
     // A connection that says nothing must not hold it up.
     let silent = std::net::TcpStream::connect(process.address).unwrap();
     let asked = Instant::now();
-    process.terminate();
+    let stopping = tokio::task::spawn_blocking(move || process.stop());
     let recording = watch.ended().await.unwrap();
     let goodbye = recording.goodbye().expect("a goodbye comes last").clone();
     assert_eq!(goodbye.reason(), GoodbyeReason::Shutdown);
-    assert!(process.ended().await.success());
+    stopping.await.unwrap();
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
     drop(silent);
 
-    let process = Process::start(&data).await;
-    let clients = Clients::connect(process.address).await;
+    let process = Process::start(&data, &[]).unwrap();
+    let clients = process.clients().await;
     clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "bank", &[("2020", "1")])]).await.unwrap();
     let mut watch = Watch::open(&clients, Start::ResumeToken(goodbye.resume_token), Vec::new()).await.unwrap();
     watch.until_covers(2).await;

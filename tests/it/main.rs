@@ -20,4 +20,3 @@ mod queries;
 mod refusals;
 mod watch;
 mod writes;
-
