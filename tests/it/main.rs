@@ -16,6 +16,7 @@ mod fixture;
 mod harness;
 mod process;
 mod promises;
+mod properties;
 mod queries;
 mod refusals;
 mod watch;
