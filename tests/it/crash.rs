@@ -242,7 +242,7 @@ async fn killed_at_any_moment_it_keeps_what_was_answered_and_nothing_in_part() {
                 book.answered.insert(result.revision, (act, result.counts.unwrap()));
             }
             lost_answers += book.open.len();
-            book.check(&clients, round % 10 == 0 || round + 1 == per_folder).await;
+            book.check(&clients, round % 25 == 0 || round + 1 == per_folder).await;
             // Nothing was ever seen that is not in the store now.
             for commit in seen.drain(..) {
                 let found = &book.found[commit.commit.revision as usize - 1];
