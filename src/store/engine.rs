@@ -30,6 +30,8 @@ const FLUSH_EVERY_MS: u64 = 400;
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 const FORMAT_FILE: &str = "FORMAT";
+/// The same, before it has its name.
+const FORMAT_FILE_NEW: &str = "FORMAT.new";
 
 /// What can go wrong below, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -147,8 +149,7 @@ impl Engine {
             Ok(db) => db,
         };
         let log = fs::File::open(path.join("db"))?;
-        let format = format!("almanac {FORMAT_VERSION}\n");
-        fs::write(folder.join(FORMAT_FILE), format).map_err(|error| of_folder(folder, error))?;
+        mark_format(folder).map_err(|error| of_folder(folder, error))?;
         Ok(Self { db, log, folder: folder.to_owned() })
     }
 
@@ -275,6 +276,19 @@ fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(end)
 }
 
+/// Says in the folder which format it has. Under its name the file is always whole: one that a crash left empty would
+/// make the folder one of an unknown format.
+fn mark_format(folder: &Path) -> io::Result<()> {
+    let (file, new) = (folder.join(FORMAT_FILE), folder.join(FORMAT_FILE_NEW));
+    if file.exists() {
+        return Ok(());
+    }
+    fs::write(&new, format!("almanac {FORMAT_VERSION}\n"))?;
+    fs::File::open(&new)?.sync_all()?;
+    fs::rename(&new, &file)?;
+    fs::File::open(folder)?.sync_all()
+}
+
 fn prepare_folder(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|error| of_folder(folder, error))?;
     match fs::read_to_string(folder.join(FORMAT_FILE)) {
@@ -288,7 +302,8 @@ fn prepare_folder(folder: &Path) -> Result<()> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // Only our own half-made folder may be there: killed between making `store` and writing the format file.
-            let foreign = fs::read_dir(folder)?.flatten().any(|item| item.file_name() != "store");
+            let ours = |name: &std::ffi::OsStr| name == "store" || name == FORMAT_FILE_NEW;
+            let foreign = fs::read_dir(folder)?.flatten().any(|item| !ours(&item.file_name()));
             if foreign { Err(StoreError::ForeignFolder { folder: folder.to_owned() }) } else { Ok(()) }
         }
         Err(error) => Err(error.into()),

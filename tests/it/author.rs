@@ -24,6 +24,7 @@ pub(crate) struct Author {
 
 /// One write, with a request id.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // few, and short-lived
 pub(crate) enum Act {
     Define(WriteOptions, Vec<Definition>),
     Ingest(IngestHeader, Vec<SeriesBatch>),

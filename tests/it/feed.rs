@@ -120,10 +120,13 @@ fn count(commits: &[WholeCommit]) -> usize {
     commits.iter().map(|commit| commit.changes.len()).sum()
 }
 
+/// Indicator, entity, source, dimensions, period.
+type FigureKey = (String, String, String, String, String);
+
 /// A client's own copy of the state, kept by what it is sent.
 #[derive(Debug, Default, PartialEq)]
 struct Copy {
-    figures: BTreeMap<(String, String, String, String, String), (Vec<Dimension>, Value)>,
+    figures: BTreeMap<FigureKey, (Vec<Dimension>, Value)>,
     entries: BTreeMap<(String, String, String), Option<u32>>,
 }
 
@@ -189,11 +192,7 @@ impl Copy {
     }
 }
 
-fn figure_key(
-    series: [&String; 3],
-    dimensions: &[Dimension],
-    period: &str,
-) -> (String, String, String, String, String) {
+fn figure_key(series: [&String; 3], dimensions: &[Dimension], period: &str) -> FigureKey {
     let [indicator, entity, source] = series.map(Clone::clone);
     (indicator, entity, source, format!("{dimensions:?}"), period.to_owned())
 }

@@ -57,7 +57,11 @@ pub(crate) fn cluster_entity(number: usize) -> Definition {
 /// The economies a cluster lies in; some lie in two.
 pub(crate) fn economies_of(number: usize) -> Vec<String> {
     let first = ECONOMIES[number % ECONOMIES.len()].to_owned();
-    if number % 5 == 0 { vec![first, ECONOMIES[(number + 1) % ECONOMIES.len()].to_owned()] } else { vec![first] }
+    if number.is_multiple_of(5) {
+        vec![first, ECONOMIES[(number + 1) % ECONOMIES.len()].to_owned()]
+    } else {
+        vec![first]
+    }
 }
 
 pub(crate) fn ranking() -> Definition {

@@ -3,12 +3,7 @@
 //! A server in process has a runtime of its own, so that stopping it lets go of everything it held, as the end of a
 //! process does.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, thread::JoinHandle, time::Duration};
 
 use almanac::{
     proto::{
@@ -281,10 +276,6 @@ impl World {
 
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -1,8 +1,9 @@
 //! The service from outside: a real server, a real socket, the contract and nothing else.
 //!
-//! In reading order: [`harness`] starts servers and speaks to them; [`fixture`] is the small world most tests live in;
-//! [`watch`] records what a subscriber saw. Then the tests: [`queries`], [`writes`], [`refusals`], [`feed`], [`crash`],
-//! [`properties`].
+//! In reading order: [`harness`] starts servers and speaks to them, [`process`] runs the real binary; [`fixture`] is the
+//! small world most tests live in, [`author`] makes up writes; [`watch`] records what a subscriber saw, [`promises`] judges
+//! it. Then the tests: [`queries`], [`writes`], [`refusals`], [`feed`], [`properties`], [`browsers`], [`crash`],
+//! [`failpoints`].
 //!
 //! Invariants: no test sleeps and hopes, it waits for a condition with a deadline. Random tests print their seed and take
 //! it from `ALMANAC_TEST_SEED`; `ALMANAC_TEST_LONG=1` makes them go on for longer.
@@ -10,6 +11,7 @@
 
 mod author;
 mod browsers;
+mod crash;
 mod failpoints;
 mod feed;
 mod fixture;
@@ -17,6 +19,7 @@ mod harness;
 mod loading;
 mod process;
 mod promises;
+mod properties;
 mod queries;
 mod refusals;
 mod watch;

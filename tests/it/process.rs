@@ -112,6 +112,14 @@ impl Process {
     }
 }
 
+/// A test that fails must not leave it running.
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// Copies a folder that nobody writes to.
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();

@@ -132,8 +132,7 @@ fn sides(what: &What) -> (Option<Facts>, Option<Facts>) {
             (side(&change.before), side(&change.after))
         }
         What::Definition(change) => {
-            let side =
-                |definition: &Option<Definition>| definition.as_ref().map(|definition| of_definition(definition));
+            let side = |definition: &Option<Definition>| definition.as_ref().map(of_definition);
             (side(&change.before), side(&change.after))
         }
     }

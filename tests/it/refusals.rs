@@ -293,6 +293,8 @@ async fn uploads_of_the_wrong_shape_are_refused() {
     untouched.end().await;
 }
 
+type Change<'a> = &'a dyn Fn(&mut Edition);
+
 #[tokio::test]
 async fn tables_that_make_no_sense_are_refused() {
     let untouched = Untouched::new().await;
@@ -342,7 +344,7 @@ async fn tables_that_make_no_sense_are_refused() {
         let status = untouched.refused(what, result, Code::InvalidArgument, why, field).await;
         assert!(status.message().contains(what), "{}", status.message());
     }
-    let headers: Vec<(&str, &dyn Fn(&mut Edition), &str, &str)> = vec![
+    let headers: [(&str, Change<'_>, &str, &str); 8] = [
         ("listed", &|edition| edition.coverage.as_mut().unwrap().listed = 100, "FINDINGS", "header.edition.coverage"),
         ("about", &|edition| edition.basis = EditionBasis::Restated.into(), "FINDINGS", "header.edition.about"),
         ("revision", &|edition| edition.revision = 7, "FIELD", "header.edition"),
@@ -502,7 +504,7 @@ async fn definitions_that_make_no_sense_are_refused() {
             ranked(&|ranking| {
                 ranking.methodologies = (0..400)
                     .map(|id| Methodology { id: id.to_string(), description: "x".repeat(9_000), ..Default::default() })
-                    .collect()
+                    .collect();
             }),
             invalid,
             "FIELD",
