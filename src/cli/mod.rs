@@ -35,6 +35,7 @@ mod table;
 mod trajectory;
 mod upload;
 mod values;
+mod verify;
 mod watch;
 mod writing;
 
@@ -65,6 +66,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
+    Verify(verify::VerifyArgs),
     Ranking(ranking::RankingArgs),
     Editions(ranking::EditionsArgs),
     Compare(compare::CompareArgs),
@@ -105,11 +107,12 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<(), CliError> {
     let command = match cli.command {
         Command::Serve(args) => return serve::run(args).await,
+        Command::Verify(args) => return verify::run(args, cli.json).await,
         command => command,
     };
     let session = Session::connect(&cli.server, cli.token.as_deref(), cli.json).await?;
     match command {
-        Command::Serve(_) => Ok(()),
+        Command::Serve(_) | Command::Verify(_) => Ok(()),
         Command::Ranking(args) => ranking::run(args, &session).await,
         Command::Editions(args) => ranking::editions(args, &session).await,
         Command::Compare(args) => compare::run(args, &session).await,

@@ -10,6 +10,7 @@
 
 mod author;
 mod browsers;
+mod damage;
 mod failpoints;
 mod feed;
 mod fixture;

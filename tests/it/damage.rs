@@ -1,0 +1,193 @@
+//! Folders that were damaged behind the server's back: a clear error or right answers, never a panic or wrong data.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use almanac::proto::*;
+use tempfile::TempDir;
+
+use crate::{
+    fixture::*,
+    harness::Clients,
+    process::{Process, copy_folder},
+};
+
+fn verify(data: &Path, repair: bool) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_almanac"));
+    command.args(["verify", "--data"]).arg(data);
+    if repair {
+        command.arg("--repair");
+    }
+    command.output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+/// A small world with two vintages of figures and an edition that was corrected.
+async fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(folder.path(), &[]).unwrap();
+    let clients = server.clients().await;
+    clients.define(WriteOptions::default(), catalog()).await.unwrap();
+    for (day, shift) in [("2024-01-01", 0), ("2024-02-01", 1)] {
+        let batches = ECONOMIES.iter().map(|economy| {
+            let points: Vec<(String, String)> =
+                (1960..2020).map(|year| (year.to_string(), format!("{}.25", year + shift * (year % 2)))).collect();
+            let points: Vec<(&str, &str)> = points.iter().map(|(year, value)| (&year[..], &value[..])).collect();
+            batch(RD, economy, "bank", &points)
+        });
+        clients.ingest(released(day), batches.collect()).await.unwrap();
+    }
+    clients.publish(partial(edition("2024")), entries(&[1, 2, 3])).await.unwrap();
+    clients.publish(correction(partial(edition("2024"))), entries(&[2, 1, 3])).await.unwrap();
+    drop(clients);
+    server.stop();
+    folder
+}
+
+/// All that a client can see, in words.
+async fn answers(clients: &Clients) -> String {
+    let mut all = String::new();
+    for revision in 2..=clients.head().await {
+        let as_of = Some(AsOf { at: Some(as_of::At::Revision(revision)) });
+        all.push_str(&format!("{:?}\n", clients.observations(select(&[RD]), as_of).await));
+    }
+    all.push_str(&format!("{:?}\n", clients.entries(RANKING, "2024", None).await));
+    all
+}
+
+#[tokio::test]
+async fn a_whole_folder_verifies_and_a_lost_view_is_made_again() {
+    let base = folder().await;
+    let server = Process::start(base.path(), &[]).unwrap();
+    let before = answers(&server.clients().await).await;
+    let locked = verify(base.path(), false);
+    assert!(!locked.status.success() && text(&locked).contains("in use"), "{}", text(&locked));
+    server.stop();
+    let found = verify(base.path(), false);
+    assert!(found.status.success() && text(&found).contains("no damage found"), "{}", text(&found));
+    assert!(text(&found).contains("5 commits"), "{}", text(&found));
+
+    // A series loses a block, a name gets another number, an entry is not what was published.
+    for prefix in [&b"S"[..], b"D\x02", b"T"] {
+        let copy = tempfile::tempdir().unwrap();
+        copy_folder(base.path(), copy.path());
+        {
+            let engine = almanac::store::Engine::open(copy.path()).unwrap();
+            let (key, _) = engine.scan(prefix, None).next().unwrap().unwrap();
+            let mut batch = engine.batch();
+            batch.remove(&key).unwrap();
+            batch.write().unwrap();
+            engine.sync().unwrap();
+        }
+        let found = verify(copy.path(), false);
+        assert_eq!(found.status.code(), Some(1), "{}", text(&found));
+        assert!(text(&found).contains("--repair"), "{}", text(&found));
+        let repaired = verify(copy.path(), true);
+        assert!(repaired.status.success() && text(&repaired).contains("repaired"), "{}", text(&repaired));
+        assert!(verify(copy.path(), false).status.success());
+        let server = Process::start(copy.path(), &[]).unwrap();
+        assert_eq!(answers(&server.clients().await).await, before);
+        server.stop();
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_value_is_found_and_a_damaged_ledger_is_not_papered_over() {
+    let base = folder().await;
+    for (space, ledger) in [(b"S", false), (b"L", true), (b"H", true)] {
+        let copy = tempfile::tempdir().unwrap();
+        copy_folder(base.path(), copy.path());
+        {
+            let engine = almanac::store::Engine::open(copy.path()).unwrap();
+            let (key, value) = engine.scan(space, None).next().unwrap().unwrap();
+            let mut value = value.to_vec();
+            let middle = value.len() / 2;
+            value[middle] ^= 4;
+            let mut batch = engine.batch();
+            batch.put(&key, &value).unwrap();
+            batch.write().unwrap();
+            engine.sync().unwrap();
+        }
+        let found = verify(copy.path(), true);
+        assert_eq!(found.status.success(), !ledger, "{}", text(&found));
+        assert!(text(&found).contains("checksum"), "{}", text(&found));
+        if ledger {
+            assert!(text(&found).contains("restore"), "{}", text(&found));
+        }
+    }
+}
+
+#[tokio::test]
+async fn flipped_bits_and_cut_files_give_a_clear_error_or_right_answers() {
+    let base = folder().await;
+    let server = Process::start(base.path(), &[]).unwrap();
+    let right = answers(&server.clients().await).await;
+    server.stop();
+    let database = fs::read(base.path().join("store/db")).unwrap();
+    let seed = std::env::var("ALMANAC_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_124u64);
+    println!("ALMANAC_TEST_SEED={seed}");
+    let mut state = seed | 1;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    let used = database.iter().rposition(|byte| *byte != 0).unwrap();
+    for round in 0..24 {
+        let copy = tempfile::tempdir().unwrap();
+        copy_folder(base.path(), copy.path());
+        let mut damaged = database.clone();
+        match round % 4 {
+            0 | 1 => damaged[random(used)] ^= 1 << random(8),
+            2 => damaged.truncate(random(database.len())),
+            _ => {
+                let at = random(used);
+                let end = (at + 4_096).min(damaged.len());
+                damaged[at..end].fill(0);
+            }
+        }
+        fs::write(copy.path().join("store/db"), damaged).unwrap();
+        if round % 8 > 3 {
+            for item in fs::read_dir(copy.path().join("store")).unwrap().flatten() {
+                if item.file_name().to_string_lossy().starts_with("snap.") {
+                    fs::remove_file(item.path()).unwrap();
+                }
+            }
+        }
+        let checked = verify(copy.path(), false);
+        let said = text(&checked);
+        if !checked.status.success() {
+            assert_eq!(checked.status.code(), Some(1), "round {round}: {said}");
+            assert!(said.contains("damage"), "round {round}: {said}");
+        }
+        match Process::start(copy.path(), &[]) {
+            Err(said) => assert!(said.contains("damage"), "round {round}: {said}"),
+            Ok(server) => {
+                let clients = server.clients().await;
+                // Only what verify found whole must answer; and then rightly, or of fewer commits than there were.
+                if checked.status.success() {
+                    let head = clients.head().await;
+                    let found = answers_up_to(&clients, head).await;
+                    assert!(right.starts_with(&found), "round {round}: other answers than were given before");
+                }
+                server.kill();
+            }
+        }
+    }
+}
+
+async fn answers_up_to(clients: &Clients, head: u64) -> String {
+    let mut all = String::new();
+    for revision in 2..=head {
+        let as_of = Some(AsOf { at: Some(as_of::At::Revision(revision)) });
+        all.push_str(&format!("{:?}\n", clients.observations(select(&[RD]), as_of).await));
+    }
+    all
+}
