@@ -56,7 +56,7 @@ async fn answers(clients: &Clients) -> String {
     for revision in 2..=clients.head().await {
         all.push_str(&format!("{}\n", answer_at(clients, revision).await.unwrap()));
     }
-    all.push_str(&format!("{:?}\n", clients.entries(RANKING, "2024", None).await));
+    all.push_str(&format!("{:?}\n", clients.entries(RANKING, "2024", None).await.unwrap()));
     all
 }
 

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod author;
+mod backup;
 mod browsers;
 mod damage;
 mod failpoints;
