@@ -10,8 +10,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod author;
+mod backup;
 mod browsers;
 mod crash;
+mod damage;
 mod failpoints;
 mod feed;
 mod fixture;
