@@ -23,6 +23,7 @@ use crate::{
     model::{
         catalog::Definition,
         id::{HistoryId, Revision},
+        value::Value,
     },
     query::{
         AsOf, Snapshot,
@@ -368,16 +369,28 @@ fn weight(row: &StateRow) -> usize {
         StateRow::Figure(figure) => {
             160 + figure.row.value.as_ref().and_then(|value| value.notes()).map_or(0, |notes| notes.comment.len())
         }
-        StateRow::Edition(_) => 300,
-        StateRow::Entry(_, entry) => 300 + 80 * entry.components.len() + entry.note.len(),
+        StateRow::Edition(edition) => 300 + edition.title.len() + edition.note.len(),
+        StateRow::Entry(_, entry) => {
+            let remarks = |value: &Option<Value>| {
+                value.as_ref().and_then(|value| value.notes()).map_or(0, |notes| notes.comment.len())
+            };
+            let components = entry.components.iter().map(|part| 80 + remarks(&part.raw) + remarks(&part.score));
+            let claims = entry.previous.iter().chain(&entry.disputed).map(|claim| 40 + claim.claimed_by.len());
+            300 + entry.note.len() + components.sum::<usize>() + claims.sum::<usize>()
+        }
         StateRow::Definition(definition) => match definition.as_ref() {
-            Definition::Indicator(indicator) => 200 + indicator.definition.len(),
-            Definition::Entity(entity) => 100 + 60 * (entity.names.len() + entity.codes.len() + entity.relations.len()),
-            Definition::Source(_) => 300,
+            Definition::Indicator(indicator) => 200 + indicator.name.len() + indicator.definition.len(),
+            Definition::Entity(entity) => {
+                let names = entity.names.iter().map(|name| 60 + name.text.len());
+                100 + names.sum::<usize>() + 60 * entity.codes.len() + 150 * entity.relations.len()
+            }
+            Definition::Source(source) => 200 + source.producer.len() + source.title.len() + source.url.len(),
             Definition::Ranking(ranking) => {
-                let components =
-                    ranking.methodologies.iter().map(|methodology| 300 + 100 * methodology.components.len());
-                500 + components.sum::<usize>()
+                let components = ranking.methodologies.iter().map(|methodology| {
+                    let parts = methodology.components.iter().map(|part| 100 + part.name.len());
+                    300 + methodology.description.len() + parts.sum::<usize>()
+                });
+                500 + ranking.description.len() + components.sum::<usize>()
             }
         },
     }

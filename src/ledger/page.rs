@@ -25,7 +25,7 @@ use crate::{
 /// Most rows or changes in a page: about 40 KiB of them as sent.
 pub const PAGE_CHANGES_MAX: usize = 256;
 /// A page is closed when it is this long.
-const PAGE_BYTES: usize = 12 * 1024;
+pub const PAGE_BYTES: usize = 12 * 1024;
 const VERSION: u8 = 2;
 
 const SERIES: u8 = 1;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::{
     Ledger,
     log::Totals,
-    page::{Page, PageEncoder},
+    page::{PAGE_BYTES, Page, PageEncoder},
     record::Record,
     upload::Upload,
 };
@@ -194,7 +194,13 @@ impl<'a> Sink<'a> {
                     if self.encoder.is_full() {
                         self.close_page()?;
                     }
-                    let part = rest.by_ref().take(self.encoder.room()).collect();
+                    // Remarks are long; figures are not.
+                    let (room, mut part, mut remarks) = (self.encoder.room(), Vec::new(), 0);
+                    while part.len() < room && remarks < PAGE_BYTES {
+                        let Some(row) = rest.next() else { break };
+                        remarks += row.remark_bytes();
+                        part.push(row);
+                    }
                     self.add_whole(Record::Series(key.clone(), part))?;
                 }
                 Ok(())

@@ -39,6 +39,14 @@ pub struct RecordedRow {
     pub before: Option<Value>,
 }
 
+impl RecordedRow {
+    /// Length of the remarks it carries, before and after.
+    pub fn remark_bytes(&self) -> usize {
+        let values = [self.row.value.as_ref(), self.before.as_ref()];
+        values.into_iter().flatten().filter_map(Value::notes).map(|notes| notes.comment.len()).sum()
+    }
+}
+
 impl Record {
     /// The changes that subscribers see, in order.
     pub fn changes(&self) -> Vec<Change> {

@@ -678,3 +678,58 @@ async fn commits_are_listed_page_by_page_with_at_most_as_many_changes_as_asked_f
     }
     world.end().await;
 }
+
+#[tokio::test]
+async fn no_message_is_longer_than_promised() {
+    use prost::Message as _;
+    let world = world().await;
+    let clients = &world.clients;
+    let sources = (0..300).map(|number| {
+        let Some(definition::Object::Source(given)) = source(&format!("s{number}"), 1).object else { unreachable!() };
+        let long = Source { title: "t".repeat(1_000), url: "u".repeat(2_000), ..given };
+        Definition { object: Some(definition::Object::Source(long)) }
+    });
+    clients.define(WriteOptions::default(), sources.collect()).await.unwrap();
+    // The longest figures there are, each revised, so that what was before is as long.
+    let years: Vec<String> = (1500..2000).map(|year| year.to_string()).collect();
+    for letter in ["a", "b"] {
+        let mut sent = batch(PATENTS, "CHN", "bank", &[]);
+        for year in &years {
+            let value = Value { comment: letter.repeat(500), ..number("1.5") };
+            sent.points.push(IngestPoint { period: year.clone(), value: Some(value), withdrawn: false });
+        }
+        clients.ingest(released("2024-01-01"), vec![sent]).await.unwrap();
+    }
+    let component = |number: usize| EntryComponent {
+        id: format!("component-{number}"),
+        raw: Some(Value { comment: "c".repeat(100), ..number_value(number) }),
+        ..Default::default()
+    };
+    let wide = |order: &[usize]| {
+        let rows = entries(order).into_iter();
+        rows.map(|entry| Entry { components: (0..200).map(component).collect(), ..entry }).collect::<Vec<_>>()
+    };
+    clients.publish(edition("2022"), wide(&[1, 2, 3, 4, 5, 6])).await.unwrap();
+    clients.publish(edition("2023"), wide(&[6, 5, 4, 3, 2, 1])).await.unwrap();
+    let head = clients.head().await;
+    for start in [range(1, 0), state()] {
+        let mut watch = Watch::open(clients, start, Vec::new()).await.unwrap();
+        watch.until_covers(head).await;
+        for message in watch.leave().await.messages {
+            let (what, single) = match &message {
+                Message::CommitPage(page) => {
+                    (format!("page {} of {}", page.page, page.revision), page.changes.len() == 1)
+                }
+                Message::SnapshotPage(page) => (format!("state page {}", page.page), page.rows.len() == 1),
+                _ => continue,
+            };
+            let bytes = SubscribeResponse { message: Some(message) }.encoded_len();
+            assert!(bytes < 256 << 10 || single, "{what} takes {bytes} bytes");
+        }
+    }
+    world.end().await;
+}
+
+fn number_value(of: usize) -> Value {
+    number(&of.to_string())
+}
