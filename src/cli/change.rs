@@ -7,8 +7,8 @@ use super::{
 };
 use crate::proto::{self, Movement, ValueMove, change::What, state_row::Row};
 
-/// A change in a line: what it is about, what it was, what it is.
-pub fn line(session: &Session, change: &proto::Change) -> String {
+/// A change in a line: what it is about, what it was, what it is. With `scoped`, how it stands to the filter.
+pub fn line(session: &Session, change: &proto::Change, scoped: bool) -> String {
     let text = match &change.what {
         Some(What::Value(figure)) => value(session, figure),
         Some(What::Entry(entry)) => entry_line(session, entry),
@@ -21,9 +21,9 @@ pub fn line(session: &Session, change: &proto::Change) -> String {
         None => String::new(),
     };
     let scope = match change.scope() {
-        proto::Scope::Entered => "  [enters the filter]",
-        proto::Scope::Left => "  [leaves the filter]",
-        proto::Scope::Changed | proto::Scope::Unspecified => "",
+        proto::Scope::Entered if scoped => "  [enters the filter]",
+        proto::Scope::Left if scoped => "  [leaves the filter]",
+        _ => "",
     };
     let names = if change.matched_filters.is_empty() {
         String::new()

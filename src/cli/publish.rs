@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
+use tonic::Status;
+use tonic_types::StatusExt;
+
 use super::{
     define, directory, editions,
     error::CliError,
@@ -152,8 +155,17 @@ pub async fn run(args: PublishArgs, session: &Session) -> Result<(), CliError> {
         }
         return note(session, "define these first to see how the table moves; nothing was written");
     }
-    let response = send(session, read).await?;
+    let response = send(session, read).await.map_err(|error| match error {
+        CliError::Status(status) if !args.correct && reason(&status) == "EDITION_EXISTS" => {
+            CliError::Refused(format!("{} (--correct)", status.message()))
+        }
+        other => other,
+    })?;
     print(session, &args, response).await
+}
+
+fn reason(status: &Status) -> String {
+    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
 }
 
 /// Options that make another request of the same file.
@@ -267,15 +279,21 @@ async fn print(session: &Session, args: &PublishArgs, response: proto::PublishEd
     note(session, editions::coverage(&edition))?;
     note(session, writing::counts(&result.counts.unwrap_or_default()))?;
     if args.dry_run {
-        let moves = result.difference.iter().filter_map(|change| match &change.what {
-            Some(proto::change::What::Entry(entry)) => entry.r#move.as_ref(),
+        let entries = result.difference.iter().filter_map(|change| match &change.what {
+            Some(proto::change::What::Entry(entry)) => Some(entry),
             _ => None,
         });
+        let comparable = entries.clone().all(|entry| entry.comparable);
         let mut counts: BTreeMap<i32, u32> = BTreeMap::new();
-        moves.for_each(|entity| *counts.entry(entity.movement).or_default() += 1);
+        entries
+            .filter_map(|entry| entry.r#move.as_ref())
+            .for_each(|entity| *counts.entry(entity.movement).or_default() += 1);
         let counts: Vec<_> =
             counts.into_iter().map(|(movement, count)| proto::MovementCount { movement, count }).collect();
         print_moves(session, &edition.compared_with, &counts)?;
+        if !comparable && !edition.compared_with.is_empty() {
+            note(session, session.paint(Tone::Strong, "ranks of these two tables do not mean the same"))?;
+        }
         return note(session, format!("checked against revision {}; nothing was written", result.revision));
     }
     if !args.correct {

@@ -117,7 +117,7 @@ pub async fn run(args: WatchArgs, session: &Session) -> Result<(), CliError> {
     let kept = args.state_file.as_deref().map(kept_token).transpose()?.flatten();
     let start = kept.map_or(args.from.clone(), Start::Token);
     let mut follower = Follower::new(session.feed(), start, filters(&args)).progress_every(PROGRESS_INTERVAL);
-    let mut screen = Screen { session, state_file: args.state_file.as_deref(), kept: None };
+    let mut screen = Screen { session, state_file: args.state_file.as_deref(), scoped: args.top > 0, kept: None };
     loop {
         let reached = until.is_some_and(|until| follower.position() >= until && !follower.within_commit());
         if reached && screen.kept.is_some() {
@@ -179,6 +179,8 @@ fn kept_token(file: &Path) -> Result<Option<String>, CliError> {
 struct Screen<'a> {
     session: &'a Session,
     state_file: Option<&'a Path>,
+    /// A rank window was asked for: rows enter and leave it.
+    scoped: bool,
     /// The token last kept.
     kept: Option<String>,
 }
@@ -234,7 +236,9 @@ impl Screen<'_> {
             said.retain(|word| !word.is_empty());
             line(self.session.paint(Tone::Strong, &said.join(" · ")))?;
         }
-        part.changes.iter().try_for_each(|change| line(format!("  {}", change::line(self.session, change))))
+        part.changes
+            .iter()
+            .try_for_each(|change| line(format!("  {}", change::line(self.session, change, self.scoped))))
     }
 
     /// The same messages as any client receives, but a commit that was cut goes on where it stopped.

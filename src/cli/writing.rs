@@ -102,7 +102,7 @@ pub fn refused(findings: &[proto::Finding]) -> bool {
 /// Prints what a write would change, as the feed would say it.
 pub fn print_difference(session: &Session, result: &proto::WriteResult) -> Result<(), CliError> {
     for change in result.difference.iter().take(DIFFERENCE_PRINTED_MAX) {
-        line(change::line(session, change))?;
+        line(change::line(session, change, false))?;
     }
     let unsaid = result.difference.len().saturating_sub(DIFFERENCE_PRINTED_MAX) as u64 + result.difference_left_out;
     if unsaid > 0 {

@@ -1,9 +1,10 @@
 //! The engine underneath: the only room that knows sled.
 //!
-//! In reading order: [`engine`] is an ordered map of small values with batches and a sync that is one; [`bytes`] reads and
-//! writes the few primitive encodings; [`rows`] packs versions of figures into columns; [`series`] keeps them as blocks of
-//! at most 4 KiB; [`chunks`] cuts longer things; [`records`] keeps definitions and editions, [`catalog`] holds them in memory, [`nearest`] says what of them somebody may have meant; [`view`] puts these together
-//! into what queries read. The formats are written down in `format.md` beside this file.
+//! In reading order: [`engine`] is an ordered map of small values with batches and a sync that is one; [`faults`] names
+//! the places where tests make it fail; [`bytes`] reads and writes the few primitive encodings; [`rows`] packs versions of
+//! figures into columns; [`series`] keeps them as blocks of at most 4 KiB; [`chunks`] cuts longer things; [`records`] keeps
+//! definitions and editions, [`catalog`] holds them in memory, [`nearest`] says what of them somebody may have meant;
+//! [`view`] puts these together into what queries read. The formats are written down in `format.md` beside this file.
 //!
 //! Invariants: no value is longer than [`engine::VALUE_BYTES_MAX`], no batch holds more than [`engine::BATCH_OPS_MAX`]
 //! operations, every value carries a checksum, and nothing here decides what a commit is.
