@@ -1,0 +1,59 @@
+// Typed answers from Almanac: a ranking, a figure at two points of history, a figure that sources disagree about.
+//
+// Once: `npm ci` in this folder. Then, while `almanac serve --sample-data` runs:
+//
+//     node examples/node/query.mjs [--server HOST:PORT]
+
+import { parseArgs } from "node:util";
+import { call, client, digits, numberText } from "./almanac.mjs";
+
+const { values: options } = parseArgs({ options: { server: { type: "string", default: "127.0.0.1:50051" } } });
+const rankings = client("RankingService", options.server);
+const figures = client("StatisticsService", options.server);
+
+/** The figure as it was published, with what the producer said about it. */
+function text(value) {
+  let number = numberText(value);
+  if (number === "missing") return number;
+  if (value.qualifier === "QUALIFIER_RANGE") number += ` to ${digits(value.upper, value.decimals)}`;
+  const before = { QUALIFIER_APPROXIMATE: "about ", QUALIFIER_AT_LEAST: "at least ", QUALIFIER_AT_MOST: "at most " };
+  const power = value.multiplier_pow10 ? ` x 10^${value.multiplier_pow10}` : "";
+  return (before[value.qualifier] ?? "") + number + power;
+}
+
+// A page may hold fewer rows than asked for; for ten rows one page is enough.
+const top = await call(rankings, "ListEntries", { ranking: "gii-clusters", edition: "2025", page_size: 10 });
+const { edition } = top;
+console.log(`${edition.title || edition.ranking}, edition ${edition.edition}, answered at revision ${top.revision}`);
+for (const entry of top.entries) {
+  // A rank may be unset: the entity is known to be listed, its place is not known.
+  const place = entry._rank ? String(entry.rank) : "?";
+  console.log(`${place.padStart(4)}  ${entry.published_name} (${entry.economies.join("/")})`);
+}
+
+// The same figure at two points of history. `released` asks what its producer had published by that day.
+console.log("\nR&D spending of China in 2015, % of GDP (GB.XPD.RSDV.GD.ZS)");
+for (const [name, as_of] of [["now", undefined], ["as of 2018-12-31", { released: "2018-12-31" }]]) {
+  const request = { indicator: "GB.XPD.RSDV.GD.ZS", entity: "CHN", period: "2015", as_of };
+  const { selected } = await call(figures, "GetFigure", request);
+  console.log(`  ${name}: ${text(selected.value)} (released ${selected.released} by ${selected.source})`);
+}
+
+// Sources stand side by side. The policy says which one answers; the others are never merged into it.
+const patents = { indicator: "CN.PAT.VALID.ENTERPRISE", entity: "CHN", period: "2025-06" };
+const answer = await call(figures, "GetFigure", patents);
+console.log(`\nInvention patents held by Chinese enterprises, June 2025, ${answer.unit} (policy ${answer.policy})`);
+console.log(`  selected: ${text(answer.selected.value)} (${answer.selected.source})`);
+for (const other of answer.alternatives) console.log(`  also said: ${text(other.value)} (${other.source})`);
+const apart = answer.disagreement;
+if (apart?.compared > 1) {
+  // Multipliers are applied here: these are plain numbers, whatever unit each source printed.
+  const spread = Math.round(apart.spread).toLocaleString("en-US");
+  console.log(`  they differ by ${spread} (${(apart.relative_spread * 100).toFixed(2)}%)`);
+}
+if (apart?.not_comparable) {
+  console.log(`  ${apart.not_comparable} of them only bounds the figure, or is missing: not compared`);
+}
+
+rankings.close();
+figures.close();

@@ -1,0 +1,82 @@
+"""Typed answers from Almanac: a ranking, a figure at two points of history, a figure that sources disagree about.
+
+Once, from the top folder of the repository:
+
+    pip install -r examples/python/requirements.txt
+    python -m grpc_tools.protoc -I proto --python_out=examples/python --grpc_python_out=examples/python proto/almanac/v1/*.proto
+
+Then, while `almanac serve --sample-data` runs:
+
+    python examples/python/query.py [--server HOST:PORT]
+"""
+
+import argparse
+
+import grpc
+
+from almanac.v1 import ranking_service_pb2 as ranking
+from almanac.v1 import ranking_service_pb2_grpc as ranking_grpc
+from almanac.v1 import statistics_service_pb2 as statistics
+from almanac.v1 import statistics_service_pb2_grpc as statistics_grpc
+from almanac.v1 import types_pb2 as types
+
+
+def text(value):
+    """The figure as it was published, digit by digit, with what the producer said about it."""
+    if value.exact:
+        number = value.exact
+    elif value.HasField("number"):
+        number = f"{value.number:.{value.decimals}f}"
+    else:
+        return "missing"
+    before = {types.QUALIFIER_APPROXIMATE: "about ", types.QUALIFIER_AT_LEAST: "at least ",
+              types.QUALIFIER_AT_MOST: "at most "}.get(value.qualifier, "")
+    if value.qualifier == types.QUALIFIER_RANGE:
+        number += f" to {value.upper:.{value.decimals}f}"
+    power = f" x 10^{value.multiplier_pow10}" if value.multiplier_pow10 else ""
+    return before + number + power
+
+
+def main():
+    arguments = argparse.ArgumentParser(description="Typed answers from Almanac.")
+    arguments.add_argument("--server", default="127.0.0.1:50051")
+    with grpc.insecure_channel(arguments.parse_args().server) as channel:
+        rankings = ranking_grpc.RankingServiceStub(channel)
+        figures = statistics_grpc.StatisticsServiceStub(channel)
+
+        # A page may hold fewer rows than asked for; for ten rows one page is enough.
+        top = rankings.ListEntries(
+            ranking.ListEntriesRequest(ranking="gii-clusters", edition="2025", page_size=10), timeout=10)
+        print(f"{top.edition.title or top.edition.ranking}, edition {top.edition.edition}, answered at revision {top.revision}")
+        for entry in top.entries:
+            # A rank may be unset: the entity is known to be listed, its place is not known.
+            place = entry.rank if entry.HasField("rank") else "?"
+            print(f"{place:>4}  {entry.published_name} ({'/'.join(entry.economies)})")
+
+        # The same figure at two points of history. `released` asks what its producer had published by that day.
+        print("\nR&D spending of China in 2015, % of GDP (GB.XPD.RSDV.GD.ZS)")
+        for name, as_of in [("now", None), ("as of 2018-12-31", types.AsOf(released="2018-12-31"))]:
+            answer = figures.GetFigure(
+                statistics.GetFigureRequest(indicator="GB.XPD.RSDV.GD.ZS", entity="CHN", period="2015", as_of=as_of),
+                timeout=10)
+            selected = answer.selected
+            print(f"  {name}: {text(selected.value)} (released {selected.released} by {selected.source})")
+
+        # Sources stand side by side. The policy says which one answers; the others are never merged into it.
+        answer = figures.GetFigure(
+            statistics.GetFigureRequest(indicator="CN.PAT.VALID.ENTERPRISE", entity="CHN", period="2025-06"), timeout=10)
+        print(f"\nInvention patents held by Chinese enterprises, June 2025, {answer.unit} (policy {answer.policy})")
+        print(f"  selected: {text(answer.selected.value)} ({answer.selected.source})")
+        for other in answer.alternatives:
+            print(f"  also said: {text(other.value)} ({other.source})")
+        apart = answer.disagreement
+        if apart.compared > 1:
+            # Multipliers are applied here: these are plain numbers, whatever unit each source printed.
+            print(f"  they differ by {apart.spread:,.0f} ({apart.relative_spread:.2%})")
+        if apart.not_comparable:
+            print(f"  {apart.not_comparable} of them only bounds the figure, or is missing: not compared")
+
+
+
+if __name__ == "__main__":
+    main()
