@@ -156,8 +156,13 @@ impl Filters {
             StateRow::Entry(edition, entry) => (Facts::of_entry(edition, entry), None),
             StateRow::Figure(figure) => (Facts::of_series(&figure.series), Some(figure.commit.cause)),
         };
-        let accepts =
-            |filter: &&Filter| cause.is_none_or(|cause| filter.accepts_cause(cause)) && filter.accepts(&facts);
+        // Only entries move: a filter by moves never hears of anything else again, so it must not be given it either.
+        let moves = matches!(row, StateRow::Entry(..));
+        let accepts = |filter: &&Filter| {
+            cause.is_none_or(|cause| filter.accepts_cause(cause))
+                && (filter.min_places == 0 || moves)
+                && filter.accepts(&facts)
+        };
         let matched: Vec<usize> =
             self.filters.iter().enumerate().filter(|(_, filter)| accepts(filter)).map(|(at, _)| at).collect();
         (!matched.is_empty()).then_some(matched)

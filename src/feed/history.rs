@@ -75,6 +75,15 @@ impl CommitWalk {
     }
 }
 
+/// What earlier pages of a list gave of a commit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Given {
+    /// Parts.
+    pub parts: u32,
+    /// Changes in them.
+    pub changes: usize,
+}
+
 /// A page of the list of commits.
 #[derive(Debug)]
 pub struct CommitList {
@@ -82,8 +91,8 @@ pub struct CommitList {
     pub parts: Vec<CommitPart>,
     /// How far whole commits were looked at.
     pub place: Place,
-    /// Where the next page goes on inside a commit: parts of the commit after `place` that were given already.
-    pub parts_given: u32,
+    /// Where the next page goes on inside the commit after `place`.
+    pub given: Given,
     /// There is more up to head.
     pub more: bool,
     /// The newest revision.
@@ -101,21 +110,35 @@ pub async fn list(
     hub: &Hub,
     group: &Group,
     from: Place,
-    parts_given: u32,
+    given: Given,
     changes_max: usize,
 ) -> Result<CommitList, FeedError> {
     let head = hub.reader().head();
-    let mut list = CommitList { parts: Vec::new(), place: from, parts_given, more: false, head };
+    let mut list = CommitList { parts: Vec::new(), place: from, given, more: false, head };
     let (mut changes, mut looked_at) = (0, 0);
     while list.place.revision < head {
         let mut walk = CommitWalk::after(hub, list.place).await?;
-        while let Some(part) = walk.next(hub, group).await? {
-            if part.page < list.parts_given {
-                continue;
+        let mut to_skip = list.given.changes;
+        while let Some(mut part) = walk.next(hub, group).await? {
+            let mut held = 0;
+            if let Some(matched) = &mut part.changes {
+                let skipped = to_skip.min(matched.len());
+                to_skip -= skipped;
+                matched.drop_first(skipped);
+                if matched.is_empty() {
+                    continue;
+                }
+                // A part that does not fit is cut: the list's parts need not be those of the stream.
+                let room = changes_max.saturating_sub(changes);
+                part.last &= matched.len() <= room;
+                matched.keep_first(room);
+                held = matched.len();
             }
-            changes += part.changes.as_ref().map_or(0, Matched::len);
+            part.page = list.given.parts;
+            changes += held;
+            list.given.parts += 1;
+            list.given.changes += held;
             let last = part.last;
-            list.parts_given = part.page + 1;
             list.parts.push(part);
             if !last && (changes >= changes_max || list.parts.len() >= PARTS_MAX) {
                 list.more = true;
@@ -125,7 +148,7 @@ pub async fn list(
         let revision = walk.revision();
         let last_match = if walk.parts() > 0 { revision } else { list.place.last_match };
         list.place = Place { revision, last_match };
-        list.parts_given = 0;
+        list.given = Given::default();
         looked_at += 1;
         if changes >= changes_max || list.parts.len() >= PARTS_MAX || looked_at >= LOOKED_AT_MAX {
             list.more = revision < head;

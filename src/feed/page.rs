@@ -7,6 +7,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
 };
 
@@ -93,7 +94,8 @@ impl SharedPage {
             }
         };
         let part = known.unwrap_or_else(|| self.find(group, cause, groups, kept))?;
-        Some(Matched { page: self.clone(), part })
+        let range = 0..part.matched.len();
+        Some(Matched { page: self.clone(), part, range })
     }
 
     fn find(self: &Arc<Self>, group: &Group, cause: Cause, groups: &Groups, kept: &Kept) -> Option<Arc<Part>> {
@@ -135,25 +137,38 @@ impl SharedPage {
 pub struct Matched {
     page: Arc<SharedPage>,
     part: Arc<Part>,
+    /// Which of the part's changes; all but where a list is cut into pages of its own.
+    range: Range<usize>,
 }
 
 impl Matched {
     /// The changes, and how they match.
     pub fn iter(&self) -> impl Iterator<Item = (&NumberedChange, &Match)> {
-        self.part.matched.iter().filter_map(|(at, found)| Some((self.page.changes.get(*at)?, found)))
+        let matched = self.part.matched.get(self.range.clone()).unwrap_or_default();
+        matched.iter().filter_map(|(at, found)| Some((self.page.changes.get(*at)?, found)))
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.part.matched.len()
+        self.range.len()
     }
 
-    /// Never: a part holds what matches.
+    /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
-        self.part.matched.is_empty()
+        self.range.is_empty()
     }
 
-    /// The encoded form for the group; made the first time.
+    /// Leaves out the first ones.
+    pub(super) fn drop_first(&mut self, count: usize) {
+        self.range.start = (self.range.start + count).min(self.range.end);
+    }
+
+    /// Leaves out all but the first ones.
+    pub(super) fn keep_first(&mut self, count: usize) {
+        self.range.end = self.range.end.min(self.range.start + count);
+    }
+
+    /// The encoded form of the whole part for the group; made the first time.
     pub fn body(&self, kept: &Kept, encode: impl FnOnce(&Self) -> Vec<u8>) -> Bytes {
         let body = self.part.body.get_or_init(|| {
             let body = Bytes::from(encode(self));

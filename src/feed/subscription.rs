@@ -177,6 +177,8 @@ impl Subscription {
                 place
             }
         };
+        // Read again: the state may be that of a commit made since.
+        let head = hub.reader().head();
         if place.revision > head {
             return Err(FeedError::AboveHead { asked: place.revision, head });
         }

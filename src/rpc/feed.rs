@@ -14,7 +14,7 @@ use super::{
 use crate::{
     feed::{
         filter::{FILTER_IDS_MAX, FILTERS_MAX, Filter, Filters, Kind},
-        history,
+        history::{self, Given},
         subscription::{Event, GoodbyeReason, Start, Subscription, Wanted},
         token::Place,
     },
@@ -41,6 +41,7 @@ struct ListPosition {
     revision: u64,
     last_match: u64,
     parts_given: u32,
+    changes_given: usize,
 }
 
 fn filters(given: Vec<proto::Filter>) -> Result<Filters, Status> {
@@ -156,16 +157,17 @@ impl FeedService for Feed {
         let hub = &self.0.hub;
         let group = hub.group(filters(plain.filters)?);
         let filters = &group.filters;
-        let (from, parts_given) = match &page.position {
+        let (from, given) = match &page.position {
             Some(at) => {
-                (Place { revision: Revision(at.revision), last_match: Revision(at.last_match) }, at.parts_given)
+                let place = Place { revision: Revision(at.revision), last_match: Revision(at.last_match) };
+                (place, Given { parts: at.parts_given, changes: at.changes_given })
             }
             None if plain.resume_token.is_empty() => {
-                (Place { revision: Revision(plain.after_revision), last_match: Revision::ZERO }, 0)
+                (Place { revision: Revision(plain.after_revision), last_match: Revision::ZERO }, Given::default())
             }
             None => {
                 let place = hub.tokens().place(&plain.resume_token, filters.hash());
-                (place.map_err(|error| status::of_feed(&error))?, 0)
+                (place.map_err(|error| status::of_feed(&error))?, Given::default())
             }
         };
         let head = self.0.reader.head();
@@ -173,7 +175,7 @@ impl FeedService for Feed {
             let error = crate::feed::FeedError::AboveHead { asked: from.revision, head };
             return Err(status::of_feed(&error));
         }
-        let listed = history::list(hub, &group, from, parts_given, page.size).await;
+        let listed = history::list(hub, &group, from, given, page.size).await;
         let list = listed.map_err(|error| status::of_feed(&error))?;
         let token_of = |place: Place| hub.tokens().token(place, filters.hash());
         let commits = list.parts.iter().map(|part| {
@@ -184,7 +186,8 @@ impl FeedService for Feed {
         let position = ListPosition {
             revision: list.place.revision.0,
             last_match: list.place.last_match.0,
-            parts_given: list.parts_given,
+            parts_given: list.given.parts,
+            changes_given: list.given.changes,
         };
         Ok(Response::new(proto::ListCommitsResponse {
             commits: commits.collect(),

@@ -21,7 +21,10 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 use tonic_health::ServingStatus;
-use tower_http::{cors::CorsLayer, map_request_body::MapRequestBodyLayer};
+use tower_http::{
+    cors::{AllowOrigin, CorsLayer},
+    map_request_body::MapRequestBodyLayer,
+};
 
 use crate::{
     feed::hub::Hub,
@@ -45,6 +48,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most streams of one connection; tonic alone sets no limit.
 const STREAMS_PER_CONNECTION_MAX: u32 = 256;
+/// What is written goes through here.
+const ADMIN_PATH: &str = "/almanac.v1.AdminService/";
 /// How often health looks whether writes are taken.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 /// How old a subscription may get before it is asked to come again.
@@ -184,11 +189,13 @@ pub async fn serve(almanac: Almanac, listener: TcpListener, stop: impl Future<Ou
     Ok(result?)
 }
 
-/// For browsers: any page may read what is open to all; grpc-web needs its trailers exposed.
+/// For browsers: any page may read what is open to all, and none may write, not even through a browser on this machine;
+/// grpc-web needs its trailers exposed.
 fn cors() -> CorsLayer {
+    let reads = |_: &http::HeaderValue, request: &http::request::Parts| !request.uri.path().starts_with(ADMIN_PATH);
     let exposed = ["grpc-status", "grpc-message", "grpc-status-details-bin"].map(http::HeaderName::from_static);
     CorsLayer::new()
-        .allow_origin(tower_http::cors::Any)
+        .allow_origin(AllowOrigin::predicate(reads))
         .allow_headers(tower_http::cors::Any)
         .allow_methods([http::Method::POST])
         .expose_headers(exposed)

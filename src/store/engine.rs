@@ -67,6 +67,14 @@ pub enum StoreError {
         /// The folder.
         folder: PathBuf,
     },
+    /// The disk does not let us write.
+    #[error("{folder} cannot be written ({detail}); free some space, or let this user write there")]
+    Unwritable {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        detail: String,
+    },
     /// sled cannot open its files.
     #[error(
         "the database in {folder} is damaged ({detail}); its files were left as they are: start with an empty folder and load again, or put back a copy of the folder"
@@ -123,6 +131,9 @@ impl Engine {
         }
         let db = match opened {
             Err(detail) if detail.locked => return Err(StoreError::Locked { folder: folder.to_owned() }),
+            Err(detail) if detail.unwritable => {
+                return Err(StoreError::Unwritable { folder: folder.to_owned(), detail: detail.text });
+            }
             Err(detail) => {
                 // A broken snapshot is repairable: without it sled reads its log. Moved, never deleted.
                 let moved = set_snapshots_aside(&path)?;
@@ -136,7 +147,8 @@ impl Engine {
             Ok(db) => db,
         };
         let log = fs::File::open(path.join("db"))?;
-        fs::write(folder.join(FORMAT_FILE), format!("almanac {FORMAT_VERSION}\n"))?;
+        let format = format!("almanac {FORMAT_VERSION}\n");
+        fs::write(folder.join(FORMAT_FILE), format).map_err(|error| of_folder(folder, error))?;
         Ok(Self { db, log, folder: folder.to_owned() })
     }
 
@@ -256,7 +268,7 @@ fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn prepare_folder(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder)?;
+    fs::create_dir_all(folder).map_err(|error| of_folder(folder, error))?;
     match fs::read_to_string(folder.join(FORMAT_FILE)) {
         Ok(text) => {
             let version = text.trim().strip_prefix("almanac ").and_then(|version| version.parse::<u32>().ok());
@@ -277,6 +289,7 @@ fn prepare_folder(folder: &Path) -> Result<()> {
 
 struct OpenFailure {
     locked: bool,
+    unwritable: bool,
     text: String,
 }
 
@@ -287,10 +300,24 @@ fn open_sled(path: &Path) -> std::result::Result<sled::Db, OpenFailure> {
         Ok(Err(error)) => {
             let text = error.to_string();
             // sled wraps the failed lock in an error of kind Other; its text is all there is.
-            Err(OpenFailure { locked: text.contains("could not acquire lock"), text })
+            let unwritable = matches!(&error, sled::Error::Io(error) if is_unwritable(error.kind()));
+            Err(OpenFailure { locked: text.contains("could not acquire lock"), unwritable, text })
         }
-        Err(_) => Err(OpenFailure { locked: false, text: "sled panicked while opening".into() }),
+        Err(_) => Err(OpenFailure { locked: false, unwritable: false, text: "sled panicked while opening".into() }),
     }
+}
+
+fn of_folder(folder: &Path, error: io::Error) -> StoreError {
+    match is_unwritable(error.kind()) {
+        true => StoreError::Unwritable { folder: folder.to_owned(), detail: error.to_string() },
+        false => StoreError::Io(error),
+    }
+}
+
+/// Whether an error is about writing, and says nothing about what is there.
+fn is_unwritable(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(kind, FileTooLarge | PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
 }
 
 fn set_snapshots_aside(path: &Path) -> Result<usize> {

@@ -4,8 +4,8 @@
 //! earlier rows find it. Numbers in keys are written so that they sort as they count and small ones are short. A row belongs to the last block whose key is not above the row's name. A block that grows too
 //! long is cut in two: appending a version costs by the block, not by the series.
 //!
-//! Invariant: readers may run beside the one writer. A cut writes its right part first, so a reader may meet a row twice
-//! but never misses one; [`merge`] drops the second.
+//! Invariant: readers may run beside the one writer, and a crash may come between the parts of a cut. It writes its right
+//! part first, so a row may be there twice but is never missing; what a later block says stands.
 
 use super::{
     bytes::{Reader, corrupt, frame, unframe},
@@ -209,7 +209,14 @@ pub fn insert(engine: &Engine, batch: &mut Batch<'_>, ids: SeriesIds, mut rows: 
     while let Some(last) = rows.last() {
         let found = engine.last_at_or_before(&row_key(ids, last))?.filter(|(key, _)| key.starts_with(&ids.key()));
         let (key, mut block) = match found {
-            Some((key, block)) => (key.to_vec(), decode(&block)?),
+            Some((key, block)) => {
+                let mut block = decode(&block)?;
+                // A cut that was not finished left rows here that the next block has too, and may have newer ones beside.
+                if let Some((next, _)) = engine.first_after(&key)?.filter(|(next, _)| next.starts_with(&ids.key())) {
+                    block.truncate(block.partition_point(|row| row_key(ids, row)[..] < next[..]));
+                }
+                (key.to_vec(), block)
+            }
             None => (ids.key(), Vec::new()),
         };
         let belongs = rows.partition_point(|row| row_key(ids, row) < key);
@@ -242,10 +249,12 @@ fn decode(block: &[u8]) -> Result<Vec<Row>> {
     if reader.is_empty() { Ok(rows) } else { Err(corrupt("bytes after the last row")) }
 }
 
-/// Appends the rows of a later block, without those met already.
+/// Appends the rows of a later block. Of its part of the series it knows best.
 fn merge(rows: &mut Vec<Row>, later: Vec<Row>) {
-    let last = rows.last().map(Row::name);
-    rows.extend(later.into_iter().filter(|row| Some(row.name()) > last));
+    if let Some(first) = later.first().map(Row::name) {
+        rows.truncate(rows.partition_point(|row| row.name() < first));
+    }
+    rows.extend(later);
 }
 
 #[cfg(test)]
@@ -324,5 +333,67 @@ mod tests {
         assert!(
             engine.scan(&IDS.key(), None).all(|item| item.unwrap().1.len() <= super::super::engine::VALUE_BYTES_MAX)
         );
+    }
+
+    #[test]
+    fn a_long_series_of_several_versions_comes_back_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::open(folder.path()).unwrap();
+        let month = |month: i64| Period::parse(&format!("{:04}-{:02}", 1820 + month / 12, month % 12 + 1)).unwrap();
+        let row = |at: i64, revision: u64| Row {
+            period: month(at),
+            revision: Revision(revision),
+            released: crate::model::time::Date::from_days(20_000 + revision as i32).unwrap(),
+            value: Some(crate::model::value::Value::number(crate::model::value::Number::Decimal {
+                mantissa: (at * 7_919 * 1_000_003) % 1_000_000_007 + revision as i64 * 1_000_000_000,
+                decimals: 9,
+            })),
+        };
+        for revision in 1..4 {
+            insert_all(&engine, IDS, (0..2_400).map(|at| row(at, revision)).collect());
+            let expected: Vec<Row> = (0..2_400)
+                .flat_map(|at| (1..=revision).map(move |revision| (at, revision)))
+                .map(|(at, revision)| row(at, revision))
+                .collect();
+            assert_eq!(read(&engine, IDS).unwrap(), expected);
+            for at in 0..2_400 {
+                assert_eq!(read_period(&engine, IDS, month(at)).unwrap().len() as u64, revision, "month {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_that_a_crash_left_half_done_is_finished_by_doing_it_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::open(folder.path()).unwrap();
+        let row = |month: i64, revision: u64| Row {
+            period: Period::parse(&format!("{:04}-{:02}", 1820 + month / 12, month % 12 + 1)).unwrap(),
+            revision: Revision(revision),
+            released: crate::model::time::Date::from_days(20_000 + revision as i32).unwrap(),
+            value: Some(crate::model::value::Value::number(crate::model::value::Number::Decimal {
+                mantissa: (month * 7_919 * 1_000_003) % 1_000_000_007,
+                decimals: 9,
+            })),
+        };
+        let first: Vec<Row> = (0..600).map(|month| row(month, 1)).collect();
+        let second: Vec<Row> = (0..600).map(|month| row(month, 2)).collect();
+        insert_all(&engine, IDS, first.clone());
+        let before: Vec<_> = engine.scan(&IDS.key(), None).map(Result::unwrap).collect();
+        insert_all(&engine, IDS, second.clone());
+        let expected = read(&engine, IDS).unwrap();
+        assert_eq!(expected.len(), 1_200);
+        // As if only the right parts had been written: every block that was there is as it was.
+        let mut batch = engine.batch();
+        before.iter().for_each(|(key, block)| batch.put(key, block).unwrap());
+        batch.write().unwrap();
+        for month in 0..600 {
+            let found = read_period(&engine, IDS, row(month, 1).period).unwrap();
+            assert!(found.contains(&row(month, 1)), "a row that was there went missing");
+        }
+        insert_all(&engine, IDS, second);
+        assert_eq!(read(&engine, IDS).unwrap(), expected);
+        for month in 0..600 {
+            assert_eq!(read_period(&engine, IDS, row(month, 1).period).unwrap(), [row(month, 1), row(month, 2)]);
+        }
     }
 }

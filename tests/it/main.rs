@@ -8,10 +8,15 @@
 //! it from `ALMANAC_TEST_SEED`; `ALMANAC_TEST_LONG=1` makes them go on for longer.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod author;
+mod browsers;
+mod failpoints;
+mod feed;
 mod fixture;
 mod harness;
+mod process;
+mod promises;
 mod queries;
-
 mod refusals;
 mod watch;
 mod writes;

@@ -1,0 +1,35 @@
+//! What a page in a browser may do: read, and never write.
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::harness::World;
+
+/// What the server answers to a browser that asks on behalf of a page whether it may call.
+async fn asked(world: &World, path: &str) -> String {
+    let mut connection = TcpStream::connect(world.address()).await.unwrap();
+    let request = format!(
+        "OPTIONS {path} HTTP/1.1\r\nhost: almanac\r\norigin: http://page.example\r\n\
+         access-control-request-method: POST\r\naccess-control-request-headers: content-type,x-grpc-web\r\n\
+         connection: close\r\n\r\n"
+    );
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn pages_of_others_may_read_and_not_write() {
+    let world = World::empty().await;
+    let read = asked(&world, "/almanac.v1.RankingService/ListEntries").await;
+    assert!(read.contains("access-control-allow-origin: http://page.example"), "{read}");
+    for call in ["DefineCatalog", "IngestObservations", "PublishEdition", "WithdrawEdition"] {
+        let write = asked(&world, &format!("/almanac.v1.AdminService/{call}")).await;
+        assert!(write.starts_with("HTTP/1.1 200"), "{write}");
+        assert!(!write.contains("access-control-allow-origin"), "{call}: {write}");
+    }
+    world.end().await;
+}

@@ -1,0 +1,221 @@
+//! Power cuts at every named step of a commit, and disks that fail: all or nothing, and nobody is told what may be lost.
+
+use std::path::Path;
+
+use almanac::{proto::*, store::faults::CrashPoint};
+use tempfile::TempDir;
+use tonic::Code;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+use crate::{
+    fixture::*,
+    harness::{Clients, DEADLINE},
+    process::{Process, copy_folder},
+};
+
+/// Months of a series: with them the commit is written in many pages before it is sealed.
+const LONG: usize = 2_400;
+const SHORT: usize = 3;
+
+/// The same figures of every economy and two indicators; a `version` says something else of each.
+fn upload(months: usize, version: usize) -> Vec<SeriesBatch> {
+    let mut batches = Vec::new();
+    for (of, indicator) in [RD, PATENTS].into_iter().enumerate() {
+        for (at, economy) in ECONOMIES.into_iter().enumerate() {
+            let points = (0..months).map(|month| {
+                let digits = (month * 7_919 + at * 104_729 + of) * 1_000_003 % 1_000_000_007;
+                point(&format!("{:04}-{:02}", 1820 + month / 12, month % 12 + 1), &format!("{version}.{digits:09}"))
+            });
+            let points = points.collect();
+            let (indicator, entity, source) = (indicator.into(), economy.into(), "bank".into());
+            batches.push(SeriesBatch { indicator, entity, source, dimensions: Vec::new(), points });
+        }
+    }
+    batches
+}
+
+fn header(version: usize) -> IngestHeader {
+    let options = Some(request(&format!("upload-{version}")));
+    IngestHeader { options, ..released(&format!("2024-01-{version:02}")) }
+}
+
+/// A folder with the catalog in revision 1 and version 1 of the figures in revision 2.
+async fn folder(months: usize) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(folder.path(), &[]).unwrap();
+    let clients = server.clients().await;
+    clients.define(WriteOptions::default(), catalog()).await.unwrap();
+    assert_eq!(clients.ingest(header(1), upload(months, 1)).await.unwrap().revision, 2);
+    drop(clients);
+    // Everything is applied and flushed: what a test counts are the steps of its own commit.
+    server.stop();
+    folder
+}
+
+/// Which version of the figures is there. Panics if it is part of one and part of another.
+async fn version_held(clients: &Clients, months: usize) -> usize {
+    let found = clients.observations(select(&[RD, PATENTS]), None).await;
+    assert_eq!(found.len(), months * ECONOMIES.len() * 2);
+    let versions: std::collections::BTreeSet<usize> =
+        found.iter().map(|observation| observation.value.as_ref().unwrap().number.unwrap() as usize).collect();
+    assert_eq!(versions.len(), 1, "figures of several versions at one time: {versions:?}");
+    *versions.first().unwrap()
+}
+
+/// After a restart: the commit of a version is there or not, whole; the retry makes or finds it. Says what head was.
+///
+/// Version 1 is revision 2, and so on.
+async fn recovers(data: &Path, months: usize, version: usize) -> u64 {
+    let server = Process::start(data, &[]).unwrap();
+    let clients = server.clients().await;
+    let head = clients.head().await;
+    assert_eq!(version_held(&clients, months).await as u64, head - 1);
+    let revision = version as u64 + 1;
+    let again = clients.ingest(header(version), upload(months, version)).await.unwrap();
+    assert_eq!((again.revision, again.replayed), (revision, head == revision));
+    assert_eq!(version_held(&clients, months).await, version);
+    assert_eq!(clients.head().await, revision);
+    server.kill();
+    // And once more, without anything to recover.
+    let server = Process::start(data, &[]).unwrap();
+    assert_eq!(server.clients().await.head().await, revision);
+    server.kill();
+    assert_eq!(std::fs::read_dir(data.join("store/blobs")).map_or(0, Iterator::count), 0);
+    head
+}
+
+async fn crash_at_every_step(months: usize, steps: impl Iterator<Item = (CrashPoint, &'static str)>) {
+    let base = folder(months).await;
+    for (point, times) in steps {
+        let copy = tempfile::tempdir().unwrap();
+        copy_folder(base.path(), copy.path());
+        let crash_at = format!("{}{times}", point.name());
+        let server = Process::start(copy.path(), &[("ALMANAC_CRASH_AT", &crash_at)]).unwrap();
+        let answer = server.clients().await.ingest(header(2), upload(months, 2)).await;
+        assert!(answer.is_err(), "{crash_at}: answered {answer:?}");
+        assert!(!server.ended().success());
+        let head = recovers(copy.path(), months, 2).await;
+        let expected = match point {
+            CrashPoint::SealWritten => head,
+            _ if CrashPoint::ALL.iter().position(|other| *other == point) < position(CrashPoint::SealWritten) => 2,
+            _ => 3,
+        };
+        assert_eq!(head, expected, "{crash_at}");
+    }
+}
+
+fn position(point: CrashPoint) -> Option<usize> {
+    CrashPoint::ALL.iter().position(|other| *other == point)
+}
+
+#[tokio::test]
+async fn a_crash_at_any_step_of_a_short_commit_leaves_all_or_nothing() {
+    // A short commit is never written before its seal.
+    let steps = CrashPoint::ALL
+        .into_iter()
+        .filter(|point| !matches!(point, CrashPoint::PagesWritten | CrashPoint::PagesDurable));
+    crash_at_every_step(SHORT, steps.map(|point| (point, ""))).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_any_step_of_a_long_commit_leaves_all_or_nothing() {
+    let later = [(CrashPoint::PageAppended, ":90"), (CrashPoint::PagesWritten, ":2"), (CrashPoint::PageApplied, ":50")];
+    crash_at_every_step(LONG, CrashPoint::ALL.into_iter().map(|point| (point, "")).chain(later)).await;
+}
+
+async fn serving(server: &Process, service: &str) -> bool {
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
+    let mut health = HealthClient::new(endpoint.connect().await.unwrap());
+    let answer = health.check(HealthCheckRequest { service: service.into() }).await.unwrap().into_inner();
+    answer.status == ServingStatus::Serving as i32
+}
+
+/// After a failure below: writes are refused, health says so, nothing was published, reads go on.
+async fn refuses_writes_and_reads_on(server: &Process, months: usize, failed: usize) {
+    let clients = server.clients().await;
+    let again = clients.ingest(header(failed), upload(months, failed)).await.unwrap_err();
+    assert_eq!(again.code(), Code::Unavailable, "{again:?}");
+    assert!(again.message().contains("until a restart"), "{again:?}");
+    let small = clients.ingest(header(failed + 1), upload(SHORT, failed + 1)).await.unwrap_err();
+    assert_eq!(small.code(), Code::Unavailable, "{small:?}");
+    let status = clients.status().await;
+    assert!(!status.accepts_writes && !status.refusal.is_empty());
+    assert_eq!(clients.head().await, failed as u64, "nothing may be published that may be lost");
+    assert_eq!(version_held(&clients, months).await, failed - 1);
+    let started = std::time::Instant::now();
+    while serving(server, "almanac.v1.AdminService").await {
+        assert!(started.elapsed() < DEADLINE, "health never said so");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(!serving(server, "").await);
+    assert!(serving(server, "almanac.v1.StatisticsService").await);
+}
+
+#[tokio::test]
+async fn after_a_failed_write_or_flush_nothing_is_written_or_published_until_a_restart() {
+    for (months, faults) in [(SHORT, &["sync", "write"][..]), (LONG, &["sync", "sync:2", "write", "write:2"])] {
+        let base = folder(months).await;
+        for fault in faults {
+            let copy = tempfile::tempdir().unwrap();
+            copy_folder(base.path(), copy.path());
+            let server = Process::start(copy.path(), &[("ALMANAC_FAIL_AT", fault)]).unwrap();
+            let failed = server.clients().await.ingest(header(2), upload(months, 2)).await.unwrap_err();
+            assert_eq!(failed.code(), Code::Unavailable, "{fault}: {failed:?}");
+            refuses_writes_and_reads_on(&server, months, 2).await;
+            server.kill();
+            recovers(copy.path(), months, 2).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_an_error_and_reads_go_on() {
+    let base = folder(LONG).await;
+    let database = std::fs::metadata(base.path().join("store/db")).unwrap().len();
+    let server = Process::start_on_a_small_disk(base.path(), database + (1 << 20)).unwrap();
+    let clients = server.clients().await;
+    let mut version = 2;
+    let failed = loop {
+        assert!(version < 40, "the disk never got full");
+        let answer = tokio::time::timeout(DEADLINE, clients.ingest(header(version), upload(LONG, version))).await;
+        match answer.expect("a full disk must not hang a write") {
+            Ok(written) => assert_eq!(written.revision, version as u64 + 1),
+            Err(failed) => break failed,
+        }
+        version += 1;
+    };
+    assert_eq!(failed.code(), Code::Unavailable, "{failed:?}");
+    refuses_writes_and_reads_on(&server, LONG, version).await;
+    server.kill();
+    recovers(base.path(), LONG, version).await;
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_grow_is_called_so_at_start() {
+    let base = folder(LONG).await;
+    let database = std::fs::metadata(base.path().join("store/db")).unwrap().len();
+    let said = Process::start_on_a_small_disk(base.path(), database - (256 << 10)).err().unwrap();
+    assert!(said.contains("cannot be written"), "{said}");
+    assert!(!said.contains("damaged"), "{said}");
+}
+
+#[tokio::test]
+async fn a_crash_while_recovering_is_recovered_from() {
+    let base = folder(LONG).await;
+    let mut crashes = vec!["sealed", "page-applied", "page-applied:60", "applied-unmarked"].into_iter();
+    let server = Process::start(base.path(), &[("ALMANAC_CRASH_AT", crashes.next().unwrap())]).unwrap();
+    server.clients().await.ingest(header(2), upload(LONG, 2)).await.unwrap_err();
+    assert!(!server.ended().success());
+    for crash in crashes {
+        let ended = Process::start(base.path(), &[("ALMANAC_CRASH_AT", crash)]);
+        assert!(ended.is_err(), "{crash}: it came up although it was to crash while recovering");
+    }
+    assert_eq!(recovers(base.path(), LONG, 2).await, 3);
+}
+
+#[test]
+fn a_fault_that_does_not_exist_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = Process::start(folder.path(), &[("ALMANAC_CRASH_AT", "nowhere")]).err().unwrap();
+    assert!(said.contains("ALMANAC_CRASH_AT=nowhere"), "{said}");
+}

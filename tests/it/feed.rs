@@ -1,0 +1,681 @@
+//! The feed: every promise over every kind of subscription, its starts, its filters, its tokens and its ends.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use almanac::proto::{change::What, subscribe_request::Start, subscribe_response::Message, *};
+use tonic::Code;
+
+use crate::{
+    author::Author,
+    fixture::*,
+    harness::{Clients, DEADLINE, Dice, WholeCommit, World, assert_refused, at_recorded, at_revision, long},
+    promises::{self, Truth, digest_of, entry_digest, figure_digest},
+    watch::{Recording, Watch, covered},
+};
+
+fn state() -> Start {
+    Start::State(StartState {})
+}
+
+fn now() -> Start {
+    Start::Now(StartNow {})
+}
+
+fn range(from: u64, until: u64) -> Start {
+    Start::Range(StartRange { from, until })
+}
+
+fn ids(ids: &[&str]) -> Vec<String> {
+    ids.iter().map(|id| (*id).to_owned()).collect()
+}
+
+/// One filter of every kind, and some together.
+fn all_filters() -> Vec<Vec<Filter>> {
+    let one = |filter: Filter| vec![filter];
+    vec![
+        Vec::new(),
+        one(Filter { kinds: vec![ChangeKind::Value.into()], ..Default::default() }),
+        one(Filter { kinds: vec![ChangeKind::Entry.into(), ChangeKind::Edition.into()], ..Default::default() }),
+        one(Filter { kinds: vec![ChangeKind::Definition.into()], ..Default::default() }),
+        one(Filter { rankings: ids(&[RANKING]), ..Default::default() }),
+        one(Filter { indicators: ids(&["GB.*"]), ..Default::default() }),
+        one(Filter { indicators: ids(&[PATENTS, VENTURE]), entities: ids(&["CHN"]), ..Default::default() }),
+        one(Filter { entities: ids(&["CHN"]), ..Default::default() }),
+        one(Filter { sources: ids(&["press"]), ..Default::default() }),
+        one(Filter { causes: vec![Cause::FirstRelease.into(), Cause::ReloadUnchanged.into()], ..Default::default() }),
+        one(Filter { rank_at_most: 3, ..Default::default() }),
+        one(Filter { min_places: 3, ..Default::default() }),
+        one(Filter { entities: ids(&["nobody"]), ..Default::default() }),
+        vec![
+            Filter { name: "chinese".into(), entities: ids(&["CHN"]), ..Default::default() },
+            Filter { name: "first".into(), rank_at_most: 1, ..Default::default() },
+            Filter { name: "venture".into(), indicators: ids(&["VC.*"]), ..Default::default() },
+        ],
+    ]
+}
+
+/// Subscribers come while a steward writes; at the end every promise is checked on what each saw, before and after a
+/// restart.
+#[tokio::test]
+async fn every_promise_holds_for_every_filter_and_start_while_writes_go_on() {
+    let mut dice = Dice::new("every_promise");
+    let mut world = world().await;
+    let clients = world.clients.clone();
+    let mut author = Author::new(dice.clone(), "steward", 900);
+    let filters = all_filters();
+    let (writes, every) = if long() { (400, 5) } else { (36, 3) };
+    let mut watches: Vec<Watch> = Vec::new();
+    for number in 0..writes {
+        author.next().send(&clients).await.unwrap();
+        if number % every != 0 {
+            continue;
+        }
+        let head = clients.head().await;
+        let start = match dice.below(5) {
+            0 => now(),
+            1 => state(),
+            2 => Start::AsKnownAt(at_revision(1 + dice.below(head as usize) as u64).unwrap()),
+            _ => range(1 + dice.below(head as usize + 1) as u64, 0),
+        };
+        // Every filter gets its turn, most of them from the beginning of history.
+        let which = number / every % filters.len();
+        watches.push(Watch::open(&clients, start, filters[which].clone()).await.unwrap());
+    }
+    for filter in &filters {
+        watches.push(Watch::open(&clients, range(1, 0), filter.clone()).await.unwrap());
+    }
+    watches.push(Watch::open(&clients, state(), Vec::new()).await.unwrap());
+    let head = clients.head().await;
+    let mut recordings = Vec::new();
+    for mut watch in watches {
+        watch.until_covers(head).await;
+        recordings.push(watch.leave().await);
+    }
+    let truth = Truth::read(&clients).await;
+    for recording in &recordings {
+        promises::check(&clients, &truth, recording, recording.opened().start_revision).await;
+    }
+    // The filters are worth something: each but one saw something, and none but the first saw everything.
+    let from_start: Vec<usize> =
+        recordings.iter().filter(|one| one.start == range(1, 0)).map(|one| count(&one.commits())).collect();
+    let whole = count(&truth.commits);
+    let seen = &from_start[from_start.len() - filters.len()..];
+    for (seen, filter) in seen.iter().zip(&filters) {
+        let nobody = filter.iter().any(|filter| filter.entities == ["nobody"]);
+        assert_eq!(*seen == 0, nobody, "{filter:?}");
+        assert!(*seen < whole || filter.is_empty(), "{filter:?}");
+    }
+
+    world.restart().await;
+    let after = Truth::read(&world.clients).await;
+    assert_eq!(after.commits, truth.commits);
+    for recording in &recordings {
+        promises::durable(&after, recording, recording.opened().start_revision);
+        promises::resumable(&world.clients, &after, recording, recording.opened().start_revision).await;
+    }
+    world.end().await;
+}
+
+fn count(commits: &[WholeCommit]) -> usize {
+    commits.iter().map(|commit| commit.changes.len()).sum()
+}
+
+/// A client's own copy of the state, kept by what it is sent.
+#[derive(Debug, Default, PartialEq)]
+struct Copy {
+    figures: BTreeMap<(String, String, String, String, String), (Vec<Dimension>, Value)>,
+    entries: BTreeMap<(String, String, String), Option<u32>>,
+}
+
+impl Copy {
+    fn of(recording: &Recording) -> Self {
+        let mut copy = Self::default();
+        for message in &recording.messages {
+            if let Message::SnapshotPage(page) = message {
+                page.rows.iter().for_each(|row| copy.row(row));
+            }
+        }
+        for commit in recording.commits() {
+            commit.changes.iter().for_each(|change| copy.change(change.what.as_ref().unwrap()));
+        }
+        copy
+    }
+
+    fn row(&mut self, row: &StateRow) {
+        match row.row.as_ref().unwrap() {
+            state_row::Row::Figure(row) => {
+                let key = figure_key([&row.indicator, &row.entity, &row.source], &row.dimensions, &row.period);
+                self.figures.insert(key, (row.dimensions.clone(), row.value.clone().unwrap()));
+            }
+            state_row::Row::Entry(row) => {
+                let entry = row.entry.as_ref().unwrap();
+                let key = (row.ranking.clone(), row.edition.clone(), entry.entity.clone());
+                self.entries.insert(key, entry.rank);
+            }
+            state_row::Row::Edition(_) | state_row::Row::Definition(_) => {}
+        }
+    }
+
+    fn change(&mut self, what: &What) {
+        match what {
+            What::Value(change) => {
+                let series = [&change.indicator, &change.entity, &change.source];
+                let key = figure_key(series, &change.dimensions, &change.period);
+                assert_eq!(self.figures.get(&key).map(|(_, value)| value), change.before.as_ref(), "{key:?}");
+                match &change.after {
+                    Some(value) => self.figures.insert(key, (change.dimensions.clone(), value.clone())),
+                    None => self.figures.remove(&key),
+                };
+            }
+            What::Entry(change) => {
+                let moved = change.r#move.as_ref().unwrap();
+                let key = (change.ranking.clone(), change.edition.clone(), moved.entity.clone());
+                match moved.after.as_ref().filter(|standing| standing.listed) {
+                    Some(standing) => self.entries.insert(key, standing.rank),
+                    None => self.entries.remove(&key),
+                };
+            }
+            What::Edition(_) | What::Definition(_) => {}
+        }
+    }
+
+    fn digest(&self) -> u64 {
+        let figures = self.figures.iter().map(|((indicator, entity, source, _, period), (dimensions, value))| {
+            figure_digest([indicator, entity, source], dimensions, period, value)
+        });
+        let entries =
+            self.entries.iter().map(|((ranking, edition, entity), rank)| entry_digest(ranking, edition, entity, *rank));
+        figures.chain(entries).fold(0, u64::wrapping_add)
+    }
+}
+
+fn figure_key(
+    series: [&String; 3],
+    dimensions: &[Dimension],
+    period: &str,
+) -> (String, String, String, String, String) {
+    let [indicator, entity, source] = series.map(Clone::clone);
+    (indicator, entity, source, format!("{dimensions:?}"), period.to_owned())
+}
+
+#[tokio::test]
+async fn a_copy_kept_from_the_state_is_the_state_without_a_seam() {
+    let dice = Dice::new("a_copy");
+    let world = world().await;
+    let clients = world.clients.clone();
+    let mut author = Author::new(dice, "steward", 1_500);
+    for _ in 0..12 {
+        author.next().send(&clients).await.unwrap();
+    }
+    // Subscribers come while writes go on, so that commits fall into the reading of the state.
+    let writing = {
+        let clients = clients.clone();
+        tokio::spawn(async move {
+            for _ in 0..if long() { 200 } else { 30 } {
+                author.next().send(&clients).await.unwrap();
+            }
+        })
+    };
+    let mut watches = Vec::new();
+    while !writing.is_finished() && watches.len() < 40 {
+        let mut watch = Watch::open(&clients, state(), Vec::new()).await.unwrap();
+        watch.until("the state", |messages| messages.iter().any(|one| matches!(one, Message::SnapshotEnd(_)))).await;
+        watches.push(watch);
+    }
+    writing.await.unwrap();
+    let head = clients.head().await;
+    let mut fresh = Watch::open(&clients, state(), Vec::new()).await.unwrap();
+    fresh.until_covers(head).await;
+    let fresh = fresh.leave().await;
+    let (expected, end) = (Copy::of(&fresh), fresh.snapshot_end().unwrap());
+    assert_eq!(end.digest, expected.digest());
+    assert!(expected.figures.len() > 100 && !expected.entries.is_empty());
+    let mut starts = Vec::new();
+    for mut watch in watches {
+        watch.until_covers(head).await;
+        let recording = watch.leave().await;
+        let copy = Copy::of(&recording);
+        assert_eq!(copy, expected, "from the state of {}", recording.opened().start_revision);
+        assert_eq!(copy.digest(), end.digest);
+        starts.push(recording.opened().start_revision);
+    }
+    starts.dedup();
+    assert!(starts.len() > 1, "the states were of different revisions: {starts:?}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_state_as_known_at_a_point_goes_on_with_every_later_commit() {
+    let world = world().await;
+    let clients = &world.clients;
+    let figures = |value: &str| vec![batch(RD, "CHN", "bank", &[("2020", value)])];
+    for value in ["1", "2", "3"] {
+        clients.ingest(released("2024-01-01"), figures(value)).await.unwrap();
+    }
+    let recorded = clients.commits(2, Vec::new()).await[0].commit.recorded.unwrap();
+    for (at, revision) in [(at_revision(3), 3), (at_revision(0), 0), (at_recorded(recorded), 3)] {
+        let mut watch = Watch::open(clients, Start::AsKnownAt(at.unwrap()), Vec::new()).await.unwrap();
+        watch.until_covers(4).await;
+        let recording = watch.leave().await;
+        let start = recording.opened().start_revision;
+        assert!(start == revision || start == 4, "commits of one instant count as one: {start}");
+        assert_eq!(recording.snapshot_end().unwrap().revision, start);
+        assert_eq!(recording.commits().len() as u64, 4 - start);
+        let value = Copy::of(&recording).figures.into_values().next().unwrap().1;
+        assert_eq!(crate::harness::text(&value), "3");
+    }
+    let above = Watch::open(clients, Start::AsKnownAt(at_revision(9).unwrap()), Vec::new()).await;
+    assert_refused(above.map(|_| ()), Code::OutOfRange, "ABOVE_HEAD");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_filter_narrows_the_state_as_it_narrows_changes() {
+    let dice = Dice::new("filtered state");
+    let world = world().await;
+    let clients = &world.clients;
+    let mut author = Author::new(dice, "steward", 200);
+    for _ in 0..25 {
+        author.next().send(clients).await.unwrap();
+    }
+    let head = clients.head().await;
+    for filters in all_filters() {
+        // What changes would be told from the start, and what the state says now.
+        let mut watch = Watch::open(clients, state(), filters.clone()).await.unwrap();
+        watch.until_covers(head).await;
+        let told = watch.leave().await;
+        promises::state_true(clients, &told).await;
+        let by_row = filters.iter().all(|filter| filter.causes.is_empty() && filter.min_places == 0);
+        if !by_row || filters.iter().any(|filter| filter.rank_at_most > 0) {
+            continue;
+        }
+        let mut watch = Watch::open(clients, range(1, 0), filters.clone()).await.unwrap();
+        watch.until_covers(head).await;
+        let replayed = Copy::of(&watch.leave().await);
+        assert_eq!(Copy::of(&told), replayed, "{filters:?}");
+        assert_eq!(told.snapshot_end().unwrap().digest, replayed.digest());
+    }
+    let places = vec![Filter { min_places: 2, ..Default::default() }];
+    let mut watch = Watch::open(clients, state(), places).await.unwrap();
+    watch.until_covers(head).await;
+    for message in &watch.leave().await.messages {
+        if let Message::SnapshotPage(page) = message {
+            let entry = |row: &StateRow| matches!(row.row, Some(state_row::Row::Entry(_)));
+            assert!(page.rows.iter().all(entry), "only entries move, so only entries are in its state");
+        }
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_quiet_filter_still_hears_how_far_the_stream_came() {
+    let mut world = world().await;
+    let clients = world.clients.clone();
+    let nobody = vec![Filter { entities: ids(&["nobody"]), ..Default::default() }];
+    let mut watch = Watch::open(&clients, now(), nobody.clone()).await.unwrap();
+    for value in ["1", "2", "3"] {
+        clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "bank", &[("2020", value)])]).await.unwrap();
+    }
+    watch.until_covers(4).await;
+    // And again, although nothing happens.
+    let progress = |messages: &[Message]| messages.iter().filter(|one| matches!(one, Message::Progress(_))).count();
+    watch.until("more progress", |messages| progress(messages) >= 5).await;
+    let recording = watch.leave().await;
+    assert!(recording.commits().is_empty());
+    promises::bookmarkable(&recording);
+    let (revision, token) = recording.tokens().last().unwrap().clone();
+    assert_eq!(revision, 4);
+    world.restart().await;
+    let resumed = Watch::open(&world.clients, Start::ResumeToken(token), nobody).await.unwrap().leave().await;
+    assert!(resumed.messages.len() <= 1 || resumed.opened().start_revision == 4);
+
+    for (bad, seconds, nanos) in [("too often", 0, 99_999_999), ("too seldom", 3_601, 0), ("negative", -1, 0)] {
+        let request = SubscribeRequest {
+            start: Some(now()),
+            progress_interval: Some(prost_types::Duration { seconds, nanos }),
+            ..Default::default()
+        };
+        let refused = world.clients.feed.clone().subscribe(request).await.map(|_| bad);
+        assert_refused(refused, Code::InvalidArgument, "FIELD");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_range_is_replayed_and_ends_with_a_token() {
+    let world = world().await;
+    let clients = &world.clients;
+    for value in ["1", "2", "3"] {
+        clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "bank", &[("2020", value)])]).await.unwrap();
+    }
+    let recording = Watch::open(clients, range(2, 3), Vec::new()).await.unwrap().ended().await.unwrap();
+    let revisions: Vec<u64> = recording.commits().iter().map(|one| one.commit.revision).collect();
+    assert_eq!(revisions, [2, 3]);
+    let goodbye = recording.goodbye().unwrap();
+    assert_eq!(goodbye.reason(), GoodbyeReason::RangeComplete);
+    let start = Start::ResumeToken(goodbye.resume_token.clone());
+    let mut rest = Watch::open(clients, start, Vec::new()).await.unwrap();
+    rest.until_covers(4).await;
+    let rest = rest.leave().await.commits();
+    assert_eq!((rest.len(), rest[0].commit.revision, rest[0].previous), (1, 4, 3));
+
+    // A range may end in the future, and begin with the next commit.
+    let waiting = Watch::open(clients, range(5, 6), Vec::new()).await.unwrap();
+    for value in ["4", "5", "6"] {
+        clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "bank", &[("2020", value)])]).await.unwrap();
+    }
+    let waited = waiting.ended().await.unwrap();
+    assert_eq!(waited.commits().len(), 2);
+    assert_eq!(waited.goodbye().unwrap().reason(), GoodbyeReason::RangeComplete);
+
+    let refused = async |start| Watch::open(clients, start, Vec::new()).await.map(|_| ());
+    assert_refused(refused(range(9, 0)).await, Code::OutOfRange, "ABOVE_HEAD");
+    assert_refused(refused(range(0, 0)).await, Code::InvalidArgument, "FIELD");
+    assert_refused(refused(range(5, 4)).await, Code::InvalidArgument, "FIELD");
+    let nowhere = clients.feed.clone().subscribe(SubscribeRequest::default()).await.map(|_| ());
+    assert_refused(nowhere, Code::InvalidArgument, "FIELD");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn tokens_that_do_not_belong_here_are_refused_with_their_reason() {
+    let (home, abroad) = (world().await, world().await);
+    let china = || vec![Filter { entities: ids(&["CHN"]), ..Default::default() }];
+    let token = async |world: &World, filters| {
+        let mut watch = Watch::open(&world.clients, range(1, 0), filters).await.unwrap();
+        watch.until_covers(1).await;
+        watch.leave().await.tokens().last().unwrap().1.clone()
+    };
+    let (ours, foreign) = (token(&home, china()).await, token(&abroad, china()).await);
+    let mut forged: Vec<char> = ours.chars().collect();
+    // A place in the middle: the revision.
+    forged[26] = if forged[26] == 'B' { 'C' } else { 'B' };
+    let forged: String = forged.into_iter().collect();
+    let cases = [
+        (foreign.clone(), china(), Code::FailedPrecondition, "TOKEN_OTHER_HISTORY"),
+        (forged, china(), Code::InvalidArgument, "TOKEN_MALFORMED"),
+        ("12".into(), china(), Code::InvalidArgument, "TOKEN_MALFORMED"),
+        (ours[1..].to_owned(), china(), Code::InvalidArgument, "TOKEN_MALFORMED"),
+        (format!("{ours}A"), china(), Code::InvalidArgument, "TOKEN_MALFORMED"),
+        (ours.clone(), Vec::new(), Code::InvalidArgument, "TOKEN_OTHER_FILTER"),
+        (
+            ours.clone(),
+            vec![Filter { entities: ids(&["CHN", "USA"]), ..Default::default() }],
+            Code::InvalidArgument,
+            "TOKEN_OTHER_FILTER",
+        ),
+    ];
+    for (token, filters, code, why) in cases {
+        let start = Start::ResumeToken(token.clone());
+        let refused = Watch::open(&home.clients, start, filters.clone()).await.map(|_| ());
+        assert_refused(refused, code, why);
+        let request = ListCommitsRequest { resume_token: token, filters, ..Default::default() };
+        assert_refused(home.clients.feed.clone().list_commits(request).await, code, why);
+    }
+    let empty = Watch::open(&home.clients, Start::ResumeToken(String::new()), china()).await.map(|_| ());
+    assert_refused(empty, Code::InvalidArgument, "TOKEN_MALFORMED");
+    // The same filter, spelled otherwise, is the same filter.
+    let spelled = vec![Filter { entities: ids(&["CHN", "CHN"]), ..Default::default() }];
+    Watch::open(&home.clients, Start::ResumeToken(ours), spelled).await.unwrap().leave().await;
+    abroad.end().await;
+    home.end().await;
+}
+
+#[tokio::test]
+async fn filters_of_the_wrong_shape_are_refused() {
+    let world = world().await;
+    let named = |name: &str| Filter { name: name.into(), ..Default::default() };
+    let cases = [
+        vec![Filter { kinds: vec![99], ..Default::default() }],
+        vec![Filter { kinds: vec![0], ..Default::default() }],
+        vec![Filter { causes: vec![99], ..Default::default() }],
+        vec![Filter { causes: vec![0], ..Default::default() }],
+        vec![Filter { entities: ids(&["a b"]), ..Default::default() }],
+        vec![Filter { entities: vec!["CHN".into(); 1_001], ..Default::default() }],
+        vec![named("one"), named("one")],
+        vec![named("one"), named("")],
+        (0..33).map(|number| named(&number.to_string())).collect(),
+    ];
+    for filters in cases {
+        let refused = Watch::open(&world.clients, now(), filters).await.map(|_| ());
+        assert_refused(refused, Code::InvalidArgument, "FIELD");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_rank_window_says_who_enters_and_leaves_it() {
+    let world = world().await;
+    let clients = &world.clients;
+    clients.publish(edition("2022"), entries(&[1, 2, 3, 4, 5])).await.unwrap();
+    let top = vec![Filter { rank_at_most: 2, ..Default::default() }];
+    let mut watch = Watch::open(clients, now(), top).await.unwrap();
+    clients.publish(edition("2023"), entries(&[3, 1, 2, 4, 6])).await.unwrap();
+    watch.until_covers(3).await;
+    let commits = watch.leave().await.commits();
+    let seen: Vec<(String, Scope)> = commits[0]
+        .changes
+        .iter()
+        .map(|change| match change.what.as_ref().unwrap() {
+            What::Entry(entry) => (entry.r#move.as_ref().unwrap().entity.clone(), change.scope()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let expected = [(cluster(3), Scope::Entered), (cluster(1), Scope::Changed), (cluster(2), Scope::Left)];
+    assert_eq!(seen, expected);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn subscribers_that_come_and_go_miss_nothing_and_get_nothing_twice() {
+    let mut dice = Dice::new("come and go");
+    let mut world = world().await;
+    let clients = world.clients.clone();
+    let mut author = Author::new(dice.clone(), "steward", 700);
+    let filters = all_filters();
+    let subscribers = filters.iter().map(|filters| {
+        let (filters, clients) = (filters.clone(), clients.clone());
+        let mut dice = {
+            dice.next();
+            dice.clone()
+        };
+        tokio::spawn(async move {
+            let mut start = range(1, 0);
+            let (mut got, mut visits): (Vec<WholeCommit>, usize) = (Vec::new(), 0);
+            loop {
+                let mut watch = Watch::open(&clients, start.clone(), filters.clone()).await.unwrap();
+                let messages = 1 + dice.below(12);
+                watch.until("a message", |seen| seen.len() >= messages).await;
+                let mut recording = watch.leave().await;
+                // What came after it is lost, as with a client that breaks down.
+                recording.messages.truncate(messages);
+                let done = got.iter().chain(&recording.commits()).any(is_last) || is_done(&recording);
+                got.extend(recording.commits());
+                visits += 1;
+                // The newest token that came, whatever carried it.
+                if let Some((_, token)) = recording.tokens().last() {
+                    start = Start::ResumeToken(token.clone());
+                }
+                if done {
+                    return (filters, got, visits);
+                }
+            }
+        })
+    });
+    let subscribers: Vec<_> = subscribers.collect();
+    for _ in 0..if long() { 150 } else { 25 } {
+        author.next().send(&clients).await.unwrap();
+    }
+    // The sign to stop, which every filter but the narrowest lets through; those stop by the revision they hear of.
+    let last = clients.define(WriteOptions { note: LAST.into(), ..Default::default() }, catalog()).await.unwrap();
+    LAST_REVISION.store(last.revision, std::sync::atomic::Ordering::SeqCst);
+    let truth = Truth::read(&clients).await;
+    for subscriber in subscribers {
+        let (filters, got, visits) =
+            tokio::time::timeout(DEADLINE, subscriber).await.expect("comes to the end").unwrap();
+        let expected = truth.seen(&filters, 0, u64::MAX);
+        assert_eq!(got, expected, "{filters:?} in {visits} visits");
+        assert!(visits > 2 || !filters.is_empty(), "{visits} visits");
+    }
+    world.restart().await;
+    assert_eq!(Truth::read(&world.clients).await.commits, truth.commits);
+    world.end().await;
+}
+
+const LAST: &str = "the last commit";
+static LAST_REVISION: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(u64::MAX);
+
+fn is_last(commit: &WholeCommit) -> bool {
+    commit.commit.note == LAST
+}
+
+fn is_done(recording: &Recording) -> bool {
+    covered(&recording.messages) >= LAST_REVISION.load(std::sync::atomic::Ordering::SeqCst)
+}
+
+#[tokio::test]
+async fn a_server_that_stops_says_goodbye_and_its_token_goes_on_after_the_restart() {
+    let mut world = world().await;
+    let start = async |start| Watch::open(&world.clients, start, Vec::new()).await.unwrap();
+    let mut watches = vec![start(now()).await, start(range(1, 0)).await, start(state()).await];
+    for watch in &mut watches {
+        watch.until_covers(1).await;
+    }
+    let stopping = std::time::Instant::now();
+    world.stop().await;
+    let took = stopping.elapsed();
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    let mut tokens = Vec::new();
+    for watch in watches {
+        let recording = watch.ended().await.unwrap();
+        let goodbye = recording.goodbye().expect("a goodbye comes last").clone();
+        assert_eq!(goodbye.reason(), GoodbyeReason::Shutdown);
+        assert!(goodbye.reconnect_after.unwrap().seconds <= 10);
+        tokens.push(goodbye.resume_token);
+    }
+    world.restart().await;
+    let clients = &world.clients;
+    clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "bank", &[("2020", "1")])]).await.unwrap();
+    for token in tokens {
+        let mut watch = Watch::open(clients, Start::ResumeToken(token), Vec::new()).await.unwrap();
+        watch.until_covers(2).await;
+        let commits = watch.leave().await.commits();
+        assert_eq!(commits.iter().map(|one| one.commit.revision).collect::<Vec<_>>(), [2]);
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_old_stream_is_asked_to_come_again_and_loses_nothing() {
+    let world = World::with(|config| config.subscription_max_age = Duration::from_millis(300)).await;
+    let clients = &world.clients;
+    clients.define(WriteOptions::default(), catalog()).await.unwrap();
+    let mut start = range(1, 0);
+    let mut got = Vec::new();
+    for value in 1..=4 {
+        let watch = Watch::open(clients, start, Vec::new()).await.unwrap();
+        let figures = vec![batch(RD, "CHN", "bank", &[("2020", &value.to_string())])];
+        clients.ingest(released("2024-01-01"), figures).await.unwrap();
+        let recording = watch.ended().await.unwrap();
+        let goodbye = recording.goodbye().unwrap();
+        assert_eq!(goodbye.reason(), GoodbyeReason::MaxAge);
+        start = Start::ResumeToken(goodbye.resume_token.clone());
+        got.extend(recording.commits());
+    }
+    assert_eq!(got, Truth::read(clients).await.seen(&[], 0, u64::MAX));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_commit_too_long_for_the_ring_comes_whole_to_the_live_and_to_the_late() {
+    let world = world().await;
+    let clients = &world.clients;
+    let mut live = Watch::open(clients, now(), Vec::new()).await.unwrap();
+    let years: Vec<String> = (1000..9000).map(|year| year.to_string()).collect();
+    let points: Vec<(&str, &str)> = years.iter().map(|year| (year.as_str(), "1.5")).collect();
+    let series = |number: usize| SeriesBatch {
+        dimensions: vec![Dimension { id: "N".into(), value: number.to_string() }],
+        ..batch(PATENTS, "CHN", "bank", &points)
+    };
+    let result = clients.ingest(released("2024-01-01"), (0..9).map(series).collect()).await.unwrap();
+    assert_eq!(result.counts.unwrap().added, 72_000);
+    let mut late = Watch::open(clients, range(2, 0), Vec::new()).await.unwrap();
+    let truth = Truth::read(clients).await;
+    assert_eq!(truth.commits[1].changes.len(), 72_000);
+    for watch in [&mut live, &mut late] {
+        watch.until_covers(2).await;
+    }
+    for recording in [live.leave().await, late.leave().await] {
+        promises::ordered(&recording);
+        promises::unique(&recording);
+        promises::atomic(&recording);
+        promises::reliable(&truth, &recording, 1);
+    }
+    let mut whole = Watch::open(clients, state(), Vec::new()).await.unwrap();
+    whole.until_covers(2).await;
+    let whole = whole.leave().await;
+    let end = whole.snapshot_end().unwrap();
+    assert_eq!(end.row_count, 72_000 + catalog().len() as u64);
+    let rows = whole.messages.iter().filter_map(|message| match message {
+        Message::SnapshotPage(page) => Some(&page.rows),
+        _ => None,
+    });
+    assert_eq!(rows.flatten().fold(0u64, |sum, row| sum.wrapping_add(digest_of(row))), end.digest);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn one_who_does_not_read_holds_up_nobody_and_gets_all_in_the_end() {
+    let world = world().await;
+    let lazy = Clients::connect(world.address()).await;
+    let request = SubscribeRequest { start: Some(range(1, 0)), ..Default::default() };
+    let mut unread = lazy.feed.clone().subscribe(request).await.unwrap().into_inner();
+    let clients = &world.clients;
+    let mut quick = Watch::open(clients, range(1, 0), Vec::new()).await.unwrap();
+    let years: Vec<String> = (1000..3000).map(|year| year.to_string()).collect();
+    for round in 0..12 {
+        let value = format!("{round}.5");
+        let points: Vec<(&str, &str)> = years.iter().map(|year| (year.as_str(), value.as_str())).collect();
+        clients.ingest(released("2024-01-01"), vec![batch(PATENTS, "CHN", "bank", &points)]).await.unwrap();
+    }
+    let head = clients.head().await;
+    quick.until_covers(head).await;
+    let mut pages = Vec::new();
+    while pages.last().is_none_or(|page: &CommitPage| page.revision < head || !page.last_page) {
+        let message = tokio::time::timeout(DEADLINE, unread.message()).await.expect("goes on").unwrap().unwrap();
+        if let Some(Message::CommitPage(page)) = message.message {
+            pages.push(page);
+        }
+    }
+    assert_eq!(crate::harness::join(&pages), Truth::read(clients).await.commits);
+    assert_eq!(quick.leave().await.commits(), crate::harness::join(&pages));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn commits_are_listed_page_by_page_with_at_most_as_many_changes_as_asked_for() {
+    let dice = Dice::new("listed");
+    let world = world().await;
+    let clients = &world.clients;
+    let mut author = Author::new(dice, "steward", 900);
+    for _ in 0..15 {
+        author.next().send(clients).await.unwrap();
+    }
+    let truth = Truth::read(clients).await;
+    for page_size in [1, 7, 256, 1_000, 20_000] {
+        let mut request = ListCommitsRequest { page_size, ..Default::default() };
+        let mut pages = Vec::new();
+        loop {
+            let answer = clients.feed.clone().list_commits(request.clone()).await.unwrap().into_inner();
+            let changes: usize = answer.commits.iter().map(|page| page.changes.len()).sum();
+            assert!(changes <= page_size as usize, "{changes} changes on a page of {page_size}");
+            pages.extend(answer.commits);
+            if answer.next_page_token.is_empty() {
+                break;
+            }
+            request.page_token = answer.next_page_token;
+        }
+        assert_eq!(crate::harness::join(&pages), truth.commits, "pages of {page_size}");
+    }
+    world.end().await;
+}

@@ -1,0 +1,126 @@
+//! The real binary as a child process, to be killed, starved and started again.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use crate::harness::{Clients, DEADLINE};
+
+/// A running server.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    said: Arc<Mutex<String>>,
+}
+
+impl Process {
+    /// Starts a server on a folder, with variables in its environment. `Err`: it ended, saying this.
+    pub(crate) fn start(data: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_almanac"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        Self::spawn(command, environment)
+    }
+
+    /// The same, with an upper bound on the length of every file it writes.
+    pub(crate) fn start_on_a_small_disk(data: &Path, file_bytes_max: u64) -> Result<Self, String> {
+        let mut command = Command::new("bash");
+        // The signal must be ignored for the write to fail instead.
+        let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", file_bytes_max / 1024);
+        command.args([
+            "-c",
+            &script,
+            "bash",
+            env!("CARGO_BIN_EXE_almanac"),
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--data",
+        ]);
+        command.arg(data);
+        Self::spawn(command, &[])
+    }
+
+    fn spawn(mut command: Command, environment: &[(&str, &str)]) -> Result<Self, String> {
+        command.env("RUST_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        for variable in ["ALMANAC_CRASH_AT", "ALMANAC_FAIL_AT"] {
+            command.env_remove(variable);
+        }
+        let mut child = command.envs(environment.iter().copied()).spawn().unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let (sender, lines) = std::sync::mpsc::channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let heard = said.clone();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                heard.lock().unwrap().push_str(&format!("{line}\n"));
+                let _ = sender.send(line);
+            }
+        });
+        let started = Instant::now();
+        while let Ok(line) = lines.recv_timeout(DEADLINE.saturating_sub(started.elapsed())) {
+            if let Some((_, address)) = line.split_once(" listens on http://") {
+                return Ok(Self { child, address: address.trim().parse().unwrap(), said });
+            }
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        let said = said.lock().unwrap().clone();
+        Err(said)
+    }
+
+    /// Speaks to it.
+    pub(crate) async fn clients(&self) -> Clients {
+        Clients::connect(self.address).await
+    }
+
+    /// What it wrote to standard error.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// SIGTERM, and waits until it ended.
+    pub(crate) fn stop(self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        assert!(self.ended().success());
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn ended(mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            if started.elapsed() > DEADLINE {
+                let _ = self.child.kill();
+                panic!("the server did not end; it said: {}", self.said());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+}
+
+/// Copies a folder that nobody writes to.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for item in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(item.file_name());
+        if item.file_type().unwrap().is_dir() {
+            copy_folder(&item.path(), &target);
+        } else {
+            std::fs::copy(item.path(), target).unwrap();
+        }
+    }
+}
