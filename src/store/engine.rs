@@ -237,6 +237,11 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// What comes after is never visible without what came before.
+    pub fn barrier(&mut self) -> Result<()> {
+        self.write_part()
+    }
+
     /// Writes what is left. Visible afterwards, durable after [`Engine::sync`].
     pub fn write(mut self) -> Result<()> {
         self.write_part()
@@ -252,6 +257,9 @@ impl Batch<'_> {
     }
 
     fn write_part(&mut self) -> Result<()> {
+        if self.ops == 0 {
+            return Ok(());
+        }
         self.ops = 0;
         self.bytes = 0;
         faults::fail_at(FailPoint::Write)?;

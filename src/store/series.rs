@@ -4,8 +4,8 @@
 //! earlier rows find it. Numbers in keys are written so that they sort as they count and small ones are short. A row belongs to the last block whose key is not above the row's name. A block that grows too
 //! long is cut in two: appending a version costs by the block, not by the series.
 //!
-//! Invariant: readers may run beside the one writer, and a crash may come between the parts of a cut. It writes its right
-//! part first, so a row may be there twice but is never missing; what a later block says stands.
+//! Invariant: readers may run beside the one writer, and a crash or a failed write may come between the parts of a cut. Its
+//! right part is written first, so a row may be there twice but is never missing; what a later block says stands.
 
 use super::{
     bytes::{Reader, corrupt, frame, unframe},
@@ -189,10 +189,10 @@ pub fn scan(
             Ok(series) => series,
             Err(error) => return Some(Err(error)),
         };
-        while let Some(Ok((_, block))) =
-            blocks.next_if(|item| item.as_ref().is_ok_and(|(key, _)| key.starts_with(&ids.key())))
+        // A block that cannot be read must not end its series early.
+        while let Some(item) = blocks.next_if(|item| item.as_ref().map_or(true, |(key, _)| key.starts_with(&ids.key())))
         {
-            match decode(&block) {
+            match item.and_then(|(_, block)| decode(&block)) {
                 Ok(more) => merge(&mut rows, more),
                 Err(error) => return Some(Err(error)),
             }
@@ -240,6 +240,8 @@ fn put_block(batch: &mut Batch<'_>, ids: SeriesIds, key: &[u8], rows: &[Row]) ->
     let (left, right) = rows.split_at(rows.len() / 2);
     let first = right.first().ok_or_else(|| corrupt("one row longer than a block"))?;
     put_block(batch, ids, &row_key(ids, first), right)?;
+    // A batch that fails may be visible in part, and in any order.
+    batch.barrier()?;
     put_block(batch, ids, key, left)
 }
 
