@@ -2,8 +2,10 @@
 //!
 //! [`session`] is the connection, [`error`] says why a command failed, [`table`], [`values`], [`editions`], [`change`] and
 //! [`json`] show answers; then a file per command. Those that read: [`ranking`], [`compare`], [`trajectory`], [`figure`], [`series`], [`catalog`],
-//! [`status`], [`watch`]. Those that write: [`define`], [`import`], [`publish`]. [`serve`] starts the server, [`sample`]
-//! loads the sample data into it through the same functions.
+//! [`status`], [`watch`]. Those that write: [`define`], [`import`], [`publish`]; below them [`files`] finds and unpacks,
+//! [`directory`] fetches the names that the server knows, [`order`] makes a file a commit, [`upload`] makes the messages,
+//! [`writing`] shows results and findings. [`serve`] starts the server, [`sample`] loads the sample data into it through
+//! the same functions.
 //!
 //! Invariants: nothing here reaches into the server's rooms, so whatever a command can do, a client in any language can do.
 //! Exit code 0 done, 1 refused or failed, 2 wrong usage. Tables and progress bars go to a terminal, never into a pipe.

@@ -14,6 +14,7 @@ mod failpoints;
 mod feed;
 mod fixture;
 mod harness;
+mod loading;
 mod process;
 mod promises;
 mod queries;
