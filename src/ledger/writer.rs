@@ -25,7 +25,7 @@ use super::{
 use crate::{
     model::{
         change::{Cause, Change, Commit, Counts},
-        edition::Edition,
+        edition::{Edition, EditionStatus},
         finding::Finding,
         id::{RequestId, Revision},
         time::{Instant, now},
@@ -348,8 +348,11 @@ impl Work {
 
 fn natural_cause(outcome: &Outcome) -> Cause {
     let counts = &outcome.counts;
+    let corrected = outcome.edition.as_ref().is_some_and(|edition| edition.status == EditionStatus::Corrected);
     if !counts.any_change() {
         Cause::ReloadUnchanged
+    } else if corrected {
+        Cause::Correction
     } else if outcome.released.is_none() {
         Cause::Definition
     } else if counts.withdrawn > 0 && counts.added + counts.revised == 0 {

@@ -323,6 +323,7 @@ async fn a_correction_replaces_a_table_and_says_which_rows() {
     let mended = clients.publish(correction(edition("2022")), entries(&[1, 3, 2, 5])).await.unwrap();
     let stands = mended.edition.unwrap();
     assert_eq!((stands.status(), stands.compared_with.as_str()), (EditionStatus::Corrected, "2022"));
+    assert_eq!(clients.commits(2, Vec::new()).await[0].commit.cause(), Cause::Correction);
     // Row 1 stays; 2 and 3 are revised; 5 is new; 4 is gone.
     assert_eq!(counts(&mended.result.unwrap()), (1, 2, 1, 1, 0));
     let listed = |entries: Vec<Entry>| -> Vec<String> { entries.into_iter().map(|entry| entry.entity).collect() };
