@@ -19,6 +19,7 @@ mod feed;
 mod fixture;
 mod harness;
 mod loading;
+mod model;
 mod process;
 mod promises;
 mod properties;
