@@ -41,7 +41,8 @@ export function call(client, method, request, metadata = new grpc.Metadata()) {
 export function digits(number, decimals) {
   // `toFixed` falls back to an exponent from 1e21 on.
   if (Math.abs(number) >= 1e21) return BigInt(number).toString() + (decimals ? "." + "0".repeat(decimals) : "");
-  return number.toFixed(decimals);
+  // `toFixed` drops the sign of a negative zero; a rounded "-0.0" was published with it.
+  return (Object.is(number, -0) ? "-" : "") + number.toFixed(decimals);
 }
 
 /** The published text of a value, digit by digit; `missing` where there is none. */

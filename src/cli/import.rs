@@ -7,14 +7,14 @@ use std::{path::PathBuf, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
     error::CliError,
     files::{self, Document},
     json,
-    order::{Order, ReadFile, Turns},
+    order::{Order, ReadFile, Turns, end_after},
     session::Session,
     table::{Rows, note},
     upload::FigureMessages,
@@ -125,21 +125,23 @@ pub async fn run(args: ImportArgs, session: &Session) -> Result<(), CliError> {
         send_each(session, &order, taken, &mut report).await
     };
     progress.finish_and_clear();
+    if sent.is_err() && report.files > 0 && !order.dry_run {
+        let (files, counts) = (count_files(report.files), writing::counts(&report.tally.0));
+        eprintln!("{files} were written before the failure: {counts}; up to revision {}", report.last);
+    }
     sent?;
-    reading.await.map_err(std::io::Error::other)??;
+    reading.await.map_err(std::io::Error::other)?;
     report.print(session, &order)
 }
 
+/// What the reading thread hands on; an error is the last it says.
+type Pack = std::io::Result<Vec<ReadFile>>;
+
 /// Parses file after file; stops when nobody takes them any more.
-fn read(
-    order: &Order,
-    inputs: &[files::Input],
-    progress: &ProgressBar,
-    packs: &mpsc::Sender<Vec<ReadFile>>,
-) -> std::io::Result<()> {
+fn read(order: &Order, inputs: &[files::Input], progress: &ProgressBar, packs: &mpsc::Sender<Pack>) {
     let mut pack: Vec<ReadFile> = Vec::new();
     let mut points = 0;
-    files::read_all(inputs, progress, |document: Document| {
+    let read = files::read_all(inputs, progress, |document: Document| {
         let file = order.read(&document);
         points += file.figures.points();
         pack.push(file);
@@ -147,23 +149,24 @@ fn read(
             return true;
         }
         points = 0;
-        packs.blocking_send(std::mem::take(&mut pack)).is_ok()
-    })?;
-    if !pack.is_empty() {
-        // If nobody takes it, the one who should have has an error to tell.
-        let _ = packs.blocking_send(pack);
+        packs.blocking_send(Ok(std::mem::take(&mut pack))).is_ok()
+    });
+    // If nobody takes the last ones, the one who should have has an error to tell.
+    let _ = packs.blocking_send(Ok(pack));
+    if let Err(error) = read {
+        let _ = packs.blocking_send(Err(error));
     }
-    Ok(())
 }
 
 async fn send_each(
     session: &Session,
     order: &Order,
-    mut packs: mpsc::Receiver<Vec<ReadFile>>,
+    mut packs: mpsc::Receiver<Pack>,
     report: &mut Report,
 ) -> Result<(), CliError> {
     let (mut defined, mut turns) = (order.defined(), Turns::default());
-    while let Some(mut pack) = packs.recv().await {
+    while let Some(pack) = packs.recv().await {
+        let mut pack = pack?;
         report.sort_out(session, &mut pack);
         let missing = defined.missing(order, &mut pack);
         defined.define(session, order, missing).await?;
@@ -179,14 +182,15 @@ async fn send_each(
 async fn send_together(
     session: &Session,
     order: &Order,
-    mut packs: mpsc::Receiver<Vec<ReadFile>>,
+    mut packs: mpsc::Receiver<Pack>,
     report: &mut Report,
 ) -> Result<(), CliError> {
     let mut defined = order.defined();
     let mut released: Option<String> = None;
     let mut upload = None;
     let mut files = 0;
-    while let Some(mut pack) = packs.recv().await {
+    while let Some(pack) = packs.recv().await {
+        let mut pack = pack?;
         report.sort_out(session, &mut pack);
         let missing = defined.missing(order, &mut pack);
         if report.refused == 0 {
@@ -203,13 +207,14 @@ async fn send_together(
                 continue;
             }
             report.tally.0.added += order.hold_back(&mut file);
-            let (messages, _) = upload.get_or_insert_with(|| {
+            let (messages, ..) = upload.get_or_insert_with(|| {
                 let header = order.header(&stated, String::new(), String::new());
                 let (messages, taken) = mpsc::channel(MESSAGES_MAX);
                 let first = proto::IngestObservationsRequest { header: Some(header), batches: Vec::new() };
                 let mut admin = session.admin();
-                let requests = stream::iter([first]).chain(ReceiverStream::new(taken));
-                (messages, tokio::spawn(async move { admin.ingest_observations(requests).await }))
+                let (all_sent, word) = oneshot::channel();
+                let requests = stream::iter([first]).chain(ReceiverStream::new(taken)).chain(end_after(word));
+                (messages, all_sent, tokio::spawn(async move { admin.ingest_observations(requests).await }))
             });
             files += 1;
             for message in FigureMessages::new(file.figures.series) {
@@ -219,17 +224,15 @@ async fn send_together(
             }
         }
     }
-    let Some((messages, call)) = upload else { return Ok(()) };
+    let Some((messages, all_sent, call)) = upload else { return Ok(()) };
     if report.refused > 0 {
-        // An upload that ends is an upload to commit. This one must break off instead.
-        call.abort();
-        let _ = call.await;
-        return Ok(());
+        return Ok(()); // Without the word the upload does not end, and what does not end is not written.
     }
+    let _ = all_sent.send(()); // If the call is over, its answer says why.
     drop(messages);
     let answer = call.await.map_err(std::io::Error::other)??.into_inner();
     report.files += files - 1;
-    report.add(session, format!("{files} files"), answer.result.unwrap_or_default())
+    report.add(session, count_files(files), answer.result.unwrap_or_default())
 }
 
 impl Report {
@@ -295,7 +298,7 @@ impl Report {
             eprintln!("... and {} more", self.foreign.len() - FILES_EXPLAINED_MAX);
         }
         if self.empty > 0 {
-            eprintln!("{} files have no figure in them", self.empty);
+            eprintln!("{} without a figure", count_files(self.empty));
         }
         let counts = writing::counts(&self.tally.0);
         if !session.json && self.files > 0 {
@@ -305,7 +308,7 @@ impl Report {
                 (first, last) => format!("revisions {first} to {last}"),
             };
             let would = if order.dry_run { "would be " } else { "" };
-            note(session, format!("{} files: {would}{counts}; {revisions}", self.files))?;
+            note(session, format!("{}: {would}{counts}; {revisions}", count_files(self.files)))?;
         }
         if self.refused > 0 {
             let hint = if self.unknown_names && !order.define_missing {
@@ -313,7 +316,7 @@ impl Report {
             } else {
                 ""
             };
-            return Err(CliError::Refused(format!("{} files were refused{hint}", self.refused)));
+            return Err(CliError::Refused(format!("{} refused{hint}", count_files(self.refused))));
         }
         if self.files == 0 && self.empty == 0 {
             let name = &order.profile.name;
@@ -321,6 +324,10 @@ impl Report {
         }
         Ok(())
     }
+}
+
+fn count_files(files: usize) -> String {
+    if files == 1 { "1 file".to_owned() } else { format!("{files} files") }
 }
 
 fn progress_bar(session: &Session, bytes: u64) -> ProgressBar {

@@ -1,17 +1,22 @@
 //! Commands for people, on the public gRPC API only.
 //!
 //! [`session`] is the connection, [`error`] says why a command failed, [`table`], [`values`], [`editions`], [`change`] and
-//! [`json`] show answers; then a file per command. Those that read: [`ranking`], [`compare`], [`trajectory`], [`figure`], [`series`], [`catalog`],
-//! [`status`], [`watch`]. Those that write: [`define`], [`import`], [`publish`]. [`serve`] starts the server, [`sample`]
-//! loads the sample data into it through the same functions.
+//! [`json`] show answers; then a file per command. Those that read: [`ranking`], [`compare`], [`trajectory`], [`figure`],
+//! [`series`], [`catalog`], [`status`], [`watch`]. Those that write: [`define`], [`import`], [`publish`]; below them [`files`] finds and unpacks,
+//! [`directory`] fetches the names that the server knows, [`order`] makes a file a commit, [`upload`] makes the messages,
+//! [`writing`] shows results and findings. [`serve`] starts the server, [`sample`] loads the sample data into it through
+//! the same functions. [`backup`] keeps what the server streams; its `restore` and [`verify`] work on a folder that no server
+//! has open.
 //!
-//! Invariants: nothing here reaches into the server's rooms, so whatever a command can do, a client in any language can do.
+//! Invariants: but for those three and `serve`, nothing here reaches into the server's rooms: whatever a command can do, a
+//! client in any language can do.
 //! Exit code 0 done, 1 refused or failed, 2 wrong usage. Tables and progress bars go to a terminal, never into a pipe.
 
 // Everything here is private to the room; `pub` means that a sibling uses it.
 #![allow(unreachable_pub)]
 
 mod as_of;
+mod backup;
 mod catalog;
 mod change;
 mod compare;
@@ -35,6 +40,7 @@ mod table;
 mod trajectory;
 mod upload;
 mod values;
+mod verify;
 mod watch;
 mod writing;
 
@@ -65,6 +71,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
+    Verify(verify::VerifyArgs),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
     Ranking(ranking::RankingArgs),
     Editions(ranking::EditionsArgs),
     Compare(compare::CompareArgs),
@@ -105,11 +114,14 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<(), CliError> {
     let command = match cli.command {
         Command::Serve(args) => return serve::run(args).await,
+        Command::Verify(args) => return verify::run(args, cli.json).await,
+        Command::Restore(args) => return backup::run_restore(args, cli.json).await,
         command => command,
     };
     let session = Session::connect(&cli.server, cli.token.as_deref(), cli.json).await?;
     match command {
-        Command::Serve(_) => Ok(()),
+        Command::Serve(_) | Command::Verify(_) | Command::Restore(_) => Ok(()),
+        Command::Backup(args) => backup::run(args, &session).await,
         Command::Ranking(args) => ranking::run(args, &session).await,
         Command::Editions(args) => ranking::editions(args, &session).await,
         Command::Compare(args) => compare::run(args, &session).await,

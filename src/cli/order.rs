@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::oneshot;
 use tonic::Code;
 
@@ -220,7 +220,12 @@ impl Turns {
     }
 }
 
-/// If the upload before failed, the turn never comes: an upload that ends is one to write, and this one must not be.
+/// The end of an upload that has to wait for a word. An upload that ends is one to write: if the one who should say the
+/// word is gone, this one must not end.
+pub fn end_after(word: oneshot::Receiver<()>) -> impl Stream<Item = proto::IngestObservationsRequest> {
+    stream::once(wait_for(Some(word))).filter_map(|()| std::future::ready(None))
+}
+
 async fn wait_for(before: Option<oneshot::Receiver<()>>) {
     if let Some(before) = before
         && before.await.is_err()

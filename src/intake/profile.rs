@@ -1,12 +1,12 @@
 //! Profiles: how a file maps to facts. A profile is a small TOML file; those of known publishers are built in, and a
 //! user's own file works the same way.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
 
 use super::number::{DecimalMark, Style};
-use crate::model::catalog::Frequency;
+use crate::model::catalog::{EntityKind, Frequency};
 
 const BUILT_IN: [(&str, &str); 5] = [
     ("almanac-edition", include_str!("profiles/almanac-edition.toml")),
@@ -196,6 +196,11 @@ pub struct FigureShape {
     pub indicator_from_file: Option<FileName>,
     pub entity: String,
     pub entity_name: Option<String>,
+    /// `entity` holds names of entities of this kind, not codes or ids.
+    entity_names_of: Option<KindName>,
+    /// Letters at the end of names that point to a footnote.
+    #[serde(default)]
+    pub footnote_marks: String,
     /// Schemes of the codes in `entity`, first choice first; else they are ids.
     #[serde(default)]
     pub entity_schemes: Vec<String>,
@@ -211,6 +216,9 @@ pub struct FigureShape {
     pub missing: Option<String>,
     pub comment: Option<String>,
     pub dimension_prefix: Option<String>,
+    /// Ids of dimensions and the columns of their codes.
+    #[serde(default)]
+    pub dimensions: BTreeMap<String, String>,
     #[serde(default)]
     pub empty: Empty,
     /// Words in the period column that are no period; their lines are left out.
@@ -240,7 +248,26 @@ enum FrequencyName {
     Monthly,
 }
 
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum KindName {
+    Economy,
+    Cluster,
+    Organisation,
+    RegionGroup,
+}
+
 impl FigureShape {
+    /// The kind of entities whose names are in the file, if it has names instead of codes.
+    pub fn entity_names_of(&self) -> Option<EntityKind> {
+        self.entity_names_of.map(|kind| match kind {
+            KindName::Economy => EntityKind::Economy,
+            KindName::Cluster => EntityKind::Cluster,
+            KindName::Organisation => EntityKind::Organisation,
+            KindName::RegionGroup => EntityKind::RegionGroup,
+        })
+    }
+
     /// Frequency of indicators that are defined from a file.
     pub fn frequency(&self) -> Frequency {
         match self.frequency {
@@ -283,7 +310,8 @@ impl Profile {
         Self::parse(name, &text)
     }
 
-    fn parse(path: &str, text: &str) -> Result<Self, ProfileError> {
+    /// Parses one; `path` is what it is called in an error.
+    pub fn parse(path: &str, text: &str) -> Result<Self, ProfileError> {
         toml::from_str(text).map_err(|error| ProfileError::Malformed { path: path.to_owned(), error: Box::new(error) })
     }
 

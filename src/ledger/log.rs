@@ -146,10 +146,7 @@ impl StoreLedger {
             Some(bytes) => unpack(&bytes)?,
             None => {
                 let fresh = (random::<16>()?, random::<32>()?);
-                let mut batch = engine.batch();
-                chunks::put(&mut batch, HISTORY_KEY, &pack(&fresh)?)?;
-                batch.write()?;
-                engine.sync()?;
+                Self::put_identity(&engine, HistoryId(fresh.0), fresh.1)?;
                 fresh
             }
         };
@@ -168,6 +165,14 @@ impl StoreLedger {
         };
         ledger.drop_unsealed()?;
         Ok(ledger)
+    }
+
+    /// Says who the history in an engine is.
+    pub fn put_identity(engine: &Engine, history: HistoryId, secret: [u8; 32]) -> Result<()> {
+        let mut batch = engine.batch();
+        chunks::put(&mut batch, HISTORY_KEY, &pack(&(history.0, secret))?)?;
+        batch.write()?;
+        engine.sync()
     }
 
     fn drop_unsealed(&self) -> Result<()> {

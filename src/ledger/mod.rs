@@ -2,18 +2,24 @@
 //!
 //! In reading order: [`upload`] gathers what comes in; [`plan`] finds what really changes; [`record`] is what a commit is
 //! made of, [`page`] how it is packed, [`bundle`] how pages are kept; [`log`] keeps the sequence of commits, the truth; [`apply`] brings the view up to it;
-//! [`writer`] does these in turn.
+//! [`writer`] does these in turn. [`rebuild`] makes a folder from commits, [`verify`] asks whether one is whole, [`backup`] carries them
+//! in a file.
+
 //!
 //! Invariants: only this room writes and assigns revisions. A commit is durable before it is answered or published, and
 //! whole or not there. The view can be lost: it is what the ledger says.
 
 pub mod apply;
+pub mod backup;
+
 pub mod bundle;
 pub mod log;
 pub mod page;
 pub mod plan;
+pub mod rebuild;
 pub mod record;
 pub mod upload;
+pub mod verify;
 pub mod writer;
 
 pub use log::Ledger;

@@ -30,6 +30,17 @@ pub enum Basis {
     Counterfactual,
 }
 
+impl Basis {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AsPublished => "as published",
+            Self::Restated => "restated",
+            Self::Counterfactual => "counterfactual",
+        }
+    }
+}
+
 /// Which ranks it lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CoverageKind {

@@ -29,20 +29,33 @@ pub fn comparability(before: &Edition, after: &Edition, ranking: Option<&Ranking
     }
     if before.basis != after.basis {
         notes.push(format!(
-            "edition {} is {:?}, edition {} is {:?}",
-            before.edition, before.basis, after.edition, after.basis
+            "edition {} is {}, edition {} is {}",
+            before.edition,
+            before.basis.name(),
+            after.edition,
+            after.basis.name()
         ));
     }
     let comparable = notes.is_empty();
     for edition in [before, after] {
         if edition.coverage.kind == CoverageKind::Partial {
-            notes.push(format!(
-                "edition {} is partial: {} entries are known, ranks 1 to {} are complete; what it does not list is unknown",
-                edition.edition, edition.entry_count, edition.complete_to
-            ));
+            notes.push(partial(edition));
         }
     }
     Comparability { comparable, notes }
+}
+
+fn partial(edition: &Edition) -> String {
+    let known = match edition.entry_count {
+        1 => "1 entry is known".to_owned(),
+        count => format!("{count} entries are known"),
+    };
+    let whole = match edition.complete_to {
+        0 => String::new(),
+        1 => ", rank 1 among them".to_owned(),
+        rank => format!(", ranks 1 to {rank} are complete"),
+    };
+    format!("edition {} is partial: {known}{whole}; what it does not list is unknown", edition.edition)
 }
 
 fn method_change(before: &str, after: &str, ranking: Option<&Ranking>) -> String {
@@ -199,6 +212,23 @@ mod tests {
                 ("a", Movement::Down, Some(-1)),
                 ("d", Movement::Entered, None),
                 ("c", Movement::Left, None)
+            ]
+        );
+    }
+
+    #[test]
+    fn why_ranks_differ_is_said_in_words() {
+        let one = table("2019", CoverageKind::Partial, &[("a", Some(52), false)]);
+        let mut two = table("2018", CoverageKind::Partial, &[("a", Some(1), false), ("b", Some(2), false)]);
+        two.edition.basis = Basis::Restated;
+        let said = comparability(&one.edition, &two.edition, None);
+        assert!(!said.comparable);
+        assert_eq!(
+            said.notes,
+            [
+                "edition 2019 is as published, edition 2018 is restated",
+                "edition 2019 is partial: 1 entry is known; what it does not list is unknown",
+                "edition 2018 is partial: 2 entries are known, ranks 1 to 2 are complete; what it does not list is unknown",
             ]
         );
     }

@@ -4,15 +4,18 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use prost::Message;
 use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    App, decode, encode,
+    App, BACKUPS_MAX, decode, encode,
     status::{self, BadField},
 };
 use crate::{
     ledger::{
         WriteOptions, Written,
+        backup::BackupWriter,
         plan::Act,
         upload::{Mode, Upload},
     },
@@ -32,6 +35,8 @@ const DEFINITIONS_MAX: usize = 20_000;
 const ENTRIES_MAX: usize = 100_000;
 /// Most components of one entry; with all of them an entry stays a small part of a page.
 const COMPONENTS_MAX: usize = 300;
+/// Parts of a backup that wait for the client.
+const BACKUP_PARTS_MAX: usize = 4;
 const NOTE_BYTES_MAX: usize = 1_000;
 /// Most bytes of a difference.
 const DIFFERENCE_BYTES_MAX: usize = 3 << 20;
@@ -107,6 +112,34 @@ fn result(written: &Written, validate_only: bool) -> proto::WriteResult {
 
 #[tonic::async_trait]
 impl AdminService for Admin {
+    type BackupStream = ReceiverStream<Result<proto::BackupResponse, Status>>;
+
+    async fn backup(&self, request: Request<proto::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        let asked = request.into_inner().revision.map_or(AsOf::Head, |revision| AsOf::Revision(Revision(revision)));
+        let last = self.0.read(asked, |snapshot| Ok(snapshot.revision())).await?;
+        let permit = self.0.backups.clone().try_acquire_owned().map_err(|_| status::of_many_backups(BACKUPS_MAX))?;
+        let mut backup = BackupWriter::new(self.0.reader.ledger().clone(), last);
+        let (parts, stream) = mpsc::channel(BACKUP_PARTS_MAX);
+        // A thread of its own while it lasts: it reads, and waits for the client.
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            loop {
+                let part = match backup.next_part() {
+                    Ok(Some(data)) => {
+                        Ok(proto::BackupResponse { data, revision: backup.revision().0, last_revision: last.0 })
+                    }
+                    Ok(None) => return,
+                    Err(error) => Err(status::of_store(&error)),
+                };
+                let failed = part.is_err();
+                if parts.blocking_send(part).is_err() || failed {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
     async fn define_catalog(
         &self,
         request: Request<proto::DefineCatalogRequest>,

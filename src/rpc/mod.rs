@@ -31,6 +31,8 @@ use crate::{
 
 /// Most reads of the store at one time; more wait.
 const READS_MAX: usize = 64;
+/// Most backups at one time: each has a thread as long as it lasts.
+const BACKUPS_MAX: usize = 2;
 /// Longest message taken, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
@@ -41,13 +43,15 @@ pub struct App {
     writer: Arc<Writer>,
     hub: Arc<Hub>,
     reads: Semaphore,
+    backups: Arc<Semaphore>,
     subscription_max_age: Duration,
 }
 
 impl App {
     /// Serves from these. A subscription is asked to come again after `subscription_max_age`.
     pub fn new(reader: Reader, writer: Arc<Writer>, hub: Arc<Hub>, subscription_max_age: Duration) -> Self {
-        Self { reader, writer, hub, reads: Semaphore::new(READS_MAX), subscription_max_age }
+        let (reads, backups) = (Semaphore::new(READS_MAX), Arc::new(Semaphore::new(BACKUPS_MAX)));
+        Self { reader, writer, hub, reads, backups, subscription_max_age }
     }
 
     /// Answers from a point of history, off the async threads.

@@ -12,7 +12,7 @@
 //! | `OUT_OF_RANGE` | `ABOVE_HEAD`, `BELOW_FLOOR` |
 //! | `ABORTED` | `HEAD_MOVED` |
 //! | `PERMISSION_DENIED` | `LICENCE` |
-//! | `RESOURCE_EXHAUSTED` | `TOO_MANY_SUBSCRIBERS`, `WRITER_BUSY`, `UPLOAD_TOO_LARGE`, `NO_SPACE` |
+//! | `RESOURCE_EXHAUSTED` | `TOO_MANY_SUBSCRIBERS`, `WRITER_BUSY`, `UPLOAD_TOO_LARGE`, `NO_SPACE`, `TOO_MANY_BACKUPS` |
 //! | `UNIMPLEMENTED` | `NOT_SUPPORTED` |
 //! | `UNAVAILABLE` | `WRITES_STOPPED` |
 //! | `DATA_LOSS` | `STORE_DAMAGED` |
@@ -161,6 +161,13 @@ pub fn of_upload(error: &UploadError) -> Status {
         UploadError::TooManySeries => status(Code::ResourceExhausted, "UPLOAD_TOO_LARGE", error.to_string(), []),
         UploadError::Io(_) => status(Code::ResourceExhausted, "NO_SPACE", error.to_string(), []),
     }
+}
+
+/// Too many backups at one time.
+pub fn of_many_backups(limit: usize) -> Status {
+    let mut details = info("TOO_MANY_BACKUPS", []);
+    details.set_retry_info(Some(Duration::from_secs(10)));
+    Status::with_error_details(Code::ResourceExhausted, format!("{limit} backups are under way"), details)
 }
 
 /// Errors of a write.

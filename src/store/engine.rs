@@ -32,6 +32,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(1);
 const FORMAT_FILE: &str = "FORMAT";
 /// The same, before it has its name.
 const FORMAT_FILE_NEW: &str = "FORMAT.new";
+/// The folder of sled's files within the data folder.
+pub const STORE_FOLDER: &str = "store";
 
 /// What can go wrong below, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -77,9 +79,23 @@ pub enum StoreError {
         /// What the system said.
         detail: String,
     },
+    /// There is nothing to look at.
+    #[error(
+        "{folder} holds no almanac database, or it was moved away; `almanac verify` finishes a repair that was cut off"
+    )]
+    NoStore {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// There is something already.
+    #[error("{folder} holds data already; choose a folder that is empty or not there")]
+    Occupied {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// sled cannot open its files.
     #[error(
-        "the database in {folder} is damaged ({detail}); its files were left as they are: start with an empty folder and load again, or put back a copy of the folder"
+        "the database in {folder} is damaged ({detail}); its files were left as they are: `almanac verify` says more, `almanac restore` puts a backup into another folder"
     )]
     Damaged {
         /// The folder.
@@ -124,7 +140,7 @@ impl Engine {
     pub fn open(folder: &Path) -> Result<Self> {
         faults::arm()?;
         prepare_folder(folder)?;
-        let path = folder.join("store");
+        let path = folder.join(STORE_FOLDER);
         let mut opened = open_sled(&path);
         let started = std::time::Instant::now();
         while opened.as_ref().is_err_and(|failure| failure.locked) && started.elapsed() < LOCK_WAIT {
@@ -295,14 +311,16 @@ fn prepare_folder(folder: &Path) -> Result<()> {
         Ok(text) => {
             let version = text.trim().strip_prefix("almanac ").and_then(|version| version.parse::<u32>().ok());
             match version {
-                Some(FORMAT_VERSION) => Ok(()),
+                Some(FORMAT_VERSION) if folder.join(STORE_FOLDER).is_dir() => Ok(()),
+                // To make an empty one now would hide that something went missing.
+                Some(FORMAT_VERSION) => Err(StoreError::NoStore { folder: folder.to_owned() }),
                 Some(found @ ..FORMAT_VERSION) => Err(StoreError::OlderFormat { folder: folder.to_owned(), found }),
                 _ => Err(StoreError::NewerFormat { folder: folder.to_owned(), found: text.trim().to_owned() }),
             }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // Only our own half-made folder may be there: killed between making `store` and writing the format file.
-            let ours = |name: &std::ffi::OsStr| name == "store" || name == FORMAT_FILE_NEW;
+            let ours = |name: &std::ffi::OsStr| name == STORE_FOLDER || name == FORMAT_FILE_NEW;
             let foreign = fs::read_dir(folder)?.flatten().any(|item| !ours(&item.file_name()));
             if foreign { Err(StoreError::ForeignFolder { folder: folder.to_owned() }) } else { Ok(()) }
         }

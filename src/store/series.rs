@@ -245,6 +245,11 @@ fn put_block(batch: &mut Batch<'_>, ids: SeriesIds, key: &[u8], rows: &[Row]) ->
     put_block(batch, ids, key, left)
 }
 
+/// Checks the form of a block.
+pub fn check(block: &[u8]) -> Result<()> {
+    decode(block).map(|_| ())
+}
+
 fn decode(block: &[u8]) -> Result<Vec<Row>> {
     let mut reader = Reader::new(unframe(VERSION, block)?);
     let rows = decode_rows(&mut reader)?;

@@ -274,6 +274,11 @@ impl World {
         Self { folder, server: Some(server), address: Some(address), clients }
     }
 
+    /// Files of the test itself go here.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }

@@ -10,12 +10,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod author;
+mod backup;
 mod browsers;
 mod crash;
+mod damage;
 mod failpoints;
 mod feed;
 mod fixture;
 mod harness;
+mod loading;
 mod process;
 mod promises;
 mod properties;

@@ -91,10 +91,7 @@ impl Process {
     }
 
     /// kill -9.
-    pub(crate) fn kill(mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    pub(crate) fn kill(self) {}
 
     /// Waits until it ends by itself.
     pub(crate) fn ended(mut self) -> ExitStatus {

@@ -1,0 +1,80 @@
+//! A new folder from commits, one after the other: what repair and restore have in common.
+//!
+//! Invariant: commits come in order and whole, and go the way that every commit goes: pages, seal, apply.
+
+use std::{path::Path, sync::Arc};
+
+use super::{
+    Ledger, apply,
+    log::{Header, Receipt, StoreLedger},
+};
+use crate::{
+    model::id::{HistoryId, Revision},
+    store::{Engine, StoreError, engine::Result, view::View},
+};
+
+/// Who a history is.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity {
+    /// Its id.
+    pub history: HistoryId,
+    /// What its tokens are signed with.
+    pub secret: [u8; 32],
+}
+
+/// A folder being built.
+#[derive(Debug)]
+pub struct Rebuild {
+    engine: Arc<Engine>,
+    ledger: StoreLedger,
+    view: View,
+    pages: u32,
+}
+
+impl Rebuild {
+    /// Starts in an empty folder. Without an identity it is a new history: tokens of the old one are refused.
+    pub fn start(folder: &Path, identity: Option<Identity>) -> Result<Self> {
+        let engine = Arc::new(Engine::open(folder)?);
+        if engine.scan(&[], None).next().is_some() {
+            return Err(StoreError::Occupied { folder: folder.to_owned() });
+        }
+        if let Some(identity) = identity {
+            StoreLedger::put_identity(&engine, identity.history, identity.secret)?;
+        }
+        let ledger = StoreLedger::open(engine.clone())?;
+        let view = View::open(engine.clone())?;
+        Ok(Self { engine, ledger, view, pages: 0 })
+    }
+
+    /// The newest commit it has.
+    pub fn head(&self) -> Revision {
+        self.ledger.head()
+    }
+
+    /// Adds the next page of the next commit.
+    pub fn page(&mut self, bytes: Vec<u8>) -> Result<()> {
+        self.ledger.append(self.pages, bytes)?;
+        self.pages += 1;
+        Ok(())
+    }
+
+    /// Seals and applies the commit whose pages were added.
+    pub fn seal(&mut self, header: &Header, receipt: Option<&Receipt>) -> Result<()> {
+        let expected = self.head().next();
+        if header.commit.revision != expected || header.pages != self.pages {
+            return Err(StoreError::Corrupt(format!(
+                "revision {expected} with {} pages was expected, and revision {} with {} came",
+                self.pages, header.commit.revision, header.pages
+            )));
+        }
+        self.pages = 0;
+        self.ledger.seal(header, receipt)?;
+        apply::apply(&self.ledger, &self.view, header)
+    }
+
+    /// Makes all of it durable. Its engine, to look into.
+    pub fn finish(self) -> Result<Arc<Engine>> {
+        self.engine.sync()?;
+        Ok(self.engine)
+    }
+}

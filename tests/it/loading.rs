@@ -1,0 +1,220 @@
+//! Files through the commands that write: `define`, `import`, `publish`, as a user runs them.
+
+use std::{fs, io::Write, path::Path, process::Command};
+
+use almanac::proto::*;
+
+use crate::harness::{World, at_released, text};
+
+/// What a command said, and its exit code.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn almanac(world: &World, args: &[&str]) -> Said {
+    let server = format!("http://{}", world.address());
+    let output = Command::new(env!("CARGO_BIN_EXE_almanac"))
+        .args(args)
+        .env("ALMANAC_SERVER", server)
+        .env_remove("ALMANAC_TOKEN")
+        .current_dir(world.folder())
+        .output()
+        .unwrap();
+    let utf8 = |bytes| String::from_utf8(bytes).unwrap();
+    Said { code: output.status.code(), out: utf8(output.stdout), err: utf8(output.stderr) }
+}
+
+fn done(said: Said) -> String {
+    assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+    said.out
+}
+
+fn refused(said: Said) -> String {
+    assert_eq!(said.code, Some(1), "{}{}", said.out, said.err);
+    said.err
+}
+
+fn write(world: &World, name: &str, content: impl AsRef<[u8]>) {
+    let path = world.folder().join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+fn gzip(content: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(content.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+const LONG: &str = "Country Name,Country Code,Year,Value\r\n";
+const WIDE: &str = "\u{FEFF}\"Data Source\",\"World Development Indicators\",\n\n\"Last Updated Date\",\"2026-07-13\",\n\n\
+    \"Country Name\",\"Country Code\",\"Indicator Name\",\"Indicator Code\",\"2014\",\"2015\",\n\
+    \"China\",\"CHN\",\"Research and development (% of GDP)\",\"GB.XPD\",\"\",\"2.0\",\n\
+    \"World\",\"WLD\",\"Research and development (% of GDP)\",\"GB.XPD\",\"1.79\",\"..\",\n";
+
+async fn figures(world: &World, indicator: &str, as_of: Option<AsOf>) -> Vec<String> {
+    let selection = SeriesSelection { indicators: vec![indicator.into()], ..Default::default() };
+    let found = world.clients.observations(selection, as_of).await;
+    let said = |one: Observation| format!("{} {} {}", one.entity, one.period, text(&one.value.unwrap()));
+    let mut said: Vec<String> = found.into_iter().map(said).collect();
+    said.sort();
+    said
+}
+
+#[tokio::test]
+async fn a_download_is_imported_as_it_is_and_again_without_a_change() {
+    let world = World::empty().await;
+    write(&world, "API.csv", WIDE);
+    let import = ["import", "API.csv", "--profile", "wdi-wide"];
+    let unknown = refused(almanac(&world, &import));
+    assert!(unknown.contains("UNKNOWN_ENTITY API.csv:6, column Country Code"), "{unknown}");
+    assert!(unknown.contains("--define-missing"), "{unknown}");
+    assert_eq!(world.clients.head().await, 0, "nothing was written");
+
+    let defining = [&import[..], &["--define-missing"]].concat();
+    let dry = done(almanac(&world, &[&defining[..], &["--dry-run"]].concat()));
+    assert!(dry.contains("would be 2 added") && dry.contains("nothing was written"), "{dry}");
+    assert_eq!(world.clients.head().await, 0);
+
+    assert!(done(almanac(&world, &defining)).contains("1 file: 2 added, 0 revised, 0 unchanged"));
+    assert_eq!(figures(&world, "GB.XPD", None).await, ["CHN 2015 2.0", "WLD 2014 1.79"]);
+    assert_eq!(figures(&world, "GB.XPD", at_released("2026-07-12")).await, [""; 0], "released as the file states");
+    let reordered: Vec<&str> =
+        WIDE.lines().take(5).chain(WIDE.lines().skip(5).collect::<Vec<_>>().into_iter().rev()).collect();
+    write(&world, "API.csv", reordered.join("\r\n"));
+    assert!(done(almanac(&world, &import)).contains("0 added, 0 revised, 2 unchanged"));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn folders_and_archives_of_vintages_in_any_order() {
+    let world = World::empty().await;
+    write(&world, "new/gb.xpd.csv.gz", gzip(&format!("{LONG}China,CHN,2015,2.05701\r\n")));
+    write(&world, "new/ip.pat/data.csv", format!("{LONG}China,CHN,2020,1344817.0\r\n"));
+    write(&world, "new/README.csv", "What,This,Is\n");
+    let args = ["--profile", "wdi-long", "--define-missing", "--mode", "replace", "--released"];
+    let said = almanac(&world, &[&["import", "new"], &args[..], &["2025-12-17"]].concat());
+    assert!(said.err.contains("left out") && said.err.contains("README.csv"), "{}", said.err);
+    assert!(done(said).contains("2 files: 2 added"));
+
+    let mut archive = tar::Builder::new(Vec::new());
+    let old = format!("{LONG}China,CHN,2014,1.9\r\nChina,CHN,2015,2.06558\r\n");
+    let mut header = tar::Header::new_gnu();
+    header.set_size(old.len() as u64);
+    header.set_mode(0o644);
+    archive.append_data(&mut header, "indicators/gb.xpd/data.csv", old.as_bytes()).unwrap();
+    write(&world, "old.tar", archive.into_inner().unwrap());
+    done(almanac(&world, &[&["import", "old.tar"], &args[..], &["2018-08-01"]].concat()));
+    assert_eq!(figures(&world, "GB.XPD", None).await, ["CHN 2015 2.05701"], "the newer vintage lacks 2014");
+    assert_eq!(figures(&world, "GB.XPD", at_released("2020-01-01")).await, ["CHN 2014 1.9", "CHN 2015 2.06558"]);
+    assert_eq!(figures(&world, "IP.PAT", None).await, ["CHN 2020 1344817.0"]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn one_commit_is_all_files_or_none() {
+    let world = World::empty().await;
+    // More files than are sent on in one go, so that the upload is under way when the last one turns out bad.
+    for number in 0..200 {
+        write(&world, &format!("many/x{number:03}.csv"), format!("{LONG}China,CHN,2015,{number}\r\n"));
+    }
+    write(&world, "many/z.csv", format!("{LONG}China,CHN,2015,n/a\r\n"));
+    let import = ["import", "many", "--profile", "wdi-long", "--define-missing", "--one-commit"];
+    let err = refused(almanac(&world, &import));
+    assert!(err.contains("BAD_NUMBER") && err.contains("z.csv:2, column Value"), "{err}");
+    assert_eq!(world.clients.status().await.versions, 0, "no figure was written");
+
+    fs::remove_file(world.folder().join("many/z.csv")).unwrap();
+
+    write(&world, "many/z.csv.gz", &gzip(&format!("{LONG}China,CHN,2015,1\r\n"))[..20]);
+    let err = refused(almanac(&world, &import));
+    assert!(err.contains("z.csv.gz"), "{err}");
+    assert_eq!(world.clients.status().await.versions, 0, "nor of files before one that cannot be read");
+
+    fs::remove_file(world.folder().join("many/z.csv.gz")).unwrap();
+    let before = world.clients.head().await;
+    assert!(done(almanac(&world, &import)).contains("200 files: 200 added"));
+    let commits = world.clients.commits(before, Vec::new()).await;
+    let with_figures = commits.iter().filter(|commit| commit.commit.counts.unwrap_or_default().added == 200).count();
+    assert_eq!(with_figures, 1);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn commits_are_in_the_order_of_the_files() {
+    let world = World::empty().await;
+    for number in 0..40 {
+        write(&world, &format!("many/x{number:03}.csv"), format!("{LONG}China,CHN,2015,{number}\r\n"));
+    }
+    let said = done(almanac(&world, &["import", "many", "--profile", "wdi-long", "--define-missing"]));
+    let revisions = said.lines().filter(|line| line.starts_with("many")).map(|line| line.split('\t').nth(1).unwrap());
+    let revisions: Vec<u64> = revisions.map(|number| number.parse().unwrap()).collect();
+    assert_eq!(revisions.len(), 40);
+    assert!(revisions.is_sorted_by(|a, b| a < b), "{revisions:?}");
+    world.end().await;
+}
+
+const CATALOG: &str = r#"{"definitions":[
+    {"source":{"id":"wipo","producer":"WIPO"}},
+    {"entity":{"id":"JPN","kind":"ENTITY_KIND_ECONOMY","name":"Japan","codes":[{"scheme":"iso3166-1-alpha2","value":"JP"}]}},
+    {"entity":{"id":"TWN","kind":"ENTITY_KIND_ECONOMY","name":"Taiwan","codes":[{"scheme":"iso3166-1-alpha2","value":"TW"}]}},
+    {"entity":{"id":"cluster:tokyo","kind":"ENTITY_KIND_CLUSTER","name":"Tokyo–Yokohama"}},
+    {"ranking":{"id":"clusters","name":"Clusters","subject":"ENTITY_KIND_CLUSTER","source":"wipo",
+        "methodologies":[{"id":"two"},{"id":"three"}]}}]}"#;
+const TABLE: &str = "Rank,Cluster name,Economy,PCT applications,Total,Previous rank,Rank change\r\n\
+    1,Tokyo–Yokohama,JP,\"127,418\",11.7,1,0\r\n2,Taipei–Hsinchu,TW*,\"3,907\",1.0,26,−1\r\n3,Nagoya,JP\r\n";
+
+#[tokio::test]
+async fn a_printed_table_becomes_an_edition() {
+    let world = World::empty().await;
+    write(&world, "catalog.json", CATALOG);
+    write(&world, "t.csv", TABLE);
+    assert!(done(almanac(&world, &["define", "catalog.json"])).contains("5 added"));
+    assert!(done(almanac(&world, &["define", "catalog.json"])).contains("5 unchanged"));
+
+    let publish = |edition: &'static str, more: &[&'static str]| {
+        let args = ["publish", "clusters", edition, "t.csv", "--profile", "gii-clusters", "--released", "2023-09-27"];
+        almanac(&world, &[&args[..], more].concat())
+    };
+    let unknown = refused(publish("2023", &[]));
+    assert!(unknown.contains("t.csv:3, column Cluster name: `Taipei–Hsinchu`"), "{unknown}");
+    assert!(unknown.contains("--add-entities"), "{unknown}");
+    let said = done(publish("2023", &["--add-entities", "--methodology", "two"]));
+    assert!(said.contains("3 added") && said.contains("no edition before it"), "{said}");
+    let head = world.clients.head().await;
+    let again = done(publish("2023", &["--add-entities", "--methodology", "two"]));
+    assert!(again.contains("answer to the same request"), "{again}");
+    assert_eq!(world.clients.head().await, head, "a retry writes nothing");
+    assert!(refused(publish("2023", &[])).contains("--correct"));
+
+    let entries = world.clients.entries("clusters", "2023", None).await.unwrap();
+    let first = &entries[0];
+    assert_eq!((first.entity.as_str(), text(first.score.as_ref().unwrap())), ("cluster:tokyo", "11.7".into()));
+    assert_eq!(text(first.components[0].raw.as_ref().unwrap()), "127418");
+    assert_eq!((entries[1].previous[0].rank, entries[1].previous[0].edition.as_str()), (26, "2022"));
+    assert_eq!((entries[2].entity.as_str(), &entries[2].score), ("cluster:nagoya", &None));
+
+    write(&world, "t.csv", TABLE.replace("\r\n2,", "\r\n3,").replace("\r\n3,Nagoya", "\r\n2,Nagoya"));
+    let dry = done(publish("2024", &["--methodology", "three", "--dry-run"]));
+    assert!(dry.contains("1 up, 1 down, 1 unchanged") && dry.contains("do not mean the same"), "{dry}");
+    assert_eq!(world.clients.head().await, head);
+    let said = done(publish("2024", &["--methodology", "three"]));
+    assert!(said.contains("1 up, 1 down, 1 unchanged") && said.contains("two") && said.contains("three"), "{said}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn wrong_usage_is_told_from_refusal() {
+    let world = World::empty().await;
+    write(&world, "bad.json", "{\n\"definitions\":[{\"entiti\":{}}]}");
+    let slip = refused(almanac(&world, &["define", "bad.json"]));
+    assert!(slip.contains("entiti") && slip.contains("line 2"), "{slip}");
+    assert_eq!(almanac(&world, &["import", "bad.json", "--profile", "none"]).code, Some(2));
+    assert_eq!(almanac(&world, &["import", "bad.json", "--profile", "gii-clusters"]).code, Some(2));
+    assert!(Path::new(&world.folder()).join("bad.json").is_file());
+    refused(almanac(&world, &["import", "bad.json", "--profile", "wdi-wide"]));
+    refused(almanac(&world, &["import", "nowhere", "--profile", "wdi-wide"]));
+    world.end().await;
+}
