@@ -63,6 +63,11 @@ async fn every_promise_holds_for_every_filter_and_start_while_writes_go_on() {
     let clients = world.clients.clone();
     let mut author = Author::new(dice.clone(), "steward", 900);
     let filters = all_filters();
+    // Something for every filter, whatever the dice say.
+    let figures = INDICATORS.iter().map(|indicator| batch(indicator, "CHN", "press", &[("2014", "1")]));
+    clients.ingest(released("2015-01-01"), figures.collect()).await.unwrap();
+    clients.publish(edition("2016"), entries(&[1, 2, 3, 4, 5, 6])).await.unwrap();
+    clients.publish(edition("2017"), entries(&[6, 5, 4, 3, 2, 1])).await.unwrap();
     let (writes, every) = if long() { (400, 5) } else { (36, 3) };
     let mut watches: Vec<Watch> = Vec::new();
     for number in 0..writes {
