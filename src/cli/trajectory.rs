@@ -31,7 +31,8 @@ pub async fn run(args: TrajectoryArgs, session: &Session) -> Result<(), CliError
     if session.json {
         return json::print_message(&answer, "almanac.v1.GetTrajectoryResponse");
     }
-    let mut rows = Rows::new(&["entity", "edition", "#rank", "#score", "name", "method", "basis", "others say"]);
+    let mut rows = Rows::new(&["entity", "edition", "#rank", "", "#score", "method", "basis", "name", "others say"]);
+    let several = answer.trajectories.len() > 1;
     let mut breaks = 0;
     for trajectory in &answer.trajectories {
         for (index, point) in trajectory.points.iter().enumerate() {
@@ -39,13 +40,14 @@ pub async fn run(args: TrajectoryArgs, session: &Session) -> Result<(), CliError
             let broken = index > 0 && !point.comparable_to_previous;
             breaks += usize::from(broken);
             rows.add([
-                trajectory.entity.clone(),
+                if several { trajectory.entity.clone() } else { String::new() },
                 point.edition.clone(),
                 values::rank(standing),
+                if broken { "*" } else { "" }.to_owned(),
                 values::value(standing.and_then(|standing| standing.score.as_ref())),
-                standing.map_or_else(String::new, |standing| standing.published_name.clone()),
-                format!("{}{}", point.methodology, if broken { " *" } else { "" }),
+                point.methodology.clone(),
                 basis(point.basis()).to_owned(),
+                standing.map_or_else(String::new, |standing| standing.published_name.clone()),
                 editions::claims(&point.disputed),
             ]);
         }
@@ -60,7 +62,7 @@ pub async fn run(args: TrajectoryArgs, session: &Session) -> Result<(), CliError
 
 fn basis(basis: proto::EditionBasis) -> &'static str {
     match basis {
-        proto::EditionBasis::Unspecified | proto::EditionBasis::AsPublished => "as published",
+        proto::EditionBasis::Unspecified | proto::EditionBasis::AsPublished => "",
         proto::EditionBasis::Restated => "restated",
         proto::EditionBasis::Counterfactual => "what-if",
     }
