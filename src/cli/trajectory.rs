@@ -31,33 +31,47 @@ pub async fn run(args: TrajectoryArgs, session: &Session) -> Result<(), CliError
     if session.json {
         return json::print_message(&answer, "almanac.v1.GetTrajectoryResponse");
     }
-    let mut rows = Rows::new(&["entity", "edition", "#rank", "", "#score", "method", "basis", "name", "others say"]);
-    let several = answer.trajectories.len() > 1;
     let mut breaks = 0;
-    for trajectory in &answer.trajectories {
-        for (index, point) in trajectory.points.iter().enumerate() {
-            let standing = point.standing.as_ref();
-            let broken = index > 0 && !point.comparable_to_previous;
-            breaks += usize::from(broken);
-            rows.add([
-                if several { trajectory.entity.clone() } else { String::new() },
-                point.edition.clone(),
-                values::rank(standing),
-                if broken { "*" } else { "" }.to_owned(),
-                values::value(standing.and_then(|standing| standing.score.as_ref())),
-                point.methodology.clone(),
-                basis(point.basis()).to_owned(),
-                standing.map_or_else(String::new, |standing| standing.published_name.clone()),
-                editions::claims(&point.disputed),
-            ]);
+    // People read one table an entity, programs one in all.
+    let together = if session.terminal { 1 } else { usize::MAX };
+    for trajectories in answer.trajectories.chunks(together) {
+        if let (true, [one]) = (session.terminal, trajectories) {
+            note(session, &one.entity)?;
         }
+        let mut rows =
+            Rows::new(&["entity", "edition", "#rank", "", "#score", "method", "basis", "name", "others say"]);
+        for trajectory in trajectories {
+            breaks += add(&mut rows, trajectory, !session.terminal);
+        }
+        rows.print(session)?;
     }
-    rows.print(session)?;
     if breaks > 0 {
         note(session, "* ranks do not mean the same as in the edition before: another method or basis")?;
     }
     note(session, "? not known; >N worse than rank N")?;
     note(session, format!("revision {}", answer.revision))
+}
+
+/// Adds the rows of an entity; says how many of them cannot be compared with the one before.
+fn add(rows: &mut Rows, trajectory: &proto::Trajectory, named: bool) -> usize {
+    let mut breaks = 0;
+    for (index, point) in trajectory.points.iter().enumerate() {
+        let standing = point.standing.as_ref();
+        let broken = index > 0 && !point.comparable_to_previous;
+        breaks += usize::from(broken);
+        rows.add([
+            if named { trajectory.entity.clone() } else { String::new() },
+            point.edition.clone(),
+            values::rank(standing),
+            if broken { "*" } else { "" }.to_owned(),
+            values::value(standing.and_then(|standing| standing.score.as_ref())),
+            point.methodology.clone(),
+            basis(point.basis()).to_owned(),
+            standing.map_or_else(String::new, |standing| standing.published_name.clone()),
+            editions::claims(&point.disputed),
+        ]);
+    }
+    breaks
 }
 
 fn basis(basis: proto::EditionBasis) -> &'static str {
