@@ -178,7 +178,7 @@ async fn after_a_failed_write_or_flush_nothing_is_written_or_published_until_a_r
 }
 
 #[tokio::test]
-async fn a_full_disk_is_an_error_and_reads_go_on() {
+async fn a_full_disk_stops_writes_and_what_is_still_read_is_right() {
     let base = folder(LONG).await;
     let database = std::fs::metadata(base.path().join("store/db")).unwrap().len();
     let server = Process::start_on_a_small_disk(base.path(), database + (1 << 20)).unwrap();
