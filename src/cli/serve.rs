@@ -2,12 +2,14 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::{NonZeroU32, NonZeroU64},
     path::PathBuf,
     time::Duration,
 };
 
 use super::{error::CliError, sample, session::Session};
 use crate::{
+    ledger::compact::Keep,
     proto,
     server::{self, Config},
 };
@@ -30,8 +32,15 @@ pub struct ServeArgs {
     /// Listen beyond loopback although there are no tokens and no TLS yet: anybody who reaches the server can write
     #[arg(long)]
     expose_without_protection: bool,
-    /// Read settings from a TOML file: `data`, `listen`, `sample_data`, `expose_without_protection`,
-    /// `subscription_max_age_seconds`; what the command line says wins
+    /// Let only the newest N commits be replayed, and drop the list of changes of those before; queries still answer for
+    /// any point of history. This cannot be undone, and ends `almanac backup` and the repair by `almanac verify`
+    #[arg(long, value_name = "N")]
+    keep_revisions: Option<NonZeroU64>,
+    /// The same by age: the commits of the last D days; with --keep-revisions, what either keeps
+    #[arg(long, value_name = "D")]
+    keep_days: Option<NonZeroU32>,
+    /// Read settings from a TOML file: `data`, `listen`, `sample_data`, `expose_without_protection`, `keep_revisions`,
+    /// `keep_days`, `subscription_max_age_seconds`; what the command line says wins
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -44,6 +53,8 @@ struct ConfigFile {
     listen: Option<SocketAddr>,
     sample_data: bool,
     expose_without_protection: bool,
+    keep_revisions: Option<NonZeroU64>,
+    keep_days: Option<NonZeroU32>,
     subscription_max_age_seconds: Option<u64>,
 }
 
@@ -70,6 +81,8 @@ impl Settings {
         if let Some(seconds) = file.subscription_max_age_seconds {
             config.subscription_max_age = Duration::from_secs(seconds.max(1));
         }
+        config.keep =
+            Keep { revisions: args.keep_revisions.or(file.keep_revisions), days: args.keep_days.or(file.keep_days) };
         Ok(Self {
             config,
             listen: args.listen.or(file.listen).unwrap_or(LISTEN_DEFAULT),
@@ -162,6 +175,10 @@ mod tests {
         assert_eq!(found.config.subscription_max_age, Duration::from_secs(60));
         let found = settings("sample_data = true", &[]).unwrap();
         assert_eq!((found.listen, found.sample_data), (LISTEN_DEFAULT, true));
+        let found = settings("keep_revisions = 9\nkeep_days = 30", &["--keep-revisions", "5"]).unwrap();
+        assert_eq!(found.config.keep.revisions.map(NonZeroU64::get), Some(5));
+        assert_eq!(found.config.keep.days.map(NonZeroU32::get), Some(30));
+        assert!(matches!(settings("keep_revisions = 0", &[]), Err(CliError::Usage(_))), "head is always kept");
         assert!(matches!(settings("datta = \"typo\"", &[]), Err(CliError::Usage(_))));
     }
 }

@@ -30,7 +30,9 @@ pub async fn run(args: VerifyArgs, json: bool) -> Result<(), CliError> {
     match (&report.set_aside, report.problem_count) {
         (_, 0) | (Some(_), _) => Ok(()),
         (None, count) => {
-            let way_out = if report.ledger_damaged {
+            let way_out = if report.compacted.is_some() {
+                "the ledger was compacted and the view cannot be made again from it: put back a copy of the folder"
+            } else if report.ledger_damaged {
                 "the ledger is damaged: restore a backup with `almanac restore`"
             } else {
                 "the ledger is whole: `almanac verify --repair` makes the rest again"
@@ -44,7 +46,13 @@ fn print(report: &Report) {
     let values: u64 = report.values.values().sum();
     println!("{} commits with {} changes decoded", report.commits, report.changes);
     println!("{values} values, {:.1} MB, checksums checked", report.bytes as f64 / 1e6);
-    println!("{} series, and all else, compared with what the ledger says", report.series);
+    match report.compacted {
+        None => println!("{} series, and all else, compared with what the ledger says", report.series),
+        Some(floor) => {
+            println!("the ledger was compacted and begins at revision {floor}: what is older was not compared with it");
+            println!("{} parts of series in the commits since compared with what the ledger says", report.series);
+        }
+    }
     report.problems.iter().for_each(|problem| println!("damage: {problem}"));
     let more = report.problem_count - report.problems.len() as u64;
     if more > 0 {
@@ -66,6 +74,7 @@ fn as_json(report: &Report) -> serde_json::Value {
         "series": report.series,
         "problems": report.problems,
         "problemCount": report.problem_count,
+        "floor": report.compacted.map_or(1, |floor| floor.0),
         "ledgerDamaged": report.ledger_damaged,
         "setAside": report.set_aside.as_ref().map(|aside| aside.display().to_string()),
     })

@@ -50,7 +50,7 @@ impl CommitWalk {
     }
 
     /// The next part. `None`: the walk is over, and what did not match was passed over.
-    pub async fn next(&mut self, hub: &Hub, group: &Group) -> Result<Option<CommitPart>, StoreError> {
+    pub async fn next(&mut self, hub: &Hub, group: &Group) -> Result<Option<CommitPart>, FeedError> {
         while self.next_page < self.header.pages {
             let matched = hub.matched(&self.header, self.next_page, group).await?;
             self.next_page += 1;
@@ -113,7 +113,10 @@ pub async fn list(
     given: Given,
     changes_max: usize,
 ) -> Result<CommitList, FeedError> {
-    let head = hub.reader().head();
+    let (head, floor) = (hub.reader().head(), hub.reader().ledger().floor());
+    if from.revision.next() < floor {
+        return Err(FeedError::BelowFloor { asked: from.revision.next(), floor });
+    }
     let mut list = CommitList { parts: Vec::new(), place: from, given, more: false, head };
     let (mut changes, mut looked_at) = (0, 0);
     while list.place.revision < head {

@@ -158,20 +158,26 @@ impl Hub {
     }
 
     /// What a group matches of a page of a commit that is not above head.
-    pub async fn matched(&self, header: &Header, page: u32, group: &Group) -> Result<Option<Matched>, StoreError> {
+    pub async fn matched(&self, header: &Header, page: u32, group: &Group) -> Result<Option<Matched>, FeedError> {
         let shared = self.page(header.commit.revision, page).await?;
         Ok(shared.matched(group, header.commit.cause, &self.groups, &self.kept))
     }
 
-    async fn page(&self, revision: Revision, page: u32) -> Result<Arc<SharedPage>, StoreError> {
+    async fn page(&self, revision: Revision, page: u32) -> Result<Arc<SharedPage>, FeedError> {
         let known =
             self.ring().commits.get(&revision).and_then(|commit| commit.pages.as_ref()?.get(page as usize).cloned());
         if let Some(known) = known.or_else(|| self.read_page(revision, page)) {
             return Ok(known);
         }
-        let read = self
-            .read(move |reader| reader.ledger().read(revision, page)?.map(|bytes| Page::decode(&bytes)).transpose());
-        let shared = Arc::new(SharedPage::new(read.await?.ok_or_else(|| missing(revision))?.changes()));
+        let read: Result<_, StoreError> = self
+            .read(move |reader| reader.ledger().read(revision, page)?.map(|bytes| Page::decode(&bytes)).transpose())
+            .await;
+        // A page may be dropped by compaction while it is read. The floor is raised before that.
+        let floor = self.reader.ledger().floor();
+        if revision < floor && !matches!(read, Ok(Some(_))) {
+            return Err(FeedError::BelowFloor { asked: revision, floor });
+        }
+        let shared = Arc::new(SharedPage::new(read?.ok_or_else(|| missing(revision))?.changes()));
         let mut read_pages = self.read_pages.lock().unwrap_or_else(PoisonError::into_inner);
         if read_pages.len() == READ_PAGES_MAX {
             read_pages.pop_front();

@@ -92,6 +92,7 @@ impl BackupWriter {
     pub fn next_part(&mut self) -> Result<Option<Vec<u8>>> {
         match self.state {
             State::Start => {
+                self.refuse_compacted()?;
                 self.state = State::Commits;
                 let start = Start {
                     created: now(),
@@ -118,6 +119,14 @@ impl BackupWriter {
         }
     }
 
+    /// A backup is every commit since the first: without the old ones it could not be restored.
+    fn refuse_compacted(&self) -> Result<()> {
+        match self.ledger.floor() {
+            Revision(..=1) => Ok(()),
+            Revision(floor) => Err(StoreError::Compacted { floor }),
+        }
+    }
+
     fn put_next(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
         let header = match self.header.take() {
             Some(header) => header,
@@ -130,7 +139,12 @@ impl BackupWriter {
         let mut pages = Vec::new();
         let mut length = 0;
         while self.next_page < header.pages && length < bundle::BUNDLE_BYTES {
-            let page = self.ledger.read(self.revision, self.next_page)?.ok_or_else(|| missing(self.revision))?;
+            let read = self.ledger.read(self.revision, self.next_page);
+            // Compaction may have begun since this backup did; then what was read is no damage.
+            if !matches!(read, Ok(Some(_))) {
+                self.refuse_compacted()?;
+            }
+            let page = read?.ok_or_else(|| missing(self.revision))?;
             length += page.len();
             pages.push(page);
             self.next_page += 1;

@@ -8,7 +8,10 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt::Debug,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,8 +26,10 @@ use crate::{
         id::{HistoryId, RequestId, Revision},
     },
     store::{
-        Engine, StoreError, chunks,
-        engine::{Batch, Result},
+        Engine, StoreError,
+        bytes::{frame, unframe},
+        chunks,
+        engine::{BATCH_OPS_MAX, Batch, Result},
         faults::{CrashPoint, crash_at},
         records::{pack, unpack},
     },
@@ -78,13 +83,17 @@ pub trait Ledger: Send + Sync + Debug {
     fn head(&self) -> Revision;
     /// The oldest commit whose pages can be read.
     fn floor(&self) -> Revision;
+    /// Raises the floor, durably. Nothing below it is read from then on; [`Ledger::drop_below_floor`] removes it.
+    fn raise_floor(&self, floor: Revision) -> Result<()>;
+    /// Removes some of the pages below the floor. Says whether there may be more.
+    fn drop_below_floor(&self) -> Result<bool>;
     /// Adds the next page to the commit after head. It does not exist before [`Ledger::seal`].
     fn append(&self, page: u32, bytes: Vec<u8>) -> Result<()>;
     /// Drops the pages appended since head.
     fn abandon(&self) -> Result<()>;
     /// Makes the commit after head exist, durably, with all its pages and the receipt of its request.
     fn seal(&self, header: &Header, receipt: Option<&Receipt>) -> Result<()>;
-    /// A page of a commit.
+    /// A page of a commit. `None` too where the commit is below the floor.
     fn read(&self, revision: Revision, page: u32) -> Result<Option<Vec<u8>>>;
     /// The header of a commit.
     fn header(&self, revision: Revision) -> Result<Option<Header>>;
@@ -98,6 +107,8 @@ const PAGES: u8 = b'L';
 const HEADERS: u8 = b'H';
 const RECEIPTS: u8 = b'Q';
 const HISTORY_KEY: &[u8] = b"Mhistory";
+const FLOOR_KEY: &[u8] = b"Mfloor";
+const FLOOR_VERSION: u8 = 1;
 /// Pages held back until the seal: a small commit is one batch and one sync.
 const HELD_BYTES_MAX: usize = 128 * 1024;
 /// Bundles kept unpacked: pages are read in turn.
@@ -110,6 +121,7 @@ pub struct StoreLedger {
     history: HistoryId,
     secret: [u8; 32],
     head: Head,
+    floor: AtomicU64,
     held: Mutex<Held>,
     unpacked: Mutex<VecDeque<Unpacked>>,
 }
@@ -155,11 +167,16 @@ impl StoreLedger {
             Some((key, _)) => revision_of(&key)?,
             None => Revision::ZERO,
         };
+        let floor = read_floor(&engine)?;
+        if floor > head.max(Revision(1)) {
+            return Err(StoreError::Corrupt(format!("the floor is revision {floor}, and head is {head}")));
+        }
         let ledger = Self {
             engine,
             history: HistoryId(history),
             secret,
             head: Head::new(head),
+            floor: AtomicU64::new(floor.0),
             held: Mutex::default(),
             unpacked: Mutex::default(),
         };
@@ -233,7 +250,44 @@ impl Ledger for StoreLedger {
     }
 
     fn floor(&self) -> Revision {
-        Revision(1)
+        Revision(self.floor.load(Ordering::Acquire))
+    }
+
+    fn raise_floor(&self, floor: Revision) -> Result<()> {
+        if floor <= self.floor() {
+            return Ok(());
+        }
+        if floor > self.head() {
+            return Err(StoreError::Corrupt(format!("revision {floor} is above head and cannot be the floor")));
+        }
+        let mut batch = self.engine.batch();
+        batch.put(FLOOR_KEY, &frame(FLOOR_VERSION, &floor.0.to_le_bytes()))?;
+        batch.write()?;
+        crash_at(CrashPoint::FloorWritten);
+        // Makes durable too what the view was told of the commits that can no longer be applied again.
+        self.engine.sync()?;
+        crash_at(CrashPoint::FloorDurable);
+        self.floor.store(floor.0, Ordering::Release);
+        Ok(())
+    }
+
+    fn drop_below_floor(&self) -> Result<bool> {
+        let end = page_key(self.floor(), 0);
+        let mut batch = self.engine.batch();
+        let mut removed = 0;
+        for item in self.engine.scan(&[PAGES], None).take(BATCH_OPS_MAX) {
+            let (key, _) = item?;
+            if key.as_ref() >= end.as_slice() {
+                break;
+            }
+            batch.remove(&key)?;
+            removed += 1;
+        }
+        batch.write()?;
+        if removed > 0 {
+            crash_at(CrashPoint::PagesDropped);
+        }
+        Ok(removed == BATCH_OPS_MAX)
     }
 
     fn append(&self, page: u32, bytes: Vec<u8>) -> Result<()> {
@@ -278,6 +332,9 @@ impl Ledger for StoreLedger {
     }
 
     fn read(&self, revision: Revision, page: u32) -> Result<Option<Vec<u8>>> {
+        if revision < self.floor() {
+            return Ok(None);
+        }
         if let Some(bytes) = self.unpacked().iter().find_map(|unpacked| unpacked.page(revision, page)) {
             return Ok(Some(bytes.clone()));
         }
@@ -311,6 +368,12 @@ impl Ledger for StoreLedger {
     fn wait(&self, above: Revision, timeout: Duration) -> Revision {
         self.head.wait(above, timeout)
     }
+}
+
+fn read_floor(engine: &Engine) -> Result<Revision> {
+    let Some(value) = engine.get(FLOOR_KEY)? else { return Ok(Revision(1)) };
+    let bytes = unframe(FLOOR_VERSION, &value)?.first_chunk();
+    Ok(Revision(u64::from_le_bytes(*bytes.ok_or_else(|| StoreError::Corrupt("a floor that is too short".into()))?)))
 }
 
 fn page_key(revision: Revision, page: u32) -> Vec<u8> {
@@ -375,6 +438,7 @@ pub struct MemoryLedger {
 
 #[derive(Debug, Default)]
 struct Commits {
+    floor: u64,
     pages: BTreeMap<(Revision, u32), Vec<u8>>,
     headers: BTreeMap<Revision, Header>,
     receipts: BTreeMap<RequestId, Receipt>,
@@ -406,7 +470,19 @@ impl Ledger for MemoryLedger {
     }
 
     fn floor(&self) -> Revision {
-        Revision(1)
+        Revision(self.commits().floor.max(1))
+    }
+
+    fn raise_floor(&self, floor: Revision) -> Result<()> {
+        let mut commits = self.commits();
+        commits.floor = commits.floor.max(floor.0);
+        Ok(())
+    }
+
+    fn drop_below_floor(&self) -> Result<bool> {
+        let floor = self.floor();
+        self.commits().pages.retain(|(revision, _), _| *revision >= floor);
+        Ok(false)
     }
 
     fn append(&self, page: u32, bytes: Vec<u8>) -> Result<()> {
@@ -432,7 +508,8 @@ impl Ledger for MemoryLedger {
     }
 
     fn read(&self, revision: Revision, page: u32) -> Result<Option<Vec<u8>>> {
-        Ok(self.commits().pages.get(&(revision, page)).cloned())
+        let commits = self.commits();
+        Ok(commits.pages.get(&(revision, page)).filter(|_| revision.0 >= commits.floor).cloned())
     }
 
     fn header(&self, revision: Revision) -> Result<Option<Header>> {
@@ -511,6 +588,23 @@ mod tests {
         ledger.seal(&header(4, 1), None).unwrap();
         assert_eq!(ledger.read(Revision(4), 0).unwrap().unwrap(), vec![4; 10]);
         assert_eq!(ledger.read(Revision(4), 1).unwrap(), None, "a page of the abandoned commit showed through");
+
+        // Below the floor headers and receipts stay, pages go: from when it is raised, removed or not.
+        assert_eq!(ledger.floor(), Revision(1));
+        ledger.raise_floor(Revision(4)).unwrap();
+        for dropped in [false, true] {
+            if dropped {
+                while ledger.drop_below_floor().unwrap() {}
+            }
+            ledger = reopen(ledger);
+            assert_eq!((ledger.floor(), ledger.head()), (Revision(4), Revision(4)));
+            assert_eq!(ledger.read(Revision(3), 39).unwrap(), None);
+            assert_eq!(ledger.header(Revision(3)).unwrap().unwrap(), header(3, 40));
+            assert!(ledger.receipt(&RequestId::new("request-3").unwrap()).unwrap().is_some());
+            assert_eq!(ledger.read(Revision(4), 0).unwrap().unwrap(), vec![4; 10]);
+        }
+        ledger.raise_floor(Revision(2)).unwrap();
+        assert_eq!(ledger.floor(), Revision(4), "the floor only rises");
     }
 
     #[test]

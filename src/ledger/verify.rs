@@ -15,9 +15,10 @@ use std::{
 
 use super::{
     Ledger, apply,
-    log::StoreLedger,
+    log::{Header, StoreLedger},
     page::Page,
     rebuild::{Identity, Rebuild},
+    record::Record,
 };
 use crate::{
     model::id::Revision,
@@ -57,6 +58,8 @@ pub struct Report {
     pub problems: Vec<String>,
     /// How many things are wrong.
     pub problem_count: u64,
+    /// The ledger was compacted and begins here: the view could not be made again from it.
+    pub compacted: Option<Revision>,
     /// The ledger itself is damaged: only a backup helps.
     pub ledger_damaged: bool,
     /// Where the damaged database went when a new one took its place.
@@ -93,7 +96,8 @@ pub fn verify(folder: &Path, repair: bool) -> Result<Report> {
         Ok(Err(error)) => report.problem(error.to_string()),
         Err(_) => report.problem("sled panicked while reading its files"),
     }
-    if repair && report.problem_count > 0 && !report.ledger_damaged && report.commits > 0 {
+    if repair && report.compacted.is_none() && report.problem_count > 0 && !report.ledger_damaged && report.commits > 0
+    {
         report.set_aside = Some(swap(folder, &rebuilt)?);
     }
     remove(&rebuilt)?;
@@ -126,6 +130,10 @@ fn check(folder: &Path, rebuilt: &Path, report: &mut Report) -> Result<()> {
     report.ledger_damaged = true;
     let engine = Arc::new(Engine::open(folder)?);
     let ledger = StoreLedger::open(engine.clone())?;
+    if ledger.floor() > Revision(1) {
+        report.compacted = Some(ledger.floor());
+        return check_compacted(&engine, &ledger, report);
+    }
     let fresh = replay(&ledger, rebuilt, report)?;
     report.ledger_damaged = false;
     if let Err(error) = check_values(&engine, report) {
@@ -149,26 +157,81 @@ fn replay(ledger: &StoreLedger, rebuilt: &Path, report: &mut Report) -> Result<A
 }
 
 fn replay_commit(ledger: &StoreLedger, revision: Revision, rebuild: &mut Rebuild, report: &mut Report) -> Result<()> {
-    let missing = |what: String| StoreError::Corrupt(format!("{what} is missing"));
-    let header = ledger.header(revision)?.ok_or_else(|| missing("its header".into()))?;
+    let header = check_commit(ledger, revision, report, |bytes, _| rebuild.page(bytes))?;
+    let receipt = header.commit.request_id.as_ref().map(|request| ledger.receipt(request)).transpose()?.flatten();
+    rebuild.seal(&header, receipt.as_ref())
+}
+
+/// A ledger whose first commits have no pages any more: their headers are checked, the others whole; and the view must
+/// hold every figure that those say.
+fn check_compacted(engine: &Arc<Engine>, ledger: &StoreLedger, report: &mut Report) -> Result<()> {
+    let view = View::open(engine.clone())?;
+    apply::catch_up(ledger, &view)?;
+    let mut series = 0;
+    let mut lacking = 0;
+    for revision in (1..=ledger.head().0).map(Revision) {
+        let checked = match revision < ledger.floor() {
+            true => header_of(ledger, revision).map(|_| ()),
+            false => check_commit(ledger, revision, report, |_, page| {
+                for record in page.records {
+                    let Record::Series(key, rows) = record else { continue };
+                    series += 1;
+                    let held = match view.series_ids(&key) {
+                        Some(ids) => series::read(engine, ids)?,
+                        None => Vec::new(),
+                    };
+                    lacking += rows.iter().filter(|recorded| !held.contains(&recorded.row)).count();
+                }
+                Ok(())
+            })
+            .map(|_| ()),
+        };
+        checked.map_err(|error| in_commit(revision, &error))?;
+    }
+    report.ledger_damaged = false;
+    report.series = series;
+    if lacking > 0 {
+        report.problem(format!("series: {lacking} figures are not what the ledger says"));
+    }
+    check_values(engine, report)
+}
+
+fn missing(what: &str) -> StoreError {
+    StoreError::Corrupt(format!("{what} is missing"))
+}
+
+fn header_of(ledger: &StoreLedger, revision: Revision) -> Result<Header> {
+    let header = ledger.header(revision)?.ok_or_else(|| missing("its header"))?;
+    match header.commit.revision == revision {
+        true => Ok(header),
+        false => Err(StoreError::Corrupt(format!("its header is that of revision {}", header.commit.revision))),
+    }
+}
+
+/// Decodes a commit; `seen` gets its pages in order.
+fn check_commit(
+    ledger: &StoreLedger,
+    revision: Revision,
+    report: &mut Report,
+    mut seen: impl FnMut(Vec<u8>, Page) -> Result<()>,
+) -> Result<Header> {
+    let header = header_of(ledger, revision)?;
     let mut changes = 0;
     for number in 0..header.pages {
-        let bytes = ledger.read(revision, number)?.ok_or_else(|| missing(format!("page {number}")))?;
+        let bytes = ledger.read(revision, number)?.ok_or_else(|| missing(&format!("page {number}")))?;
         let page = Page::decode(&bytes)?;
         if page.first_change != changes {
             return Err(StoreError::Corrupt(format!("page {number} does not follow the one before")));
         }
-        changes += page.records.iter().map(super::record::Record::change_count).sum::<u64>();
-        rebuild.page(bytes)?;
+        changes += page.records.iter().map(Record::change_count).sum::<u64>();
+        seen(bytes, page)?;
     }
     if changes != header.changes {
         return Err(StoreError::Corrupt(format!("{changes} changes, and its header says {}", header.changes)));
     }
-    let receipt = header.commit.request_id.as_ref().map(|request| ledger.receipt(request)).transpose()?.flatten();
-    rebuild.seal(&header, receipt.as_ref())?;
     report.commits += 1;
     report.changes += changes;
-    Ok(())
+    Ok(header)
 }
 
 fn in_commit(revision: Revision, error: &StoreError) -> StoreError {

@@ -9,7 +9,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
 };
@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Ledger, apply,
+    compact::{Compaction, Keep},
     log::{Header, Receipt, Totals},
     page::Page,
     plan::{Act, Outcome, PlanError, Planner, Sink},
@@ -156,13 +157,24 @@ impl Writer {
         view: Arc<View>,
         publish: impl Fn(Published) + Send + 'static,
     ) -> Result<Self, StoreError> {
+        Self::start_keeping(ledger, view, Keep::default(), publish)
+    }
+
+    /// The same, dropping between writes the pages of commits that are not to be kept.
+    pub fn start_keeping(
+        ledger: Arc<dyn Ledger>,
+        view: Arc<View>,
+        keep: Keep,
+        publish: impl Fn(Published) + Send + 'static,
+    ) -> Result<Self, StoreError> {
         let totals = match ledger.head() {
             Revision::ZERO => Totals::default(),
             head => ledger.header(head)?.map_or_else(Totals::default, |header| header.totals),
         };
         let (sender, commands) = sync_channel(WAITING_WRITES_MAX);
         let refusal = Arc::new(Mutex::new(None));
-        let mut work = Work { ledger, view, totals, refusal: refusal.clone(), publish: Box::new(publish) };
+        let compaction = Compaction::new(keep);
+        let mut work = Work { ledger, view, totals, compaction, refusal: refusal.clone(), publish: Box::new(publish) };
         let thread = std::thread::Builder::new().name("writer".into()).spawn(move || work.run(&commands))?;
         Ok(Self { commands: Mutex::new(Some(sender)), refusal, thread: Mutex::new(Some(thread)) })
     }
@@ -203,13 +215,22 @@ struct Work {
     ledger: Arc<dyn Ledger>,
     view: Arc<View>,
     totals: Totals,
+    compaction: Compaction,
     refusal: Arc<Mutex<Option<String>>>,
     publish: Box<dyn Fn(Published) + Send>,
 }
 
 impl Work {
     fn run(&mut self, commands: &Receiver<Command>) {
-        while let Ok(Command { options, act, answer }) = commands.recv() {
+        loop {
+            let Command { options, act, answer } = match commands.recv_timeout(self.compaction.pause()) {
+                Ok(command) => command,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.compact();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let result = match refusal {
                 Some(refusal) if !options.validate_only => Err(WriteError::Stopped(refusal)),
@@ -222,6 +243,23 @@ impl Work {
             };
             // The caller may be gone; the commit stands all the same.
             let _ = answer.send(result);
+            if self.compaction.wrote() {
+                self.compact();
+            }
+        }
+    }
+
+    /// A turn of compaction. One that fails stops writing, as a failed write does.
+    fn compact(&mut self) {
+        if self.refusal.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            self.compaction = Compaction::stopped();
+            return;
+        }
+        let (compaction, ledger) = (&mut self.compaction, self.ledger.as_ref());
+        let turn = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compaction.turn(ledger)));
+        let turn = turn.unwrap_or_else(|_| Err(StoreError::Corrupt("compaction panicked".into())));
+        if let Err(error) = turn {
+            self.stop_writing(&error);
         }
     }
 

@@ -86,6 +86,9 @@ fn status<const N: usize>(code: Code, reason: &str, message: String, metadata: [
 
 /// Errors of a store.
 pub fn of_store(error: &StoreError) -> Status {
+    if let StoreError::Compacted { floor } = error {
+        return status(Code::FailedPrecondition, "COMPACTED", error.to_string(), [("floor", floor.to_string())]);
+    }
     tracing::error!(%error, "the store failed");
     match error {
         StoreError::Corrupt(_) | StoreError::Damaged { .. } => {

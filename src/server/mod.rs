@@ -28,7 +28,7 @@ use tower_http::{
 
 use crate::{
     feed::hub::Hub,
-    ledger::{Ledger, Writer, apply::catch_up, log::StoreLedger},
+    ledger::{Ledger, Writer, apply::catch_up, compact::Keep, log::StoreLedger},
     proto::{
         self, admin_service_server::AdminServiceServer, catalog_service_server::CatalogServiceServer,
         ranking_service_server::RankingServiceServer, statistics_service_server::StatisticsServiceServer,
@@ -62,12 +62,14 @@ pub struct Config {
     pub data: PathBuf,
     /// How old a subscription may get.
     pub subscription_max_age: Duration,
+    /// Which commits keep their pages, to be replayed.
+    pub keep: Keep,
 }
 
 impl Config {
     /// Data in this folder, everything else as usual.
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        Self { data: data.into(), subscription_max_age: SUBSCRIPTION_MAX_AGE }
+        Self { data: data.into(), subscription_max_age: SUBSCRIPTION_MAX_AGE, keep: Keep::default() }
     }
 }
 
@@ -118,7 +120,8 @@ pub fn open(config: &Config) -> Result<Almanac, StoreError> {
     let reader = Reader::new(ledger.clone(), view.clone());
     let hub = Arc::new(Hub::new(reader.clone()));
     let publishing = hub.clone();
-    let writer = Arc::new(Writer::start(ledger, view, move |published| publishing.publish(published))?);
+    let writer =
+        Arc::new(Writer::start_keeping(ledger, view, config.keep, move |published| publishing.publish(published))?);
     Ok(Almanac { writer, hub, reader, subscription_max_age: config.subscription_max_age })
 }
 

@@ -106,6 +106,14 @@ pub enum StoreError {
     /// A value does not have the form it was written in.
     #[error("damaged data: {0}")]
     Corrupt(String),
+    /// What is asked for was dropped by compaction.
+    #[error(
+        "the ledger was compacted: commits before revision {floor} have no pages any more, and a backup needs all; stop the server and copy its folder"
+    )]
+    Compacted {
+        /// The oldest revision that still has its pages.
+        floor: u64,
+    },
     /// The disk said no.
     #[error("disk: {0}")]
     Io(#[from] io::Error),

@@ -4,7 +4,7 @@
 //! `ALMANAC_CRASH_AT=NAME[:N]` ends the process, as a power cut would, the Nth time it comes by that place;
 //! `ALMANAC_FAIL_AT=write[:N]` or `sync[:N]` makes the Nth write or flush fail.
 //!
-//! Invariant: [`CrashPoint`] names every step between the first page of a commit and its answer.
+//! Invariant: [`CrashPoint`] names every step between the first page of a commit and its answer, and every one of compaction.
 
 use std::{
     io,
@@ -14,7 +14,7 @@ use std::{
     },
 };
 
-/// Places in the life of a commit, in order.
+/// Places in the life of a commit, then those of compaction, each in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrashPoint {
     /// A page was appended; it may still be held back in memory.
@@ -37,11 +37,20 @@ pub enum CrashPoint {
     Applied,
     /// Subscribers were told, the writer was not answered.
     Published,
+    /// Compaction wrote the new floor, not flushed.
+    FloorWritten,
+    /// The new floor is durable, nothing below it is removed.
+    FloorDurable,
+    /// Some of the pages below the floor were removed.
+    PagesDropped,
 }
 
 impl CrashPoint {
-    /// All of them, in order.
-    pub const ALL: [Self; 10] = [
+    /// Those of compaction, in order.
+    pub const COMPACTION: [Self; 3] = [Self::FloorWritten, Self::FloorDurable, Self::PagesDropped];
+
+    /// Those of a commit, in order.
+    pub const COMMIT: [Self; 10] = [
         Self::PageAppended,
         Self::PagesWritten,
         Self::Planned,
@@ -67,6 +76,9 @@ impl CrashPoint {
             Self::AppliedUnmarked => "applied-unmarked",
             Self::Applied => "applied",
             Self::Published => "published",
+            Self::FloorWritten => "floor-written",
+            Self::FloorDurable => "floor-durable",
+            Self::PagesDropped => "pages-dropped",
         }
     }
 }
@@ -119,8 +131,9 @@ pub fn arm() -> io::Result<()> {
     if FAULTS.get().is_some() {
         return Ok(());
     }
+    let places = [&CrashPoint::COMMIT[..], &CrashPoint::COMPACTION].concat();
     let faults = Faults {
-        crash: due("ALMANAC_CRASH_AT", &CrashPoint::ALL, |point| point.name())?,
+        crash: due("ALMANAC_CRASH_AT", &places, |point| point.name())?,
         fail: due("ALMANAC_FAIL_AT", &FailPoint::ALL, |point| point.name())?,
     };
     if faults.crash.is_some() || faults.fail.is_some() {
@@ -171,7 +184,7 @@ mod tests {
     }
 
     fn crash_at_is_inert() -> bool {
-        CrashPoint::ALL.into_iter().for_each(crash_at);
+        CrashPoint::COMMIT.into_iter().chain(CrashPoint::COMPACTION).for_each(crash_at);
         FailPoint::ALL.into_iter().all(|point| fail_at(point).is_ok())
     }
 }

@@ -101,7 +101,7 @@ async fn crash_at_every_step(months: usize, steps: impl Iterator<Item = (CrashPo
         let head = recovers(copy.path(), months, 2).await;
         let expected = match point {
             CrashPoint::SealWritten => head,
-            _ if CrashPoint::ALL.iter().position(|other| *other == point) < position(CrashPoint::SealWritten) => 2,
+            _ if CrashPoint::COMMIT.iter().position(|other| *other == point) < position(CrashPoint::SealWritten) => 2,
             _ => 3,
         };
         assert_eq!(head, expected, "{crash_at}");
@@ -109,13 +109,13 @@ async fn crash_at_every_step(months: usize, steps: impl Iterator<Item = (CrashPo
 }
 
 fn position(point: CrashPoint) -> Option<usize> {
-    CrashPoint::ALL.iter().position(|other| *other == point)
+    CrashPoint::COMMIT.iter().position(|other| *other == point)
 }
 
 #[tokio::test]
 async fn a_crash_at_any_step_of_a_short_commit_leaves_all_or_nothing() {
     // A short commit is never written before its seal.
-    let steps = CrashPoint::ALL
+    let steps = CrashPoint::COMMIT
         .into_iter()
         .filter(|point| !matches!(point, CrashPoint::PagesWritten | CrashPoint::PagesDurable));
     crash_at_every_step(SHORT, steps.map(|point| (point, ""))).await;
@@ -124,7 +124,7 @@ async fn a_crash_at_any_step_of_a_short_commit_leaves_all_or_nothing() {
 #[tokio::test]
 async fn a_crash_at_any_step_of_a_long_commit_leaves_all_or_nothing() {
     let later = [(CrashPoint::PageAppended, ":90"), (CrashPoint::PagesWritten, ":2"), (CrashPoint::PageApplied, ":50")];
-    crash_at_every_step(LONG, CrashPoint::ALL.into_iter().map(|point| (point, "")).chain(later)).await;
+    crash_at_every_step(LONG, CrashPoint::COMMIT.into_iter().map(|point| (point, "")).chain(later)).await;
 }
 
 async fn serving(server: &Process, service: &str) -> bool {
