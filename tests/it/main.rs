@@ -15,6 +15,7 @@ mod browsers;
 mod crash;
 mod cursors;
 mod damage;
+mod edges;
 mod failpoints;
 mod feed;
 mod fixture;
