@@ -49,6 +49,12 @@ impl Tokens {
 
     /// The place that a token names.
     pub fn place(&self, token: &str, filter_hash: u64) -> Result<Place, FeedError> {
+        let (place, hash) = self.read(token)?;
+        if hash == filter_hash { Ok(place) } else { Err(FeedError::TokenOtherFilter) }
+    }
+
+    /// The place that a token names, and the hash of the filters it is for.
+    pub fn read(&self, token: &str) -> Result<(Place, u64), FeedError> {
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| FeedError::TokenMalformed)?;
         if bytes.len() != BODY_BYTES + MARK_BYTES || bytes[0] != VERSION {
             return Err(FeedError::TokenMalformed);
@@ -62,10 +68,7 @@ impl Tokens {
             return Err(FeedError::TokenMalformed);
         }
         let number = |at: usize| body[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        if number(33) != filter_hash {
-            return Err(FeedError::TokenOtherFilter);
-        }
-        Ok(Place { revision: Revision(number(17)), last_match: Revision(number(25)) })
+        Ok((Place { revision: Revision(number(17)), last_match: Revision(number(25)) }, number(33)))
     }
 
     fn mark(&self, body: &[u8]) -> [u8; MARK_BYTES] {

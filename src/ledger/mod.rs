@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`upload`] gathers what comes in; [`plan`] finds what really changes; [`record`] is what a commit is
 //! made of, [`page`] how it is packed, [`bundle`] how pages are kept; [`log`] keeps the sequence of commits, the truth; [`apply`] brings the view up to it;
-//! [`writer`] does these in turn. [`compact`] drops what is old, when asked. [`rebuild`] makes a folder from commits, [`verify`] asks whether one is whole, [`backup`] carries them
+//! [`writer`] does these in turn, and keeps the cursors of clients by the rules of [`cursor`]. [`compact`] drops what is old,
+//! when asked. [`rebuild`] makes a folder from commits, [`verify`] asks whether one is whole, [`backup`] carries them
 //! in a file.
 
 //!
@@ -14,6 +15,7 @@ pub mod backup;
 
 pub mod bundle;
 pub mod compact;
+pub mod cursor;
 pub mod log;
 pub mod page;
 pub mod plan;

@@ -7,6 +7,7 @@
 //! which finds out.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
@@ -19,6 +20,7 @@ use tokio::sync::oneshot;
 use super::{
     Ledger, apply,
     compact::{Compaction, Keep},
+    cursor::{self, CURSORS_MAX, CursorError, CursorMove},
     log::{Header, Receipt, Totals},
     page::Page,
     plan::{Act, Outcome, PlanError, Planner, Sink},
@@ -33,6 +35,7 @@ use crate::{
     },
     store::{
         StoreError,
+        cursors::{Cursor, Cursors},
         faults::{CrashPoint, crash_at},
         view::View,
     },
@@ -130,10 +133,9 @@ pub struct Published {
     pub pages: Option<Vec<Arc<Page>>>,
 }
 
-struct Command {
-    options: WriteOptions,
-    act: Act,
-    answer: oneshot::Sender<Result<Written, WriteError>>,
+enum Command {
+    Write { options: Box<WriteOptions>, act: Act, answer: oneshot::Sender<Result<Written, WriteError>> },
+    Cursor { given: CursorMove, answer: oneshot::Sender<Result<Option<Cursor>, CursorError>> },
 }
 
 /// Hands writes to the writer.
@@ -141,12 +143,16 @@ struct Command {
 pub struct Writer {
     commands: Mutex<Option<SyncSender<Command>>>,
     refusal: Arc<Mutex<Option<String>>>,
+    cursors: Arc<Cursors>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl std::fmt::Debug for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.options.fmt(f)
+        match self {
+            Self::Write { options, .. } => options.fmt(f),
+            Self::Cursor { given, .. } => given.fmt(f),
+        }
     }
 }
 
@@ -173,23 +179,46 @@ impl Writer {
         };
         let (sender, commands) = sync_channel(WAITING_WRITES_MAX);
         let refusal = Arc::new(Mutex::new(None));
-        let compaction = Compaction::new(keep);
-        let mut work = Work { ledger, view, totals, compaction, refusal: refusal.clone(), publish: Box::new(publish) };
+        let cursors = Arc::new(Cursors::open(view.engine().clone())?);
+        let mut work = Work {
+            ledger,
+            view,
+            totals,
+            compaction: Compaction::new(keep),
+            refusal: refusal.clone(),
+            cursors: cursors.clone(),
+            publish: Box::new(publish),
+        };
         let thread = std::thread::Builder::new().name("writer".into()).spawn(move || work.run(&commands))?;
-        Ok(Self { commands: Mutex::new(Some(sender)), refusal, thread: Mutex::new(Some(thread)) })
+        Ok(Self { commands: Mutex::new(Some(sender)), refusal, cursors, thread: Mutex::new(Some(thread)) })
     }
 
     /// Does a write.
     pub async fn write(&self, options: WriteOptions, act: Act) -> Result<Written, WriteError> {
         let (answer, answered) = oneshot::channel();
-        let command = Command { options, act, answer };
+        self.hand_over(Command::Write { options: Box::new(options), act, answer })?;
+        answered.await.unwrap_or_else(|_| Err(self.stopped()))
+    }
+
+    /// Keeps, moves or forgets a client's cursor; says where it is now.
+    pub async fn keep_cursor(&self, given: CursorMove) -> Result<Option<Cursor>, CursorError> {
+        let (answer, answered) = oneshot::channel();
+        self.hand_over(Command::Cursor { given, answer })?;
+        answered.await.unwrap_or_else(|_| Err(self.stopped().into()))
+    }
+
+    /// Where a client's cursor is.
+    pub fn cursor(&self, name: &str) -> Option<Cursor> {
+        self.cursors.get(name)
+    }
+
+    fn hand_over(&self, command: Command) -> Result<(), WriteError> {
         let sender = self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(sender) = sender else { return Err(self.stopped()) };
-        match sender.try_send(command) {
-            Ok(()) => answered.await.unwrap_or_else(|_| Err(self.stopped())),
-            Err(TrySendError::Full(_)) => Err(WriteError::Busy),
-            Err(TrySendError::Disconnected(_)) => Err(self.stopped()),
-        }
+        sender.try_send(command).map_err(|refused| match refused {
+            TrySendError::Full(_) => WriteError::Busy,
+            TrySendError::Disconnected(_) => self.stopped(),
+        })
     }
 
     /// Why writes are refused, if they are.
@@ -217,13 +246,14 @@ struct Work {
     totals: Totals,
     compaction: Compaction,
     refusal: Arc<Mutex<Option<String>>>,
+    cursors: Arc<Cursors>,
     publish: Box<dyn Fn(Published) + Send>,
 }
 
 impl Work {
     fn run(&mut self, commands: &Receiver<Command>) {
         loop {
-            let Command { options, act, answer } = match commands.recv_timeout(self.compaction.pause()) {
+            let command = match commands.recv_timeout(self.compaction.pause()) {
                 Ok(command) => command,
                 Err(RecvTimeoutError::Timeout) => {
                     self.compact();
@@ -232,19 +262,33 @@ impl Work {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let result = match refusal {
-                Some(refusal) if !options.validate_only => Err(WriteError::Stopped(refusal)),
-                _ => {
-                    // sled panics on damaged files; a panic here must stop writing, not only this thread.
-                    let attempt = std::panic::AssertUnwindSafe(|| self.write(&options, act));
-                    std::panic::catch_unwind(attempt)
-                        .unwrap_or_else(|_| Err(self.stop_writing(&StoreError::Corrupt("the writer panicked".into()))))
+            // sled panics on damaged files; a panic here must stop writing, not only this thread.
+            let panicked = || StoreError::Corrupt("the writer panicked".into());
+            // The callers may be gone; what was done stands all the same.
+            match command {
+                Command::Write { options, act, answer } => {
+                    let result = match refusal {
+                        Some(refusal) if !options.validate_only => Err(WriteError::Stopped(refusal)),
+                        _ => catch_unwind(AssertUnwindSafe(|| self.write(&options, act)))
+                            .unwrap_or_else(|_| Err(self.stop_writing(&panicked()))),
+                    };
+                    let _ = answer.send(result);
+                    if self.compaction.wrote() {
+                        self.compact();
+                    }
                 }
-            };
-            // The caller may be gone; the commit stands all the same.
-            let _ = answer.send(result);
-            if self.compaction.wrote() {
-                self.compact();
+                Command::Cursor { given, answer } => {
+                    let result = match refusal {
+                        Some(refusal) => Err(WriteError::Stopped(refusal).into()),
+                        None => catch_unwind(AssertUnwindSafe(|| cursor::keep(&self.cursors, given, CURSORS_MAX)))
+                            .unwrap_or_else(|_| Err(panicked().into()))
+                            .map_err(|error| match error {
+                                CursorError::Store(error) => self.stop_writing(&error).into(),
+                                error => error,
+                            }),
+                    };
+                    let _ = answer.send(result);
+                }
             }
         }
     }
@@ -256,7 +300,7 @@ impl Work {
             return;
         }
         let (compaction, ledger) = (&mut self.compaction, self.ledger.as_ref());
-        let turn = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compaction.turn(ledger)));
+        let turn = catch_unwind(AssertUnwindSafe(|| compaction.turn(ledger)));
         let turn = turn.unwrap_or_else(|_| Err(StoreError::Corrupt("compaction panicked".into())));
         if let Err(error) = turn {
             self.stop_writing(&error);

@@ -13,14 +13,17 @@ use super::{
 };
 use crate::{
     feed::{
+        FeedError,
         filter::{FILTER_IDS_MAX, FILTERS_MAX, Filter, Filters, Kind},
         history::{self, Given},
         subscription::{Event, GoodbyeReason, Start, Subscription, Wanted},
         token::Place,
     },
+    ledger::cursor::{CursorMove, CursorPlace},
     model::id::Revision,
     proto::{self, feed_service_server::FeedService, subscribe_response::Message},
     query::AsOf,
+    store::cursors::Cursor,
 };
 
 const PAGE_DEFAULT: usize = 1_000;
@@ -28,6 +31,8 @@ const PAGE_MAX: usize = 10_000;
 const PROGRESS_DEFAULT: Duration = Duration::from_secs(5);
 const PROGRESS_MIN: Duration = Duration::from_millis(100);
 const PROGRESS_MAX: Duration = Duration::from_secs(3_600);
+/// Longest name of a cursor.
+const CURSOR_NAME_BYTES_MAX: usize = 128;
 /// Clients of a server that goes away come back spread over this time.
 const RECONNECT_SPREAD: Duration = Duration::from_secs(10);
 
@@ -122,6 +127,20 @@ fn progress_interval(given: Option<prost_types::Duration>) -> Result<Duration, S
     interval.ok_or_else(|| BadField::new("progress_interval", "not from 100 ms to 1 h").into())
 }
 
+/// A cursor's name, checked.
+fn cursor_name(name: String) -> Result<String, BadField> {
+    let printable = name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    match name.len() {
+        1..=CURSOR_NAME_BYTES_MAX if printable => Ok(name),
+        _ => Err(BadField::new("name", format!("not 1 to {CURSOR_NAME_BYTES_MAX} printable ASCII characters"))),
+    }
+}
+
+fn cursor(name: String, cursor: Cursor) -> proto::Cursor {
+    let stored = Some(encode::timestamp(cursor.stored));
+    proto::Cursor { name, resume_token: cursor.token, revision: cursor.revision.0, stored }
+}
+
 impl Feed {
     /// Opens a subscription.
     pub(super) async fn open(&self, request: proto::SubscribeRequest) -> Result<Subscription, Status> {
@@ -172,7 +191,7 @@ impl FeedService for Feed {
         };
         let head = self.0.reader.head();
         if from.revision > head {
-            let error = crate::feed::FeedError::AboveHead { asked: from.revision, head };
+            let error = FeedError::AboveHead { asked: from.revision, head };
             return Err(status::of_feed(&error));
         }
         let listed = history::list(hub, &group, from, given, page.size).await;
@@ -239,6 +258,37 @@ impl FeedService for Feed {
             Ok(proto::ResolveRevisionResponse { revision: revision.0, commit })
         });
         found.await.map(Response::new)
+    }
+
+    async fn put_cursor(
+        &self,
+        request: Request<proto::PutCursorRequest>,
+    ) -> Result<Response<proto::PutCursorResponse>, Status> {
+        let proto::PutCursorRequest { name, resume_token: token, allow_rewind } = request.into_inner();
+        let name = cursor_name(name)?;
+        let to = match token.is_empty() {
+            true => None,
+            false => {
+                let read = self.0.hub.tokens().read(&token);
+                let (Place { revision, .. }, filters) = read.map_err(|error| status::of_feed(&error))?;
+                let head = self.0.reader.head();
+                if revision > head {
+                    return Err(status::of_feed(&FeedError::AboveHead { asked: revision, head }));
+                }
+                Some(CursorPlace { token, revision, filters })
+            }
+        };
+        let kept = self.0.keep_cursor(CursorMove { name: name.clone(), to, allow_rewind }).await?;
+        Ok(Response::new(proto::PutCursorResponse { cursor: kept.map(|kept| cursor(name, kept)) }))
+    }
+
+    async fn get_cursor(
+        &self,
+        request: Request<proto::GetCursorRequest>,
+    ) -> Result<Response<proto::GetCursorResponse>, Status> {
+        let name = cursor_name(request.into_inner().name)?;
+        let kept = self.0.writer.cursor(&name).ok_or_else(|| status::of_no_cursor(&name))?;
+        Ok(Response::new(proto::GetCursorResponse { cursor: Some(cursor(name, kept)) }))
     }
 }
 

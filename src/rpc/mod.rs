@@ -24,15 +24,17 @@ use tonic::Status;
 
 use crate::{
     feed::hub::Hub,
-    ledger::Writer,
+    ledger::{Writer, cursor::CursorMove},
     query::{AsOf, QueryError, Reader, Snapshot},
-    store::StoreError,
+    store::{StoreError, cursors::Cursor},
 };
 
 /// Most reads of the store at one time; more wait.
 const READS_MAX: usize = 64;
 /// Most backups at one time: each has a thread as long as it lasts.
 const BACKUPS_MAX: usize = 2;
+/// Most cursors on their way to the writer; more wait here, so that they do not take the places of writes.
+const CURSOR_WRITES_MAX: usize = 8;
 /// Longest message taken, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
@@ -44,6 +46,7 @@ pub struct App {
     hub: Arc<Hub>,
     reads: Semaphore,
     backups: Arc<Semaphore>,
+    cursor_writes: Semaphore,
     subscription_max_age: Duration,
 }
 
@@ -51,7 +54,8 @@ impl App {
     /// Serves from these. A subscription is asked to come again after `subscription_max_age`.
     pub fn new(reader: Reader, writer: Arc<Writer>, hub: Arc<Hub>, subscription_max_age: Duration) -> Self {
         let (reads, backups) = (Semaphore::new(READS_MAX), Arc::new(Semaphore::new(BACKUPS_MAX)));
-        Self { reader, writer, hub, reads, backups, subscription_max_age }
+        let cursor_writes = Semaphore::new(CURSOR_WRITES_MAX);
+        Self { reader, writer, hub, reads, backups, cursor_writes, subscription_max_age }
     }
 
     /// Answers from a point of history, off the async threads.
@@ -68,6 +72,13 @@ impl App {
         // sled panics on damaged pages; that is a loss of data, not a mistake of the caller.
         let panicked = || status::of_store(&StoreError::Corrupt("reading the store panicked".into()));
         done.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    /// Hands a client's cursor to the writer.
+    async fn keep_cursor(&self, given: CursorMove) -> Result<Option<Cursor>, Status> {
+        let stopping = |_| Status::unavailable("the server is stopping");
+        let _permit = self.cursor_writes.acquire().await.map_err(stopping)?;
+        self.writer.keep_cursor(given).await.map_err(|error| status::of_cursor(&error))
     }
 }
 

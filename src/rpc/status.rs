@@ -6,13 +6,13 @@
 //! | code | reasons |
 //! |---|---|
 //! | `INVALID_ARGUMENT` | `FIELD`, `FINDINGS`, `TOKEN_MALFORMED`, `TOKEN_OTHER_FILTER`, `PAGE_TOKEN`, `POLICY` |
-//! | `NOT_FOUND` | `UNKNOWN_INDICATOR`, `UNKNOWN_ENTITY`, `UNKNOWN_SOURCE`, `UNKNOWN_RANKING`, `NO_EDITION`, `NO_FIGURE`, `UNKNOWN_METHODOLOGY` |
+//! | `NOT_FOUND` | `UNKNOWN_INDICATOR`, `UNKNOWN_ENTITY`, `UNKNOWN_SOURCE`, `UNKNOWN_RANKING`, `NO_EDITION`, `NO_FIGURE`, `UNKNOWN_METHODOLOGY`, `NO_CURSOR` |
 //! | `ALREADY_EXISTS` | `REQUEST_REUSED`, `EDITION_EXISTS` |
-//! | `FAILED_PRECONDITION` | `EDITION_WITHDRAWN`, `TOKEN_OTHER_HISTORY` |
+//! | `FAILED_PRECONDITION` | `EDITION_WITHDRAWN`, `TOKEN_OTHER_HISTORY`, `CURSOR_BACKWARDS`, `CURSOR_OTHER_FILTER` |
 //! | `OUT_OF_RANGE` | `ABOVE_HEAD`, `BELOW_FLOOR` |
 //! | `ABORTED` | `HEAD_MOVED` |
 //! | `PERMISSION_DENIED` | `LICENCE` |
-//! | `RESOURCE_EXHAUSTED` | `TOO_MANY_SUBSCRIBERS`, `WRITER_BUSY`, `UPLOAD_TOO_LARGE`, `NO_SPACE`, `TOO_MANY_BACKUPS` |
+//! | `RESOURCE_EXHAUSTED` | `TOO_MANY_SUBSCRIBERS`, `WRITER_BUSY`, `UPLOAD_TOO_LARGE`, `NO_SPACE`, `TOO_MANY_BACKUPS`, `TOO_MANY_CURSORS` |
 //! | `UNIMPLEMENTED` | `NOT_SUPPORTED` |
 //! | `UNAVAILABLE` | `WRITES_STOPPED` |
 //! | `DATA_LOSS` | `STORE_DAMAGED` |
@@ -25,7 +25,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
     feed::FeedError,
-    ledger::{WriteError, plan::PlanError, upload::UploadError},
+    ledger::{WriteError, cursor::CursorError, plan::PlanError, upload::UploadError},
     model::{
         catalog::DefinitionKind,
         finding::{Finding, Severity},
@@ -163,6 +163,26 @@ pub fn of_upload(error: &UploadError) -> Status {
     match error {
         UploadError::TooManySeries => status(Code::ResourceExhausted, "UPLOAD_TOO_LARGE", error.to_string(), []),
         UploadError::Io(_) => status(Code::ResourceExhausted, "NO_SPACE", error.to_string(), []),
+    }
+}
+
+/// A cursor that nobody stored.
+pub fn of_no_cursor(name: &str) -> Status {
+    status(Code::NotFound, "NO_CURSOR", format!("there is no cursor `{name}`"), [])
+}
+
+/// Errors of keeping a cursor.
+pub fn of_cursor(error: &CursorError) -> Status {
+    let message = error.to_string();
+    match error {
+        CursorError::Backwards { stored, .. } => {
+            status(Code::FailedPrecondition, "CURSOR_BACKWARDS", message, [("revision", stored.to_string())])
+        }
+        CursorError::OtherFilters { .. } => status(Code::FailedPrecondition, "CURSOR_OTHER_FILTER", message, []),
+        CursorError::NotMeant { .. } => BadField::new("resume_token", message).into(),
+        CursorError::TooMany { .. } => status(Code::ResourceExhausted, "TOO_MANY_CURSORS", message, []),
+        CursorError::Write(error) => of_write(error),
+        CursorError::Store(error) => of_store(error),
     }
 }
 

@@ -50,6 +50,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const STREAMS_PER_CONNECTION_MAX: u32 = 256;
 /// What is written goes through here.
 const ADMIN_PATH: &str = "/almanac.v1.AdminService/";
+/// And clients' cursors here.
+const CURSOR_PATH: &str = "/almanac.v1.FeedService/PutCursor";
 /// How often health looks whether writes are taken.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 /// How old a subscription may get before it is asked to come again.
@@ -195,7 +197,8 @@ pub async fn serve(almanac: Almanac, listener: TcpListener, stop: impl Future<Ou
 /// For browsers: any page may read what is open to all, and none may write, not even through a browser on this machine;
 /// grpc-web needs its trailers exposed.
 fn cors() -> CorsLayer {
-    let reads = |_: &http::HeaderValue, request: &http::request::Parts| !request.uri.path().starts_with(ADMIN_PATH);
+    let writes = |path: &str| path.starts_with(ADMIN_PATH) || path == CURSOR_PATH;
+    let reads = move |_: &http::HeaderValue, request: &http::request::Parts| !writes(request.uri.path());
     let exposed = ["grpc-status", "grpc-message", "grpc-status-details-bin"].map(http::HeaderName::from_static);
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(reads))

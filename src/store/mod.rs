@@ -4,7 +4,7 @@
 //! the places where tests make it fail; [`bytes`] reads and writes the few primitive encodings; [`rows`] packs versions of
 //! figures into columns; [`series`] keeps them as blocks of at most 4 KiB; [`chunks`] cuts longer things; [`records`] keeps
 //! definitions and editions, [`catalog`] holds them in memory, [`nearest`] says what of them somebody may have meant;
-//! [`view`] puts these together into what queries read. The formats are written down in `format.md` beside this file.
+//! [`cursors`] keeps what clients said of how far they came; [`view`] puts these together into what queries read. The formats are written down in `format.md` beside this file.
 //!
 //! Invariants: no value is longer than [`engine::VALUE_BYTES_MAX`], no batch holds more than [`engine::BATCH_OPS_MAX`]
 //! operations, every value carries a checksum, and nothing here decides what a commit is.
@@ -12,6 +12,7 @@
 pub mod bytes;
 pub mod catalog;
 pub mod chunks;
+pub mod cursors;
 pub mod engine;
 pub mod faults;
 pub mod nearest;

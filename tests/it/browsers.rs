@@ -31,5 +31,9 @@ async fn pages_of_others_may_read_and_not_write() {
         assert!(write.starts_with("HTTP/1.1 200"), "{write}");
         assert!(!write.contains("access-control-allow-origin"), "{call}: {write}");
     }
+    let cursor = asked(&world, "/almanac.v1.FeedService/PutCursor").await;
+    assert!(!cursor.contains("access-control-allow-origin"), "a page must not move a client's cursor: {cursor}");
+    let cursor = asked(&world, "/almanac.v1.FeedService/GetCursor").await;
+    assert!(cursor.contains("access-control-allow-origin: http://page.example"), "{cursor}");
     world.end().await;
 }

@@ -173,9 +173,9 @@ impl Clients {
         }
     }
 
-    /// The ids of all indicators.
-    pub(crate) async fn catalog_ids(&self) -> Vec<String> {
-        let mut request = ListIndicatorsRequest { page_size: 1_000, ..Default::default() };
+    /// The ids of all indicators there were.
+    pub(crate) async fn catalog_ids(&self, as_of: Option<AsOf>) -> Vec<String> {
+        let mut request = ListIndicatorsRequest { page_size: 1_000, as_of, ..Default::default() };
         let mut ids = Vec::new();
         loop {
             let page = self.catalog.clone().list_indicators(request.clone()).await.unwrap().into_inner();

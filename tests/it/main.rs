@@ -2,8 +2,8 @@
 //!
 //! In reading order: [`harness`] starts servers and speaks to them, [`process`] runs the real binary; [`fixture`] is the
 //! small world most tests live in, [`author`] makes up writes; [`watch`] records what a subscriber saw, [`promises`] judges
-//! it. Then the tests: [`queries`], [`writes`], [`refusals`], [`feed`], [`properties`], [`browsers`], [`crash`],
-//! [`failpoints`].
+//! it. Then the tests: [`queries`], [`writes`], [`refusals`], [`feed`], [`edges`], [`cursors`], [`crowd`], [`properties`],
+//! [`browsers`], [`crash`], [`failpoints`].
 //!
 //! Invariants: no test sleeps and hopes, it waits for a condition with a deadline. Random tests print their seed and take
 //! it from `ALMANAC_TEST_SEED`; `ALMANAC_TEST_LONG=1` makes them go on for longer.
@@ -13,7 +13,9 @@ mod author;
 mod backup;
 mod browsers;
 mod crash;
+mod cursors;
 mod damage;
+mod edges;
 mod failpoints;
 mod feed;
 mod fixture;

@@ -469,7 +469,7 @@ async fn generated_vintages_answer_by_release_date_in_any_order_of_loading() {
             assert_eq!(&held(clients, id, None).await, expected.last().unwrap(), "{id} loaded as {order:?}");
         }
     }
-    let ids: Vec<String> = clients.catalog_ids().await;
+    let ids: Vec<String> = clients.catalog_ids(None).await;
     let all: Vec<&str> = ids.iter().map(String::as_str).collect();
     let current = clients.observations(select(&all), None).await.len() as u64;
     assert_eq!(clients.status().await.current_values, current, "the totals count on rightly");

@@ -1,0 +1,143 @@
+//! Named cursors: resume tokens that clients keep here under names of their own.
+//!
+//! A cursor is no fact and not in the ledger: it says how far a client said it came. `P` and the name are its key.
+//!
+//! Invariants: what [`Cursors::get`] shows is durable. Only the writer calls [`Cursors::put`] and [`Cursors::forget`].
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    bytes::{corrupt, frame, unframe},
+    engine::{Engine, Result},
+    records::{pack, unpack},
+};
+use crate::model::{id::Revision, time::Instant};
+
+const CURSORS: u8 = b'P';
+const VERSION: u8 = 1;
+
+/// What a client keeps under a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The token.
+    pub token: String,
+    /// How far it reaches.
+    pub revision: Revision,
+    /// The hash of the filters it is for.
+    pub filters: u64,
+    /// When it was kept.
+    pub stored: Instant,
+}
+
+/// All cursors of a folder.
+#[derive(Debug)]
+pub struct Cursors {
+    engine: Arc<Engine>,
+    /// Those that are durable.
+    known: Mutex<BTreeMap<String, Cursor>>,
+}
+
+impl Cursors {
+    /// Reads all there are; a writer bounds their number.
+    pub fn open(engine: Arc<Engine>) -> Result<Self> {
+        let mut known = BTreeMap::new();
+        for item in engine.scan(&[CURSORS], None) {
+            let (key, value) = item?;
+            let name = String::from_utf8(key[1..].to_vec()).map_err(|_| corrupt("a cursor whose name is no text"))?;
+            known.insert(name, unpack(unframe(VERSION, &value)?)?);
+        }
+        Ok(Self { engine, known: Mutex::new(known) })
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.known().len()
+    }
+
+    /// The cursor of a name.
+    pub fn get(&self, name: &str) -> Option<Cursor> {
+        self.known().get(name).cloned()
+    }
+
+    /// Keeps a cursor. Durable afterwards; an error means that nobody knows.
+    pub fn put(&self, name: &str, cursor: Cursor) -> Result<()> {
+        let mut batch = self.engine.batch();
+        batch.put(&key(name), &frame(VERSION, &pack(&cursor)?))?;
+        batch.write()?;
+        self.engine.sync()?;
+        self.known().insert(name.to_owned(), cursor);
+        Ok(())
+    }
+
+    /// Forgets a cursor, durably.
+    pub fn forget(&self, name: &str) -> Result<()> {
+        let mut batch = self.engine.batch();
+        batch.remove(&key(name))?;
+        batch.write()?;
+        self.engine.sync()?;
+        self.known().remove(name);
+        Ok(())
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Cursor>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Copies the whole cursors of one folder into another of the same history: a repair must not lose them.
+pub fn carry(from: &Engine, to: &Engine) -> Result<()> {
+    let mut batch = to.batch();
+    for item in from.scan(&[CURSORS], None) {
+        let (key, value) = item?;
+        if unframe(VERSION, &value).is_ok() {
+            batch.put(&key, &value)?;
+        }
+    }
+    batch.write()?;
+    to.sync()
+}
+
+fn key(name: &str) -> Vec<u8> {
+    [&[CURSORS], name.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_come_back_and_are_carried_unless_they_are_damaged() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let cursor = |revision| Cursor {
+            token: format!("token {revision}"),
+            revision: Revision(revision),
+            filters: 7,
+            stored: Instant(1),
+        };
+        let open = || Cursors::open(Arc::new(Engine::open(folder.path()).unwrap())).unwrap();
+        let cursors = open();
+        cursors.put("a", cursor(1)).unwrap();
+        cursors.put("ab", cursor(2)).unwrap();
+        cursors.put("a", cursor(3)).unwrap();
+        cursors.put("gone", cursor(4)).unwrap();
+        cursors.forget("gone").unwrap();
+        drop(cursors);
+        let cursors = open();
+        assert_eq!((cursors.get("a"), cursors.get("ab")), (Some(cursor(3)), Some(cursor(2))));
+        assert_eq!((cursors.count(), cursors.get("gone"), cursors.get("")), (2, None, None));
+
+        let mut batch = cursors.engine.batch();
+        batch.put(b"Pab", b"rubbish").unwrap();
+        batch.write().unwrap();
+        assert!(Cursors::open(cursors.engine.clone()).is_err());
+        let target = Arc::new(Engine::open(other.path()).unwrap());
+        carry(&cursors.engine, &target).unwrap();
+        let carried = Cursors::open(target).unwrap();
+        assert_eq!((carried.get("a"), carried.count()), (Some(cursor(3)), 1));
+    }
+}
