@@ -13,6 +13,7 @@ mod author;
 mod backup;
 mod browsers;
 mod crash;
+mod crowd;
 mod cursors;
 mod damage;
 mod edges;

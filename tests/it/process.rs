@@ -78,6 +78,11 @@ impl Process {
         Clients::connect(self.address).await
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it wrote to standard error.
     pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().clone()

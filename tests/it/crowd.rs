@@ -1,0 +1,271 @@
+//! Crowds: many subscribers, some slow, some that never read, and all coming back at once.
+//!
+//! Short crowds by default; with `ALMANAC_TEST_LONG=1` those that the feed promises to carry. Times are printed, never
+//! judged: what is judged is that everybody gets everything and that the server's memory stays bounded.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use almanac::proto::{subscribe_request::Start, subscribe_response::Message, *};
+use tokio::sync::watch;
+use tonic::Streaming;
+
+use crate::{
+    fixture::*,
+    harness::{Clients, WholeCommit, long},
+    process::Process,
+};
+
+/// Streams of one connection, below the server's limit: room for calls is left.
+const STREAMS_PER_CONNECTION: usize = 100;
+/// How long a crowd may take to get what it should, on a machine with others on it.
+const CROWD_DEADLINE: Duration = Duration::from_secs(300);
+
+struct Crowd {
+    subscribers: usize,
+    /// How many of them never read.
+    never: usize,
+    /// How many read a message at a time, with a rest after each.
+    slow: usize,
+    rest: Duration,
+    commits_per_second: u32,
+    lasting: Duration,
+    /// Most memory that the server may ever have had, in MiB.
+    memory_mib: u64,
+}
+
+fn crowd() -> Crowd {
+    match long() {
+        false => Crowd {
+            subscribers: 60,
+            never: 5,
+            slow: 5,
+            rest: Duration::from_millis(150),
+            commits_per_second: 20,
+            lasting: Duration::from_secs(4),
+            memory_mib: 400,
+        },
+        true => Crowd {
+            subscribers: 1_000,
+            never: 50,
+            slow: 50,
+            rest: Duration::from_secs(1),
+            commits_per_second: 100,
+            lasting: Duration::from_secs(60),
+            memory_mib: 1_000,
+        },
+    }
+}
+
+/// Figures of a year for some economies: a commit of a few kilobytes, so that who does not read fills his window.
+async fn commit(clients: &Clients, number: usize) -> u64 {
+    let points = || (0..20).map(|at| point(&(1900 + at).to_string(), &format!("{number}.{at:02}"))).collect();
+    let batches =
+        ECONOMIES.iter().map(|economy| SeriesBatch { points: points(), ..batch(RD, economy, "bank", &[]) }).collect();
+    clients.ingest(released("2024-01-01"), batches).await.unwrap().revision
+}
+
+/// Commits at a pace; how long each took.
+async fn write(clients: &Clients, first: usize, crowd: &Crowd) -> Vec<Duration> {
+    let mut pace = tokio::time::interval(Duration::from_secs(1) / crowd.commits_per_second);
+    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let started = Instant::now();
+    let mut took = Vec::new();
+    while started.elapsed() < crowd.lasting {
+        pace.tick().await;
+        let begun = Instant::now();
+        commit(clients, first + took.len()).await;
+        took.push(begun.elapsed());
+    }
+    took.sort_unstable();
+    took
+}
+
+fn at(sorted: &[Duration], of_hundred: usize) -> Duration {
+    sorted[(sorted.len() - 1) * of_hundred / 100]
+}
+
+/// Clients on so many connections that all subscribers have room.
+async fn connections(server: &Process, subscribers: usize) -> Vec<Clients> {
+    let mut all = Vec::new();
+    for _ in 0..subscribers.div_ceil(STREAMS_PER_CONNECTION) {
+        all.push(server.clients().await);
+    }
+    all
+}
+
+async fn subscribe(clients: &Clients, start: Start) -> Result<Streaming<SubscribeResponse>, tonic::Status> {
+    let progress_interval = Some(prost_types::Duration { seconds: 1, nanos: 0 });
+    let request = SubscribeRequest { start: Some(start), progress_interval, ..Default::default() };
+    Ok(clients.feed.clone().subscribe(request).await?.into_inner())
+}
+
+/// What a message says of how far the stream came, and the token of that.
+fn place(message: &Message) -> Option<(u64, &str)> {
+    match message {
+        Message::Opened(opened) => Some((opened.start_revision, &opened.resume_token)),
+        Message::CommitPage(page) if page.last_page => Some((page.revision, &page.resume_token)),
+        Message::Progress(progress) => Some((progress.revision, &progress.resume_token)),
+        _ => None,
+    }
+}
+
+/// Takes every message up to a revision that may be told later; while `rest` says so, rests after each.
+async fn read(
+    mut stream: Streaming<SubscribeResponse>,
+    mut until: watch::Receiver<u64>,
+    rest: watch::Receiver<Duration>,
+) -> Seen {
+    let mut seen = Seen::default();
+    loop {
+        if seen.place >= *until.borrow_and_update() {
+            return seen;
+        }
+        let message = tokio::select! {
+            message = stream.message() => message.unwrap().expect("the stream goes on").message.unwrap(),
+            _ = until.changed() => continue,
+        };
+        seen.take(&message);
+        let rest = *rest.borrow();
+        if !rest.is_zero() {
+            tokio::time::sleep(rest).await;
+        }
+    }
+}
+
+async fn read_all(stream: Streaming<SubscribeResponse>, until: u64) -> Seen {
+    let reading = read(stream, watch::channel(until).1, watch::channel(Duration::ZERO).1);
+    tokio::time::timeout(CROWD_DEADLINE, reading).await.expect("the stream should have come to head")
+}
+
+#[derive(Debug, Default, PartialEq)]
+struct Seen {
+    place: u64,
+    token: String,
+    /// Changes of each commit; many subscribers keep this, so not what they were.
+    commits: BTreeMap<u64, usize>,
+    whole: usize,
+}
+
+impl Seen {
+    fn take(&mut self, message: &Message) {
+        if let Some((revision, token)) = place(message) {
+            assert!(revision >= self.place, "{revision} after {}", self.place);
+            (self.place, self.token) = (revision, token.to_owned());
+        }
+        let Message::CommitPage(page) = message else { return };
+        let last = self.commits.last_key_value().map(|(revision, _)| *revision);
+        if page.page == 0 {
+            assert!(last < Some(page.revision), "{} after {last:?}", page.revision);
+            assert!(last.is_none_or(|last| page.prev_matching_revision == last), "the chain has a gap");
+        } else {
+            assert_eq!(last, Some(page.revision));
+        }
+        *self.commits.entry(page.revision).or_default() += page.changes.len();
+        self.whole += usize::from(page.last_page);
+    }
+}
+
+/// The most memory a process ever had, in KiB.
+fn peak_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+fn sizes(commits: &[WholeCommit]) -> BTreeMap<u64, usize> {
+    commits.iter().map(|commit| (commit.commit.revision, commit.changes.len())).collect()
+}
+
+async fn start(data: &Path) -> (Process, Clients) {
+    let server = Process::start(data, &[]).unwrap();
+    let clients = server.clients().await;
+    (server, clients)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_and_stalled_subscribers_harm_nobody() {
+    let crowd = crowd();
+    let scratch = tempfile::tempdir().unwrap();
+    let (server, clients) = start(&scratch.path().join("data")).await;
+    clients.define(WriteOptions::default(), catalog()).await.unwrap();
+    let alone = write(&clients, 0, &crowd).await;
+    let before = clients.head().await;
+    let memory_alone = peak_memory(server.pid());
+
+    // Who never reads gets connections of his own: a full window of a connection would hold up its other streams.
+    let from = Start::Range(StartRange { from: before + 1, until: 0 });
+    let deaf_connections = connections(&server, crowd.never).await;
+    let mut deaf = Vec::new();
+    for number in 0..crowd.never {
+        let clients = &deaf_connections[number / STREAMS_PER_CONNECTION];
+        let mut stream = subscribe(clients, from.clone()).await.unwrap();
+        let opened = stream.message().await.unwrap().unwrap().message.unwrap();
+        let token = place(&opened).unwrap().1.to_owned();
+        deaf.push((stream, token));
+    }
+    let (wake, slow_rest) = watch::channel(crowd.rest);
+    let no_rest = watch::channel(Duration::ZERO).1;
+    // Every reader goes on to a revision that is told when the writing is over.
+    let (tell, told) = watch::channel(u64::MAX);
+    let slow_connections = connections(&server, crowd.slow).await;
+    let mut slow = Vec::new();
+    for number in 0..crowd.slow {
+        let stream = subscribe(&slow_connections[number / STREAMS_PER_CONNECTION], from.clone()).await.unwrap();
+        slow.push(tokio::spawn(read(stream, told.clone(), slow_rest.clone())));
+    }
+    let fast_connections = connections(&server, crowd.subscribers).await;
+    let mut fast = Vec::new();
+    for number in 0..crowd.subscribers - crowd.never - crowd.slow {
+        let stream = subscribe(&fast_connections[number / STREAMS_PER_CONNECTION], from.clone()).await.unwrap();
+        fast.push(tokio::spawn(read(stream, told.clone(), no_rest.clone())));
+    }
+    let among = write(&clients, alone.len(), &crowd).await;
+    let head = clients.head().await;
+    assert_eq!(head, before + among.len() as u64);
+    tell.send_replace(head);
+    let expected = sizes(&clients.commits(before, Vec::new()).await);
+    assert_eq!(expected.len(), among.len());
+    // The fast ones are done although the slow ones rest and the deaf ones never read.
+    let reading = Instant::now();
+    for reader in fast {
+        let seen = tokio::time::timeout(CROWD_DEADLINE, reader).await.expect("fast readers are done").unwrap();
+        assert_eq!((seen.place, &seen.commits, seen.whole), (head, &expected, expected.len()));
+    }
+    let fast_took = reading.elapsed();
+    wake.send_replace(Duration::ZERO);
+    for reader in slow {
+        let seen = tokio::time::timeout(CROWD_DEADLINE, reader).await.expect("slow readers get there").unwrap();
+        assert_eq!((seen.place, &seen.commits, seen.whole), (head, &expected, expected.len()));
+    }
+    let memory = peak_memory(server.pid());
+    println!(
+        "{} subscribers, {} commits/s: a commit took {:.2} times as long as alone at the median, {:.2} times at the 95th \
+         percentile ({:?} and {:?} alone, {} commits); the last fast reader was done {fast_took:?} after the last commit; \
+         peak memory {} MiB, {} MiB alone",
+        crowd.subscribers,
+        crowd.commits_per_second,
+        at(&among, 50).as_secs_f64() / at(&alone, 50).as_secs_f64(),
+        at(&among, 95).as_secs_f64() / at(&alone, 95).as_secs_f64(),
+        at(&alone, 50),
+        at(&alone, 95),
+        among.len(),
+        memory / 1024,
+        memory_alone / 1024,
+    );
+    assert!(memory / 1024 < crowd.memory_mib, "{} MiB", memory / 1024);
+
+    // Who never read is still there, or can come back by the one token he has.
+    for (number, (stream, token)) in deaf.into_iter().enumerate() {
+        let stream = match number % 2 {
+            0 => stream,
+            _ => subscribe(&clients, Start::ResumeToken(token)).await.unwrap(),
+        };
+        let seen = read_all(stream, head).await;
+        assert_eq!((seen.commits, seen.whole), (expected.clone(), expected.len()));
+    }
+    server.stop();
+}
