@@ -3,7 +3,7 @@
 //! In reading order: [`harness`] starts servers and speaks to them, [`process`] runs the real binary; [`fixture`] is the
 //! small world most tests live in, [`author`] makes up writes; [`watch`] records what a subscriber saw, [`promises`] judges
 //! it. Then the tests: [`queries`], [`writes`], [`refusals`], [`feed`], [`properties`], [`browsers`], [`crash`],
-//! [`failpoints`], [`compaction`].
+//! [`failpoints`], [`compaction`], [`fuzzing`].
 //!
 //! Invariants: no test sleeps and hopes, it waits for a condition with a deadline. Random tests print their seed and take
 //! it from `ALMANAC_TEST_SEED`; `ALMANAC_TEST_LONG=1` makes them go on for longer.
@@ -18,6 +18,7 @@ mod damage;
 mod failpoints;
 mod feed;
 mod fixture;
+mod fuzzing;
 mod harness;
 mod loading;
 mod process;
