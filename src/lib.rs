@@ -37,7 +37,7 @@
 //! | [`model`] | what a fact is: ids, periods, figures digit by digit, versions on three time axes, editions, changes | nothing |
 //! | [`ranking`] | pure functions over editions: compare two tables, without ever turning "unknown" into "left" | `model` |
 //! | [`store`] | sled and its rules; series blocks, chunks, the view; the only room that knows the engine | `model` |
-//! | [`ledger`] | the one writer: plan a commit, append its pages, seal it, apply it; recovery | `store`, `ranking` |
+//! | [`ledger`] | the one writer: plan a commit, append its pages, seal it, apply it; recovery; compaction | `store`, `ranking` |
 //! | [`query`] | reading the view at a revision, an instant or a release date; selection policies | `store`, `ledger` (read only) |
 //! | [`feed`] | filters, tokens, the ring of recent commits; one subscriber is a cursor over ring and ledger | `query`, `ledger` (read only) |
 //! | [`rpc`] | one thin file per service: decode, call, encode; every error becomes a status in one place | all above, `proto` |
@@ -59,7 +59,7 @@
 //! - Nothing is answered or published that is not on disk. If a flush fails, nothing is written or published until a
 //!   restart, and health says so.
 //! - Readers see nothing above the applied revision: five million figures appear at once.
-//! - The view can be thrown away: it is what the ledger says.
+//! - The view can be thrown away: it is what the ledger says. Only where the owner asked for compaction it cannot.
 //! - Figures are never changed, only followed by later versions; digits come back as they were published.
 //! - No queue belongs to a subscriber; a slow one costs its cursor.
 //! - Every queue, page and batch has a bound with a name.

@@ -18,7 +18,7 @@ use crate::{
         bytes::{Reader, put_bytes, put_runs, put_varint},
         engine::Result,
         records::{pack, unpack},
-        rows::{decode_rows, encode_rows},
+        rows::{decode_rows_up_to, encode_rows},
     },
 };
 
@@ -72,7 +72,7 @@ impl PageEncoder {
     /// Adds a record.
     pub fn add(&mut self, record: &Record) -> Result<()> {
         self.changes += record.change_count();
-        self.weight += if let Record::Series(_, rows) = record { rows.len() } else { 1 };
+        self.weight += weight(record);
         match record {
             Record::Series(key, rows) => self.add_series(key, rows),
             Record::FullRelease(indicator, source) => {
@@ -152,8 +152,12 @@ impl Page {
         let first_change = reader.varint()?;
         let mut names = Vec::new();
         let mut records = Vec::new();
+        let mut room = PAGE_CHANGES_MAX;
         while !reader.is_empty() {
-            records.push(read_record(&mut reader, &mut names)?);
+            let record = read_record(&mut reader, &mut names, room)?;
+            let left = room.checked_sub(weight(&record));
+            room = left.ok_or_else(|| corrupt("more than a page may hold"))?;
+            records.push(record);
         }
         Ok(Self { first_change, records })
     }
@@ -165,7 +169,13 @@ impl Page {
     }
 }
 
-fn read_record<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>) -> Result<Record> {
+/// How much of a page's room a record takes.
+fn weight(record: &Record) -> usize {
+    if let Record::Series(_, rows) = record { rows.len() } else { 1 }
+}
+
+/// Reads a record with at most so many rows.
+fn read_record<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>, room: usize) -> Result<Record> {
     Ok(match reader.byte()? {
         SERIES => {
             let key = SeriesKey {
@@ -174,7 +184,7 @@ fn read_record<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>) -> Result<
                 source: SourceId::new(read_name(reader, names)?).map_err(corrupt)?,
                 dimensions: Dimensions::from_stored(read_name(reader, names)?.to_owned()),
             };
-            Record::Series(key, read_rows(reader)?)
+            Record::Series(key, read_rows(reader, room)?)
         }
         FULL_RELEASE => Record::FullRelease(
             IndicatorId::new(read_name(reader, names)?).map_err(corrupt)?,
@@ -208,10 +218,10 @@ fn read_name<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>) -> Result<&'
     }
 }
 
-fn read_rows(reader: &mut Reader<'_>) -> Result<Vec<RecordedRow>> {
-    let rows = decode_rows(reader)?;
+fn read_rows(reader: &mut Reader<'_>, room: usize) -> Result<Vec<RecordedRow>> {
+    let rows = decode_rows_up_to(reader, room)?;
     let movements = reader.runs(rows.len(), |reader| movement_of(reader.byte()?))?;
-    let mut befores = decode_rows(reader)?.into_iter();
+    let mut befores = decode_rows_up_to(reader, rows.len())?.into_iter();
     rows.into_iter()
         .zip(movements)
         .map(|(row, movement)| {

@@ -60,7 +60,12 @@ pub fn encode_rows(out: &mut Vec<u8>, rows: &[Row]) {
 
 /// Unpacks rows.
 pub fn decode_rows(reader: &mut Reader<'_>) -> Result<Vec<Row>> {
-    let count = reader.count(ROWS_MAX)?;
+    decode_rows_up_to(reader, ROWS_MAX)
+}
+
+/// Unpacks rows where there are at most so many. A few bytes can say a million rows: this bounds the memory that takes.
+pub fn decode_rows_up_to(reader: &mut Reader<'_>, limit: usize) -> Result<Vec<Row>> {
+    let count = reader.count(limit)?;
     let periods = read_periods(reader, count)?;
     let vintages = read_vintages(reader, count)?;
     let shapes = reader.runs(count, Reader::byte)?;

@@ -200,6 +200,9 @@ async fn write_on(clients: Clients, mut author: Author, figures_only: bool) -> (
     }
 }
 
+/// Commits that keep their pages in folders that are compacted.
+const KEPT: &str = "300";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_moment_it_keeps_what_was_answered_and_nothing_in_part() {
     let mut dice = Dice::new("killed");
@@ -208,6 +211,8 @@ async fn killed_at_any_moment_it_keeps_what_was_answered_and_nothing_in_part() {
     for folder in 0..rounds / per_folder {
         let data = tempfile::tempdir().unwrap();
         let data = data.path().join("data");
+        // Every second folder is compacted while it is written. More commits are kept than are made in one round.
+        let arguments = if folder % 2 == 1 { &["--keep-revisions", KEPT][..] } else { &[] };
         let mut book = Book::default();
         let mut authors = {
             let mut author = |name| {
@@ -223,19 +228,21 @@ async fn killed_at_any_moment_it_keeps_what_was_answered_and_nothing_in_part() {
             [author("steward"), author("clerk")]
         };
         let mut seen: Vec<WholeCommit> = Vec::new();
+        let mut floor = 1;
         for round in 0..per_folder {
             if dice.once_in(5) {
                 // A start may be cut off too, in the middle of recovery.
                 let mut child = Command::new(env!("CARGO_BIN_EXE_almanac"));
-                let child = child.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&data);
+                let child = child.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&data).args(arguments);
                 let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
                 tokio::time::sleep(Duration::from_millis(dice.below(60) as u64)).await;
                 child.kill().unwrap();
                 child.wait().unwrap();
                 early += 1;
             }
-            let process = Process::start(&data, &[]).unwrap();
+            let process = Process::start_with(&data, arguments, &[]).unwrap();
             let clients = process.clients().await;
+            floor = clients.status().await.floor;
             if round == 0 {
                 let act = Act::Define(request("catalog"), catalog());
                 let result = act.send(&clients).await.unwrap();
@@ -269,7 +276,11 @@ async fn killed_at_any_moment_it_keeps_what_was_answered_and_nothing_in_part() {
             seen = watch.leave().await.commits();
         }
         commits += book.found.len();
-        println!("folder {folder}: {} commits, {} figures", book.found.len(), book.figures.len());
+        println!("folder {folder}: {} commits from {floor}, {} figures", book.found.len(), book.figures.len());
+        assert!(floor == 1 || !arguments.is_empty());
+        let mut verify = Command::new(env!("CARGO_BIN_EXE_almanac"));
+        let verified = verify.args(["verify", "--data"]).arg(&data).output().unwrap();
+        assert!(verified.status.success(), "{verified:?}");
     }
     println!("{commits} commits, {lost_answers} answers lost, {early} starts cut off");
     assert!(commits > rounds, "the server was killed while it worked");

@@ -21,8 +21,13 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a server on a folder, with variables in its environment. `Err`: it ended, saying this.
     pub(crate) fn start(data: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
+        Self::start_with(data, &[], environment)
+    }
+
+    /// The same, with more arguments.
+    pub(crate) fn start_with(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Self, String> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_almanac"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(arguments);
         Self::spawn(command, environment)
     }
 
