@@ -217,3 +217,31 @@ async fn a_repair_keeps_cursors_and_a_restored_backup_has_none() {
     assert_refused(stale, Code::FailedPrecondition, "TOKEN_OTHER_HISTORY");
     server.stop();
 }
+
+#[tokio::test]
+async fn a_cursor_whose_flush_failed_is_not_shown() {
+    let scratch = tempfile::tempdir().unwrap();
+    let server = Process::start(scratch.path(), &[]).unwrap();
+    let clients = server.clients().await;
+    clients.define(WriteOptions::default(), catalog()).await.unwrap();
+    commit(&clients, 1).await;
+    let all = tokens(&clients, Vec::new()).await;
+    let first = put(&clients, "client", token_of(&all, 1), false).await.unwrap().unwrap();
+    server.stop();
+
+    let server = Process::start(scratch.path(), &[("ALMANAC_FAIL_AT", "sync")]).unwrap();
+    let clients = server.clients().await;
+    for _ in 0..2 {
+        let failed = put(&clients, "client", token_of(&all, 2), false).await;
+        assert_refused(failed, Code::Unavailable, "WRITES_STOPPED");
+        assert_eq!(get(&clients, "client").await.unwrap(), first);
+    }
+    assert!(!clients.status().await.accepts_writes, "nobody knows what is on disk");
+    server.kill();
+
+    let server = Process::start(scratch.path(), &[]).unwrap();
+    let clients = server.clients().await;
+    assert!(get(&clients, "client").await.unwrap().revision >= 1);
+    assert_eq!(put(&clients, "client", token_of(&all, 2), false).await.unwrap().unwrap().revision, 2);
+    server.stop();
+}

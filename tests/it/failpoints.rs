@@ -1,8 +1,11 @@
 //! Power cuts at every named step of a commit, and disks that fail: all or nothing, and nobody is told what may be lost.
 
-use std::path::Path;
+use std::{cell::Cell, path::Path};
 
-use almanac::{proto::*, store::faults::CrashPoint};
+use almanac::{
+    proto::{subscribe_request::Start, subscribe_response::Message, *},
+    store::faults::CrashPoint,
+};
 use tempfile::TempDir;
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
@@ -11,6 +14,7 @@ use crate::{
     fixture::*,
     harness::{Clients, DEADLINE},
     process::{Process, copy_folder},
+    watch::{Watch, covered, outline},
 };
 
 /// Months of a series: with them the commit is written in many pages before it is sealed.
@@ -149,6 +153,20 @@ async fn refuses_writes_and_reads_on(server: &Process, months: usize, failed: us
     becomes_unwell(server).await;
 }
 
+/// A subscriber hears that all goes on, and nothing of a commit that may be lost.
+async fn saw_nothing(watch: &mut Watch) {
+    let progress = |messages: &[Message]| messages.iter().filter(|one| matches!(one, Message::Progress(_))).count();
+    let before = Cell::new(0);
+    watch.until("what came so far", |messages| before.replace(progress(messages)) < usize::MAX).await;
+    watch.until("progress", |messages| progress(messages) >= before.get() + 2).await;
+    let nothing_new = |messages: &[Message]| {
+        let commit = messages.iter().any(|one| matches!(one, Message::CommitPage(_)));
+        assert!(!commit, "a commit that is not on disk was seen: {}", outline(messages));
+        covered(messages) == 2
+    };
+    watch.until("no new revision", nothing_new).await;
+}
+
 /// Health says that writes are not taken, and that reads are.
 async fn becomes_unwell(server: &Process) {
     let started = std::time::Instant::now();
@@ -168,8 +186,11 @@ async fn after_a_failed_write_or_flush_nothing_is_written_or_published_until_a_r
             let copy = tempfile::tempdir().unwrap();
             copy_folder(base.path(), copy.path());
             let server = Process::start(copy.path(), &[("ALMANAC_FAIL_AT", fault)]).unwrap();
-            let failed = server.clients().await.ingest(header(2), upload(months, 2)).await.unwrap_err();
+            let clients = server.clients().await;
+            let mut watch = Watch::open(&clients, Start::Now(StartNow {}), Vec::new()).await.unwrap();
+            let failed = clients.ingest(header(2), upload(months, 2)).await.unwrap_err();
             assert_eq!(failed.code(), Code::Unavailable, "{fault}: {failed:?}");
+            saw_nothing(&mut watch).await;
             refuses_writes_and_reads_on(&server, months, 2).await;
             server.kill();
             recovers(copy.path(), months, 2).await;
