@@ -34,14 +34,15 @@ impl Catalog {
     ) -> Result<(Arc<Definition>, u64), Status> {
         // All ids have one form.
         decode::id("id", &id, EntityId::new)?;
-        self.0
-            .read(decode::as_of(as_of)?, move |snapshot| {
-                let snapshot = snapshot.without_release_dates().map_err(query_status)?;
-                let found = snapshot.catalog.definition(kind, &id, snapshot.revision()).cloned();
-                let found = found.ok_or_else(|| query_status(snapshot.unknown(kind, &id)))?;
-                Ok((found, snapshot.revision().0))
-            })
-            .await
+        let wanted = id.clone();
+        let at_hand = |snapshot: &Snapshot| snapshot.catalog.definition(kind, &wanted, snapshot.revision()).is_some();
+        let found = self.0.read_at_hand(decode::as_of(as_of)?, at_hand, move |snapshot| {
+            let snapshot = snapshot.without_release_dates().map_err(query_status)?;
+            let found = snapshot.catalog.definition(kind, &id, snapshot.revision()).cloned();
+            let found = found.ok_or_else(|| query_status(snapshot.unknown(kind, &id)))?;
+            Ok((found, snapshot.revision().0))
+        });
+        found.await
     }
 
     /// A page of what `encode` makes a message of.

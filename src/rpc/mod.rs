@@ -4,7 +4,8 @@
 //! [`catalog`], [`statistics`], [`rankings`], [`feed`] and [`admin`], a file per service; [`subscribe`] sends the feed's
 //! stream from shared bytes.
 //!
-//! Invariant: a handler waits only for [`App::read`] (the store, off the async threads, bounded) or the writer.
+//! Invariant: a handler waits only for [`App::read`] (the store, off the async threads, bounded) or the writer. What it
+//! answers without, [`App::read_at_hand`], is in memory and short.
 
 pub mod admin;
 pub mod catalog;
@@ -56,6 +57,24 @@ impl App {
         let (reads, backups) = (Semaphore::new(READS_MAX), Arc::new(Semaphore::new(BACKUPS_MAX)));
         let cursor_writes = Semaphore::new(CURSOR_WRITES_MAX);
         Self { reader, writer, hub, reads, backups, cursor_writes, subscription_max_age }
+    }
+
+    /// The same as [`App::read`], but at once where everything is in memory, which `at_hand` says. Going to another thread
+    /// and back costs more than such an answer.
+    async fn read_at_hand<T: Send + 'static>(
+        &self,
+        as_of: AsOf,
+        at_hand: impl FnOnce(&Snapshot) -> bool,
+        read: impl FnOnce(Snapshot) -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        // An instant is found by reading commits.
+        if !matches!(as_of, AsOf::Recorded(_)) {
+            let snapshot = self.reader.at(as_of).map_err(query_status)?;
+            if at_hand(&snapshot) {
+                return read(snapshot);
+            }
+        }
+        self.read(as_of, read).await
     }
 
     /// Answers from a point of history, off the async threads.

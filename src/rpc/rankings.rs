@@ -11,6 +11,7 @@ use crate::{
         id::{EditionId, EntityId, RankingId},
     },
     proto::{self, ranking_service_server::RankingService},
+    query::Snapshot,
 };
 
 const PAGE_DEFAULT: usize = 100;
@@ -66,7 +67,12 @@ impl RankingService for Rankings {
         let ranking = decode::id("ranking", &plain.ranking, RankingId::new)?;
         let edition = decode::optional_id("edition", &plain.edition, EditionId::new)?;
         let economy = decode::optional_id("economy", &plain.economy, EntityId::new)?;
-        let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
+        let (of, named, short) = (ranking.clone(), edition.clone(), page.size <= PAGE_DEFAULT);
+        let at_hand = |snapshot: &Snapshot| {
+            let standing = snapshot.edition(&of, named.as_ref());
+            short && standing.is_ok_and(|edition| snapshot.view().cached(edition).is_some())
+        };
+        let found = self.0.read_at_hand(page.as_of(decode::as_of(plain.as_of)?), at_hand, move |snapshot| {
             let table = snapshot.table(&ranking, edition.as_ref()).map_err(query_status)?;
             let from = page.position.unwrap_or(0);
             let wanted = table.entries.iter().enumerate().skip(from).filter(|(_, entry)| {
