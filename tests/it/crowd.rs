@@ -253,11 +253,13 @@ async fn slow_and_stalled_subscribers_harm_nobody() {
     }
     let memory = peak_memory(server.pid());
     println!(
-        "{} subscribers, {} commits/s: a commit took {:.2} times as long as alone at the median, {:.2} times at the 95th \
+        "{} subscribers, {} commits/s asked for, {:.1} reached, {:.1} alone: a commit took {:.2} times as long as alone at the median, {:.2} times at the 95th \
          percentile ({:?} and {:?} alone, {} commits); the last fast reader was done {fast_took:?} after the last commit; \
          peak memory {} MiB, {} MiB alone",
         crowd.subscribers,
         crowd.commits_per_second,
+        among.len() as f64 / crowd.lasting.as_secs_f64(),
+        alone.len() as f64 / crowd.lasting.as_secs_f64(),
         at(&among, 50).as_secs_f64() / at(&alone, 50).as_secs_f64(),
         at(&among, 95).as_secs_f64() / at(&alone, 95).as_secs_f64(),
         at(&alone, 50),
