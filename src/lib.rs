@@ -44,7 +44,7 @@
 //! | [`server`] | open a folder, recover, listen, serve, end politely | `rpc` |
 //! | [`intake`] | files → checked records: encodings, tables, profiles, names | `model` |
 //! | [`client`] | following the feed from Rust: checks the promises, resumes by itself | `proto` |
-//! | [`cli`] | the commands, on the public API only | `intake`, `client`, `proto`; `serve` uses `server` |
+//! | [`cli`] | the commands, on the public API only | `intake`, `client`, `proto`; `serve` uses `server`, `verify` and `restore` use `ledger` |
 //!
 //! ## One direction
 //!
@@ -81,6 +81,7 @@
 //! |---|---|
 //! | tonic, tonic-prost, prost, prost-types | gRPC |
 //! | tonic-health, tonic-reflection, tonic-types, tonic-web, tower-http, http | health, reflection, error details, gRPC-Web and its CORS headers |
+//! | bytes, http-body | the feed's own body: encoded once, shared by all streams |
 //! | tokio, tokio-stream, futures-util | the async edge: sockets, signals, channels; streams of requests and answers |
 //! | sled | the embedded store, pinned: the store's rules were measured on 0.34.7 |
 //! | crc32fast, sha2 | checksums of stored values; request and document digests, tokens |
