@@ -131,8 +131,9 @@ async fn every_edge(phase: Phase) {
     let mut world = world().await;
     let dice = Dice::new(&format!("{phase:?} edges"));
     let mut author = Author::new(dice, "steward", if long() { 900 } else { 40 });
-    // Something for the filters by rank, whatever the dice say.
+    // Something for the filters by rank, and something that the filter by cause leaves out, whatever the dice say.
     world.clients.publish(partial(edition("1990")), entries(&[1, 2, 3, 4])).await.unwrap();
+    world.clients.publish(correction(partial(edition("1990"))), entries(&[2, 1, 3, 4])).await.unwrap();
     write(&world.clients, &mut author, 14).await;
     if phase == Phase::Ledger {
         world.restart().await;
