@@ -50,7 +50,7 @@ pub struct FigureFile {
     pub indicators: Vec<IndicatorId>,
     /// Names that have to be defined first.
     pub new_entities: Vec<NewEntity>,
-    /// Names that have to be defined first.
+    /// Indicators that have to be defined first.
     pub new_indicators: Vec<NewIndicator>,
     /// The release date that the file states, as it states it.
     pub released: Option<String>,
