@@ -18,6 +18,7 @@ use almanac::{
         log::StoreLedger,
         plan::Act,
         upload::{Mode, Point, Upload},
+        writer::Setup,
     },
     model::{
         catalog::{Definition, Direction, Entity, EntityKind, Frequency, Indicator, Redistribution, Source, Timing},
@@ -47,7 +48,7 @@ fn main() -> Outcome<()> {
         let ledger = Arc::new(StoreLedger::open(engine.clone())?);
         let view = Arc::new(View::open(engine.clone())?);
         catch_up(ledger.as_ref(), &view)?;
-        let writer = Writer::start(ledger, view, |_| {})?;
+        let writer = Writer::start(ledger, view, Setup::default(), |_| {})?;
         let write = |act| runtime.block_on(writer.write(WriteOptions::default(), act));
 
         let mut upload = Upload::new(Date::parse("2013-12-21")?, Mode::Merge, BTreeSet::new(), data.path());

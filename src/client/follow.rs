@@ -139,6 +139,12 @@ where
         self
     }
 
+    /// Takes the random part of its waits from here, evenly from 0 to 1; without this, from the machine.
+    pub fn jitter(mut self, draw: impl FnMut() -> f64 + Send + 'static) -> Self {
+        self.backoff = Backoff::drawn(draw);
+        self
+    }
+
     /// Resumes exactly after the last complete commit, state or progress that was yielded.
     pub fn token(&self) -> Option<&str> {
         self.token.as_deref()

@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
 };
 
@@ -25,7 +25,7 @@ use crate::{
     ledger::{log::Header, page::Page, writer::Published},
     model::id::Revision,
     query::Reader,
-    store::StoreError,
+    store::{StoreError, offload::Offload},
 };
 
 /// Most commits in the ring.
@@ -44,6 +44,7 @@ const READ_PAGES_MAX: usize = 256;
 #[derive(Debug)]
 pub struct Hub {
     reader: Reader,
+    offload: Offload,
     tokens: Tokens,
     head: watch::Sender<Revision>,
     stopping: watch::Sender<bool>,
@@ -53,6 +54,7 @@ pub struct Hub {
     kept: Kept,
     catch_up: Semaphore,
     subscribers: AtomicUsize,
+    turns: AtomicU32,
 }
 
 #[derive(Debug, Default)]
@@ -71,11 +73,12 @@ struct RingCommit {
 
 impl Hub {
     /// Serves the history that a reader reads.
-    pub fn new(reader: Reader) -> Self {
+    pub fn new(reader: Reader, offload: Offload) -> Self {
         let tokens = Tokens::new(reader.ledger().history(), reader.ledger().secret());
         let head = watch::Sender::new(reader.head());
         Self {
             reader,
+            offload,
             tokens,
             head,
             stopping: watch::Sender::new(false),
@@ -85,6 +88,7 @@ impl Hub {
             kept: Kept::default(),
             catch_up: Semaphore::new(CATCH_UP_READERS_MAX),
             subscribers: AtomicUsize::new(0),
+            turns: AtomicU32::new(0),
         }
     }
 
@@ -125,6 +129,12 @@ impl Hub {
     /// How many subscriptions are open.
     pub fn subscribers(&self) -> usize {
         self.subscribers.load(Ordering::Relaxed)
+    }
+
+    /// The next of parts between 0 and 1 that lie evenly however many are taken: multiples of the golden ratio.
+    pub fn turn(&self) -> f64 {
+        let taken = self.turns.fetch_add(1, Ordering::Relaxed);
+        f64::from(taken.wrapping_mul(0x9e37_79b9)) / f64::from(u32::MAX)
     }
 
     /// Takes a place among the subscribers; it is free again when dropped.
@@ -198,11 +208,10 @@ impl Hub {
         &self,
         read: impl FnOnce(&Reader) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
-        let stopped = |what: &str| E::from(StoreError::Stopped(what.to_owned()));
-        let _permit = self.catch_up.acquire().await.map_err(|_| stopped("the server is stopping"))?;
+        let stopping = |_| E::from(StoreError::Stopped("the server is stopping".to_owned()));
+        let _permit = self.catch_up.acquire().await.map_err(stopping)?;
         let reader = self.reader.clone();
-        let done = tokio::task::spawn_blocking(move || read(&reader)).await;
-        done.unwrap_or_else(|_| Err(stopped("reading the store panicked")))
+        self.offload.run(move || read(&reader)).await?
     }
 
     fn ring(&self) -> std::sync::MutexGuard<'_, Ring> {

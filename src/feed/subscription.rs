@@ -217,6 +217,11 @@ impl Subscription {
         self.group.filters.name(at)
     }
 
+    /// When it should come back if all are sent away at once: a part of the time they have, a different one for each.
+    pub fn turn(&self) -> f64 {
+        self.hub.turn()
+    }
+
     /// What subscribers share.
     pub fn kept(&self) -> &Kept {
         self.hub.kept()

@@ -9,15 +9,14 @@
 
 use std::{
     num::{NonZeroU32, NonZeroU64},
-    time::{Duration, Instant as Moment},
+    time::Duration,
 };
+
+use tokio::time::Instant as Moment;
 
 use super::Ledger;
 use crate::{
-    model::{
-        id::Revision,
-        time::{Instant, now},
-    },
+    model::{id::Revision, time::Instant},
     store::engine::Result,
 };
 
@@ -103,10 +102,10 @@ impl Compaction {
     }
 
     /// Does a bounded part of what is to do. The ledger must be applied to the view.
-    pub fn turn(&mut self, ledger: &dyn Ledger) -> Result<()> {
+    pub fn turn(&mut self, ledger: &dyn Ledger, now: Instant) -> Result<()> {
         self.writes = 0;
         let started = Moment::now();
-        while self.step(ledger)? {
+        while self.step(ledger, now)? {
             if started.elapsed() >= TURN {
                 // The rest as soon as no write waits.
                 self.pause = Duration::ZERO;
@@ -118,12 +117,12 @@ impl Compaction {
     }
 
     /// One step. Says whether there may be more to do.
-    fn step(&mut self, ledger: &dyn Ledger) -> Result<bool> {
+    fn step(&mut self, ledger: &dyn Ledger, now: Instant) -> Result<bool> {
         if self.dropping {
             self.dropping = ledger.drop_below_floor()?;
             return Ok(true);
         }
-        let floor = self.keep.floor(ledger, now())?;
+        let floor = self.keep.floor(ledger, now)?;
         if floor <= ledger.floor() {
             return Ok(false);
         }
@@ -163,13 +162,16 @@ mod tests {
         ledger
     }
 
+    fn day(day: i64) -> Instant {
+        Instant(day * DAY_MICROSECONDS)
+    }
+
     fn keep(revisions: u64, days: u32) -> Keep {
         Keep { revisions: NonZeroU64::new(revisions), days: NonZeroU32::new(days) }
     }
 
     #[test]
     fn the_floor_is_where_both_rules_put_it_and_never_above_head() {
-        let day = |day: i64| Instant(day * DAY_MICROSECONDS);
         let ten = ledger(10);
         for (keep, now, expected) in [
             (keep(0, 0), 10, 1),
@@ -196,7 +198,7 @@ mod tests {
         let ledger = ledger(10);
         let mut compaction = Compaction::new(keep(4, 0));
         while compaction.pause() != NEXT_LOOK {
-            compaction.turn(&ledger).unwrap();
+            compaction.turn(&ledger, day(10)).unwrap();
         }
         assert_eq!(ledger.floor(), Revision(7));
         for revision in 1..=10 {

@@ -4,7 +4,7 @@
 
 use super::writer::WriteError;
 use crate::{
-    model::{id::Revision, time::now},
+    model::{id::Revision, time::Instant},
     store::{
         StoreError,
         cursors::{Cursor, Cursors},
@@ -77,7 +77,12 @@ pub enum CursorError {
 }
 
 /// Moves a cursor, or makes one if there are fewer than `limit`; says where it is now. Durable afterwards.
-pub(super) fn keep(cursors: &Cursors, given: CursorMove, limit: usize) -> Result<Option<Cursor>, CursorError> {
+pub(super) fn keep(
+    cursors: &Cursors,
+    given: CursorMove,
+    limit: usize,
+    now: Instant,
+) -> Result<Option<Cursor>, CursorError> {
     let CursorMove { name, to, allow_rewind } = given;
     let known = cursors.get(&name);
     let Some(to) = to else {
@@ -101,7 +106,7 @@ pub(super) fn keep(cursors: &Cursors, given: CursorMove, limit: usize) -> Result
         None if cursors.count() >= limit => return Err(CursorError::TooMany { limit }),
         _ => {}
     }
-    let cursor = Cursor { token: to.token, revision: to.revision, filters: to.filters, stored: now() };
+    let cursor = Cursor { token: to.token, revision: to.revision, filters: to.filters, stored: now };
     cursors.put(&name, cursor.clone())?;
     Ok(Some(cursor))
 }
@@ -126,7 +131,7 @@ mod tests {
     fn a_cursor_goes_forward_within_its_filters_and_their_number_is_bounded() {
         let folder = tempfile::tempdir().unwrap();
         let cursors = Cursors::open(Arc::new(Engine::open(folder.path()).unwrap())).unwrap();
-        let keep = |given| keep(&cursors, given, 2);
+        let keep = |given| keep(&cursors, given, 2, Instant(0));
         let first = keep(to("a", 5, 1)).unwrap();
         assert_eq!(keep(to("a", 5, 1)).unwrap(), first);
         assert!(matches!(keep(to("a", 4, 1)), Err(CursorError::Backwards { stored: Revision(5), .. })));

@@ -1,6 +1,6 @@
 //! The one writer: takes writes in turn, makes each a commit or refuses it.
 //!
-//! plan → append pages → seal (durable) → apply to the view → answer and publish. It is a thread of its own, because every
+//! plan → append pages → seal (durable) → apply to the view → answer and publish. It has a thread of its own, because every
 //! step may wait for the disk.
 //!
 //! Invariant: after a failure below, nobody knows what is on disk. Then nothing is written or published until a restart,
@@ -10,12 +10,14 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
 };
 
-use tokio::sync::oneshot;
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    oneshot,
+};
 
 use super::{
     Ledger, apply,
@@ -31,12 +33,13 @@ use crate::{
         edition::{Edition, EditionStatus},
         finding::Finding,
         id::{RequestId, Revision},
-        time::{Instant, now},
+        time::{Clock, Instant},
     },
     store::{
         StoreError,
         cursors::{Cursor, Cursors},
         faults::{CrashPoint, crash_at},
+        offload::Offload,
         view::View,
     },
 };
@@ -138,10 +141,21 @@ enum Command {
     Cursor { given: CursorMove, answer: oneshot::Sender<Result<Option<Cursor>, CursorError>> },
 }
 
+/// How a writer works.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// Between writes it drops the pages of commits that are not to be kept.
+    pub keep: Keep,
+    /// What says when a commit was recorded.
+    pub clock: Clock,
+    /// Where it lives.
+    pub offload: Offload,
+}
+
 /// Hands writes to the writer.
 #[derive(Debug)]
 pub struct Writer {
-    commands: Mutex<Option<SyncSender<Command>>>,
+    commands: Mutex<Option<mpsc::Sender<Command>>>,
     refusal: Arc<Mutex<Option<String>>>,
     cursors: Arc<Cursors>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -161,36 +175,29 @@ impl Writer {
     pub fn start(
         ledger: Arc<dyn Ledger>,
         view: Arc<View>,
-        publish: impl Fn(Published) + Send + 'static,
-    ) -> Result<Self, StoreError> {
-        Self::start_keeping(ledger, view, Keep::default(), publish)
-    }
-
-    /// The same, dropping between writes the pages of commits that are not to be kept.
-    pub fn start_keeping(
-        ledger: Arc<dyn Ledger>,
-        view: Arc<View>,
-        keep: Keep,
+        setup: Setup,
         publish: impl Fn(Published) + Send + 'static,
     ) -> Result<Self, StoreError> {
         let totals = match ledger.head() {
             Revision::ZERO => Totals::default(),
             head => ledger.header(head)?.map_or_else(Totals::default, |header| header.totals),
         };
-        let (sender, commands) = sync_channel(WAITING_WRITES_MAX);
+        let (sender, commands) = mpsc::channel(WAITING_WRITES_MAX);
         let refusal = Arc::new(Mutex::new(None));
         let cursors = Arc::new(Cursors::open(view.engine().clone())?);
-        let mut work = Work {
+        let offload = setup.offload.clone();
+        let work = Work {
             ledger,
             view,
             totals,
-            compaction: Compaction::new(keep),
+            compaction: Compaction::new(setup.keep),
+            setup,
             refusal: refusal.clone(),
             cursors: cursors.clone(),
             publish: Box::new(publish),
         };
-        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || work.run(&commands))?;
-        Ok(Self { commands: Mutex::new(Some(sender)), refusal, cursors, thread: Mutex::new(Some(thread)) })
+        let thread = offload.start("writer", work.run(commands))?;
+        Ok(Self { commands: Mutex::new(Some(sender)), refusal, cursors, thread: Mutex::new(thread) })
     }
 
     /// Does a write.
@@ -217,7 +224,7 @@ impl Writer {
         let Some(sender) = sender else { return Err(self.stopped()) };
         sender.try_send(command).map_err(|refused| match refused {
             TrySendError::Full(_) => WriteError::Busy,
-            TrySendError::Disconnected(_) => self.stopped(),
+            TrySendError::Closed(_) => self.stopped(),
         })
     }
 
@@ -244,6 +251,7 @@ struct Work {
     ledger: Arc<dyn Ledger>,
     view: Arc<View>,
     totals: Totals,
+    setup: Setup,
     compaction: Compaction,
     refusal: Arc<Mutex<Option<String>>>,
     cursors: Arc<Cursors>,
@@ -251,44 +259,48 @@ struct Work {
 }
 
 impl Work {
-    fn run(&mut self, commands: &Receiver<Command>) {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
-            let command = match commands.recv_timeout(self.compaction.pause()) {
-                Ok(command) => command,
-                Err(RecvTimeoutError::Timeout) => {
+            match tokio::time::timeout(self.compaction.pause(), commands.recv()).await {
+                Ok(Some(command)) => {
+                    self.setup.offload.step().await;
+                    self.obey(command);
+                }
+                Ok(None) => return,
+                Err(_) => self.compact(),
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // sled panics on damaged files; a panic here must stop writing, not only this thread.
+        let panicked = || StoreError::Corrupt("the writer panicked".into());
+        // The callers may be gone; what was done stands all the same.
+        match command {
+            Command::Write { options, act, answer } => {
+                let result = match refusal {
+                    Some(refusal) if !options.validate_only => Err(WriteError::Stopped(refusal)),
+                    _ => catch_unwind(AssertUnwindSafe(|| self.write(&options, act)))
+                        .unwrap_or_else(|_| Err(self.stop_writing(&panicked()))),
+                };
+                let _ = answer.send(result);
+                if self.compaction.wrote() {
                     self.compact();
-                    continue;
                 }
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            // sled panics on damaged files; a panic here must stop writing, not only this thread.
-            let panicked = || StoreError::Corrupt("the writer panicked".into());
-            // The callers may be gone; what was done stands all the same.
-            match command {
-                Command::Write { options, act, answer } => {
-                    let result = match refusal {
-                        Some(refusal) if !options.validate_only => Err(WriteError::Stopped(refusal)),
-                        _ => catch_unwind(AssertUnwindSafe(|| self.write(&options, act)))
-                            .unwrap_or_else(|_| Err(self.stop_writing(&panicked()))),
-                    };
-                    let _ = answer.send(result);
-                    if self.compaction.wrote() {
-                        self.compact();
-                    }
-                }
-                Command::Cursor { given, answer } => {
-                    let result = match refusal {
-                        Some(refusal) => Err(WriteError::Stopped(refusal).into()),
-                        None => catch_unwind(AssertUnwindSafe(|| cursor::keep(&self.cursors, given, CURSORS_MAX)))
-                            .unwrap_or_else(|_| Err(panicked().into()))
-                            .map_err(|error| match error {
-                                CursorError::Store(error) => self.stop_writing(&error).into(),
-                                error => error,
-                            }),
-                    };
-                    let _ = answer.send(result);
-                }
+            }
+            Command::Cursor { given, answer } => {
+                let now = self.setup.clock.now();
+                let result = match refusal {
+                    Some(refusal) => Err(WriteError::Stopped(refusal).into()),
+                    None => catch_unwind(AssertUnwindSafe(|| cursor::keep(&self.cursors, given, CURSORS_MAX, now)))
+                        .unwrap_or_else(|_| Err(panicked().into()))
+                        .map_err(|error| match error {
+                            CursorError::Store(error) => self.stop_writing(&error).into(),
+                            error => error,
+                        }),
+                };
+                let _ = answer.send(result);
             }
         }
     }
@@ -299,8 +311,8 @@ impl Work {
             self.compaction = Compaction::stopped();
             return;
         }
-        let (compaction, ledger) = (&mut self.compaction, self.ledger.as_ref());
-        let turn = catch_unwind(AssertUnwindSafe(|| compaction.turn(ledger)));
+        let (compaction, ledger, now) = (&mut self.compaction, self.ledger.as_ref(), self.setup.clock.now());
+        let turn = catch_unwind(AssertUnwindSafe(|| compaction.turn(ledger, now)));
         let turn = turn.unwrap_or_else(|_| Err(StoreError::Corrupt("compaction panicked".into())));
         if let Err(error) = turn {
             self.stop_writing(&error);
@@ -417,7 +429,8 @@ impl Work {
             Revision::ZERO => None,
             head => self.ledger.header(head).map_err(|error| self.stop_writing(&error))?,
         };
-        Ok(last.map_or(now(), |last| now().max(last.commit.recorded)))
+        let now = self.setup.clock.now();
+        Ok(last.map_or(now, |last| now.max(last.commit.recorded)))
     }
 
     fn stop_writing(&self, error: &StoreError) -> WriteError {

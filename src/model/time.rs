@@ -2,7 +2,7 @@
 //!
 //! Invariant: a [`Date`] lies in the years 1 to 9999. This is the only place that reads the clock.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use jiff::{Timestamp, civil};
 use serde::{Deserialize, Serialize};
@@ -103,9 +103,37 @@ impl fmt::Debug for Date {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Instant(pub i64);
 
-/// The clock.
+/// The machine's clock.
 pub fn now() -> Instant {
     Instant(Timestamp::now().as_microsecond())
+}
+
+/// Where instants come from: the machine's clock, or one that a test moves.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Instant + Send + Sync>);
+
+impl Clock {
+    /// A clock that says what it is told to.
+    pub fn told_by(tell: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    /// What it says.
+    pub fn now(&self) -> Instant {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::told_by(now)
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.now(), f)
+    }
 }
 
 #[cfg(test)]

@@ -83,8 +83,8 @@ impl Admin {
         let written = self.0.writer.write(options, act).await.map_err(|error| status::of_write(&error))?;
         let edition = written.edition.clone();
         // Encoding a long difference takes a while; it must not hold up others.
-        let encoded = tokio::task::spawn_blocking(move || result(&written, validate_only)).await;
-        Ok((encoded.map_err(|_| Status::internal("encoding the answer failed"))?, edition))
+        let encoded = self.0.offload.run(move || result(&written, validate_only)).await;
+        Ok((encoded.map_err(|error| status::of_store(&error))?, edition))
     }
 }
 

@@ -330,7 +330,7 @@ pub(super) fn message(event: Event, subscription: &Subscription) -> Message {
         }
         Event::Goodbye(reason, token) => {
             let after = match reason {
-                GoodbyeReason::Shutdown => spread(),
+                GoodbyeReason::Shutdown => RECONNECT_SPREAD.mul_f64(subscription.turn()),
                 GoodbyeReason::RangeComplete | GoodbyeReason::MaxAge => Duration::ZERO,
             };
             let reason = match reason {
@@ -342,10 +342,4 @@ pub(super) fn message(event: Event, subscription: &Subscription) -> Message {
             Message::Goodbye(proto::Goodbye { reason: reason.into(), resume_token: token, reconnect_after })
         }
     }
-}
-
-/// A different time for every client, so that they do not all come back at once.
-fn spread() -> Duration {
-    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
-    RECONNECT_SPREAD.mul_f64(f64::from(random) / f64::from(u32::MAX))
 }

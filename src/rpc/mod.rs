@@ -27,7 +27,7 @@ use crate::{
     feed::hub::Hub,
     ledger::{Writer, cursor::CursorMove},
     query::{AsOf, QueryError, Reader, Snapshot},
-    store::{StoreError, cursors::Cursor},
+    store::{cursors::Cursor, offload::Offload},
 };
 
 /// Most reads of the store at one time; more wait.
@@ -45,6 +45,7 @@ pub struct App {
     reader: Reader,
     writer: Arc<Writer>,
     hub: Arc<Hub>,
+    offload: Offload,
     reads: Semaphore,
     backups: Arc<Semaphore>,
     cursor_writes: Semaphore,
@@ -53,10 +54,16 @@ pub struct App {
 
 impl App {
     /// Serves from these. A subscription is asked to come again after `subscription_max_age`.
-    pub fn new(reader: Reader, writer: Arc<Writer>, hub: Arc<Hub>, subscription_max_age: Duration) -> Self {
+    pub fn new(
+        reader: Reader,
+        writer: Arc<Writer>,
+        hub: Arc<Hub>,
+        offload: Offload,
+        subscription_max_age: Duration,
+    ) -> Self {
         let (reads, backups) = (Semaphore::new(READS_MAX), Arc::new(Semaphore::new(BACKUPS_MAX)));
         let cursor_writes = Semaphore::new(CURSOR_WRITES_MAX);
-        Self { reader, writer, hub, reads, backups, cursor_writes, subscription_max_age }
+        Self { reader, writer, hub, offload, reads, backups, cursor_writes, subscription_max_age }
     }
 
     /// The same as [`App::read`], but at once where everything is in memory, which `at_hand` says. Going to another thread
@@ -86,11 +93,8 @@ impl App {
         let stopping = |_| Status::unavailable("the server is stopping");
         let _permit = self.reads.acquire().await.map_err(stopping)?;
         let reader = self.reader.clone();
-        let done =
-            tokio::task::spawn_blocking(move || read(reader.at(as_of).map_err(|error| status::of_query(&error))?));
-        // sled panics on damaged pages; that is a loss of data, not a mistake of the caller.
-        let panicked = || status::of_store(&StoreError::Corrupt("reading the store panicked".into()));
-        done.await.unwrap_or_else(|_| Err(panicked()))
+        let done = self.offload.run(move || read(reader.at(as_of).map_err(|error| status::of_query(&error))?)).await;
+        done.map_err(|error| status::of_store(&error))?
     }
 
     /// Hands a client's cursor to the writer.

@@ -9,16 +9,25 @@ mod cut;
 
 use std::{
     future::Future,
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::watch,
+};
+use tokio_stream::Stream;
 use tonic::{
     codec::CompressionEncoding,
-    transport::{Server, server::TcpIncoming},
+    transport::{
+        Server,
+        server::{Connected, TcpIncoming},
+    },
 };
 use tonic_health::ServingStatus;
 use tower_http::{
@@ -28,7 +37,8 @@ use tower_http::{
 
 use crate::{
     feed::hub::Hub,
-    ledger::{Ledger, Writer, apply::catch_up, compact::Keep, log::StoreLedger},
+    ledger::{Ledger, Writer, apply::catch_up, compact::Keep, log::StoreLedger, writer},
+    model::time::Clock,
     proto::{
         self, admin_service_server::AdminServiceServer, catalog_service_server::CatalogServiceServer,
         ranking_service_server::RankingServiceServer, statistics_service_server::StatisticsServiceServer,
@@ -38,7 +48,7 @@ use crate::{
         App, MESSAGE_BYTES_MAX, admin::Admin, catalog::Catalog, rankings::Rankings, statistics::Statistics,
         subscribe::FeedDoor,
     },
-    store::{Engine, StoreError, view::View},
+    store::{Engine, StoreError, offload::Offload, view::View},
 };
 
 /// How long calls may go on after the server was told to stop.
@@ -66,12 +76,22 @@ pub struct Config {
     pub subscription_max_age: Duration,
     /// Which commits keep their pages, to be replayed.
     pub keep: Keep,
+    /// What says when a commit was recorded.
+    pub clock: Clock,
+    /// Where work that waits for the disk is done.
+    pub offload: Offload,
 }
 
 impl Config {
     /// Data in this folder, everything else as usual.
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        Self { data: data.into(), subscription_max_age: SUBSCRIPTION_MAX_AGE, keep: Keep::default() }
+        Self {
+            data: data.into(),
+            subscription_max_age: SUBSCRIPTION_MAX_AGE,
+            keep: Keep::default(),
+            clock: Clock::default(),
+            offload: Offload::default(),
+        }
     }
 }
 
@@ -88,7 +108,7 @@ pub enum ServeError {
         /// Where.
         address: SocketAddr,
         /// Why.
-        error: std::io::Error,
+        error: io::Error,
     },
     /// It would be open to the world.
     #[error(
@@ -107,12 +127,17 @@ pub struct Almanac {
     writer: Arc<Writer>,
     hub: Arc<Hub>,
     reader: Reader,
-    subscription_max_age: Duration,
+    config: Config,
 }
 
 /// Opens a folder, recovers, and starts the writer. Waits for the disk.
 pub fn open(config: &Config) -> Result<Almanac, StoreError> {
-    let engine = Arc::new(Engine::open(Path::new(&config.data))?);
+    open_on(Engine::open(Path::new(&config.data))?, config)
+}
+
+/// The same on an engine that is open.
+pub fn open_on(engine: Engine, config: &Config) -> Result<Almanac, StoreError> {
+    let engine = Arc::new(engine);
     let ledger: Arc<dyn Ledger> = Arc::new(StoreLedger::open(engine.clone())?);
     let view = Arc::new(View::open(engine)?);
     let applied = catch_up(ledger.as_ref(), &view)?;
@@ -120,11 +145,11 @@ pub fn open(config: &Config) -> Result<Almanac, StoreError> {
         tracing::info!(commits = applied, "applied what was sealed before the last stop");
     }
     let reader = Reader::new(ledger.clone(), view.clone());
-    let hub = Arc::new(Hub::new(reader.clone()));
+    let hub = Arc::new(Hub::new(reader.clone(), config.offload.clone()));
     let publishing = hub.clone();
-    let writer =
-        Arc::new(Writer::start_keeping(ledger, view, config.keep, move |published| publishing.publish(published))?);
-    Ok(Almanac { writer, hub, reader, subscription_max_age: config.subscription_max_age })
+    let setup = writer::Setup { keep: config.keep, clock: config.clock.clone(), offload: config.offload.clone() };
+    let writer = Arc::new(Writer::start(ledger, view, setup, move |published| publishing.publish(published))?);
+    Ok(Almanac { writer, hub, reader, config: config.clone() })
 }
 
 /// Binds an address, unless that would open the server to the world unasked.
@@ -146,8 +171,21 @@ macro_rules! limited {
 }
 /// Serves on a listener until `stop` is done, then ends politely.
 pub async fn serve(almanac: Almanac, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-    let Almanac { writer, hub, reader, subscription_max_age } = almanac;
-    let app = Arc::new(App::new(reader, writer.clone(), hub.clone(), subscription_max_age));
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(Duration::from_secs(60)));
+    serve_on(almanac, incoming, stop).await
+}
+
+/// The same on any kind of connection.
+pub async fn serve_on<C>(
+    almanac: Almanac,
+    incoming: impl Stream<Item = io::Result<C>>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError>
+where
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let Almanac { writer, hub, reader, config: Config { offload, subscription_max_age, .. } } = almanac;
+    let app = Arc::new(App::new(reader, writer.clone(), hub.clone(), offload.clone(), subscription_max_age));
     let (health, health_service) = tonic_health::server::health_reporter();
     let (stopped, mut stopping) = watch::channel(false);
     let healthy = tokio::spawn(watch_health(health, writer.clone(), stopping.clone()));
@@ -172,7 +210,6 @@ pub async fn serve(almanac: Almanac, listener: TcpListener, stop: impl Future<Ou
         .add_service(limited!(AdminServiceServer::new(Admin(app))))
         .add_service(health_service)
         .add_optional_service(reflection.ok());
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(Duration::from_secs(60)));
     let serving = routes.serve_with_incoming_shutdown(incoming, async move {
         let _ = stopping.changed().await;
     });
@@ -190,7 +227,7 @@ pub async fn serve(almanac: Almanac, listener: TcpListener, stop: impl Future<Ou
     stopped.send_replace(true);
     let _ = healthy.await;
     // Writes that were taken are finished before the process ends.
-    let _ = tokio::task::spawn_blocking(move || writer.stop()).await;
+    let _ = offload.run(move || writer.stop()).await;
     Ok(result?)
 }
 

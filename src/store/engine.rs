@@ -1,4 +1,5 @@
-//! An ordered map on disk: sled 0.34.7 behind the few operations Almanac needs, under the rules that keep it safe.
+//! An ordered map: sled 0.34.7 on disk, behind the few operations Almanac needs, under the rules that keep it safe. For
+//! simulations, the same map in memory ([`MemoryDisk`]), under the same rules.
 //!
 //! The rules, each from a measurement or a reading of sled's source:
 //! values of at most 4 KiB (longer ones can land in blob files that are never synced); batches of at most 200 operations
@@ -12,7 +13,10 @@ use std::{
     time::Duration,
 };
 
-use super::faults::{self, FailPoint};
+use super::{
+    faults::{self, FailPoint},
+    memory::MemoryDisk,
+};
 
 /// Longest value, in bytes.
 pub const VALUE_BYTES_MAX: usize = 4096;
@@ -137,11 +141,22 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 /// The map.
 #[derive(Debug)]
 pub struct Engine {
-    db: sled::Db,
-    /// An own handle on sled's log, only to sync it.
-    log: fs::File,
+    map: Map,
     folder: PathBuf,
 }
+
+#[derive(Debug)]
+enum Map {
+    Disk {
+        db: sled::Db,
+        /// An own handle on sled's log, only to sync it.
+        log: fs::File,
+    },
+    Memory(MemoryDisk),
+}
+
+/// A key with its value.
+pub type Item = (sled::IVec, sled::IVec);
 
 impl Engine {
     /// Opens the folder, making it if it is not there.
@@ -174,7 +189,12 @@ impl Engine {
         };
         let log = fs::File::open(path.join("db"))?;
         mark_format(folder).map_err(|error| of_folder(folder, error))?;
-        Ok(Self { db, log, folder: folder.to_owned() })
+        Ok(Self { map: Map::Disk { db, log }, folder: folder.to_owned() })
+    }
+
+    /// The map on a disk in memory. Files put aside go to the system's folder for them.
+    pub fn in_memory(disk: MemoryDisk) -> Self {
+        Self { map: Map::Memory(disk), folder: std::env::temp_dir() }
     }
 
     /// The folder it lives in.
@@ -184,17 +204,26 @@ impl Engine {
 
     /// The value of a key.
     pub fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>> {
-        Ok(self.db.get(key)?)
+        Ok(match &self.map {
+            Map::Disk { db, .. } => db.get(key)?,
+            Map::Memory(disk) => disk.get(key),
+        })
     }
 
     /// The last key at or before this one, with its value.
-    pub fn last_at_or_before(&self, key: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>> {
-        self.db.range(..=key).next_back().transpose().map_err(Into::into)
+    pub fn last_at_or_before(&self, key: &[u8]) -> Result<Option<Item>> {
+        Ok(match &self.map {
+            Map::Disk { db, .. } => db.range(..=key).next_back().transpose()?,
+            Map::Memory(disk) => disk.last_at_or_before(key),
+        })
     }
 
     /// The first key after this one, with its value.
-    pub fn first_after(&self, key: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>> {
-        Ok(self.db.get_gt(key)?)
+    pub fn first_after(&self, key: &[u8]) -> Result<Option<Item>> {
+        Ok(match &self.map {
+            Map::Disk { db, .. } => db.get_gt(key)?,
+            Map::Memory(disk) => disk.first_after(key),
+        })
     }
 
     /// All keys with a prefix, in order, from `from` on (which must have the prefix too).
@@ -202,34 +231,61 @@ impl Engine {
         &self,
         prefix: &[u8],
         from: Option<&[u8]>,
-    ) -> impl DoubleEndedIterator<Item = Result<(sled::IVec, sled::IVec)>> + use<> {
+    ) -> Box<dyn DoubleEndedIterator<Item = Result<Item>> + Send> {
         let start = from.unwrap_or(prefix).to_vec();
-        let range = match prefix_end(prefix) {
-            Some(end) => self.db.range(start..end),
-            None => self.db.range(start..),
-        };
-        range.map(|item| item.map_err(Into::into))
+        match (&self.map, prefix_end(prefix)) {
+            (Map::Disk { db, .. }, Some(end)) => Box::new(db.range(start..end).map(|item| item.map_err(Into::into))),
+            (Map::Disk { db, .. }, None) => Box::new(db.range(start..).map(|item| item.map_err(Into::into))),
+            (Map::Memory(disk), end) => Box::new(disk.range(start, end).into_iter().map(Ok)),
+        }
     }
 
     /// Starts a batch.
     pub fn batch(&self) -> Batch<'_> {
-        Batch { engine: self, batch: sled::Batch::default(), ops: 0, bytes: 0 }
+        Batch { engine: self, ops: Vec::new(), bytes: 0 }
     }
 
     /// Makes everything written so far durable. An error or panic in here means that nobody knows what is on disk.
     pub fn sync(&self) -> Result<()> {
         faults::fail_at(FailPoint::Sync)?;
-        let flushed = catch_unwind(AssertUnwindSafe(|| self.db.flush()));
-        flushed.map_err(|_| StoreError::Corrupt("sled panicked while flushing".into()))??;
-        self.log.sync_data()?;
-        Ok(())
+        match &self.map {
+            Map::Disk { db, log } => {
+                let flushed = catch_unwind(AssertUnwindSafe(|| db.flush()));
+                flushed.map_err(|_| StoreError::Corrupt("sled panicked while flushing".into()))??;
+                Ok(log.sync_data()?)
+            }
+            Map::Memory(disk) => Ok(disk.sync()?),
+        }
+    }
+
+    fn apply(&self, ops: Vec<Op>) -> Result<()> {
+        faults::fail_at(FailPoint::Write)?;
+        match &self.map {
+            Map::Disk { db, .. } => {
+                let mut batch = sled::Batch::default();
+                for (key, value) in ops {
+                    match value {
+                        Some(value) => batch.insert(key, value),
+                        None => batch.remove(key),
+                    }
+                }
+                Ok(db.apply_batch(batch)?)
+            }
+            Map::Memory(disk) => Ok(disk.apply(ops)?),
+        }
     }
 
     /// Bytes on disk.
     pub fn disk_bytes(&self) -> u64 {
-        self.db.size_on_disk().unwrap_or(0)
+        match &self.map {
+            Map::Disk { db, .. } => db.size_on_disk().unwrap_or(0),
+            Map::Memory(disk) => disk.bytes(),
+        }
     }
 }
+
+/// A key to set, or with `None` to remove.
+pub(super) type Op = (sled::IVec, Option<sled::IVec>);
 
 /// Operations that become visible together, as long as they fit into one batch of sled's.
 ///
@@ -239,8 +295,7 @@ impl Engine {
 #[must_use = "a batch does nothing until it is written"]
 pub struct Batch<'a> {
     engine: &'a Engine,
-    batch: sled::Batch,
-    ops: usize,
+    ops: Vec<Op>,
     bytes: usize,
 }
 
@@ -251,14 +306,14 @@ impl Batch<'_> {
             return Err(StoreError::Corrupt(format!("a value of {} bytes is above {VALUE_BYTES_MAX}", value.len())));
         }
         self.make_room(key.len() + value.len())?;
-        self.batch.insert(key, value);
+        self.ops.push((key.into(), Some(value.into())));
         Ok(())
     }
 
     /// Removes a key.
     pub fn remove(&mut self, key: &[u8]) -> Result<()> {
         self.make_room(key.len())?;
-        self.batch.remove(key);
+        self.ops.push((key.into(), None));
         Ok(())
     }
 
@@ -273,22 +328,19 @@ impl Batch<'_> {
     }
 
     fn make_room(&mut self, bytes: usize) -> Result<()> {
-        if self.ops == BATCH_OPS_MAX || self.bytes + bytes > BATCH_BYTES_MAX {
+        if self.ops.len() == BATCH_OPS_MAX || self.bytes + bytes > BATCH_BYTES_MAX {
             self.write_part()?;
         }
-        self.ops += 1;
         self.bytes += bytes;
         Ok(())
     }
 
     fn write_part(&mut self) -> Result<()> {
-        if self.ops == 0 {
+        if self.ops.is_empty() {
             return Ok(());
         }
-        self.ops = 0;
         self.bytes = 0;
-        faults::fail_at(FailPoint::Write)?;
-        Ok(self.engine.db.apply_batch(std::mem::take(&mut self.batch))?)
+        self.engine.apply(std::mem::take(&mut self.ops))
     }
 }
 
@@ -394,7 +446,7 @@ mod tests {
         let mut batch = engine.batch();
         for number in 0..1_000u32 {
             batch.put(&number.to_be_bytes(), &[7; 100]).unwrap();
-            assert!(batch.ops <= BATCH_OPS_MAX);
+            assert!(batch.ops.len() <= BATCH_OPS_MAX);
         }
         assert!(batch.put(b"long", &[0; VALUE_BYTES_MAX + 1]).is_err());
         batch.write().unwrap();

@@ -1,7 +1,8 @@
 //! The engine underneath: the only room that knows sled.
 //!
-//! In reading order: [`engine`] is an ordered map of small values with batches and a sync that is one; [`faults`] names
-//! the places where tests make it fail; [`bytes`] reads and writes the few primitive encodings; [`rows`] packs versions of
+//! In reading order: [`engine`] is an ordered map of small values with batches and a sync that is one, [`memory`] a disk
+//! for simulations of it; [`faults`] names the places where tests make it fail; [`offload`] says where work that waits for
+//! the disk is done; [`bytes`] reads and writes the few primitive encodings; [`rows`] packs versions of
 //! figures into columns; [`series`] keeps them as blocks of at most 4 KiB; [`chunks`] cuts longer things; [`records`] keeps
 //! definitions and editions, [`catalog`] holds them in memory, [`nearest`] says what of them somebody may have meant;
 //! [`cursors`] keeps what clients said of how far they came; [`view`] puts these together into what queries read. The formats are written down in `format.md` beside this file.
@@ -15,7 +16,9 @@ pub mod chunks;
 pub mod cursors;
 pub mod engine;
 pub mod faults;
+pub mod memory;
 pub mod nearest;
+pub mod offload;
 pub mod records;
 pub mod rows;
 pub mod series;

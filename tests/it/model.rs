@@ -19,6 +19,7 @@ use almanac::{
         log::{Header, StoreLedger},
         plan::{Act, Planner, Sink},
         upload::{Mode, Upload},
+        writer::Setup,
     },
     model::{
         catalog::{self, Definition},
@@ -100,7 +101,8 @@ fn open(folder: &Path, keep: u64) -> Open {
     catch_up(ledger.as_ref(), &view).unwrap();
     let reader = Reader::new(ledger.clone(), view.clone());
     let keep = Keep { revisions: NonZeroU64::new(keep), days: None };
-    Open { writer: Writer::start_keeping(ledger, view, keep, |_| {}).unwrap(), reader }
+    let setup = Setup { keep, ..Setup::default() };
+    Open { writer: Writer::start(ledger, view, setup, |_| {}).unwrap(), reader }
 }
 
 fn indicator(case: usize) -> IndicatorId {

@@ -1,0 +1,191 @@
+//! A disk in memory, for simulations: what was not synced can be lost, and writing can begin to fail.
+//!
+//! It keeps what is there apart from what would survive a power cut. Like sled's log, it loses from the end: batches are
+//! atomic, and of those that were not synced the first ones survive.
+//!
+//! Invariant: the same calls give the same contents, whatever the machine does meanwhile.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    ops::Bound,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use sled::IVec;
+
+use super::engine::{Item, Op};
+
+type Contents = BTreeMap<IVec, IVec>;
+
+/// The disk; a clone is the same one.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryDisk(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    live: Contents,
+    synced: Contents,
+    /// Batches since the last sync.
+    unsynced: Vec<Vec<Op>>,
+    /// How many more batches and syncs succeed; `None`: all.
+    left: Option<u32>,
+}
+
+impl MemoryDisk {
+    /// What a power cut leaves: all that was synced, and of the batches since then the first `kept`. It works again
+    /// afterwards.
+    pub fn cut_power(&self, kept: usize) {
+        let mut state = self.state();
+        let mut contents = std::mem::take(&mut state.synced);
+        let unsynced = std::mem::take(&mut state.unsynced);
+        unsynced.into_iter().take(kept).for_each(|ops| apply(&mut contents, ops));
+        *state = State { live: contents.clone(), synced: contents, ..State::default() };
+    }
+
+    /// How many batches a power cut could take.
+    pub fn unsynced(&self) -> usize {
+        self.state().unsynced.len()
+    }
+
+    /// So many more batches and syncs succeed, then all fail until a power cut.
+    pub fn fail_after(&self, operations: u32) {
+        self.state().left = Some(operations);
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Option<IVec> {
+        self.state().live.get(key).cloned()
+    }
+
+    pub(super) fn last_at_or_before(&self, key: &[u8]) -> Option<Item> {
+        let state = self.state();
+        let found = state.live.range::<[u8], _>((Bound::Unbounded, Bound::Included(key))).next_back();
+        found.map(|(key, value)| (key.clone(), value.clone()))
+    }
+
+    pub(super) fn first_after(&self, key: &[u8]) -> Option<Item> {
+        let state = self.state();
+        let found = state.live.range::<[u8], _>((Bound::Excluded(key), Bound::Unbounded)).next();
+        found.map(|(key, value)| (key.clone(), value.clone()))
+    }
+
+    /// What is there now between two keys, the end excluded.
+    pub(super) fn range(&self, start: Vec<u8>, end: Option<Vec<u8>>) -> Vec<Item> {
+        let state = self.state();
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let range = state.live.range::<[u8], _>((Bound::Included(start.as_slice()), end));
+        range.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    pub(super) fn apply(&self, ops: Vec<Op>) -> io::Result<()> {
+        let mut state = self.state();
+        state.take_one()?;
+        apply(&mut state.live, ops.clone());
+        state.unsynced.push(ops);
+        Ok(())
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        let mut state = self.state();
+        state.take_one()?;
+        let unsynced = std::mem::take(&mut state.unsynced);
+        unsynced.into_iter().for_each(|ops| apply(&mut state.synced, ops));
+        Ok(())
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.state().live.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take_one(&mut self) -> io::Result<()> {
+        match &mut self.left {
+            None => Ok(()),
+            Some(0) => Err(io::Error::other("the disk fails on purpose")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+        }
+    }
+}
+
+fn apply(contents: &mut Contents, ops: Vec<Op>) {
+    for (key, value) in ops {
+        match value {
+            Some(value) => contents.insert(key, value),
+            None => contents.remove(&key),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Engine;
+
+    fn put(engine: &Engine, key: &[u8], value: &[u8]) -> Result<(), crate::store::StoreError> {
+        let mut batch = engine.batch();
+        batch.put(key, value)?;
+        batch.write()
+    }
+
+    #[test]
+    fn a_power_cut_takes_what_was_not_synced_from_the_end() {
+        let disk = MemoryDisk::default();
+        let engine = Engine::in_memory(disk.clone());
+        put(&engine, b"a", b"1").unwrap();
+        engine.sync().unwrap();
+        put(&engine, b"a", b"2").unwrap();
+        put(&engine, b"b", b"3").unwrap();
+        assert_eq!(disk.unsynced(), 2);
+        disk.cut_power(1);
+        assert_eq!((engine.get(b"a").unwrap().unwrap().as_ref(), engine.get(b"b").unwrap()), (&b"2"[..], None));
+        disk.cut_power(0);
+        assert_eq!(engine.get(b"a").unwrap().unwrap().as_ref(), b"2", "what survived once is on disk");
+    }
+
+    #[test]
+    fn it_fails_when_told_to_until_a_power_cut() {
+        let disk = MemoryDisk::default();
+        let engine = Engine::in_memory(disk.clone());
+        disk.fail_after(1);
+        put(&engine, b"a", b"1").unwrap();
+        assert!(engine.sync().is_err() && put(&engine, b"b", b"2").is_err());
+        disk.cut_power(0);
+        assert!(engine.get(b"a").unwrap().is_none());
+        put(&engine, b"b", b"2").unwrap();
+        engine.sync().unwrap();
+    }
+
+    /// The two maps answer alike.
+    #[test]
+    fn it_reads_as_the_map_on_disk_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let engines = [Engine::open(folder.path()).unwrap(), Engine::in_memory(MemoryDisk::default())];
+        for engine in &engines {
+            for key in [&b"a"[..], b"ab", b"b", b"ba", b"\xff", b"\xff\xff"] {
+                put(engine, key, key).unwrap();
+            }
+            let mut batch = engine.batch();
+            batch.remove(b"ab").unwrap();
+            batch.write().unwrap();
+        }
+        let keys = |items: Vec<Item>| items.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        for probe in [&b""[..], b"a", b"ab", b"ac", b"b", b"bb", b"\xff", b"\xff\xff\xff"] {
+            let read = engines.each_ref().map(|engine| {
+                let scanned = |from| engine.scan(probe, from).collect::<Result<Vec<_>, _>>().map(keys).unwrap();
+                let backwards = engine.scan(probe, None).rev().collect::<Result<Vec<_>, _>>().map(keys).unwrap();
+                let neighbours = (engine.last_at_or_before(probe).unwrap(), engine.first_after(probe).unwrap());
+                let from = [probe, b"a"].concat();
+                (engine.get(probe).unwrap(), neighbours, scanned(None), scanned(Some(&from)), backwards)
+            });
+            assert_eq!(read[0], read[1], "{probe:?}");
+        }
+    }
+}
