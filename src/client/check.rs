@@ -50,16 +50,19 @@ impl Check {
             return broken("Resumable", detail);
         }
         self.connected = true;
-        self.position = opened.start_revision;
+        // Without a token there is nothing yet: the state comes first.
+        if !opened.resume_token.is_empty() {
+            self.position = opened.start_revision;
+        }
         if let Some(open) = &mut self.open {
             open.next_page = 0;
         }
         Ok(())
     }
 
-    /// What came of the state is thrown away: another one follows, of another revision.
-    pub(super) fn state_discarded(&mut self) {
-        *self = Self::default();
+    /// What came of the state is thrown away: another one follows, of another revision. Says whether anything had come.
+    pub(super) fn discard_state(&mut self) -> bool {
+        std::mem::take(self).rows > 0
     }
 
     /// Rows of the state came.
@@ -153,7 +156,7 @@ mod tests {
     }
 
     fn opened(start_revision: u64) -> proto::Opened {
-        proto::Opened { start_revision, ..Default::default() }
+        proto::Opened { start_revision, resume_token: "token".into(), ..Default::default() }
     }
 
     fn promise(result: Result<(), BrokenPromise>) -> &'static str {
@@ -195,6 +198,8 @@ mod tests {
         assert_eq!(promise(within.progress(6)), "Atomic");
         assert_eq!(promise(within.page(&mut page(7, 4, 0, true, &[0]))), "Atomic");
         let mut state = Check::default();
+        state.opened(&proto::Opened { start_revision: 9, ..Default::default() }).unwrap();
+        assert_eq!((state.position(), state.discard_state()), (0, false), "a state that has not come is nothing");
         state.rows(&[proto::StateRow::default()]);
         assert_eq!(promise(state.state_ends(&proto::SnapshotEnd::default())), "Reliable");
     }

@@ -100,7 +100,7 @@ pub struct Follower<T> {
     backoff: Backoff,
     wait: Option<Duration>,
     token: Option<String>,
-    /// Rows of a state that is not complete were yielded.
+    /// A state was announced and is not complete.
     within_state: bool,
     /// The first part of the open commit was yielded.
     commit_begun: bool,
@@ -218,11 +218,11 @@ where
         Ok(match message {
             Message::Opened(opened) => {
                 self.check.opened(&opened)?;
+                self.within_state = opened.resume_token.is_empty();
                 self.remember(&opened.resume_token);
                 Some(Event::Opened(opened))
             }
             Message::SnapshotPage(page) => {
-                self.within_state = true;
                 self.check.rows(&page.rows);
                 Some(Event::Rows(page.rows))
             }
@@ -305,10 +305,7 @@ where
 
     fn come_back(&mut self, wait: Duration, why: String) -> Event {
         self.wait = Some(wait);
-        if std::mem::take(&mut self.within_state) {
-            self.check.state_discarded();
-            return Event::StateDiscarded;
-        }
-        Event::Reconnecting { wait, why }
+        let discarded = std::mem::take(&mut self.within_state) && self.check.discard_state();
+        if discarded { Event::StateDiscarded } else { Event::Reconnecting { wait, why } }
     }
 }

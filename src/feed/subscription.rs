@@ -290,6 +290,7 @@ impl Subscription {
     async fn wait(&mut self) {
         let progress_at = self.told_at + self.progress_interval;
         tokio::select! {
+            biased;
             _ = self.head.changed() => {}
             _ = self.stopping.changed() => {}
             () = tokio::time::sleep_until(self.ends_at) => {}
@@ -357,14 +358,25 @@ impl Subscription {
     }
 
     fn say_goodbye(&mut self, reason: GoodbyeReason) {
-        let token = if matches!(self.phase, Phase::State(_)) { String::new() } else { self.token() };
-        let event = Event::Goodbye(reason, token);
-        self.ready.push_back(event);
+        let token = match self.phase {
+            Phase::State(_) => String::new(),
+            // Its token is never ahead of what was said: between two commits that is said first.
+            Phase::Between if self.told_place < self.place.revision => {
+                self.say_progress();
+                self.token()
+            }
+            _ => self.token_of(Place { revision: self.told_place, ..self.place }),
+        };
+        self.ready.push_back(Event::Goodbye(reason, token));
         self.phase = Phase::Ended;
     }
 
     fn token(&self) -> String {
-        self.hub.tokens().token(self.place, self.group.filters.hash())
+        self.token_of(self.place)
+    }
+
+    fn token_of(&self, place: Place) -> String {
+        self.hub.tokens().token(place, self.group.filters.hash())
     }
 }
 

@@ -215,6 +215,7 @@ where
     });
     tokio::pin!(serving);
     let result = tokio::select! {
+        biased;
         result = &mut serving => result,
         () = stop => {
             tracing::info!("stopping");
@@ -271,6 +272,7 @@ async fn watch_health(
             return;
         }
         tokio::select! {
+            biased;
             _ = stopping.changed() => {}
             () = tokio::time::sleep(HEALTH_INTERVAL) => {}
         }

@@ -82,14 +82,17 @@ impl Clients {
     }
 
     pub(crate) async fn try_connect(address: SocketAddr) -> Result<Self, tonic::transport::Error> {
-        let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
-        Ok(Self {
+        Ok(Self::on(Endpoint::from_shared(format!("http://{address}"))?.connect().await?))
+    }
+
+    pub(crate) fn on(channel: Channel) -> Self {
+        Self {
             catalog: CatalogServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             statistics: StatisticsServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             rankings: RankingServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             feed: FeedServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             admin: AdminServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX),
-        })
+        }
     }
 
     pub(crate) async fn define(
@@ -209,13 +212,17 @@ impl Clients {
 
     /// Every commit after a revision that matches, with its pages joined.
     pub(crate) async fn commits(&self, after: u64, filters: Vec<Filter>) -> Vec<WholeCommit> {
+        self.try_commits(after, filters).await.unwrap()
+    }
+
+    pub(crate) async fn try_commits(&self, after: u64, filters: Vec<Filter>) -> Result<Vec<WholeCommit>, Status> {
         let mut request = ListCommitsRequest { after_revision: after, filters, ..Default::default() };
         let mut pages = Vec::new();
         loop {
-            let answer = self.feed.clone().list_commits(request.clone()).await.unwrap().into_inner();
+            let answer = self.feed.clone().list_commits(request.clone()).await?.into_inner();
             pages.extend(answer.commits);
             if answer.next_page_token.is_empty() {
-                return join(&pages);
+                return Ok(join(&pages));
             }
             request.page_token = answer.next_page_token;
         }
@@ -253,6 +260,7 @@ pub(crate) fn join(pages: &[CommitPage]) -> Vec<WholeCommit> {
 /// A folder, a server on it, and clients of that.
 pub(crate) struct World {
     folder: tempfile::TempDir,
+    config: server::Config,
     server: Option<Server>,
     address: Option<SocketAddr>,
     pub(crate) clients: Clients,
@@ -268,10 +276,10 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let mut config = server::Config::new(folder.path().join("data"));
         change(&mut config);
-        let server = Server::start(config).await.unwrap();
+        let server = Server::start(config.clone()).await.unwrap();
         let address = server.address;
         let clients = Clients::connect(address).await;
-        Self { folder, server: Some(server), address: Some(address), clients }
+        Self { folder, config, server: Some(server), address: Some(address), clients }
     }
 
     /// Files of the test itself go here.
@@ -293,10 +301,10 @@ impl World {
         }
     }
 
-    /// Stops the server, waits until it is gone, and starts another on the same folder.
+    /// Stops the server, waits until it is gone, and starts another like it on the same folder.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
-        let server = Server::start(server::Config::new(self.data())).await.unwrap();
+        let server = Server::start(self.config.clone()).await.unwrap();
         self.clients = Clients::connect(server.address).await;
         self.address = Some(server.address);
         self.server = Some(server);
@@ -370,6 +378,21 @@ impl Dice {
         let seed = given.map_or_else(fresh, |seed| seed.parse().expect("a number"));
         println!("{what}: ALMANAC_TEST_SEED={seed}");
         Self(seed)
+    }
+
+    /// With this seed, without a word.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Dice of their own for somebody else, who throws when he likes.
+    pub(crate) fn split(&mut self) -> Self {
+        Self(self.next())
+    }
+
+    /// Evenly from 0 to 1.
+    pub(crate) fn fraction(&mut self) -> f64 {
+        self.next() as f64 / u64::MAX as f64
     }
 
     pub(crate) fn next(&mut self) -> u64 {

@@ -1,0 +1,91 @@
+//! Clocks that jump: they change the times that are printed, and nothing else.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use almanac::{
+    model::time::{Clock, Instant},
+    proto::{subscribe_request::Start, *},
+};
+
+use crate::{
+    author::Author,
+    fixture::*,
+    harness::{Dice, WholeCommit, World},
+    promises::{self, Truth},
+    watch::Watch,
+};
+
+/// 2026-01-01, in microseconds.
+const BEGINNING: i64 = 1_767_225_600_000_000;
+const SECOND: i64 = 1_000_000;
+const HOUR: i64 = 3_600 * SECOND;
+/// How far the clock jumps before each write; zero: it stands still.
+const JUMPS: [i64; 12] =
+    [SECOND, HOUR, -2 * HOUR, 24 * HOUR, -25 * HOUR, 0, 0, -24 * HOUR, SECOND, 48 * HOUR, -SECOND, HOUR];
+
+/// Does the same writes under a clock that is moved so before each, with a restart in the middle. What a subscriber saw,
+/// and the times of the commits.
+async fn written_under(jumps: [i64; 12], dice: &Dice) -> (Vec<WholeCommit>, Vec<prost_types::Timestamp>) {
+    let told = Arc::new(AtomicI64::new(BEGINNING));
+    let tells = told.clone();
+    let mut world = World::with(move |config| {
+        let tells = tells.clone();
+        config.clock = Clock::told_by(move || Instant(tells.load(Ordering::Relaxed)));
+    })
+    .await;
+    world.clients.define(WriteOptions::default(), catalog()).await.unwrap();
+    let mut author = Author::new(dice.clone(), "steward", 60);
+    let whole = Start::Range(StartRange { from: 1, until: 0 });
+    let mut watch = Watch::open(&world.clients, whole, Vec::new()).await.unwrap();
+    let mut seen = Vec::new();
+    for (number, jump) in jumps.into_iter().enumerate() {
+        told.fetch_add(jump, Ordering::Relaxed);
+        author.next().send(&world.clients).await.unwrap();
+        if number == jumps.len() / 2 {
+            watch.until_covers(world.clients.head().await).await;
+            world.stop().await;
+            let recording = watch.ended().await.unwrap();
+            let token = recording.goodbye().unwrap().resume_token.clone();
+            seen.extend(recording.commits());
+            told.fetch_sub(3 * HOUR, Ordering::Relaxed);
+            world.restart().await;
+            watch = Watch::open(&world.clients, Start::ResumeToken(token), Vec::new()).await.unwrap();
+        }
+    }
+    watch.until_covers(world.clients.head().await).await;
+    let recording = watch.leave().await;
+    let truth = Truth::read(&world.clients).await;
+    promises::check(&world.clients, &truth, &recording, 0).await;
+    seen.extend(recording.commits());
+    let recorded: Vec<_> = truth.commits.iter().map(|one| one.commit.recorded.unwrap()).collect();
+    // Instants still name revisions: the newest commit that was recorded by then.
+    for instant in &recorded {
+        let at = resolve_revision_request::At::Recorded(*instant);
+        let request = ResolveRevisionRequest { at: Some(at) };
+        let revision = world.clients.feed.clone().resolve_revision(request).await.unwrap().into_inner().revision;
+        assert_eq!(revision, recorded.iter().rposition(|other| other == instant).unwrap() as u64 + 1);
+    }
+    world.end().await;
+    (seen, recorded)
+}
+
+/// What a commit is without the time it was made.
+fn timeless(mut commits: Vec<WholeCommit>) -> Vec<WholeCommit> {
+    commits.iter_mut().for_each(|one| one.commit.recorded = None);
+    commits
+}
+
+#[tokio::test]
+async fn clock_jumps_change_nothing_but_printed_times() {
+    let dice = Dice::new("clocks that jump");
+    let (steady, steady_times) = written_under([SECOND; 12], &dice).await;
+    let (jumpy, jumpy_times) = written_under(JUMPS, &dice).await;
+    assert_eq!(timeless(steady), timeless(jumpy));
+    assert_ne!(steady_times, jumpy_times);
+    for times in [steady_times, jumpy_times] {
+        assert!(times.is_sorted_by_key(|time| (time.seconds, time.nanos)), "{times:?}");
+    }
+}

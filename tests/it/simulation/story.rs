@@ -1,0 +1,320 @@
+//! What happens in one simulated run, drawn from its seed.
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroU64,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use almanac::{
+    ledger::compact::Keep,
+    model::time::{Clock, Instant},
+    proto::*,
+    server,
+    store::{Engine, memory::MemoryDisk, offload::Offload},
+};
+use tokio::sync::{Notify, watch};
+use turmoil::Sim;
+
+use super::{
+    network::{self, SERVER},
+    subscriber::{self, Followed, Life},
+};
+use crate::{
+    author::Author,
+    fixture::*,
+    harness::{Clients, Dice, WholeCommit},
+    promises::Truth,
+};
+
+const READERS: usize = 4;
+/// Subscribers of each; the last one uses the client library.
+const SUBSCRIBERS: usize = 5;
+/// The first instant of the simulated clock, in microseconds: 2026-01-01.
+const EPOCH: i64 = 1_767_225_600_000_000;
+/// Simulated time that a story may take at the most.
+const LASTING_MAX: Duration = Duration::from_secs(300);
+const TICK: Duration = Duration::from_millis(2);
+
+/// What was seen and done, to be judged.
+#[derive(Debug, Default)]
+pub(super) struct Story {
+    /// Every commit, as listed soon after it was made.
+    pub(super) truth: Vec<WholeCommit>,
+    /// What writers were answered: request ids with the revision.
+    pub(super) answered: BTreeMap<String, u64>,
+    pub(super) lives: Vec<Life>,
+    pub(super) followed: Vec<Followed>,
+    /// What can be replayed at the end, read again.
+    pub(super) last: Vec<WholeCommit>,
+    pub(super) happened: BTreeMap<&'static str, usize>,
+    /// How long it took by its own clock.
+    pub(super) lasted: Duration,
+}
+
+impl Story {
+    pub(super) fn truth(&self) -> Truth {
+        Truth { commits: self.truth.clone() }
+    }
+}
+
+/// What everybody in the world can reach.
+#[derive(Clone)]
+struct World {
+    story: Arc<Mutex<Story>>,
+    disk: MemoryDisk,
+    /// What the clock of the server's machine is off by, in microseconds.
+    clock_off: Arc<AtomicI64>,
+    stop: Arc<Notify>,
+    goal: Arc<watch::Sender<Option<u64>>>,
+}
+
+/// Plays the story of a seed.
+pub(super) fn play(seed: u64) -> Result<Story, Box<dyn std::error::Error>> {
+    let mut dice = Dice::seeded(seed);
+    let world = World {
+        story: Arc::default(),
+        disk: MemoryDisk::default(),
+        clock_off: Arc::default(),
+        stop: Arc::default(),
+        goal: Arc::new(watch::Sender::new(None)),
+    };
+    let mut sim = turmoil::Builder::new()
+        .simulation_duration(LASTING_MAX)
+        .tick_duration(TICK)
+        .min_message_latency(Duration::from_micros(200))
+        .max_message_latency(Duration::from_millis(1 + dice.below(12) as u64))
+        .rng_seed(dice.next())
+        .build();
+    let config = config(&mut dice, &world);
+    let of_server = world.clone();
+    sim.host(SERVER, move || serve(of_server.clone(), config.clone()));
+    let (of_writer, writing) = (world.clone(), dice.split());
+    sim.client("writer", write(of_writer, writing));
+    for number in 0..READERS {
+        let (of_reader, reading) = (world.clone(), dice.split());
+        sim.client(reader(number), read(of_reader, reading));
+    }
+    let mut fate = Fate { dice, world: &world, down: None, silent: None };
+    let mut steps = 0;
+    while !sim.step()? {
+        steps += 1;
+        fate.step(&mut sim);
+    }
+    drop(sim);
+    let mut story = std::mem::take(&mut *world.story.lock().unwrap());
+    story.lasted = TICK * steps;
+    Ok(story)
+}
+
+fn reader(number: usize) -> String {
+    format!("reader-{number}")
+}
+
+fn config(dice: &mut Dice, world: &World) -> server::Config {
+    let kept = if dice.once_in(2) { NonZeroU64::new(4 + dice.below(8) as u64) } else { None };
+    let clock_off = world.clock_off.clone();
+    let since = |elapsed: Duration| EPOCH + elapsed.as_micros() as i64;
+    let clock = Clock::told_by(move || {
+        Instant(turmoil::sim_elapsed().map_or(EPOCH, since) + clock_off.load(Ordering::Relaxed))
+    });
+    let (waiting, slowest) = (Mutex::new(dice.split()), 1 + dice.below(4_000));
+    let latency = Arc::new(move || Duration::from_micros(waiting.lock().unwrap().below(slowest) as u64));
+    let subscription_max_age =
+        if dice.once_in(3) { Duration::from_millis(300) } else { server::SUBSCRIPTION_MAX_AGE };
+    server::Config {
+        subscription_max_age,
+        keep: Keep { revisions: kept, days: None },
+        clock,
+        offload: Offload::Simulated(latency),
+        ..server::Config::new("")
+    }
+}
+
+/// The server's machine: starts on what the disk holds.
+async fn serve(world: World, config: server::Config) -> turmoil::Result {
+    let almanac = server::open_on(Engine::in_memory(world.disk.clone()), &config)?;
+    let stop = world.stop.clone();
+    server::serve_on(almanac, Box::pin(network::incoming().await?), async move { stop.notified().await }).await?;
+    Ok(())
+}
+
+/// A steward who writes until all is written, whatever it takes.
+async fn write(world: World, mut dice: Dice) -> turmoil::Result {
+    let mut clients = network::clients();
+    let figures_max = if dice.once_in(4) { 600 } else { 20 };
+    let mut author = Author::new(dice.split(), "steward", figures_max);
+    let writes = 12 + dice.below(25);
+    let options = request("catalog");
+    loop {
+        match clients.define(options.clone(), catalog()).await {
+            Ok(_) => break,
+            Err(_) => wait(&mut dice, 100).await,
+        }
+        clients = network::clients();
+    }
+    tell(&world, &mut clients, &mut dice).await;
+    for _ in 0..writes {
+        wait(&mut dice, 60).await;
+        let act = author.next();
+        loop {
+            match act.send(&clients).await {
+                Ok(result) => {
+                    world.story.lock().unwrap().answered.insert(act.request_id().to_owned(), result.revision);
+                    break;
+                }
+                // Made for a world in which an earlier act was refused: nothing is left of it.
+                Err(status) if !may_help(&status) => break,
+                Err(_) => {
+                    wait(&mut dice, 100).await;
+                    clients = network::clients();
+                }
+            }
+        }
+        tell(&world, &mut clients, &mut dice).await;
+    }
+    let head = world.story.lock().unwrap().truth.len() as u64;
+    world.goal.send_replace(Some(head));
+    Ok(())
+}
+
+/// Whether to try again may help.
+fn may_help(status: &tonic::Status) -> bool {
+    use tonic::Code::*;
+    matches!(status.code(), Unavailable | Unknown | Internal | Cancelled | Aborted | DeadlineExceeded | ResourceExhausted)
+}
+
+async fn wait(dice: &mut Dice, milliseconds: usize) {
+    tokio::time::sleep(Duration::from_millis(dice.below(milliseconds) as u64)).await;
+}
+
+/// Adds what was committed to the truth, before compaction may take it.
+async fn tell(world: &World, clients: &mut Clients, dice: &mut Dice) {
+    let known = world.story.lock().unwrap().truth.len() as u64;
+    loop {
+        match clients.try_commits(known, Vec::new()).await {
+            Ok(commits) => {
+                let mut story = world.story.lock().unwrap();
+                for mut commit in commits {
+                    assert_eq!(commit.commit.revision, story.truth.len() as u64 + 1, "revisions are dense");
+                    commit.previous = story.truth.len() as u64;
+                    story.truth.push(commit);
+                }
+                return;
+            }
+            Err(status) if may_help(&status) => wait(dice, 100).await,
+            Err(status) => panic!("listing commits after {known}: {status:?}"),
+        }
+        *clients = network::clients();
+    }
+}
+
+/// A machine with some subscribers.
+async fn read(world: World, mut dice: Dice) -> turmoil::Result {
+    let mut living = Vec::new();
+    for _ in 1..SUBSCRIBERS {
+        living.push(tokio::spawn(subscriber::live(dice.split(), world.goal.subscribe())));
+    }
+    let following = tokio::spawn(subscriber::follow(dice.split(), world.goal.subscribe()));
+    for life in living {
+        let lives = life.await?;
+        world.story.lock().unwrap().lives.extend(lives);
+    }
+    let followed = following.await?;
+    world.story.lock().unwrap().followed.extend(followed);
+    let goal = world.goal.borrow().unwrap_or(0);
+    // The last word of the store, after all that happened.
+    loop {
+        let mut clients = network::clients();
+        let Ok(head) = clients.feed.get_head(GetHeadRequest {}).await.map(tonic::Response::into_inner) else {
+            wait(&mut dice, 100).await;
+            continue;
+        };
+        assert_eq!(head.head, goal);
+        match clients.try_commits(head.floor - 1, Vec::new()).await {
+            Ok(last) => {
+                world.story.lock().unwrap().last = last;
+                return Ok(());
+            }
+            Err(_) => wait(&mut dice, 100).await,
+        }
+    }
+}
+
+/// What the world does to them.
+struct Fate<'a> {
+    dice: Dice,
+    world: &'a World,
+    /// Steps until the server is started again.
+    down: Option<usize>,
+    /// A reader whose network is silent, and steps until it is not.
+    silent: Option<(usize, usize)>,
+}
+
+impl Fate<'_> {
+    fn step(&mut self, sim: &mut Sim<'_>) {
+        if let Some((number, left)) = self.silent {
+            self.silent = left.checked_sub(1).map(|left| (number, left));
+            if left == 0 {
+                sim.repair(reader(number), SERVER);
+            }
+        }
+        match self.down {
+            Some(0) => {
+                self.down = None;
+                sim.bounce(SERVER);
+            }
+            Some(left) => self.down = Some(left - 1),
+            // It stopped politely.
+            None if !sim.is_host_running(SERVER) => self.down = Some(self.dice.below(100)),
+            None if self.dice.once_in(120) => self.strike(sim),
+            None => {}
+        }
+    }
+
+    fn strike(&mut self, sim: &mut Sim<'_>) {
+        let what = match self.dice.below(10) {
+            0..=2 => {
+                self.crash(sim);
+                "crash"
+            }
+            3 => {
+                self.world.stop.notify_one();
+                "polite stop"
+            }
+            4..=6 if self.silent.is_none() => {
+                let number = self.dice.below(READERS);
+                sim.partition(reader(number), SERVER);
+                self.silent = Some((number, 1 + self.dice.below(600)));
+                "silence"
+            }
+            7 => {
+                self.world.disk.fail_after(self.dice.below(6) as u32);
+                "failing disk"
+            }
+            8 => {
+                let hours = self.dice.below(49) as i64 - 24;
+                self.world.clock_off.store(hours * 3_600_000_000, Ordering::Relaxed);
+                "clock jump"
+            }
+            _ => {
+                self.crash(sim);
+                self.down = Some(0);
+                "crash and start at once"
+            }
+        };
+        *self.world.story.lock().unwrap().happened.entry(what).or_default() += 1;
+    }
+
+    /// A power cut: what was not synced is lost from some point on.
+    fn crash(&mut self, sim: &mut Sim<'_>) {
+        sim.crash(SERVER);
+        let kept = self.dice.below(self.world.disk.unsynced() + 1);
+        self.world.disk.cut_power(kept);
+        self.down = Some(self.dice.below(300));
+    }
+}
