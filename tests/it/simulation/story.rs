@@ -99,7 +99,7 @@ pub(super) fn play(seed: u64) -> Result<Story, Box<dyn std::error::Error>> {
         let (of_reader, reading) = (world.clone(), dice.split());
         sim.client(reader(number), read(of_reader, reading));
     }
-    let mut fate = Fate { dice, world: &world, down: None, silent: None };
+    let mut fate = Fate { dice, world: &world, down: None, broken: None, silent: None };
     let mut steps = 0;
     while !sim.step()? {
         steps += 1;
@@ -137,7 +137,10 @@ fn config(dice: &mut Dice, world: &World) -> server::Config {
 
 /// The server's machine: starts on what the disk holds.
 async fn serve(world: World, config: server::Config) -> turmoil::Result {
-    let almanac = server::open_on(Engine::in_memory(world.disk.clone()), &config)?;
+    let Ok(almanac) = server::open_on(Engine::in_memory(world.disk.clone()), &config) else {
+        // As the process would: it ends, and is started again.
+        return Ok(());
+    };
     let stop = world.stop.clone();
     server::serve_on(almanac, Box::pin(network::incoming().await?), async move { stop.notified().await }).await?;
     Ok(())
@@ -251,6 +254,8 @@ struct Fate<'a> {
     world: &'a World,
     /// Steps until the server is started again.
     down: Option<usize>,
+    /// Steps until the machine with the failing disk is given another one.
+    broken: Option<usize>,
     /// A reader whose network is silent, and steps until it is not.
     silent: Option<(usize, usize)>,
 }
@@ -259,15 +264,18 @@ impl Fate<'_> {
     fn step(&mut self, sim: &mut Sim<'_>) {
         if let Some((number, left)) = self.silent {
             self.silent = left.checked_sub(1).map(|left| (number, left));
-            if left == 0 {
+            if left == 0 && self.down.is_none() {
                 sim.repair(reader(number), SERVER);
             }
         }
-        match self.down {
-            Some(0) => {
-                self.down = None;
-                sim.bounce(SERVER);
+        if let Some(left) = self.broken {
+            self.broken = left.checked_sub(1);
+            if left == 0 && self.down.is_none() {
+                self.crash(sim);
             }
+        }
+        match self.down {
+            Some(0) => self.start(sim),
             Some(left) => self.down = Some(left - 1),
             // It stopped politely.
             None if !sim.is_host_running(SERVER) => self.down = Some(self.dice.below(100)),
@@ -293,7 +301,9 @@ impl Fate<'_> {
                 "silence"
             }
             7 => {
+                // Only a power cut heals it, so one follows.
                 self.world.disk.fail_after(self.dice.below(6) as u32);
+                self.broken = Some(1 + self.dice.below(300));
                 "failing disk"
             }
             8 => {
@@ -303,15 +313,35 @@ impl Fate<'_> {
             }
             _ => {
                 self.crash(sim);
-                self.down = Some(0);
+                self.start(sim);
                 "crash and start at once"
             }
         };
         *self.world.story.lock().unwrap().happened.entry(what).or_default() += 1;
     }
 
-    /// A power cut: what was not synced is lost from some point on.
+    /// The server's machine is on the network, or it is not. (Off while tasks are ended: tokio ends them in an order of its
+    /// own, and that order must not be seen.)
+    fn network(&self, sim: &Sim<'_>, there: bool) {
+        for host in (0..READERS).map(reader).chain(["writer".to_owned()]) {
+            if there && self.silent.is_none_or(|(number, _)| reader(number) != host) {
+                sim.repair(host, SERVER);
+            } else {
+                sim.partition(host, SERVER);
+            }
+        }
+    }
+
+    fn start(&mut self, sim: &mut Sim<'_>) {
+        self.down = None;
+        self.network(sim, false);
+        sim.bounce(SERVER);
+        self.network(sim, true);
+    }
+
+    /// A power cut: what was not synced is lost from some point on, and nobody is told.
     fn crash(&mut self, sim: &mut Sim<'_>) {
+        self.network(sim, false);
         sim.crash(SERVER);
         let kept = self.dice.below(self.world.disk.unsynced() + 1);
         self.world.disk.cut_power(kept);
