@@ -89,7 +89,7 @@
 //! | serde, rmp-serde | definitions and editions as self-describing records |
 //! | jiff | calendar dates and instants |
 //! | thiserror, tracing, tracing-subscriber | errors and logs |
-//! | csv, encoding_rs, flate2, lzma-rust2, tar, toml | reading real files: tables, old encodings, compression, archives, profiles |
+//! | csv, encoding_rs, flate2, lzma-rust2, tar, toml | reading real files: tables, old encodings, compression, archives, profiles; flate2 also compresses the feed's pages |
 //! | strsim | "did you mean" |
 //! | base64 | tokens as text |
 //! | clap, comfy-table, indicatif | the command line: arguments, tables, progress |

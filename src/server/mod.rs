@@ -135,7 +135,7 @@ pub async fn listen(address: SocketAddr, expose: bool) -> Result<TcpListener, Se
     TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })
 }
 
-/// Large unary answers may be compressed if the client asks; the feed is not: it would be done once per subscriber.
+/// Answers are compressed if the client asks. The feed sees to that itself: once for all subscribers.
 macro_rules! limited {
     ($service:expr) => {
         $service
