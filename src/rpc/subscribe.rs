@@ -25,7 +25,10 @@ use tonic_prost::ProstDecoder;
 
 use self::body::SubscribeBody;
 use super::{App, MESSAGE_BYTES_MAX, feed::Feed};
-use crate::proto::{self, feed_service_server::FeedServiceServer};
+use crate::{
+    feed::outlet::Connection,
+    proto::{self, feed_service_server::FeedServiceServer},
+};
 
 const PATH: &str = "/almanac.v1.FeedService/Subscribe";
 /// How the messages that are compressed are compressed.
@@ -75,6 +78,8 @@ impl Service<http::Request<Body>> for FeedDoor {
 
 async fn subscribe(feed: Feed, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
     let gzip = takes_gzip(request.headers());
+    // Every listener of ours names the connection; over one that did not, nobody could be cut off.
+    let connection = request.extensions().get::<Arc<Connection>>().cloned().unwrap_or_default();
     let encoding = match request.headers().get(ENCODING).map(|encoding| encoding.as_bytes()) {
         None | Some(b"identity") => None,
         Some(b"gzip") => Some(CompressionEncoding::Gzip),
@@ -83,8 +88,9 @@ async fn subscribe(feed: Feed, request: http::Request<Body>) -> Result<http::Res
     let decoder = ProstDecoder::<proto::SubscribeRequest>::default();
     let mut messages = Streaming::new_request(decoder, request.into_body(), encoding, Some(MESSAGE_BYTES_MAX));
     let asked = messages.message().await?.ok_or_else(|| Status::invalid_argument("there is no request"))?;
-    let subscription = Box::new(feed.open(asked).await?);
-    let mut response = http::Response::new(Body::new(SubscribeBody::new(subscription, gzip)));
+    let subscription = Box::new(feed.open(asked, connection.clone()).await?);
+    let outlet = feed.0.outlets.open(connection);
+    let mut response = http::Response::new(Body::new(SubscribeBody::new(subscription, outlet, gzip)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     if gzip {
         response.headers_mut().insert(ENCODING, HeaderValue::from_static(GZIP));

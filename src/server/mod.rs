@@ -5,6 +5,7 @@
 //! Invariants: what is served has caught up with the ledger. A server that listens beyond loopback was told so in plain
 //! words. Stopping ends by itself: streams say goodbye, calls finish, and what is left after [`STOP_DEADLINE`] is cut.
 
+mod connection;
 mod cut;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::TryStreamExt;
 use tokio::{net::TcpListener, sync::watch};
 use tonic::{
     codec::CompressionEncoding,
@@ -26,6 +28,7 @@ use tower_http::{
     map_request_body::MapRequestBodyLayer,
 };
 
+use self::connection::{Closable, end_stalled};
 use crate::{
     feed::hub::Hub,
     ledger::{Ledger, Writer, apply::catch_up, compact::Keep, log::StoreLedger},
@@ -54,6 +57,8 @@ const ADMIN_PATH: &str = "/almanac.v1.AdminService/";
 const CURSOR_PATH: &str = "/almanac.v1.FeedService/PutCursor";
 /// How often health looks whether writes are taken.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a subscription may take nothing of what waits for it before its connection is closed.
+pub const SUBSCRIPTION_STALL_LIMIT: Duration = Duration::from_secs(60);
 /// How old a subscription may get before it is asked to come again.
 pub const SUBSCRIPTION_MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
@@ -64,6 +69,8 @@ pub struct Config {
     pub data: PathBuf,
     /// How old a subscription may get.
     pub subscription_max_age: Duration,
+    /// How long a subscription may take nothing of what waits for it.
+    pub subscription_stall_limit: Duration,
     /// Which commits keep their pages, to be replayed.
     pub keep: Keep,
 }
@@ -71,7 +78,12 @@ pub struct Config {
 impl Config {
     /// Data in this folder, everything else as usual.
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        Self { data: data.into(), subscription_max_age: SUBSCRIPTION_MAX_AGE, keep: Keep::default() }
+        Self {
+            data: data.into(),
+            subscription_max_age: SUBSCRIPTION_MAX_AGE,
+            subscription_stall_limit: SUBSCRIPTION_STALL_LIMIT,
+            keep: Keep::default(),
+        }
     }
 }
 
@@ -108,6 +120,7 @@ pub struct Almanac {
     hub: Arc<Hub>,
     reader: Reader,
     subscription_max_age: Duration,
+    subscription_stall_limit: Duration,
 }
 
 /// Opens a folder, recovers, and starts the writer. Waits for the disk.
@@ -124,7 +137,13 @@ pub fn open(config: &Config) -> Result<Almanac, StoreError> {
     let publishing = hub.clone();
     let writer =
         Arc::new(Writer::start_keeping(ledger, view, config.keep, move |published| publishing.publish(published))?);
-    Ok(Almanac { writer, hub, reader, subscription_max_age: config.subscription_max_age })
+    Ok(Almanac {
+        writer,
+        hub,
+        reader,
+        subscription_max_age: config.subscription_max_age,
+        subscription_stall_limit: config.subscription_stall_limit,
+    })
 }
 
 /// Binds an address, unless that would open the server to the world unasked.
@@ -146,11 +165,12 @@ macro_rules! limited {
 }
 /// Serves on a listener until `stop` is done, then ends politely.
 pub async fn serve(almanac: Almanac, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-    let Almanac { writer, hub, reader, subscription_max_age } = almanac;
+    let Almanac { writer, hub, reader, subscription_max_age, subscription_stall_limit } = almanac;
     let app = Arc::new(App::new(reader, writer.clone(), hub.clone(), subscription_max_age));
     let (health, health_service) = tonic_health::server::health_reporter();
     let (stopped, mut stopping) = watch::channel(false);
     let healthy = tokio::spawn(watch_health(health, writer.clone(), stopping.clone()));
+    let ending_stalled = tokio::spawn(end_stalled(app.outlets(), subscription_stall_limit, stopping.clone()));
 
     // The sets are compiled in; if they did not parse, the test of reflection would say so.
     let reflection = tonic_reflection::server::Builder::configure()
@@ -173,6 +193,10 @@ pub async fn serve(almanac: Almanac, listener: TcpListener, stop: impl Future<Ou
         .add_service(health_service)
         .add_optional_service(reflection.ok());
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(Duration::from_secs(60)));
+    let incoming = incoming.map_ok(|io| {
+        let peer = io.peer_addr().ok();
+        Closable::new(io, peer)
+    });
     let serving = routes.serve_with_incoming_shutdown(incoming, async move {
         let _ = stopping.changed().await;
     });
@@ -188,6 +212,7 @@ pub async fn serve(almanac: Almanac, listener: TcpListener, stop: impl Future<Ou
         }
     };
     stopped.send_replace(true);
+    ending_stalled.abort();
     let _ = healthy.await;
     // Writes that were taken are finished before the process ends.
     let _ = tokio::task::spawn_blocking(move || writer.stop()).await;

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`harness`] starts servers and speaks to them, [`process`] runs the real binary; [`fixture`] is the
 //! small world most tests live in, [`author`] makes up writes; [`watch`] records what a subscriber saw, [`promises`] judges
-//! it. Then the tests: [`queries`], [`writes`], [`refusals`], [`loading`], [`feed`], [`edges`], [`cursors`], [`crowd`],
+//! it. Then the tests: [`queries`], [`writes`], [`refusals`], [`loading`], [`feed`], [`edges`], [`cursors`], [`crowd`], [`stalls`],
 //! [`compression`], [`properties`], [`model`], [`browsers`], [`crash`], [`failpoints`], [`damage`], [`backup`], [`compaction`], [`fuzzing`].
 //!
 //! Invariants: no test sleeps and hopes, it waits for a condition with a deadline. Random tests print their seed and take
@@ -31,5 +31,6 @@ mod promises;
 mod properties;
 mod queries;
 mod refusals;
+mod stalls;
 mod watch;
 mod writes;

@@ -17,6 +17,7 @@ use super::frame::frames;
 use crate::{
     feed::{
         FeedError,
+        outlet::Outlet,
         subscription::{Event, Subscription},
     },
     rpc::status,
@@ -32,6 +33,8 @@ fn next(mut subscription: Box<Subscription>) -> Next {
 pub(super) struct SubscribeBody {
     /// Parts of a message that were not sent yet.
     ready: VecDeque<Bytes>,
+    /// Where it leaves; knows whether it does.
+    outlet: Outlet,
     /// The client takes compressed messages.
     gzip: bool,
     /// `None`: the trailers were sent.
@@ -40,8 +43,8 @@ pub(super) struct SubscribeBody {
 
 impl SubscribeBody {
     /// The stream of a subscription.
-    pub(super) fn new(subscription: Box<Subscription>, gzip: bool) -> Self {
-        Self { ready: VecDeque::new(), gzip, next: Some(next(subscription)) }
+    pub(super) fn new(subscription: Box<Subscription>, outlet: Outlet, gzip: bool) -> Self {
+        Self { ready: VecDeque::new(), outlet, gzip, next: Some(next(subscription)) }
     }
 }
 
@@ -53,8 +56,10 @@ impl http_body::Body for SubscribeBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.outlet.asked();
         loop {
             if let Some(bytes) = self.ready.pop_front() {
+                self.outlet.gave();
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             let Some(coming) = &mut self.next else { return Poll::Ready(None) };
