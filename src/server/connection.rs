@@ -122,7 +122,9 @@ pub(super) async fn end_stalled(outlets: Arc<Outlets>, limit: Duration, mut stop
         let stops = *stopping.borrow();
         tokio::select! {
             () = tokio::time::sleep((limit / 8).clamp(SWEEP_MIN, SWEEP_MAX)) => {}
-            _ = stopping.changed(), if !stops => {}
+            told = stopping.changed(), if !stops => if told.is_err() {
+                return;
+            },
         }
     }
 }

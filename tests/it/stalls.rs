@@ -5,6 +5,11 @@ use std::time::Duration;
 use almanac::proto::{
     feed_service_client::FeedServiceClient, subscribe_request::Start, subscribe_response::Message, *,
 };
+use prost::Message as _;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+};
 use tonic::{
     Streaming,
     transport::{Channel, Endpoint},
@@ -47,7 +52,11 @@ async fn subscribe(connection: &Channel, start: Start) -> Streaming<SubscribeRes
 
 /// A commit longer than a window.
 async fn commit(clients: &Clients, number: usize) -> u64 {
-    let points = || (1500..1700).map(|year| point(&year.to_string(), &format!("{number}.25"))).collect();
+    commit_years(clients, number, 200).await
+}
+
+async fn commit_years(clients: &Clients, number: usize, years: i32) -> u64 {
+    let points = || (1000..1000 + years).map(|year| point(&year.to_string(), &format!("{number}.25"))).collect();
     let batches =
         ECONOMIES.iter().map(|economy| SeriesBatch { points: points(), ..batch(RD, economy, "bank", &[]) }).collect();
     clients.ingest(released("2024-01-01"), batches).await.unwrap().revision
@@ -187,5 +196,37 @@ async fn slow_readers_and_those_with_nothing_to_read_stay() {
     let news = commit(clients, 20).await;
     assert!(Taken::default().until(&mut idle, news).await.is_none(), "who waits for news gets it");
     drop((slow, idle));
+    world.end().await;
+}
+
+/// Over HTTP/1.1 there are no windows: what is full is the socket.
+#[tokio::test]
+async fn a_browser_that_takes_nothing_is_given_up() {
+    let world = stalling_world(Duration::from_secs(1)).await;
+    let clients = &world.clients;
+    // More than the buffers of two sockets hold.
+    for number in 0..8 {
+        commit_years(clients, number, 3_000).await;
+    }
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 << 10).unwrap();
+    let mut browser = socket.connect(world.address()).await.unwrap();
+    let request = SubscribeRequest { start: Some(from(1)), ..Default::default() };
+    let length = u32::try_from(request.encoded_len()).unwrap();
+    let head = format!(
+        "POST /almanac.v1.FeedService/Subscribe HTTP/1.1\r\nhost: almanac\r\n\
+         content-type: application/grpc-web+proto\r\ncontent-length: {}\r\n\r\n",
+        5 + length
+    );
+    let mut asked = head.into_bytes();
+    asked.push(0);
+    asked.extend_from_slice(&length.to_be_bytes());
+    asked.extend(request.encode_to_vec());
+    browser.write_all(&asked).await.unwrap();
+    let mut some = [0; 1_000];
+    browser.read_exact(&mut some).await.unwrap();
+    assert!(some.starts_with(b"HTTP/1.1 200"));
+    assert_eq!(subscribers(clients).await, 1);
+    until_subscribers(clients, 0).await;
     world.end().await;
 }
