@@ -107,7 +107,7 @@ pub(super) async fn end_stalled(outlets: Arc<Outlets>, limit: Duration, mut stop
             connections_ended += 1;
             stalled.connection.end();
             tracing::warn!(
-                peer = ?stalled.connection.peer(),
+                peer = stalled.connection.peer().map(tracing::field::display),
                 streams = stalled.streams,
                 seconds = stalled.longest.as_secs(),
                 connections_ended,
