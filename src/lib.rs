@@ -61,7 +61,7 @@
 //! - Readers see nothing above the applied revision: five million figures appear at once.
 //! - The view can be thrown away: it is what the ledger says. Only where the owner asked for compaction it cannot.
 //! - Figures are never changed, only followed by later versions; digits come back as they were published.
-//! - No queue belongs to a subscriber; a slow one costs its cursor.
+//! - No queue belongs to a subscriber; a slow one costs its cursor, and one that takes nothing is given up, with a way back.
 //! - Every queue, page and batch has a bound with a name.
 //! - Async only at the edge: `model`, `ranking`, `store`, `ledger`, `query` and `intake` are synchronous; [`rpc`] keeps
 //!   the store off the async threads.
@@ -89,7 +89,7 @@
 //! | serde, rmp-serde | definitions and editions as self-describing records |
 //! | jiff | calendar dates and instants |
 //! | thiserror, tracing, tracing-subscriber | errors and logs |
-//! | csv, encoding_rs, flate2, lzma-rust2, tar, toml | reading real files: tables, old encodings, compression, archives, profiles |
+//! | csv, encoding_rs, flate2, lzma-rust2, tar, toml | reading real files: tables, old encodings, compression, archives, profiles; flate2 also compresses the feed's pages |
 //! | strsim | "did you mean" |
 //! | base64 | tokens as text |
 //! | clap, comfy-table, indicatif | the command line: arguments, tables, progress |

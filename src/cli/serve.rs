@@ -40,7 +40,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "D")]
     keep_days: Option<NonZeroU32>,
     /// Read settings from a TOML file: `data`, `listen`, `sample_data`, `expose_without_protection`, `keep_revisions`,
-    /// `keep_days`, `subscription_max_age_seconds`; what the command line says wins
+    /// `keep_days`, `subscription_max_age_seconds`, `subscription_stall_seconds`; what the command line says wins
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -56,6 +56,7 @@ struct ConfigFile {
     keep_revisions: Option<NonZeroU64>,
     keep_days: Option<NonZeroU32>,
     subscription_max_age_seconds: Option<u64>,
+    subscription_stall_seconds: Option<u64>,
 }
 
 /// What the command line, then the file, then the defaults say.
@@ -80,6 +81,9 @@ impl Settings {
         let mut config = Config::new(args.data.or(file.data).unwrap_or_else(|| DATA_DEFAULT.into()));
         if let Some(seconds) = file.subscription_max_age_seconds {
             config.subscription_max_age = Duration::from_secs(seconds.max(1));
+        }
+        if let Some(seconds) = file.subscription_stall_seconds {
+            config.subscription_stall_limit = Duration::from_secs(seconds.max(1));
         }
         config.keep =
             Keep { revisions: args.keep_revisions.or(file.keep_revisions), days: args.keep_days.or(file.keep_days) };
@@ -168,11 +172,12 @@ mod tests {
 
     #[test]
     fn the_command_line_wins_over_the_file_and_the_file_over_defaults() {
-        let file = "data = \"/srv/almanac\"\nlisten = \"127.0.0.1:4000\"\nsubscription_max_age_seconds = 60\n";
+        let file = "data = \"/srv/almanac\"\nlisten = \"127.0.0.1:4000\"\nsubscription_max_age_seconds = 60\nsubscription_stall_seconds = 5\n";
         let found = settings(file, &["--listen", "127.0.0.1:4001"]).unwrap();
         assert_eq!(found.config.data, PathBuf::from("/srv/almanac"));
         assert_eq!((found.listen.port(), found.sample_data), (4001, false));
         assert_eq!(found.config.subscription_max_age, Duration::from_secs(60));
+        assert_eq!(found.config.subscription_stall_limit, Duration::from_secs(5));
         let found = settings("sample_data = true", &[]).unwrap();
         assert_eq!((found.listen, found.sample_data), (LISTEN_DEFAULT, true));
         let found = settings("keep_revisions = 9\nkeep_days = 30", &["--keep-revisions", "5"]).unwrap();

@@ -276,6 +276,7 @@ where
         let asked = goodbye.reconnect_after.and_then(|after| Duration::try_from(after).ok()).unwrap_or_default();
         let why = match goodbye.reason() {
             GoodbyeReason::Shutdown => "the server is shutting down",
+            GoodbyeReason::ConnectionStalled => "another stream of the connection took nothing",
             _ => "the stream is old",
         };
         Some(self.come_back(asked, why.to_owned()))

@@ -2,8 +2,8 @@
 //!
 //! In reading order: [`filter`] says which changes a subscriber wants, [`group`] brings those with equal filters together,
 //! [`index`] asks all filters at once; [`page`] is a page of a commit as all share it; [`token`] names a place in a stream;
-//! [`hub`] holds recent commits and wakes who waits; [`history`] walks through commits; [`subscription`] is one subscriber;
-//! [`digest`] lets a client prove its copy.
+//! [`hub`] holds recent commits and wakes who waits; [`history`] walks through commits; [`subscription`] is one subscriber,
+//! [`outlet`] where it leaves the server; [`digest`] lets a client prove its copy.
 //!
 //! Invariants: a subscriber is a cursor, not a queue: it reads the shared ring of recent commits, or the ledger when it is
 //! behind, at its own pace. What it is told about its position comes from its own cursor, never from head.
@@ -14,6 +14,7 @@ pub mod group;
 pub mod history;
 pub mod hub;
 mod index;
+pub mod outlet;
 pub mod page;
 pub mod subscription;
 pub mod token;

@@ -1,7 +1,7 @@
 //! A page of a commit as all subscribers share it.
 //!
-//! What a group matches of a page is found when its first member asks, and what is sent of it is encoded then; the others
-//! get the same bytes. Each change is encoded once, whoever asks.
+//! What a group matches of a page is found when its first member asks, and what is sent of it is encoded then, and deflated
+//! when the first asks who takes that; the others get the same bytes. Each change is encoded once, whoever asks.
 //!
 //! Invariant: what is kept of matches and bytes stays below [`SHARED_BYTES_MAX`]; what was let go is made again when asked.
 
@@ -63,6 +63,34 @@ struct Found {
 struct Part {
     matched: Vec<(usize, Match)>,
     body: OnceLock<Bytes>,
+    /// `None`: it is sent as it is to all.
+    deflated: OnceLock<Option<Deflated>>,
+}
+
+/// Encoded bytes, deflated: the last block, or blocks, of a deflate stream.
+#[derive(Debug, Clone)]
+pub struct Deflated {
+    /// As sent.
+    pub bytes: Bytes,
+    /// How many bytes they come from.
+    pub plain_len: usize,
+    /// CRC-32 of those.
+    pub plain_crc: u32,
+}
+
+/// What is sent of a page to those who take deflated bytes.
+#[derive(Debug, Clone)]
+pub enum Packed {
+    /// Deflated.
+    Deflated(Deflated),
+    /// As it is, because that is short enough.
+    Plain(Bytes),
+}
+
+impl Part {
+    fn new(matched: Vec<(usize, Match)>) -> Self {
+        Self { matched, body: OnceLock::new(), deflated: OnceLock::new() }
+    }
 }
 
 impl SharedPage {
@@ -103,7 +131,7 @@ impl SharedPage {
         let mut weight = 0;
         let mut part = |matched: Vec<(usize, Match)>| {
             weight += 64 + matched.len() * size_of::<(usize, Match)>();
-            (!matched.is_empty()).then(|| Arc::new(Part { matched, body: OnceLock::new() }))
+            (!matched.is_empty()).then(|| Arc::new(Part::new(matched)))
         };
         let index = groups.index();
         let wanted = if first_look && index.covers(group) {
@@ -170,12 +198,41 @@ impl Matched {
 
     /// The encoded form of the whole part for the group; made the first time.
     pub fn body(&self, kept: &Kept, encode: impl FnOnce(&Self) -> Vec<u8>) -> Bytes {
+        self.body_of(kept, || encode(self).into_boxed_slice().into())
+    }
+
+    fn body_of(&self, kept: &Kept, make: impl FnOnce() -> Bytes) -> Bytes {
         let body = self.part.body.get_or_init(|| {
-            let body = Bytes::from(encode(self));
+            let body = make();
             kept.add(&self.page, body.len());
             body
         });
         body.clone()
+    }
+
+    /// The same for those who take deflated bytes; made the first time. `deflate` says `None` to what it leaves as it is.
+    /// If nobody wants the plain form of what it deflates, that is not kept.
+    pub fn packed(
+        &self,
+        kept: &Kept,
+        encode: impl Fn(&Self) -> Vec<u8>,
+        deflate: impl FnOnce(&[u8]) -> Option<Deflated>,
+    ) -> Packed {
+        let deflated = self.part.deflated.get_or_init(|| {
+            let plain = self.part.body.get().cloned().unwrap_or_else(|| encode(self).into_boxed_slice().into());
+            let deflated = deflate(&plain);
+            match &deflated {
+                Some(deflated) => kept.add(&self.page, deflated.bytes.len()),
+                None => {
+                    self.body_of(kept, || plain);
+                }
+            }
+            deflated
+        });
+        match deflated {
+            Some(deflated) => Packed::Deflated(deflated.clone()),
+            None => Packed::Plain(self.body(kept, encode)),
+        }
     }
 }
 
@@ -204,5 +261,104 @@ impl Kept {
                 *oldest.found() = Found::default();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Barrier,
+            atomic::{AtomicUsize, Ordering},
+        },
+        thread,
+    };
+
+    use super::*;
+    use crate::{
+        feed::filter::Filters,
+        model::{
+            catalog::{Definition, Entity, EntityKind},
+            id::EntityId,
+        },
+    };
+
+    /// What somebody without filters sees of a page.
+    fn seen(kept: &Kept) -> (Arc<SharedPage>, Matched) {
+        let entity = Entity {
+            id: EntityId::new("CHN").unwrap(),
+            kind: EntityKind::Economy,
+            name: "China".into(),
+            codes: Vec::new(),
+            names: Vec::new(),
+            relations: Vec::new(),
+        };
+        let change = Change::Definition(None, Box::new(Definition::Entity(entity)));
+        let page = Arc::new(SharedPage::new(vec![(0, change)]));
+        let groups = Groups::default();
+        let group = groups.join(Filters::new(Vec::new()));
+        let matched = page.matched(&group, Cause::FirstRelease, &groups, kept).unwrap();
+        (page, matched)
+    }
+
+    fn kept_bytes(kept: &Kept) -> usize {
+        kept.pages.lock().unwrap().bytes
+    }
+
+    fn shortened(plain: &[u8]) -> Option<Deflated> {
+        Some(Deflated { bytes: vec![1; 10].into(), plain_len: plain.len(), plain_crc: 5 })
+    }
+
+    #[test]
+    fn a_page_is_deflated_once_for_all_who_ask_and_its_plain_form_is_not_kept_for_them() {
+        let kept = Kept::default();
+        let (_page, matched) = seen(&kept);
+        let before = kept_bytes(&kept);
+        let (encoded, deflated, together) = (AtomicUsize::new(0), AtomicUsize::new(0), Barrier::new(8));
+        let encode = |_: &Matched| {
+            encoded.fetch_add(1, Ordering::Relaxed);
+            vec![0; 100]
+        };
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    together.wait();
+                    let packed = matched.packed(&kept, encode, |plain| {
+                        deflated.fetch_add(1, Ordering::Relaxed);
+                        shortened(plain)
+                    });
+                    assert!(matches!(packed, Packed::Deflated(it) if it.bytes.len() == 10 && it.plain_len == 100));
+                });
+            }
+        });
+        assert_eq!((encoded.load(Ordering::Relaxed), deflated.load(Ordering::Relaxed)), (1, 1));
+        assert_eq!(kept_bytes(&kept) - before, 10, "only what was asked for is kept, and it is counted");
+        assert_eq!(matched.body(&kept, encode).len(), 100);
+        assert_eq!(kept_bytes(&kept) - before, 110);
+    }
+
+    #[test]
+    fn what_is_not_worth_deflating_is_the_plain_form_of_all() {
+        let kept = Kept::default();
+        let (_page, matched) = seen(&kept);
+        let before = kept_bytes(&kept);
+        let Packed::Plain(packed) = matched.packed(&kept, |_| vec![0; 100], |_| None) else { panic!("not deflated") };
+        let plain = matched.body(&kept, |_| panic!("it is there"));
+        assert_eq!((packed.as_ptr(), kept_bytes(&kept) - before), (plain.as_ptr(), 100), "one copy, counted once");
+    }
+
+    #[test]
+    fn what_is_kept_stays_below_its_bound() {
+        let kept = Kept::default();
+        let mut pages = Vec::new();
+        for _ in 0..5 {
+            let (page, matched) = seen(&kept);
+            let big = vec![1; SHARED_BYTES_MAX / 3].into();
+            matched.packed(&kept, |_| vec![0; 100], |plain| Some(Deflated { bytes: big, ..shortened(plain)? }));
+            assert!(kept_bytes(&kept) <= SHARED_BYTES_MAX);
+            pages.push((page, matched));
+        }
+        let still = pages.iter().filter(|(page, _)| !page.found().by_group.is_empty()).count();
+        assert_eq!(still, 2, "the oldest were let go of");
     }
 }

@@ -16,6 +16,7 @@ use super::{
     group::Group,
     history::{CommitPart, CommitWalk},
     hub::{Hub, Seat},
+    outlet::Connection,
     page::Kept,
     token::Place,
 };
@@ -55,6 +56,8 @@ pub struct Wanted {
     pub progress_interval: Duration,
     /// How long it may live before it is asked to come again.
     pub max_age: Duration,
+    /// What it is sent over.
+    pub connection: Arc<Connection>,
 }
 
 /// Why the server ends a stream.
@@ -64,6 +67,7 @@ pub enum GoodbyeReason {
     Shutdown,
     RangeComplete,
     MaxAge,
+    ConnectionStalled,
 }
 
 /// One message to a subscriber.
@@ -128,6 +132,8 @@ pub struct Subscription {
     until: Option<Revision>,
     head: watch::Receiver<Revision>,
     stopping: watch::Receiver<bool>,
+    _connection: Arc<Connection>,
+    connection_ends: watch::Receiver<bool>,
     ready: VecDeque<Event>,
     /// What the subscriber was last told about keeping up.
     told_behind: Option<bool>,
@@ -197,6 +203,8 @@ impl Subscription {
         Ok(Self {
             group: hub.group(wanted.filters),
             stopping: hub.stopping(),
+            connection_ends: wanted.connection.ends(),
+            _connection: wanted.connection,
             hub,
             _seat: seat,
             progress_interval: wanted.progress_interval,
@@ -239,6 +247,10 @@ impl Subscription {
             }
             if *self.stopping.borrow() {
                 self.say_goodbye(GoodbyeReason::Shutdown);
+                continue;
+            }
+            if *self.connection_ends.borrow() {
+                self.say_goodbye(GoodbyeReason::ConnectionStalled);
                 continue;
             }
             match std::mem::replace(&mut self.phase, Phase::Ended) {
@@ -293,6 +305,7 @@ impl Subscription {
             biased;
             _ = self.head.changed() => {}
             _ = self.stopping.changed() => {}
+            _ = self.connection_ends.changed() => {}
             () = tokio::time::sleep_until(self.ends_at) => {}
             () = tokio::time::sleep_until(progress_at) => self.say_progress(),
         }

@@ -16,6 +16,7 @@ use crate::{
         FeedError,
         filter::{FILTER_IDS_MAX, FILTERS_MAX, Filter, Filters, Kind},
         history::{self, Given},
+        outlet::{Connection, RECONNECT_AFTER},
         subscription::{Event, GoodbyeReason, Start, Subscription, Wanted},
         token::Place,
     },
@@ -142,8 +143,12 @@ fn cursor(name: String, cursor: Cursor) -> proto::Cursor {
 }
 
 impl Feed {
-    /// Opens a subscription.
-    pub(super) async fn open(&self, request: proto::SubscribeRequest) -> Result<Subscription, Status> {
+    /// Opens a subscription, to be sent over a connection.
+    pub(super) async fn open(
+        &self,
+        request: proto::SubscribeRequest,
+        connection: Arc<Connection>,
+    ) -> Result<Subscription, Status> {
         if request.conflate {
             return Err(status::unsupported("conflate"));
         }
@@ -152,6 +157,7 @@ impl Feed {
             filters: filters(request.filters)?,
             progress_interval: progress_interval(request.progress_interval)?,
             max_age: self.0.subscription_max_age,
+            connection,
         };
         Subscription::open(self.0.hub.clone(), wanted).await.map_err(|error| status::of_feed(&error))
     }
@@ -332,11 +338,13 @@ pub(super) fn message(event: Event, subscription: &Subscription) -> Message {
             let after = match reason {
                 GoodbyeReason::Shutdown => RECONNECT_SPREAD.mul_f64(subscription.turn()),
                 GoodbyeReason::RangeComplete | GoodbyeReason::MaxAge => Duration::ZERO,
+                GoodbyeReason::ConnectionStalled => RECONNECT_AFTER,
             };
             let reason = match reason {
                 GoodbyeReason::Shutdown => proto::GoodbyeReason::Shutdown,
                 GoodbyeReason::RangeComplete => proto::GoodbyeReason::RangeComplete,
                 GoodbyeReason::MaxAge => proto::GoodbyeReason::MaxAge,
+                GoodbyeReason::ConnectionStalled => proto::GoodbyeReason::ConnectionStalled,
             };
             let reconnect_after = prost_types::Duration::try_from(after).ok();
             Message::Goodbye(proto::Goodbye { reason: reason.into(), resume_token: token, reconnect_after })

@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use tonic::Status;
 
 use crate::{
-    feed::hub::Hub,
+    feed::{hub::Hub, outlet::Outlets},
     ledger::{Writer, cursor::CursorMove},
     query::{AsOf, QueryError, Reader, Snapshot},
     store::{cursors::Cursor, offload::Offload},
@@ -46,6 +46,7 @@ pub struct App {
     writer: Arc<Writer>,
     hub: Arc<Hub>,
     offload: Offload,
+    outlets: Arc<Outlets>,
     reads: Semaphore,
     backups: Arc<Semaphore>,
     cursor_writes: Semaphore,
@@ -63,7 +64,13 @@ impl App {
     ) -> Self {
         let (reads, backups) = (Semaphore::new(READS_MAX), Arc::new(Semaphore::new(BACKUPS_MAX)));
         let cursor_writes = Semaphore::new(CURSOR_WRITES_MAX);
-        Self { reader, writer, hub, offload, reads, backups, cursor_writes, subscription_max_age }
+        let outlets = Arc::default();
+        Self { reader, writer, hub, outlets, offload, reads, backups, cursor_writes, subscription_max_age }
+    }
+
+    /// Where the open subscriptions leave.
+    pub fn outlets(&self) -> Arc<Outlets> {
+        self.outlets.clone()
     }
 
     /// The same as [`App::read`], but at once where everything is in memory, which `at_hand` says. Going to another thread

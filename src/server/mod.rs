@@ -5,6 +5,7 @@
 //! Invariants: what is served has caught up with the ledger. A server that listens beyond loopback was told so in plain
 //! words. Stopping ends by itself: streams say goodbye, calls finish, and what is left after [`STOP_DEADLINE`] is cut.
 
+mod connection;
 mod cut;
 
 use std::{
@@ -16,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::TryStreamExt;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -24,10 +26,7 @@ use tokio::{
 use tokio_stream::Stream;
 use tonic::{
     codec::CompressionEncoding,
-    transport::{
-        Server,
-        server::{Connected, TcpIncoming},
-    },
+    transport::{Server, server::TcpIncoming},
 };
 use tonic_health::ServingStatus;
 use tower_http::{
@@ -35,6 +34,7 @@ use tower_http::{
     map_request_body::MapRequestBodyLayer,
 };
 
+use self::connection::{Closable, end_stalled};
 use crate::{
     feed::hub::Hub,
     ledger::{Ledger, Writer, apply::catch_up, compact::Keep, log::StoreLedger, writer},
@@ -64,6 +64,8 @@ const ADMIN_PATH: &str = "/almanac.v1.AdminService/";
 const CURSOR_PATH: &str = "/almanac.v1.FeedService/PutCursor";
 /// How often health looks whether writes are taken.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a subscription may take nothing of what waits for it before its connection is closed.
+pub const SUBSCRIPTION_STALL_LIMIT: Duration = Duration::from_secs(60);
 /// How old a subscription may get before it is asked to come again.
 pub const SUBSCRIPTION_MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
@@ -74,6 +76,8 @@ pub struct Config {
     pub data: PathBuf,
     /// How old a subscription may get.
     pub subscription_max_age: Duration,
+    /// How long a subscription may take nothing of what waits for it.
+    pub subscription_stall_limit: Duration,
     /// Which commits keep their pages, to be replayed.
     pub keep: Keep,
     /// What says when a commit was recorded.
@@ -88,6 +92,7 @@ impl Config {
         Self {
             data: data.into(),
             subscription_max_age: SUBSCRIPTION_MAX_AGE,
+            subscription_stall_limit: SUBSCRIPTION_STALL_LIMIT,
             keep: Keep::default(),
             clock: Clock::default(),
             offload: Offload::default(),
@@ -160,7 +165,7 @@ pub async fn listen(address: SocketAddr, expose: bool) -> Result<TcpListener, Se
     TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })
 }
 
-/// Large unary answers may be compressed if the client asks; the feed is not: it would be done once per subscriber.
+/// Answers are compressed if the client asks. The feed sees to that itself: once for all subscribers.
 macro_rules! limited {
     ($service:expr) => {
         $service
@@ -172,23 +177,26 @@ macro_rules! limited {
 /// Serves on a listener until `stop` is done, then ends politely.
 pub async fn serve(almanac: Almanac, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(Duration::from_secs(60)));
+    let incoming = incoming.map_ok(|io| {
+        let peer = io.peer_addr().ok();
+        (io, peer)
+    });
     serve_on(almanac, incoming, stop).await
 }
 
-/// The same on any kind of connection.
-pub async fn serve_on<C>(
+/// The same on any kind of connection, each with the address it comes from, if that is known.
+pub async fn serve_on<C: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     almanac: Almanac,
-    incoming: impl Stream<Item = io::Result<C>>,
+    incoming: impl Stream<Item = io::Result<(C, Option<SocketAddr>)>>,
     stop: impl Future<Output = ()>,
-) -> Result<(), ServeError>
-where
-    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
-{
-    let Almanac { writer, hub, reader, config: Config { offload, subscription_max_age, .. } } = almanac;
+) -> Result<(), ServeError> {
+    let Config { offload, subscription_max_age, subscription_stall_limit, .. } = almanac.config;
+    let Almanac { writer, hub, reader, .. } = almanac;
     let app = Arc::new(App::new(reader, writer.clone(), hub.clone(), offload.clone(), subscription_max_age));
     let (health, health_service) = tonic_health::server::health_reporter();
     let (stopped, mut stopping) = watch::channel(false);
     let healthy = tokio::spawn(watch_health(health, writer.clone(), stopping.clone()));
+    let ending_stalled = tokio::spawn(end_stalled(app.outlets(), subscription_stall_limit, stopping.clone()));
 
     // The sets are compiled in; if they did not parse, the test of reflection would say so.
     let reflection = tonic_reflection::server::Builder::configure()
@@ -210,6 +218,7 @@ where
         .add_service(limited!(AdminServiceServer::new(Admin(app))))
         .add_service(health_service)
         .add_optional_service(reflection.ok());
+    let incoming = incoming.map_ok(|(io, peer)| Closable::new(io, peer));
     let serving = routes.serve_with_incoming_shutdown(incoming, async move {
         let _ = stopping.changed().await;
     });
@@ -226,6 +235,7 @@ where
         }
     };
     stopped.send_replace(true);
+    ending_stalled.abort();
     let _ = healthy.await;
     // Writes that were taken are finished before the process ends.
     let _ = offload.run(move || writer.stop()).await;

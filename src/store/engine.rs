@@ -227,11 +227,7 @@ impl Engine {
     }
 
     /// All keys with a prefix, in order, from `from` on (which must have the prefix too).
-    pub fn scan(
-        &self,
-        prefix: &[u8],
-        from: Option<&[u8]>,
-    ) -> Box<dyn DoubleEndedIterator<Item = Result<Item>> + Send> {
+    pub fn scan(&self, prefix: &[u8], from: Option<&[u8]>) -> Box<dyn DoubleEndedIterator<Item = Result<Item>> + Send> {
         let start = from.unwrap_or(prefix).to_vec();
         match (&self.map, prefix_end(prefix)) {
             (Map::Disk { db, .. }, Some(end)) => Box::new(db.range(start..end).map(|item| item.map_err(Into::into))),

@@ -3,17 +3,17 @@
 use std::{
     future::Future,
     io,
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{
     codegen::{Service, http::Uri},
-    transport::{Channel, Endpoint, server::Connected},
+    transport::{Channel, Endpoint},
 };
 use turmoil::net::{TcpListener, TcpStream};
 
@@ -24,44 +24,14 @@ const PORT: u16 = 50051;
 /// Clients notice a silent network after these two together, as real ones do in 30 s.
 const KEEPALIVE: Duration = Duration::from_millis(400);
 
-/// A connection, as the server takes it.
-#[derive(Debug)]
-pub(super) struct Connection(TcpStream);
-
-impl Connected for Connection {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) {}
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
 /// Connections that come in.
-pub(super) async fn incoming() -> io::Result<impl Stream<Item = io::Result<Connection>>> {
+pub(super) async fn incoming() -> io::Result<impl Stream<Item = io::Result<(TcpStream, Option<SocketAddr>)>>> {
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
     let accepted = futures_util::stream::unfold(listener, |listener| async {
         let accepted = listener.accept().await;
         Some((accepted, listener))
     });
-    Ok(accepted.map(|accepted| accepted.map(|(stream, _)| Connection(stream))))
+    Ok(accepted.map(|accepted| accepted.map(|(stream, peer)| (stream, Some(peer)))))
 }
 
 #[derive(Debug, Clone)]

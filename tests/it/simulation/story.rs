@@ -124,8 +124,7 @@ fn config(dice: &mut Dice, world: &World) -> server::Config {
     });
     let (waiting, slowest) = (Mutex::new(dice.split()), 1 + dice.below(4_000));
     let latency = Arc::new(move || Duration::from_micros(waiting.lock().unwrap().below(slowest) as u64));
-    let subscription_max_age =
-        if dice.once_in(3) { Duration::from_millis(300) } else { server::SUBSCRIPTION_MAX_AGE };
+    let subscription_max_age = if dice.once_in(3) { Duration::from_millis(300) } else { server::SUBSCRIPTION_MAX_AGE };
     server::Config {
         subscription_max_age,
         keep: Keep { revisions: kept, days: None },
@@ -188,7 +187,10 @@ async fn write(world: World, mut dice: Dice) -> turmoil::Result {
 /// Whether to try again may help.
 fn may_help(status: &tonic::Status) -> bool {
     use tonic::Code::*;
-    matches!(status.code(), Unavailable | Unknown | Internal | Cancelled | Aborted | DeadlineExceeded | ResourceExhausted)
+    matches!(
+        status.code(),
+        Unavailable | Unknown | Internal | Cancelled | Aborted | DeadlineExceeded | ResourceExhausted
+    )
 }
 
 async fn wait(dice: &mut Dice, milliseconds: usize) {

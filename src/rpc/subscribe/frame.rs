@@ -1,0 +1,101 @@
+//! A message as it goes over the wire: gRPC's five bytes, what is the stream's own, and what it shares.
+//!
+//! Invariant: shared bytes are passed on, never copied.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use flate2::Compression;
+use prost::{Message, encoding::encode_varint};
+
+use super::gzip::{self, DEFLATED_BYTES_MIN};
+use crate::{
+    feed::{
+        history::CommitPart,
+        page::{Deflated, Matched, Packed},
+        subscription::{Event, Subscription},
+    },
+    proto,
+    rpc::{encode, feed::message},
+};
+
+/// Field numbers of the contract, with the wire type of messages.
+const COMMIT_PAGE: u64 = 4 << 3 | 2;
+const CHANGES: u64 = 6 << 3 | 2;
+/// Before every message: whether it is compressed, and its length.
+const PREFIX_BYTES: usize = 5;
+
+/// A message in pieces, none of them empty. Only pages are ever compressed: what is small gains nothing.
+pub(super) fn frames(event: Event, subscription: &Subscription, gzip: bool) -> impl Iterator<Item = Bytes> + use<> {
+    let pieces = match event {
+        Event::Commit(part, token) => commit_page(&part, token.unwrap_or_default(), subscription, gzip),
+        event => {
+            let rows = gzip && matches!(event, Event::State { .. });
+            let message = proto::SubscribeResponse { message: Some(message(event, subscription)) }.encode_to_vec();
+            match rows.then(|| deflate(&message)).flatten() {
+                Some(deflated) => compressed(&[], deflated),
+                None => plain(&message, Bytes::new()),
+            }
+        }
+    };
+    pieces.into_iter().filter(|bytes| !bytes.is_empty())
+}
+
+/// Pages are deflated once for all, or for one who asked for it and waits: quickly.
+fn deflate(plain: &[u8]) -> Option<Deflated> {
+    (plain.len() >= DEFLATED_BYTES_MIN).then(|| gzip::deflate(plain, Compression::fast())).flatten()
+}
+
+fn prefix(compressed: bool, len: usize, own: usize) -> BytesMut {
+    let mut front = BytesMut::with_capacity(PREFIX_BYTES + own);
+    front.put_u8(compressed.into());
+    front.put_u32(u32::try_from(len).unwrap_or(u32::MAX));
+    front
+}
+
+fn plain(head: &[u8], body: Bytes) -> [Bytes; 3] {
+    let mut front = prefix(false, head.len() + body.len(), head.len());
+    front.put_slice(head);
+    [front.freeze(), body, Bytes::new()]
+}
+
+fn compressed(head: &[u8], body: Deflated) -> [Bytes; 3] {
+    let mut front = prefix(true, gzip::len(head, &body), gzip::front_len(head));
+    gzip::put_front(&mut front, head);
+    let trailer = gzip::trailer(head, &body);
+    [front.freeze(), body.bytes, trailer]
+}
+
+/// A commit page: what is this stream's own, and the changes that its group shares.
+fn commit_page(part: &CommitPart, token: String, subscription: &Subscription, gzip: bool) -> [Bytes; 3] {
+    let own = encode::commit_head(part, token).encode_to_vec();
+    let changes = |matched: &Matched| changes(matched, subscription);
+    let body = match &part.changes {
+        None => Packed::Plain(Bytes::new()),
+        Some(matched) if gzip => matched.packed(subscription.kept(), changes, deflate),
+        Some(matched) => Packed::Plain(matched.body(subscription.kept(), changes)),
+    };
+    let body_len = match &body {
+        Packed::Plain(body) => body.len(),
+        Packed::Deflated(body) => body.plain_len,
+    };
+    let mut head = Vec::with_capacity(own.len() + 11);
+    encode_varint(COMMIT_PAGE, &mut head);
+    encode_varint((own.len() + body_len) as u64, &mut head);
+    head.extend_from_slice(&own);
+    match body {
+        Packed::Plain(body) => plain(&head, body),
+        Packed::Deflated(body) => compressed(&head, body),
+    }
+}
+
+fn changes(matched: &Matched, subscription: &Subscription) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (numbered, found) in matched.iter() {
+        let what = numbered.encoded(encode::change_what);
+        let head = encode::change_head(numbered.number, found, |at| subscription.filter_name(at)).encode_to_vec();
+        encode_varint(CHANGES, &mut body);
+        encode_varint((head.len() + what.len()) as u64, &mut body);
+        body.extend_from_slice(&head);
+        body.extend_from_slice(what);
+    }
+    body
+}
