@@ -53,6 +53,11 @@ impl MemoryDisk {
         self.state().left = Some(operations);
     }
 
+    /// Whether all fails.
+    pub fn fails(&self) -> bool {
+        self.state().left == Some(0)
+    }
+
     pub(super) fn get(&self, key: &[u8]) -> Option<IVec> {
         self.state().live.get(key).cloned()
     }

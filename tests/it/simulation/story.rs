@@ -136,9 +136,11 @@ fn config(dice: &mut Dice, world: &World) -> server::Config {
 
 /// The server's machine: starts on what the disk holds.
 async fn serve(world: World, config: server::Config) -> turmoil::Result {
-    let Ok(almanac) = server::open_on(Engine::in_memory(world.disk.clone()), &config) else {
-        // As the process would: it ends, and is started again.
-        return Ok(());
+    let almanac = match server::open_on(Engine::in_memory(world.disk.clone()), &config) {
+        Ok(almanac) => almanac,
+        // As the process would: it ends, and is started again, on another disk.
+        Err(_) if world.disk.fails() => return Ok(()),
+        Err(error) => return Err(error.into()),
     };
     let stop = world.stop.clone();
     server::serve_on(almanac, Box::pin(network::incoming().await?), async move { stop.notified().await }).await?;
@@ -272,7 +274,7 @@ impl Fate<'_> {
         }
         if let Some(left) = self.broken {
             self.broken = left.checked_sub(1);
-            if left == 0 && self.down.is_none() {
+            if left == 0 {
                 self.crash(sim);
             }
         }
@@ -344,6 +346,7 @@ impl Fate<'_> {
     /// A power cut: what was not synced is lost from some point on, and nobody is told.
     fn crash(&mut self, sim: &mut Sim<'_>) {
         self.network(sim, false);
+        // One that is down already only gets its disk back.
         sim.crash(SERVER);
         let kept = self.dice.below(self.world.disk.unsynced() + 1);
         self.world.disk.cut_power(kept);
