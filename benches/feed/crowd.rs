@@ -29,7 +29,8 @@ pub(crate) trait Glance: prost::Message + Default + Send + 'static {
 pub(crate) struct Tally {
     opened: AtomicUsize,
     seen: AtomicUsize,
-    last: Mutex<Option<Instant>>,
+    /// When the first and the last thing of a round were seen.
+    span: Mutex<Option<(Instant, Instant)>>,
     /// When the things that all wait for were sent; then how long each took to each subscriber is noted.
     sent: Mutex<Vec<Instant>>,
     took: Mutex<Vec<Duration>>,
@@ -42,11 +43,11 @@ impl Tally {
         self.until(|| self.opened.load(Ordering::Relaxed) >= streams).await
     }
 
-    /// So many things were seen in all since the start; when the last was.
-    pub(crate) async fn seen(&self, things: usize) -> Outcome<Instant> {
-        self.until(|| self.seen.load(Ordering::Relaxed) >= things).await?;
-        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(last.ok_or("nothing was seen")?)
+    /// So many things were seen in all since the start; when the first and the last of this round were.
+    pub(crate) async fn seen(&self, things: usize) -> Outcome<(Instant, Instant)> {
+        self.until(|| self.seen.load(Ordering::Acquire) >= things).await?;
+        let span = self.span.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(span.ok_or("nothing was seen")?)
     }
 
     /// Something that all wait for is sent now.
@@ -77,7 +78,9 @@ impl Tally {
 
     fn see(&self, things: usize, seen_before: usize) {
         let now = Instant::now();
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        let mut span = self.span.lock().unwrap_or_else(PoisonError::into_inner);
+        *span = Some((span.map_or(now, |(first, _)| first), now));
+        drop(span);
         let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         let took = sent.iter().skip(seen_before).take(things).map(|sent| now - *sent);
         self.took.lock().unwrap_or_else(PoisonError::into_inner).extend(took);
