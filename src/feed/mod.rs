@@ -17,6 +17,7 @@ mod index;
 pub mod page;
 pub mod subscription;
 pub mod token;
+mod weight;
 
 use crate::{model::id::Revision, query::QueryError, store::StoreError};
 

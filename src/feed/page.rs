@@ -1,14 +1,18 @@
-//! A page of a commit as all subscribers share it.
+//! A page of a commit as all subscribers share it: all of a recent commit, or a page of the ledger.
 //!
-//! What a group matches of a page is found when its first member asks, and what is sent of it is encoded then; the others
-//! get the same bytes. Each change is encoded once, whoever asks.
+//! What all groups match of a recent commit is found when it is published, in one look; of a page that was read, when the
+//! first asks. What is sent of it is cut into parts and encoded when the first of a group asks; the others get the same
+//! bytes. Each change is encoded once, whoever asks.
 //!
 //! Invariant: what is kept of matches and bytes stays below [`SHARED_BYTES_MAX`]; what was let go is made again when asked.
 
 use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -16,11 +20,15 @@ use bytes::Bytes;
 use super::{
     filter::Match,
     group::{Group, Groups},
+    index::Index,
+    weight,
 };
 use crate::model::change::{Cause, Change};
 
 /// Most bytes of matches and encoded pages that are kept for sharing.
 pub const SHARED_BYTES_MAX: usize = 32 << 20;
+/// A part, which is what one message brings, is closed at about so many bytes.
+const PART_WEIGHT: usize = 48 * 1024;
 
 /// A change, its number in the commit, and its encoded form.
 #[derive(Debug)]
@@ -39,12 +47,15 @@ impl NumberedChange {
     }
 
     /// The encoded form; made the first time.
-    pub fn encoded(&self, encode: impl FnOnce(&Change) -> Vec<u8>) -> &Bytes {
-        self.encoded.get_or_init(|| encode(&self.change).into())
+    pub fn encoded(&self, kept: &Kept, encode: impl FnOnce(&Change) -> Vec<u8>) -> &Bytes {
+        self.encoded.get_or_init(|| {
+            kept.encoded.fetch_add(1, Ordering::Relaxed);
+            encode(&self.change).into()
+        })
     }
 }
 
-/// The changes of a page.
+/// Some changes of a commit, in order.
 #[derive(Debug)]
 pub struct SharedPage {
     changes: Vec<NumberedChange>,
@@ -55,19 +66,20 @@ pub struct SharedPage {
 struct Found {
     /// All groups up to this one were looked at together: one that is not in `by_group` matches nothing.
     indexed_to: u64,
-    by_group: HashMap<u64, Option<Arc<Part>>>,
+    by_group: HashMap<u64, Option<Arc<[Part]>>>,
 }
 
-/// What a group matches of a page.
+/// What a group matches of a page, as far as one message takes it.
 #[derive(Debug)]
 struct Part {
     matched: Vec<(usize, Match)>,
+    weight: usize,
     body: OnceLock<Bytes>,
 }
 
 impl SharedPage {
-    /// Of the changes of a ledger page.
-    pub(super) fn new(changes: Vec<(u64, Change)>) -> Self {
+    /// Of the changes of one or several ledger pages.
+    pub(super) fn new(changes: impl IntoIterator<Item = (u64, Change)>) -> Self {
         let changes = changes.into_iter().map(|(number, change)| NumberedChange::new(number, change)).collect();
         Self { changes, found: Mutex::default() }
     }
@@ -77,6 +89,17 @@ impl SharedPage {
         self.changes.len()
     }
 
+    /// Finds what all groups match; says which match anything, sorted.
+    pub(super) fn find_all(self: &Arc<Self>, index: &Index, cause: Cause, kept: &Kept) -> Vec<u64> {
+        let mut found = self.found();
+        let kept_more = self.look(&mut found, index, cause, kept);
+        let mut groups: Vec<u64> = found.by_group.keys().copied().collect();
+        drop(found);
+        kept.add(self, kept_more);
+        groups.sort_unstable();
+        groups
+    }
+
     /// What a group matches; `None`: nothing.
     pub(super) fn matched(
         self: &Arc<Self>,
@@ -84,47 +107,72 @@ impl SharedPage {
         cause: Cause,
         groups: &Groups,
         kept: &Kept,
-    ) -> Option<Matched> {
-        let known = {
-            let found = self.found();
-            match found.by_group.get(&group.id) {
-                Some(part) => Some(part.clone()),
-                None if group.id <= found.indexed_to => Some(None),
-                None => None,
+    ) -> Option<Parts> {
+        let known = |found: &Found| match found.by_group.get(&group.id) {
+            Some(parts) => Some(parts.clone()),
+            None if group.id <= found.indexed_to => Some(None),
+            None => None,
+        };
+        let parts = {
+            let mut found = self.found();
+            match known(&found) {
+                Some(parts) => parts,
+                None => {
+                    // The lock is held while it is looked for, so that nobody looks for the same.
+                    let index = (found.indexed_to == 0).then(|| groups.index()).filter(|index| index.covers(group));
+                    let kept_more = match index {
+                        Some(index) => self.look(&mut found, &index, cause, kept),
+                        None => self.look_for_one(&mut found, group, cause, kept),
+                    };
+                    let parts = known(&found).flatten();
+                    drop(found);
+                    kept.add(self, kept_more);
+                    parts
+                }
             }
         };
-        let part = known.unwrap_or_else(|| self.find(group, cause, groups, kept))?;
-        let range = 0..part.matched.len();
-        Some(Matched { page: self.clone(), part, range })
+        Some(Parts { page: self.clone(), parts: parts? })
     }
 
-    fn find(self: &Arc<Self>, group: &Group, cause: Cause, groups: &Groups, kept: &Kept) -> Option<Arc<Part>> {
-        let first_look = self.found().indexed_to == 0;
-        let mut weight = 0;
-        let mut part = |matched: Vec<(usize, Match)>| {
-            weight += 64 + matched.len() * size_of::<(usize, Match)>();
-            (!matched.is_empty()).then(|| Arc::new(Part { matched, body: OnceLock::new() }))
-        };
-        let index = groups.index();
-        let wanted = if first_look && index.covers(group) {
-            let by_group: HashMap<u64, Option<Arc<Part>>> =
-                index.matches(&self.changes, cause).into_iter().map(|(id, matched)| (id, part(matched))).collect();
-            let wanted = by_group.get(&group.id).cloned().flatten();
-            let mut found = self.found();
-            found.indexed_to = index.newest_group();
-            found.by_group.extend(by_group);
-            wanted
-        } else {
-            // A group that came after the page was looked at.
-            let matches = |(at, numbered): (usize, &NumberedChange)| {
-                Some((at, group.filters.match_change(&numbered.change, cause)?))
-            };
-            let wanted = part(self.changes.iter().enumerate().filter_map(matches).collect());
-            self.found().by_group.insert(group.id, wanted.clone());
-            wanted
-        };
-        kept.add(self, weight);
-        wanted
+    /// Looks for what the groups of an index match; gives how many bytes are kept of it.
+    fn look(&self, found: &mut Found, index: &Index, cause: Cause, kept: &Kept) -> usize {
+        kept.matched.fetch_add(self.changes.len() as u64, Ordering::Relaxed);
+        let mut bytes = 0;
+        for (group, matched) in index.matches(&self.changes, cause) {
+            let parts = self.parts(matched);
+            bytes += kept_bytes(&parts);
+            found.by_group.insert(group, Some(parts));
+        }
+        found.indexed_to = index.newest_group();
+        bytes
+    }
+
+    /// The same for a group that came after the others were looked for.
+    fn look_for_one(&self, found: &mut Found, group: &Group, cause: Cause, kept: &Kept) -> usize {
+        kept.matched.fetch_add(self.changes.len() as u64, Ordering::Relaxed);
+        let matches =
+            |(at, numbered): (usize, &NumberedChange)| Some((at, group.filters.match_change(&numbered.change, cause)?));
+        let matched: Vec<_> = self.changes.iter().enumerate().filter_map(matches).collect();
+        let parts = (!matched.is_empty()).then(|| self.parts(matched));
+        let bytes = parts.as_deref().map_or(0, kept_bytes);
+        found.by_group.insert(group.id, parts);
+        bytes
+    }
+
+    /// Cuts what matches into what one message takes.
+    fn parts(&self, matched: Vec<(usize, Match)>) -> Arc<[Part]> {
+        let mut parts: Vec<Part> = Vec::new();
+        for (at, found) in matched {
+            let more = self.changes.get(at).map_or(0, |numbered| weight::of_change(&numbered.change));
+            match parts.last_mut() {
+                Some(part) if part.weight + more <= PART_WEIGHT => {
+                    part.matched.push((at, found));
+                    part.weight += more;
+                }
+                _ => parts.push(Part { matched: vec![(at, found)], weight: more, body: OnceLock::new() }),
+            }
+        }
+        parts.into()
     }
 
     fn found(&self) -> MutexGuard<'_, Found> {
@@ -132,11 +180,32 @@ impl SharedPage {
     }
 }
 
-/// What a group matches of a page, with the page.
+/// About how many bytes the matches of parts take, without what is encoded of them.
+fn kept_bytes(parts: &[Part]) -> usize {
+    parts.iter().map(|part| 128 + part.matched.len() * size_of::<(usize, Match)>()).sum()
+}
+
+/// All that a group matches of a page.
+#[derive(Debug)]
+pub(super) struct Parts {
+    page: Arc<SharedPage>,
+    parts: Arc<[Part]>,
+}
+
+impl Parts {
+    /// One of them; `None` after the last.
+    pub(super) fn get(&self, at: usize) -> Option<Matched> {
+        let range = 0..self.parts.get(at)?.matched.len();
+        Some(Matched { page: self.page.clone(), parts: self.parts.clone(), at, range })
+    }
+}
+
+/// A part of what a group matches, with the page.
 #[derive(Debug, Clone)]
 pub struct Matched {
     page: Arc<SharedPage>,
-    part: Arc<Part>,
+    parts: Arc<[Part]>,
+    at: usize,
     /// Which of the part's changes; all but where a list is cut into pages of its own.
     range: Range<usize>,
 }
@@ -144,7 +213,7 @@ pub struct Matched {
 impl Matched {
     /// The changes, and how they match.
     pub fn iter(&self) -> impl Iterator<Item = (&NumberedChange, &Match)> {
-        let matched = self.part.matched.get(self.range.clone()).unwrap_or_default();
+        let matched = self.part().and_then(|part| part.matched.get(self.range.clone())).unwrap_or_default();
         matched.iter().filter_map(|(at, found)| Some((self.page.changes.get(*at)?, found)))
     }
 
@@ -156,6 +225,15 @@ impl Matched {
     /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
         self.range.is_empty()
+    }
+
+    /// About how many bytes the whole part takes as sent.
+    pub(super) fn weight(&self) -> usize {
+        self.part().map_or(0, |part| part.weight)
+    }
+
+    fn part(&self) -> Option<&Part> {
+        self.parts.get(self.at)
     }
 
     /// Leaves out the first ones.
@@ -170,7 +248,8 @@ impl Matched {
 
     /// The encoded form of the whole part for the group; made the first time.
     pub fn body(&self, kept: &Kept, encode: impl FnOnce(&Self) -> Vec<u8>) -> Bytes {
-        let body = self.part.body.get_or_init(|| {
+        let Some(part) = self.part() else { return Bytes::new() };
+        let body = part.body.get_or_init(|| {
             let body = Bytes::from(encode(self));
             kept.add(&self.page, body.len());
             body
@@ -179,10 +258,12 @@ impl Matched {
     }
 }
 
-/// What is kept for sharing, oldest first.
+/// What is kept for sharing, oldest first, and how often what is shared was made.
 #[derive(Debug, Default)]
 pub struct Kept {
     pages: Mutex<KeptPages>,
+    encoded: AtomicU64,
+    matched: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -192,6 +273,17 @@ struct KeptPages {
 }
 
 impl Kept {
+    /// How many changes were encoded: each once, however many see it.
+    pub fn changes_encoded(&self) -> u64 {
+        self.encoded.load(Ordering::Relaxed)
+    }
+
+    /// How many changes were held against filters, once against those of all groups together or once against those of a
+    /// group that came late: how many subscribers there are does not matter.
+    pub fn changes_matched(&self) -> u64 {
+        self.matched.load(Ordering::Relaxed)
+    }
+
     /// Something of a page was made; lets go of the oldest if that is too much.
     fn add(&self, page: &Arc<SharedPage>, bytes: usize) {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,18 +13,15 @@ use super::{
     FeedError,
     digest::row_digest,
     filter::Filters,
-    group::Group,
+    group::{Ahead, Group},
     history::{CommitPart, CommitWalk},
     hub::{Hub, Seat},
     page::Kept,
     token::Place,
+    weight,
 };
 use crate::{
-    model::{
-        catalog::Definition,
-        id::{HistoryId, Revision},
-        value::Value,
-    },
+    model::id::{HistoryId, Revision},
     query::{
         AsOf, Snapshot,
         state::{StateCursor, StateRow},
@@ -126,8 +123,10 @@ pub struct Subscription {
     phase: Phase,
     place: Place,
     until: Option<Revision>,
-    head: watch::Receiver<Revision>,
-    stopping: watch::Receiver<bool>,
+    /// Rings when there may be something for the group.
+    bell: watch::Receiver<()>,
+    /// For a stream that ends at a revision, matching or not: moves with every commit.
+    head: Option<watch::Receiver<Revision>>,
     ready: VecDeque<Event>,
     /// What the subscriber was last told about keeping up.
     told_behind: Option<bool>,
@@ -157,8 +156,6 @@ impl Subscription {
     /// Opens a subscription.
     pub async fn open(hub: Arc<Hub>, wanted: Wanted) -> Result<Self, FeedError> {
         let seat = hub.enter()?;
-        // Taken before the head is read, so that no commit falls between.
-        let head_moves = hub.head();
         let head = hub.reader().head();
         let floor = hub.reader().ledger().floor();
         let (mut phase, mut until) = (Phase::Between, None);
@@ -194,9 +191,11 @@ impl Subscription {
         let history = hub.reader().ledger().history();
         let opened = Event::Opened { history, head, floor, start: place.revision, token };
         let now = Instant::now();
+        let group = hub.group(wanted.filters);
         Ok(Self {
-            group: hub.group(wanted.filters),
-            stopping: hub.stopping(),
+            bell: group.bell(),
+            group,
+            head: until.map(|_| hub.head()),
             hub,
             _seat: seat,
             progress_interval: wanted.progress_interval,
@@ -204,7 +203,6 @@ impl Subscription {
             phase,
             place,
             until,
-            head: head_moves,
             ready: VecDeque::from([opened]),
             told_behind: None,
             told_place: place.revision,
@@ -232,7 +230,9 @@ impl Subscription {
             if matches!(self.phase, Phase::Ended) {
                 return Ok(None);
             }
-            if *self.stopping.borrow() {
+            // What rings from here on is heard, so nothing that comes after what is looked at now is missed.
+            self.bell.mark_unchanged();
+            if self.hub.stops() {
                 self.say_goodbye(GoodbyeReason::Shutdown);
                 continue;
             }
@@ -250,6 +250,11 @@ impl Subscription {
 
     /// Between two commits: the next one if there is one, else wait.
     async fn go_on(&mut self) -> Result<(), FeedError> {
+        let head = match &mut self.head {
+            Some(head) => *head.borrow_and_update(),
+            None => self.hub.published(),
+        };
+        let behind = self.pass_over(head);
         if self.until.is_some_and(|until| self.place.revision >= until) {
             self.say_goodbye(GoodbyeReason::RangeComplete);
             return Ok(());
@@ -258,10 +263,9 @@ impl Subscription {
             self.say_goodbye(GoodbyeReason::MaxAge);
             return Ok(());
         }
-        let head = *self.head.borrow_and_update();
         if self.place.revision < head {
             // One commit behind is how a live stream moves; more is catching up.
-            if self.told_behind != Some(true) && self.place.revision.next() < head {
+            if self.told_behind != Some(true) && behind {
                 self.told_behind = Some(true);
                 self.ready.push_back(Event::Lag(true, head));
             } else if self.told_at.elapsed() >= self.progress_interval {
@@ -278,17 +282,38 @@ impl Subscription {
             self.ready.push_back(Event::Lag(false, head));
             return Ok(());
         }
+        if self.told_at.elapsed() >= self.progress_interval {
+            self.say_progress();
+            return Ok(());
+        }
         self.wait().await;
         Ok(())
     }
 
+    /// Moves over commits of which the group knows that they do not match; says whether more than one is ahead.
+    fn pass_over(&mut self, head: Revision) -> bool {
+        let (last, behind) = match self.group.ahead(self.place.revision) {
+            Ahead::Unknown => return self.place.revision.next() < head,
+            Ahead::Nothing => (head, false),
+            Ahead::Match(revision, more) => (Revision(revision.0.saturating_sub(1)).min(head), more),
+        };
+        let last = self.until.map_or(last, |until| last.min(until));
+        self.place.revision = self.place.revision.max(last);
+        behind
+    }
+
     async fn wait(&mut self) {
-        let progress_at = self.told_at + self.progress_interval;
+        let until = self.ends_at.min(self.told_at + self.progress_interval);
+        let every_commit = async {
+            match &mut self.head {
+                Some(head) => drop(head.changed().await),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.head.changed() => {}
-            _ = self.stopping.changed() => {}
-            () = tokio::time::sleep_until(self.ends_at) => {}
-            () = tokio::time::sleep_until(progress_at) => self.say_progress(),
+            _ = self.bell.changed() => {}
+            () = every_commit => {}
+            () = tokio::time::sleep_until(until) => {}
         }
     }
 
@@ -303,7 +328,7 @@ impl Subscription {
             let Some(matched) = self.group.filters.match_state(&row) else { continue };
             walk.rows += 1;
             walk.digest = walk.digest.wrapping_add(row_digest(&row));
-            page_weight += weight(&row);
+            page_weight += weight::of_row(&row);
             page.push((row, matched));
             if page_weight >= STATE_PAGE_WEIGHT {
                 self.ready.push_back(Event::State { revision, page: walk.page, rows: std::mem::take(&mut page) });
@@ -360,38 +385,5 @@ impl Subscription {
 
     fn token(&self) -> String {
         self.hub.tokens().token(self.place, self.group.filters.hash())
-    }
-}
-
-/// About how many bytes a row takes as sent.
-fn weight(row: &StateRow) -> usize {
-    match row {
-        StateRow::Figure(figure) => {
-            160 + figure.row.value.as_ref().and_then(|value| value.notes()).map_or(0, |notes| notes.comment.len())
-        }
-        StateRow::Edition(edition) => 300 + edition.title.len() + edition.note.len(),
-        StateRow::Entry(_, entry) => {
-            let remarks = |value: &Option<Value>| {
-                value.as_ref().and_then(|value| value.notes()).map_or(0, |notes| notes.comment.len())
-            };
-            let components = entry.components.iter().map(|part| 80 + remarks(&part.raw) + remarks(&part.score));
-            let claims = entry.previous.iter().chain(&entry.disputed).map(|claim| 40 + claim.claimed_by.len());
-            300 + entry.note.len() + components.sum::<usize>() + claims.sum::<usize>()
-        }
-        StateRow::Definition(definition) => match definition.as_ref() {
-            Definition::Indicator(indicator) => 200 + indicator.name.len() + indicator.definition.len(),
-            Definition::Entity(entity) => {
-                let names = entity.names.iter().map(|name| 60 + name.text.len());
-                100 + names.sum::<usize>() + 60 * entity.codes.len() + 150 * entity.relations.len()
-            }
-            Definition::Source(source) => 200 + source.producer.len() + source.title.len() + source.url.len(),
-            Definition::Ranking(ranking) => {
-                let components = ranking.methodologies.iter().map(|methodology| {
-                    let parts = methodology.components.iter().map(|part| 100 + part.name.len());
-                    300 + methodology.description.len() + parts.sum::<usize>()
-                });
-                500 + ranking.description.len() + components.sum::<usize>()
-            }
-        },
     }
 }

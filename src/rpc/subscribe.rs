@@ -163,7 +163,7 @@ fn commit_page(part: &CommitPart, token: String, subscription: &Subscription) ->
         matched.body(subscription.kept(), |matched| {
             let mut body = Vec::new();
             for (numbered, found) in matched.iter() {
-                let what = numbered.encoded(encode::change_what);
+                let what = numbered.encoded(subscription.kept(), encode::change_what);
                 let head =
                     encode::change_head(numbered.number, found, |at| subscription.filter_name(at)).encode_to_vec();
                 encode_varint(CHANGES, &mut body);
