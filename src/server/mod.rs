@@ -110,6 +110,13 @@ pub struct Almanac {
     subscription_max_age: Duration,
 }
 
+impl Almanac {
+    /// The feed, with its counts.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+}
+
 /// Opens a folder, recovers, and starts the writer. Waits for the disk.
 pub fn open(config: &Config) -> Result<Almanac, StoreError> {
     let engine = Arc::new(Engine::open(Path::new(&config.data))?);
