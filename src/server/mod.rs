@@ -15,7 +15,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::watch,
+};
 use tonic::{
     codec::CompressionEncoding,
     transport::{Server, server::TcpIncoming},
@@ -48,6 +51,9 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most streams of one connection; tonic alone sets no limit.
 const STREAMS_PER_CONNECTION_MAX: u32 = 256;
+/// Most connections that wait to be accepted, if the system allows so many (`net.core.somaxconn`): all clients of a server
+/// that went away come back at once, and who finds no room tries again only after a second.
+const WAITING_CONNECTIONS_MAX: u32 = 4_096;
 /// What is written goes through here.
 const ADMIN_PATH: &str = "/almanac.v1.AdminService/";
 /// And clients' cursors here.
@@ -139,7 +145,14 @@ pub async fn listen(address: SocketAddr, expose: bool) -> Result<TcpListener, Se
     if !address.ip().is_loopback() && !expose {
         return Err(ServeError::Exposed(address));
     }
-    TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A server that comes back takes its port again at once.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(WAITING_CONNECTIONS_MAX)
+    };
+    listen().map_err(|error| ServeError::Listen { address, error })
 }
 
 /// Large unary answers may be compressed if the client asks; the feed is not: it would be done once per subscriber.
