@@ -6,7 +6,7 @@ use super::{
     FeedError,
     group::Group,
     hub::Hub,
-    page::{Matched, Parts},
+    page::{Matched, MatchedParts},
     token::Place,
 };
 use crate::{ledger::log::Header, model::id::Revision, store::StoreError};
@@ -33,7 +33,7 @@ pub struct CommitWalk {
     prev_match: Revision,
     next_page: u32,
     /// What matches of the page before that, and how much of it was taken.
-    open: Option<(Parts, usize)>,
+    open: Option<(MatchedParts, usize)>,
     parts: u32,
     /// A part is held back until it is known whether it is the last.
     held: Option<Matched>,

@@ -18,7 +18,7 @@ use super::{
     FeedError,
     filter::Filters,
     group::{Group, Groups},
-    page::{Kept, Parts, SharedPage},
+    page::{Kept, MatchedParts, SharedPage},
     token::Tokens,
 };
 use crate::{
@@ -183,7 +183,7 @@ impl Hub {
         header: &Header,
         page: u32,
         group: &Group,
-    ) -> Result<(Option<Parts>, u32), FeedError> {
+    ) -> Result<(Option<MatchedParts>, u32), FeedError> {
         let whole = match page {
             0 => self.ring().commits.get(&header.commit.revision).and_then(|commit| commit.page.clone()),
             _ => None,

@@ -66,10 +66,13 @@ pub struct SharedPage {
 struct Found {
     /// All groups up to this one were looked at together: one that is not in `by_group` matches nothing.
     indexed_to: u64,
-    by_group: HashMap<u64, Option<Arc<[Part]>>>,
+    by_group: HashMap<u64, Option<Parts>>,
 }
 
-/// What a group matches of a page, as far as one message takes it.
+/// What a group matches of a page.
+type Parts = Arc<[Arc<Part>]>;
+
+/// As much of it as one message takes.
 #[derive(Debug)]
 struct Part {
     matched: Vec<(usize, Match)>,
@@ -107,7 +110,7 @@ impl SharedPage {
         cause: Cause,
         groups: &Groups,
         kept: &Kept,
-    ) -> Option<Parts> {
+    ) -> Option<MatchedParts> {
         let known = |found: &Found| match found.by_group.get(&group.id) {
             Some(parts) => Some(parts.clone()),
             None if group.id <= found.indexed_to => Some(None),
@@ -131,7 +134,7 @@ impl SharedPage {
                 }
             }
         };
-        Some(Parts { page: self.clone(), parts: parts? })
+        Some(MatchedParts { page: self.clone(), parts: parts? })
     }
 
     /// Looks for what the groups of an index match; gives how many bytes are kept of it.
@@ -154,23 +157,24 @@ impl SharedPage {
             |(at, numbered): (usize, &NumberedChange)| Some((at, group.filters.match_change(&numbered.change, cause)?));
         let matched: Vec<_> = self.changes.iter().enumerate().filter_map(matches).collect();
         let parts = (!matched.is_empty()).then(|| self.parts(matched));
-        let bytes = parts.as_deref().map_or(0, kept_bytes);
+        let bytes = parts.as_ref().map_or(0, kept_bytes);
         found.by_group.insert(group.id, parts);
         bytes
     }
 
     /// Cuts what matches into what one message takes.
-    fn parts(&self, matched: Vec<(usize, Match)>) -> Arc<[Part]> {
-        let mut parts: Vec<Part> = Vec::new();
+    fn parts(&self, matched: Vec<(usize, Match)>) -> Parts {
+        let (mut parts, mut part, mut weight) = (Vec::new(), Vec::new(), 0);
         for (at, found) in matched {
             let more = self.changes.get(at).map_or(0, |numbered| weight::of_change(&numbered.change));
-            match parts.last_mut() {
-                Some(part) if part.weight + more <= PART_WEIGHT => {
-                    part.matched.push((at, found));
-                    part.weight += more;
-                }
-                _ => parts.push(Part { matched: vec![(at, found)], weight: more, body: OnceLock::new() }),
+            if weight + more > PART_WEIGHT && !part.is_empty() {
+                parts.push(Arc::new(Part::new(std::mem::take(&mut part), std::mem::take(&mut weight))));
             }
+            part.push((at, found));
+            weight += more;
+        }
+        if !part.is_empty() {
+            parts.push(Arc::new(Part::new(part, weight)));
         }
         parts.into()
     }
@@ -180,32 +184,38 @@ impl SharedPage {
     }
 }
 
-/// About how many bytes the matches of parts take, without what is encoded of them.
-fn kept_bytes(parts: &[Part]) -> usize {
-    parts.iter().map(|part| 128 + part.matched.len() * size_of::<(usize, Match)>()).sum()
-}
-
-/// All that a group matches of a page.
-#[derive(Debug)]
-pub(super) struct Parts {
-    page: Arc<SharedPage>,
-    parts: Arc<[Part]>,
-}
-
-impl Parts {
-    /// One of them; `None` after the last.
-    pub(super) fn get(&self, at: usize) -> Option<Matched> {
-        let range = 0..self.parts.get(at)?.matched.len();
-        Some(Matched { page: self.page.clone(), parts: self.parts.clone(), at, range })
+impl Part {
+    fn new(matched: Vec<(usize, Match)>, weight: usize) -> Self {
+        Self { matched, weight, body: OnceLock::new() }
     }
 }
 
-/// A part of what a group matches, with the page.
+/// About how many bytes parts take, without what is encoded of them.
+fn kept_bytes(parts: &Parts) -> usize {
+    parts.iter().map(|part| 128 + part.matched.len() * size_of::<(usize, Match)>()).sum()
+}
+
+/// What a group matches of a page, part by part.
+#[derive(Debug)]
+pub(super) struct MatchedParts {
+    page: Arc<SharedPage>,
+    parts: Parts,
+}
+
+impl MatchedParts {
+    /// One of them; `None` after the last.
+    pub(super) fn get(&self, at: usize) -> Option<Matched> {
+        let part = self.parts.get(at)?.clone();
+        let range = 0..part.matched.len();
+        Some(Matched { page: self.page.clone(), part, range })
+    }
+}
+
+/// Part of what a group matches of a page, with the page.
 #[derive(Debug, Clone)]
 pub struct Matched {
     page: Arc<SharedPage>,
-    parts: Arc<[Part]>,
-    at: usize,
+    part: Arc<Part>,
     /// Which of the part's changes; all but where a list is cut into pages of its own.
     range: Range<usize>,
 }
@@ -213,7 +223,7 @@ pub struct Matched {
 impl Matched {
     /// The changes, and how they match.
     pub fn iter(&self) -> impl Iterator<Item = (&NumberedChange, &Match)> {
-        let matched = self.part().and_then(|part| part.matched.get(self.range.clone())).unwrap_or_default();
+        let matched = self.part.matched.get(self.range.clone()).unwrap_or_default();
         matched.iter().filter_map(|(at, found)| Some((self.page.changes.get(*at)?, found)))
     }
 
@@ -229,11 +239,7 @@ impl Matched {
 
     /// About how many bytes the whole part takes as sent.
     pub(super) fn weight(&self) -> usize {
-        self.part().map_or(0, |part| part.weight)
-    }
-
-    fn part(&self) -> Option<&Part> {
-        self.parts.get(self.at)
+        self.part.weight
     }
 
     /// Leaves out the first ones.
@@ -248,8 +254,7 @@ impl Matched {
 
     /// The encoded form of the whole part for the group; made the first time.
     pub fn body(&self, kept: &Kept, encode: impl FnOnce(&Self) -> Vec<u8>) -> Bytes {
-        let Some(part) = self.part() else { return Bytes::new() };
-        let body = part.body.get_or_init(|| {
+        let body = self.part.body.get_or_init(|| {
             let body = Bytes::from(encode(self));
             kept.add(&self.page, body.len());
             body
