@@ -40,6 +40,9 @@ pub const SUBSCRIBERS_MAX: usize = 20_000;
 /// Most pages kept of those that subscribers behind the ring read: neighbours in a long commit read the same.
 const READ_PAGES_MAX: usize = 256;
 
+/// Most headers kept of the commits that subscribers behind the ring read: all who come back at once read the same.
+const READ_HEADERS_MAX: usize = 1_024;
+
 /// What all subscribers share.
 #[derive(Debug)]
 pub struct Hub {
@@ -48,6 +51,7 @@ pub struct Hub {
     head: watch::Sender<Revision>,
     stopping: AtomicBool,
     ring: Mutex<Ring>,
+    read_headers: Mutex<BTreeMap<Revision, Arc<Header>>>,
     read_pages: Mutex<VecDeque<(Revision, u32, Arc<SharedPage>)>>,
     groups: Groups,
     kept: Kept,
@@ -80,6 +84,7 @@ impl Hub {
             head,
             stopping: AtomicBool::new(false),
             ring: Mutex::default(),
+            read_headers: Mutex::default(),
             read_pages: Mutex::default(),
             groups: Groups::default(),
             kept: Kept::default(),
@@ -157,14 +162,23 @@ impl Hub {
     /// The header of a commit that is not above head.
     pub async fn header(&self, revision: Revision) -> Result<Arc<Header>, StoreError> {
         let known = self.ring().commits.get(&revision).map(|commit| commit.header.clone());
-        match known {
-            Some(header) => Ok(header),
-            None => self
-                .read(move |reader| reader.ledger().header(revision))
-                .await?
-                .map(Arc::new)
-                .ok_or_else(|| missing(revision)),
+        let known = known.or_else(|| self.read_headers().get(&revision).cloned());
+        if let Some(known) = known {
+            return Ok(known);
         }
+        let read: Result<_, StoreError> = self.read(move |reader| reader.ledger().header(revision)).await;
+        let header = Arc::new(read?.ok_or_else(|| missing(revision))?);
+        let mut read_headers = self.read_headers();
+        // They are read upwards, and wanted again soon or not at all.
+        if read_headers.len() >= READ_HEADERS_MAX {
+            read_headers.pop_first();
+        }
+        read_headers.insert(revision, header.clone());
+        Ok(header)
+    }
+
+    fn read_headers(&self) -> std::sync::MutexGuard<'_, BTreeMap<Revision, Arc<Header>>> {
+        self.read_headers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Joins those with the same filters.

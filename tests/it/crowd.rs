@@ -41,6 +41,9 @@ struct Crowd {
     slow: usize,
     rest: Duration,
     commits_per_second: u32,
+    /// What each brings: figures of so many years of so many economies.
+    years: usize,
+    economies: usize,
     lasting: Duration,
     /// Most memory that the server may ever have had, in MiB.
     memory_mib: u64,
@@ -54,6 +57,9 @@ fn crowd() -> Crowd {
             slow: 5,
             rest: Duration::from_millis(150),
             commits_per_second: 20,
+            // A few kilobytes, so that who does not read fills his window.
+            years: 20,
+            economies: ECONOMIES.len(),
             lasting: Duration::from_secs(4),
             memory_mib: 400,
         },
@@ -63,18 +69,27 @@ fn crowd() -> Crowd {
             slow: 50,
             rest: Duration::from_secs(1),
             commits_per_second: 100,
+            // 90,000 messages a second to decode are what two cores can do; a minute of them fills any window.
+            years: 1,
+            economies: 1,
             lasting: Duration::from_secs(60),
             memory_mib: 1_000,
         },
     }
 }
 
-/// Figures of a year for some economies: a commit of a few kilobytes, so that who does not read fills his window.
-async fn commit(clients: &Clients, number: usize) -> u64 {
-    let points = || (0..20).map(|at| point(&(1900 + at).to_string(), &format!("{number}.{at:02}"))).collect();
-    let batches =
-        ECONOMIES.iter().map(|economy| SeriesBatch { points: points(), ..batch(RD, economy, "bank", &[]) }).collect();
+/// Figures of so many years of so many economies, other ones than the time before.
+async fn commit_of(clients: &Clients, number: usize, years: usize, economies: usize) -> u64 {
+    let first = 1900 + number * years % 100;
+    let points = || (0..years).map(|at| point(&(first + at).to_string(), &format!("{number}.{at:02}"))).collect();
+    let of = |at: usize| SeriesBatch { points: points(), ..batch(RD, ECONOMIES[at % ECONOMIES.len()], "bank", &[]) };
+    let batches = (number..number + economies).map(of).collect();
     clients.ingest(released("2024-01-01"), batches).await.unwrap().revision
+}
+
+/// A commit of a few kilobytes.
+async fn commit(clients: &Clients, number: usize) -> u64 {
+    commit_of(clients, number, 20, ECONOMIES.len()).await
 }
 
 /// Commits at a pace; how long each took.
@@ -86,7 +101,7 @@ async fn write(clients: &Clients, first: usize, crowd: &Crowd) -> Vec<Duration> 
     while started.elapsed() < crowd.lasting {
         pace.tick().await;
         let begun = Instant::now();
-        commit(clients, first + took.len()).await;
+        commit_of(clients, first + took.len(), crowd.years, crowd.economies).await;
         took.push(begun.elapsed());
     }
     took.sort_unstable();
