@@ -2,7 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{FeedError, group::Group, hub::Hub, page::Matched, token::Place};
+use super::{
+    FeedError,
+    group::Group,
+    hub::Hub,
+    page::{Matched, MatchedParts},
+    token::Place,
+};
 use crate::{ledger::log::Header, model::id::Revision, store::StoreError};
 
 /// Part of a commit, as a subscriber gets it.
@@ -26,6 +32,8 @@ pub struct CommitWalk {
     header: Arc<Header>,
     prev_match: Revision,
     next_page: u32,
+    /// What matches of the page before that, and how much of it was taken.
+    open: Option<(MatchedParts, usize)>,
     parts: u32,
     /// A part is held back until it is known whether it is the last.
     held: Option<Matched>,
@@ -36,7 +44,7 @@ impl CommitWalk {
     /// Walks through the commit after a place.
     pub async fn after(hub: &Hub, place: Place) -> Result<Self, StoreError> {
         let header = hub.header(place.revision.next()).await?;
-        Ok(Self { header, prev_match: place.last_match, next_page: 0, parts: 0, held: None, done: false })
+        Ok(Self { header, prev_match: place.last_match, next_page: 0, open: None, parts: 0, held: None, done: false })
     }
 
     /// The commit.
@@ -51,10 +59,7 @@ impl CommitWalk {
 
     /// The next part. `None`: the walk is over, and what did not match was passed over.
     pub async fn next(&mut self, hub: &Hub, group: &Group) -> Result<Option<CommitPart>, FeedError> {
-        while self.next_page < self.header.pages {
-            let matched = hub.matched(&self.header, self.next_page, group).await?;
-            self.next_page += 1;
-            let Some(matched) = matched else { continue };
+        while let Some(matched) = self.matched(hub, group).await? {
             if let Some(held) = self.held.replace(matched) {
                 return Ok(Some(self.part(Some(held), false)));
             }
@@ -66,6 +71,25 @@ impl CommitWalk {
         let nothing_changed = self.header.changes == 0 && group.filters.wants_empty(self.header.commit.cause);
         let held = self.held.take();
         Ok((held.is_some() || nothing_changed).then(|| self.part(held, true)))
+    }
+
+    /// What matches next, page after page.
+    async fn matched(&mut self, hub: &Hub, group: &Group) -> Result<Option<Matched>, FeedError> {
+        loop {
+            if let Some((parts, taken)) = &mut self.open {
+                if let Some(matched) = parts.get(*taken) {
+                    *taken += 1;
+                    return Ok(Some(matched));
+                }
+                self.open = None;
+            }
+            if self.next_page >= self.header.pages {
+                return Ok(None);
+            }
+            let (parts, next_page) = hub.matched(&self.header, self.next_page, group).await?;
+            self.next_page = next_page;
+            self.open = parts.map(|parts| (parts, 0));
+        }
     }
 
     fn part(&mut self, changes: Option<Matched>, last: bool) -> CommitPart {
@@ -102,8 +126,9 @@ pub struct CommitList {
 /// Commits looked at for one page of the list, so that a filter that matches nothing still ends.
 const LOOKED_AT_MAX: u64 = 1_000;
 
-/// Parts on one page of the list: a part is about as long as a page of the ledger, so an answer stays near 1 MiB.
+/// Parts on one page of the list, and about how many bytes: an answer stays near 1 MiB.
 const PARTS_MAX: usize = 64;
+const LIST_WEIGHT_MAX: usize = 1 << 20;
 
 /// Lists matching commits after a place, until so many changes are there.
 pub async fn list(
@@ -118,7 +143,7 @@ pub async fn list(
         return Err(FeedError::BelowFloor { asked: from.revision.next(), floor });
     }
     let mut list = CommitList { parts: Vec::new(), place: from, given, more: false, head };
-    let (mut changes, mut looked_at) = (0, 0);
+    let (mut changes, mut looked_at, mut weight) = (0, 0, 0);
     while list.place.revision < head {
         let mut walk = CommitWalk::after(hub, list.place).await?;
         let mut to_skip = list.given.changes;
@@ -136,6 +161,7 @@ pub async fn list(
                 part.last &= matched.len() <= room;
                 matched.keep_first(room);
                 held = matched.len();
+                weight += matched.weight();
             }
             part.page = list.given.parts;
             changes += held;
@@ -143,7 +169,7 @@ pub async fn list(
             list.given.changes += held;
             let last = part.last;
             list.parts.push(part);
-            if !last && (changes >= changes_max || list.parts.len() >= PARTS_MAX) {
+            if !last && (changes >= changes_max || weight >= LIST_WEIGHT_MAX || list.parts.len() >= PARTS_MAX) {
                 list.more = true;
                 return Ok(list);
             }
@@ -153,7 +179,11 @@ pub async fn list(
         list.place = Place { revision, last_match };
         list.given = Given::default();
         looked_at += 1;
-        if changes >= changes_max || list.parts.len() >= PARTS_MAX || looked_at >= LOOKED_AT_MAX {
+        if changes >= changes_max
+            || weight >= LIST_WEIGHT_MAX
+            || list.parts.len() >= PARTS_MAX
+            || looked_at >= LOOKED_AT_MAX
+        {
             list.more = revision < head;
             return Ok(list);
         }

@@ -1,4 +1,4 @@
-//! Recent commits, shared by all subscribers, and the bell that wakes them.
+//! Recent commits, shared by all subscribers, and the bells that wake those for whom there is something in them.
 //!
 //! Invariant: memory is bounded by [`RING_COMMITS_MAX`] and [`RING_CHANGES_MAX`], whatever the number and speed of
 //! subscribers. Reading history for those behind is bounded by [`CATCH_UP_READERS_MAX`], off the async threads, and holds no
@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
 };
 
@@ -18,7 +18,7 @@ use super::{
     FeedError,
     filter::Filters,
     group::{Group, Groups},
-    page::{Kept, Matched, SharedPage},
+    page::{Kept, MatchedParts, SharedPage},
     token::Tokens,
 };
 use crate::{
@@ -40,6 +40,9 @@ pub const SUBSCRIBERS_MAX: usize = 20_000;
 /// Most pages kept of those that subscribers behind the ring read: neighbours in a long commit read the same.
 const READ_PAGES_MAX: usize = 256;
 
+/// Most headers kept of the commits that subscribers behind the ring read: all who come back at once read the same.
+const READ_HEADERS_MAX: usize = 1_024;
+
 /// What all subscribers share.
 #[derive(Debug)]
 pub struct Hub {
@@ -47,8 +50,9 @@ pub struct Hub {
     offload: Offload,
     tokens: Tokens,
     head: watch::Sender<Revision>,
-    stopping: watch::Sender<bool>,
+    stopping: AtomicBool,
     ring: Mutex<Ring>,
+    read_headers: Mutex<BTreeMap<Revision, Arc<Header>>>,
     read_pages: Mutex<VecDeque<(Revision, u32, Arc<SharedPage>)>>,
     groups: Groups,
     kept: Kept,
@@ -67,8 +71,8 @@ struct Ring {
 #[derive(Debug, Clone)]
 struct RingCommit {
     header: Arc<Header>,
-    /// `None`: too long for the ring.
-    pages: Option<Vec<Arc<SharedPage>>>,
+    /// All its changes. `None`: too many for the ring.
+    page: Option<Arc<SharedPage>>,
 }
 
 impl Hub {
@@ -81,8 +85,9 @@ impl Hub {
             offload,
             tokens,
             head,
-            stopping: watch::Sender::new(false),
+            stopping: AtomicBool::new(false),
             ring: Mutex::default(),
+            read_headers: Mutex::default(),
             read_pages: Mutex::default(),
             groups: Groups::default(),
             kept: Kept::default(),
@@ -102,28 +107,48 @@ impl Hub {
         &self.tokens
     }
 
-    /// Adds a commit, durable and applied, and wakes who waits. Called by the writer, in revision order.
+    /// Adds a commit, durable and applied, and wakes those whom it concerns. Called by the writer, in revision order.
     pub fn publish(&self, published: Published) {
-        let revision = published.header.commit.revision;
-        let pages =
-            published.pages.map(|pages| pages.iter().map(|page| Arc::new(SharedPage::new(page.changes()))).collect());
-        self.ring().put(revision, RingCommit { header: published.header, pages });
+        let Published { header, pages } = published;
+        let (revision, cause) = (header.commit.revision, header.commit.cause);
+        let page = pages.map(|pages| Arc::new(SharedPage::new(pages.iter().flat_map(|page| page.changes()))));
+        let index = self.groups.index();
+        let matching: Vec<&Arc<Group>> = match &page {
+            // Nobody looked at it: all have to.
+            None => index.groups().iter().collect(),
+            Some(_) if header.changes == 0 => {
+                index.groups().iter().filter(|group| group.filters.wants_empty(cause)).collect()
+            }
+            Some(page) => {
+                let found = page.find_all(&index, cause, &self.kept);
+                index.groups().iter().filter(|group| found.binary_search(&group.id).is_ok()).collect()
+            }
+        };
+        self.groups.note(&index, revision, matching.iter().copied());
+        self.ring().put(revision, RingCommit { header, page });
         self.head.send_replace(revision);
+        self.groups.ring(&index, matching);
     }
 
     /// Tells all subscribers to say goodbye.
     pub fn stop(&self) {
-        self.stopping.send_replace(true);
+        self.stopping.store(true, Ordering::SeqCst);
+        self.groups.ring_all();
     }
 
-    /// The newest revision, and changes of it.
+    /// The newest revision, as far as it was published.
+    pub fn published(&self) -> Revision {
+        *self.head.borrow()
+    }
+
+    /// The same, and changes of it.
     pub fn head(&self) -> watch::Receiver<Revision> {
         self.head.subscribe()
     }
 
-    /// Whether the server is stopping, and changes of it.
-    pub fn stopping(&self) -> watch::Receiver<bool> {
-        self.stopping.subscribe()
+    /// Whether the server is stopping. Bells ring when it begins to.
+    pub fn stops(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
     }
 
     /// How many subscriptions are open.
@@ -147,14 +172,23 @@ impl Hub {
     /// The header of a commit that is not above head.
     pub async fn header(&self, revision: Revision) -> Result<Arc<Header>, StoreError> {
         let known = self.ring().commits.get(&revision).map(|commit| commit.header.clone());
-        match known {
-            Some(header) => Ok(header),
-            None => self
-                .read(move |reader| reader.ledger().header(revision))
-                .await?
-                .map(Arc::new)
-                .ok_or_else(|| missing(revision)),
+        let known = known.or_else(|| self.read_headers().get(&revision).cloned());
+        if let Some(known) = known {
+            return Ok(known);
         }
+        let read: Result<_, StoreError> = self.read(move |reader| reader.ledger().header(revision)).await;
+        let header = Arc::new(read?.ok_or_else(|| missing(revision))?);
+        let mut read_headers = self.read_headers();
+        // They are read upwards, and wanted again soon or not at all.
+        if read_headers.len() >= READ_HEADERS_MAX {
+            read_headers.pop_first();
+        }
+        read_headers.insert(revision, header.clone());
+        Ok(header)
+    }
+
+    fn read_headers(&self) -> std::sync::MutexGuard<'_, BTreeMap<Revision, Arc<Header>>> {
+        self.read_headers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Joins those with the same filters.
@@ -167,16 +201,26 @@ impl Hub {
         &self.kept
     }
 
-    /// What a group matches of a page of a commit that is not above head.
-    pub async fn matched(&self, header: &Header, page: u32, group: &Group) -> Result<Option<Matched>, FeedError> {
-        let shared = self.page(header.commit.revision, page).await?;
-        Ok(shared.matched(group, header.commit.cause, &self.groups, &self.kept))
+    /// What a group matches of a page of a commit that is not above head, and the page after it.
+    pub(super) async fn matched(
+        &self,
+        header: &Header,
+        page: u32,
+        group: &Group,
+    ) -> Result<(Option<MatchedParts>, u32), FeedError> {
+        let whole = match page {
+            0 => self.ring().commits.get(&header.commit.revision).and_then(|commit| commit.page.clone()),
+            _ => None,
+        };
+        let (shared, next) = match whole {
+            Some(whole) => (whole, header.pages),
+            None => (self.page(header.commit.revision, page).await?, page + 1),
+        };
+        Ok((shared.matched(group, header.commit.cause, &self.groups, &self.kept), next))
     }
 
     async fn page(&self, revision: Revision, page: u32) -> Result<Arc<SharedPage>, FeedError> {
-        let known =
-            self.ring().commits.get(&revision).and_then(|commit| commit.pages.as_ref()?.get(page as usize).cloned());
-        if let Some(known) = known.or_else(|| self.read_page(revision, page)) {
+        if let Some(known) = self.read_page(revision, page) {
             return Ok(known);
         }
         let read: Result<_, StoreError> = self
@@ -225,7 +269,7 @@ fn missing(revision: Revision) -> StoreError {
 
 impl Ring {
     fn put(&mut self, revision: Revision, commit: RingCommit) {
-        let weight = commit.pages.iter().flatten().map(|page| page.len()).sum();
+        let weight = commit.page.as_ref().map_or(0, |page| page.len());
         self.changes += weight;
         self.order.push_back((revision, weight));
         self.commits.insert(revision, commit);

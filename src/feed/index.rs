@@ -162,6 +162,11 @@ impl Index {
         self.newest_group
     }
 
+    /// The groups.
+    pub(super) fn groups(&self) -> &[Arc<Group>] {
+        &self.groups
+    }
+
     /// What each group matches of a page: by group id, the changes' places in the page. Groups without a match are left out.
     pub(super) fn matches(&self, changes: &[NumberedChange], cause: Cause) -> HashMap<u64, Vec<(usize, Match)>> {
         let mut found: HashMap<u64, Vec<(usize, Match)>> = HashMap::new();

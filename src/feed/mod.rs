@@ -6,7 +6,8 @@
 //! [`outlet`] where it leaves the server; [`digest`] lets a client prove its copy.
 //!
 //! Invariants: a subscriber is a cursor, not a queue: it reads the shared ring of recent commits, or the ledger when it is
-//! behind, at its own pace. What it is told about its position comes from its own cursor, never from head.
+//! behind, at its own pace. What it is told about its position comes from its own cursor, never from head. Only those are
+//! woken for whom something matches; the others pass over it when they next say how far they are.
 
 pub mod digest;
 pub mod filter;
@@ -18,6 +19,7 @@ pub mod outlet;
 pub mod page;
 pub mod subscription;
 pub mod token;
+mod weight;
 
 use crate::{model::id::Revision, query::QueryError, store::StoreError};
 

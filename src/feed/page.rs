@@ -1,14 +1,18 @@
-//! A page of a commit as all subscribers share it.
+//! A page of a commit as all subscribers share it: all of a recent commit, or a page of the ledger.
 //!
-//! What a group matches of a page is found when its first member asks, and what is sent of it is encoded then, and deflated
-//! when the first asks who takes that; the others get the same bytes. Each change is encoded once, whoever asks.
+//! What all groups match of a recent commit is found when it is published, in one look; of a page that was read, when the
+//! first asks. What is sent of it is cut into parts, encoded when the first of a group asks, and deflated when the first asks
+//! who takes that; the others get the same bytes. Each change is encoded once, whoever asks.
 //!
 //! Invariant: what is kept of matches and bytes stays below [`SHARED_BYTES_MAX`]; what was let go is made again when asked.
 
 use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -16,11 +20,15 @@ use bytes::Bytes;
 use super::{
     filter::Match,
     group::{Group, Groups},
+    index::Index,
+    weight,
 };
 use crate::model::change::{Cause, Change};
 
 /// Most bytes of matches and encoded pages that are kept for sharing.
 pub const SHARED_BYTES_MAX: usize = 32 << 20;
+/// A part, which is what one message brings, is closed at about so many bytes.
+const PART_WEIGHT: usize = 48 * 1024;
 
 /// A change, its number in the commit, and its encoded form.
 #[derive(Debug)]
@@ -39,12 +47,15 @@ impl NumberedChange {
     }
 
     /// The encoded form; made the first time.
-    pub fn encoded(&self, encode: impl FnOnce(&Change) -> Vec<u8>) -> &Bytes {
-        self.encoded.get_or_init(|| encode(&self.change).into())
+    pub fn encoded(&self, kept: &Kept, encode: impl FnOnce(&Change) -> Vec<u8>) -> &Bytes {
+        self.encoded.get_or_init(|| {
+            kept.encoded.fetch_add(1, Ordering::Relaxed);
+            encode(&self.change).into()
+        })
     }
 }
 
-/// The changes of a page.
+/// Some changes of a commit, in order.
 #[derive(Debug)]
 pub struct SharedPage {
     changes: Vec<NumberedChange>,
@@ -55,13 +66,17 @@ pub struct SharedPage {
 struct Found {
     /// All groups up to this one were looked at together: one that is not in `by_group` matches nothing.
     indexed_to: u64,
-    by_group: HashMap<u64, Option<Arc<Part>>>,
+    by_group: HashMap<u64, Option<Parts>>,
 }
 
 /// What a group matches of a page.
+type Parts = Arc<[Arc<Part>]>;
+
+/// As much of it as one message takes.
 #[derive(Debug)]
 struct Part {
     matched: Vec<(usize, Match)>,
+    weight: usize,
     body: OnceLock<Bytes>,
     /// `None`: it is sent as it is to all.
     deflated: OnceLock<Option<Deflated>>,
@@ -87,15 +102,9 @@ pub enum Packed {
     Plain(Bytes),
 }
 
-impl Part {
-    fn new(matched: Vec<(usize, Match)>) -> Self {
-        Self { matched, body: OnceLock::new(), deflated: OnceLock::new() }
-    }
-}
-
 impl SharedPage {
-    /// Of the changes of a ledger page.
-    pub(super) fn new(changes: Vec<(u64, Change)>) -> Self {
+    /// Of the changes of one or several ledger pages.
+    pub(super) fn new(changes: impl IntoIterator<Item = (u64, Change)>) -> Self {
         let changes = changes.into_iter().map(|(number, change)| NumberedChange::new(number, change)).collect();
         Self { changes, found: Mutex::default() }
     }
@@ -105,6 +114,17 @@ impl SharedPage {
         self.changes.len()
     }
 
+    /// Finds what all groups match; says which match anything, sorted.
+    pub(super) fn find_all(self: &Arc<Self>, index: &Index, cause: Cause, kept: &Kept) -> Vec<u64> {
+        let mut found = self.found();
+        let kept_more = self.look(&mut found, index, cause, kept);
+        let mut groups: Vec<u64> = found.by_group.keys().copied().collect();
+        drop(found);
+        kept.add(self, kept_more);
+        groups.sort_unstable();
+        groups
+    }
+
     /// What a group matches; `None`: nothing.
     pub(super) fn matched(
         self: &Arc<Self>,
@@ -112,47 +132,73 @@ impl SharedPage {
         cause: Cause,
         groups: &Groups,
         kept: &Kept,
-    ) -> Option<Matched> {
-        let known = {
-            let found = self.found();
-            match found.by_group.get(&group.id) {
-                Some(part) => Some(part.clone()),
-                None if group.id <= found.indexed_to => Some(None),
-                None => None,
+    ) -> Option<MatchedParts> {
+        let known = |found: &Found| match found.by_group.get(&group.id) {
+            Some(parts) => Some(parts.clone()),
+            None if group.id <= found.indexed_to => Some(None),
+            None => None,
+        };
+        let parts = {
+            let mut found = self.found();
+            match known(&found) {
+                Some(parts) => parts,
+                None => {
+                    // The lock is held while it is looked for, so that nobody looks for the same.
+                    let index = (found.indexed_to == 0).then(|| groups.index()).filter(|index| index.covers(group));
+                    let kept_more = match index {
+                        Some(index) => self.look(&mut found, &index, cause, kept),
+                        None => self.look_for_one(&mut found, group, cause, kept),
+                    };
+                    let parts = known(&found).flatten();
+                    drop(found);
+                    kept.add(self, kept_more);
+                    parts
+                }
             }
         };
-        let part = known.unwrap_or_else(|| self.find(group, cause, groups, kept))?;
-        let range = 0..part.matched.len();
-        Some(Matched { page: self.clone(), part, range })
+        Some(MatchedParts { page: self.clone(), parts: parts? })
     }
 
-    fn find(self: &Arc<Self>, group: &Group, cause: Cause, groups: &Groups, kept: &Kept) -> Option<Arc<Part>> {
-        let first_look = self.found().indexed_to == 0;
-        let mut weight = 0;
-        let mut part = |matched: Vec<(usize, Match)>| {
-            weight += 64 + matched.len() * size_of::<(usize, Match)>();
-            (!matched.is_empty()).then(|| Arc::new(Part::new(matched)))
-        };
-        let index = groups.index();
-        let wanted = if first_look && index.covers(group) {
-            let by_group: HashMap<u64, Option<Arc<Part>>> =
-                index.matches(&self.changes, cause).into_iter().map(|(id, matched)| (id, part(matched))).collect();
-            let wanted = by_group.get(&group.id).cloned().flatten();
-            let mut found = self.found();
-            found.indexed_to = index.newest_group();
-            found.by_group.extend(by_group);
-            wanted
-        } else {
-            // A group that came after the page was looked at.
-            let matches = |(at, numbered): (usize, &NumberedChange)| {
-                Some((at, group.filters.match_change(&numbered.change, cause)?))
-            };
-            let wanted = part(self.changes.iter().enumerate().filter_map(matches).collect());
-            self.found().by_group.insert(group.id, wanted.clone());
-            wanted
-        };
-        kept.add(self, weight);
-        wanted
+    /// Looks for what the groups of an index match; gives how many bytes are kept of it.
+    fn look(&self, found: &mut Found, index: &Index, cause: Cause, kept: &Kept) -> usize {
+        kept.matched.fetch_add(self.changes.len() as u64, Ordering::Relaxed);
+        let mut bytes = 0;
+        for (group, matched) in index.matches(&self.changes, cause) {
+            let parts = self.parts(matched);
+            bytes += kept_bytes(&parts);
+            found.by_group.insert(group, Some(parts));
+        }
+        found.indexed_to = index.newest_group();
+        bytes
+    }
+
+    /// The same for a group that came after the others were looked for.
+    fn look_for_one(&self, found: &mut Found, group: &Group, cause: Cause, kept: &Kept) -> usize {
+        kept.matched.fetch_add(self.changes.len() as u64, Ordering::Relaxed);
+        let matches =
+            |(at, numbered): (usize, &NumberedChange)| Some((at, group.filters.match_change(&numbered.change, cause)?));
+        let matched: Vec<_> = self.changes.iter().enumerate().filter_map(matches).collect();
+        let parts = (!matched.is_empty()).then(|| self.parts(matched));
+        let bytes = parts.as_ref().map_or(0, kept_bytes);
+        found.by_group.insert(group.id, parts);
+        bytes
+    }
+
+    /// Cuts what matches into what one message takes.
+    fn parts(&self, matched: Vec<(usize, Match)>) -> Parts {
+        let (mut parts, mut part, mut weight) = (Vec::new(), Vec::new(), 0);
+        for (at, found) in matched {
+            let more = self.changes.get(at).map_or(0, |numbered| weight::of_change(&numbered.change));
+            if weight + more > PART_WEIGHT && !part.is_empty() {
+                parts.push(Arc::new(Part::new(std::mem::take(&mut part), std::mem::take(&mut weight))));
+            }
+            part.push((at, found));
+            weight += more;
+        }
+        if !part.is_empty() {
+            parts.push(Arc::new(Part::new(part, weight)));
+        }
+        parts.into()
     }
 
     fn found(&self) -> MutexGuard<'_, Found> {
@@ -160,7 +206,34 @@ impl SharedPage {
     }
 }
 
-/// What a group matches of a page, with the page.
+impl Part {
+    fn new(matched: Vec<(usize, Match)>, weight: usize) -> Self {
+        Self { matched, weight, body: OnceLock::new(), deflated: OnceLock::new() }
+    }
+}
+
+/// About how many bytes parts take, without what is encoded of them.
+fn kept_bytes(parts: &Parts) -> usize {
+    parts.iter().map(|part| 128 + part.matched.len() * size_of::<(usize, Match)>()).sum()
+}
+
+/// What a group matches of a page, part by part.
+#[derive(Debug)]
+pub(super) struct MatchedParts {
+    page: Arc<SharedPage>,
+    parts: Parts,
+}
+
+impl MatchedParts {
+    /// One of them; `None` after the last.
+    pub(super) fn get(&self, at: usize) -> Option<Matched> {
+        let part = self.parts.get(at)?.clone();
+        let range = 0..part.matched.len();
+        Some(Matched { page: self.page.clone(), part, range })
+    }
+}
+
+/// Part of what a group matches of a page, with the page.
 #[derive(Debug, Clone)]
 pub struct Matched {
     page: Arc<SharedPage>,
@@ -184,6 +257,11 @@ impl Matched {
     /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
         self.range.is_empty()
+    }
+
+    /// About how many bytes the whole part takes as sent.
+    pub(super) fn weight(&self) -> usize {
+        self.part.weight
     }
 
     /// Leaves out the first ones.
@@ -236,10 +314,12 @@ impl Matched {
     }
 }
 
-/// What is kept for sharing, oldest first.
+/// What is kept for sharing, oldest first, and how often what is shared was made.
 #[derive(Debug, Default)]
 pub struct Kept {
     pages: Mutex<KeptPages>,
+    encoded: AtomicU64,
+    matched: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -249,6 +329,17 @@ struct KeptPages {
 }
 
 impl Kept {
+    /// How many changes were encoded: each once, however many see it.
+    pub fn changes_encoded(&self) -> u64 {
+        self.encoded.load(Ordering::Relaxed)
+    }
+
+    /// How many changes were held against filters, once against those of all groups together or once against those of a
+    /// group that came late: how many subscribers there are does not matter.
+    pub fn changes_matched(&self) -> u64 {
+        self.matched.load(Ordering::Relaxed)
+    }
+
     /// Something of a page was made; lets go of the oldest if that is too much.
     fn add(&self, page: &Arc<SharedPage>, bytes: usize) {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
@@ -297,7 +388,7 @@ mod tests {
         let page = Arc::new(SharedPage::new(vec![(0, change)]));
         let groups = Groups::default();
         let group = groups.join(Filters::new(Vec::new()));
-        let matched = page.matched(&group, Cause::FirstRelease, &groups, kept).unwrap();
+        let matched = page.matched(&group, Cause::FirstRelease, &groups, kept).and_then(|parts| parts.get(0)).unwrap();
         (page, matched)
     }
 

@@ -13,19 +13,16 @@ use super::{
     FeedError,
     digest::row_digest,
     filter::Filters,
-    group::Group,
+    group::{Ahead, Group},
     history::{CommitPart, CommitWalk},
     hub::{Hub, Seat},
     outlet::Connection,
     page::Kept,
     token::Place,
+    weight,
 };
 use crate::{
-    model::{
-        catalog::Definition,
-        id::{HistoryId, Revision},
-        value::Value,
-    },
+    model::id::{HistoryId, Revision},
     query::{
         AsOf, Snapshot,
         state::{StateCursor, StateRow},
@@ -130,8 +127,10 @@ pub struct Subscription {
     phase: Phase,
     place: Place,
     until: Option<Revision>,
-    head: watch::Receiver<Revision>,
-    stopping: watch::Receiver<bool>,
+    /// Rings when there may be something for the group.
+    bell: watch::Receiver<()>,
+    /// For a stream that ends at a revision, matching or not: moves with every commit.
+    head: Option<watch::Receiver<Revision>>,
     _connection: Arc<Connection>,
     connection_ends: watch::Receiver<bool>,
     ready: VecDeque<Event>,
@@ -163,8 +162,6 @@ impl Subscription {
     /// Opens a subscription.
     pub async fn open(hub: Arc<Hub>, wanted: Wanted) -> Result<Self, FeedError> {
         let seat = hub.enter()?;
-        // Taken before the head is read, so that no commit falls between.
-        let head_moves = hub.head();
         let head = hub.reader().head();
         let floor = hub.reader().ledger().floor();
         let (mut phase, mut until) = (Phase::Between, None);
@@ -200,9 +197,11 @@ impl Subscription {
         let history = hub.reader().ledger().history();
         let opened = Event::Opened { history, head, floor, start: place.revision, token };
         let now = Instant::now();
+        let group = hub.group(wanted.filters);
         Ok(Self {
-            group: hub.group(wanted.filters),
-            stopping: hub.stopping(),
+            bell: group.bell(),
+            group,
+            head: until.map(|_| hub.head()),
             connection_ends: wanted.connection.ends(),
             _connection: wanted.connection,
             hub,
@@ -212,7 +211,6 @@ impl Subscription {
             phase,
             place,
             until,
-            head: head_moves,
             ready: VecDeque::from([opened]),
             told_behind: None,
             told_place: place.revision,
@@ -245,7 +243,9 @@ impl Subscription {
             if matches!(self.phase, Phase::Ended) {
                 return Ok(None);
             }
-            if *self.stopping.borrow() {
+            // What rings from here on is heard, so nothing that comes after what is looked at now is missed.
+            self.bell.mark_unchanged();
+            if self.hub.stops() {
                 self.say_goodbye(GoodbyeReason::Shutdown);
                 continue;
             }
@@ -267,6 +267,11 @@ impl Subscription {
 
     /// Between two commits: the next one if there is one, else wait.
     async fn go_on(&mut self) -> Result<(), FeedError> {
+        let head = match &mut self.head {
+            Some(head) => *head.borrow_and_update(),
+            None => self.hub.published(),
+        };
+        let behind = self.pass_over(head);
         if self.until.is_some_and(|until| self.place.revision >= until) {
             self.say_goodbye(GoodbyeReason::RangeComplete);
             return Ok(());
@@ -275,10 +280,9 @@ impl Subscription {
             self.say_goodbye(GoodbyeReason::MaxAge);
             return Ok(());
         }
-        let head = *self.head.borrow_and_update();
         if self.place.revision < head {
             // One commit behind is how a live stream moves; more is catching up.
-            if self.told_behind != Some(true) && self.place.revision.next() < head {
+            if self.told_behind != Some(true) && behind {
                 self.told_behind = Some(true);
                 self.ready.push_back(Event::Lag(true, head));
             } else if self.told_at.elapsed() >= self.progress_interval {
@@ -295,19 +299,40 @@ impl Subscription {
             self.ready.push_back(Event::Lag(false, head));
             return Ok(());
         }
+        if self.told_at.elapsed() >= self.progress_interval {
+            self.say_progress();
+            return Ok(());
+        }
         self.wait().await;
         Ok(())
     }
 
+    /// Moves over commits of which the group knows that they do not match; says whether more than one is ahead.
+    fn pass_over(&mut self, head: Revision) -> bool {
+        let (last, behind) = match self.group.ahead(self.place.revision) {
+            Ahead::Unknown => return self.place.revision.next() < head,
+            Ahead::Nothing => (head, false),
+            Ahead::Match(revision, more) => (Revision(revision.0.saturating_sub(1)).min(head), more),
+        };
+        let last = self.until.map_or(last, |until| last.min(until));
+        self.place.revision = self.place.revision.max(last);
+        behind
+    }
+
     async fn wait(&mut self) {
-        let progress_at = self.told_at + self.progress_interval;
+        let until = self.ends_at.min(self.told_at + self.progress_interval);
+        let every_commit = async {
+            match &mut self.head {
+                Some(head) => drop(head.changed().await),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
-            _ = self.head.changed() => {}
-            _ = self.stopping.changed() => {}
+            _ = self.bell.changed() => {}
             _ = self.connection_ends.changed() => {}
-            () = tokio::time::sleep_until(self.ends_at) => {}
-            () = tokio::time::sleep_until(progress_at) => self.say_progress(),
+            () = every_commit => {}
+            () = tokio::time::sleep_until(until) => {}
         }
     }
 
@@ -322,7 +347,7 @@ impl Subscription {
             let Some(matched) = self.group.filters.match_state(&row) else { continue };
             walk.rows += 1;
             walk.digest = walk.digest.wrapping_add(row_digest(&row));
-            page_weight += weight(&row);
+            page_weight += weight::of_row(&row);
             page.push((row, matched));
             if page_weight >= STATE_PAGE_WEIGHT {
                 self.ready.push_back(Event::State { revision, page: walk.page, rows: std::mem::take(&mut page) });
@@ -390,38 +415,5 @@ impl Subscription {
 
     fn token_of(&self, place: Place) -> String {
         self.hub.tokens().token(place, self.group.filters.hash())
-    }
-}
-
-/// About how many bytes a row takes as sent.
-fn weight(row: &StateRow) -> usize {
-    match row {
-        StateRow::Figure(figure) => {
-            160 + figure.row.value.as_ref().and_then(|value| value.notes()).map_or(0, |notes| notes.comment.len())
-        }
-        StateRow::Edition(edition) => 300 + edition.title.len() + edition.note.len(),
-        StateRow::Entry(_, entry) => {
-            let remarks = |value: &Option<Value>| {
-                value.as_ref().and_then(|value| value.notes()).map_or(0, |notes| notes.comment.len())
-            };
-            let components = entry.components.iter().map(|part| 80 + remarks(&part.raw) + remarks(&part.score));
-            let claims = entry.previous.iter().chain(&entry.disputed).map(|claim| 40 + claim.claimed_by.len());
-            300 + entry.note.len() + components.sum::<usize>() + claims.sum::<usize>()
-        }
-        StateRow::Definition(definition) => match definition.as_ref() {
-            Definition::Indicator(indicator) => 200 + indicator.name.len() + indicator.definition.len(),
-            Definition::Entity(entity) => {
-                let names = entity.names.iter().map(|name| 60 + name.text.len());
-                100 + names.sum::<usize>() + 60 * entity.codes.len() + 150 * entity.relations.len()
-            }
-            Definition::Source(source) => 200 + source.producer.len() + source.title.len() + source.url.len(),
-            Definition::Ranking(ranking) => {
-                let components = ranking.methodologies.iter().map(|methodology| {
-                    let parts = methodology.components.iter().map(|part| 100 + part.name.len());
-                    300 + methodology.description.len() + parts.sum::<usize>()
-                });
-                500 + ranking.description.len() + components.sum::<usize>()
-            }
-        },
     }
 }

@@ -20,7 +20,7 @@ use std::{
 use futures_util::TryStreamExt;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::watch,
 };
 use tokio_stream::Stream;
@@ -58,6 +58,9 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most streams of one connection; tonic alone sets no limit.
 const STREAMS_PER_CONNECTION_MAX: u32 = 256;
+/// Most connections that wait to be accepted, if the system allows so many (`net.core.somaxconn`): all clients of a server
+/// that went away come back at once, and who finds no room tries again only after a second.
+const WAITING_CONNECTIONS_MAX: u32 = 4_096;
 /// What is written goes through here.
 const ADMIN_PATH: &str = "/almanac.v1.AdminService/";
 /// And clients' cursors here.
@@ -135,6 +138,13 @@ pub struct Almanac {
     config: Config,
 }
 
+impl Almanac {
+    /// The feed, with its counts.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+}
+
 /// Opens a folder, recovers, and starts the writer. Waits for the disk.
 pub fn open(config: &Config) -> Result<Almanac, StoreError> {
     open_on(Engine::open(Path::new(&config.data))?, config)
@@ -162,7 +172,14 @@ pub async fn listen(address: SocketAddr, expose: bool) -> Result<TcpListener, Se
     if !address.ip().is_loopback() && !expose {
         return Err(ServeError::Exposed(address));
     }
-    TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A server that comes back takes its port again at once.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(WAITING_CONNECTIONS_MAX)
+    };
+    listen().map_err(|error| ServeError::Listen { address, error })
 }
 
 /// Answers are compressed if the client asks. The feed sees to that itself: once for all subscribers.

@@ -1,7 +1,8 @@
 //! Crowds: many subscribers, some slow, some that never read, and all coming back at once.
 //!
-//! Short crowds by default; with `ALMANAC_TEST_LONG=1` those that the feed promises to carry. Times are printed, never
-//! judged: what is judged is that everybody gets everything and that the server's memory stays bounded.
+//! Short crowds by default; with `ALMANAC_TEST_LONG=1` those that the feed promises to carry: build those with `--release`,
+//! and let the shell have 12,000 open files (`ulimit -n 12000`). Times are printed, never judged: what is judged is that
+//! everybody gets everything, that the server's memory stays bounded, and how often work that is shared was done.
 
 use std::{
     collections::BTreeMap,
@@ -11,16 +12,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use almanac::proto::{subscribe_request::Start, subscribe_response::Message, *};
+use almanac::{
+    proto::{subscribe_request::Start, subscribe_response::Message, *},
+    server,
+};
 use tokio::{
-    sync::{Barrier, watch},
+    sync::{Barrier, oneshot, watch},
     task::JoinHandle,
 };
-use tonic::Streaming;
+use tonic::{Code, Status, Streaming};
 
 use crate::{
     fixture::*,
-    harness::{Clients, DEADLINE, WholeCommit, long},
+    harness::{Clients, DEADLINE, WholeCommit, World, long},
     process::Process,
 };
 
@@ -37,6 +41,9 @@ struct Crowd {
     slow: usize,
     rest: Duration,
     commits_per_second: u32,
+    /// What each brings: figures of so many years of so many economies.
+    years: usize,
+    economies: usize,
     lasting: Duration,
     /// Most memory that the server may ever have had, in MiB.
     memory_mib: u64,
@@ -50,6 +57,9 @@ fn crowd() -> Crowd {
             slow: 5,
             rest: Duration::from_millis(150),
             commits_per_second: 20,
+            // A few kilobytes, so that who does not read fills his window.
+            years: 20,
+            economies: ECONOMIES.len(),
             lasting: Duration::from_secs(4),
             memory_mib: 400,
         },
@@ -59,18 +69,27 @@ fn crowd() -> Crowd {
             slow: 50,
             rest: Duration::from_secs(1),
             commits_per_second: 100,
+            // 90,000 messages a second to decode are what two cores can do; a minute of them fills any window.
+            years: 1,
+            economies: 1,
             lasting: Duration::from_secs(60),
             memory_mib: 1_000,
         },
     }
 }
 
-/// Figures of a year for some economies: a commit of a few kilobytes, so that who does not read fills his window.
-async fn commit(clients: &Clients, number: usize) -> u64 {
-    let points = || (0..20).map(|at| point(&(1900 + at).to_string(), &format!("{number}.{at:02}"))).collect();
-    let batches =
-        ECONOMIES.iter().map(|economy| SeriesBatch { points: points(), ..batch(RD, economy, "bank", &[]) }).collect();
+/// Figures of so many years of so many economies, other ones than the time before.
+async fn commit_of(clients: &Clients, number: usize, years: usize, economies: usize) -> u64 {
+    let first = 1900 + number * years % 100;
+    let points = || (0..years).map(|at| point(&(first + at).to_string(), &format!("{number}.{at:02}"))).collect();
+    let of = |at: usize| SeriesBatch { points: points(), ..batch(RD, ECONOMIES[at % ECONOMIES.len()], "bank", &[]) };
+    let batches = (number..number + economies).map(of).collect();
     clients.ingest(released("2024-01-01"), batches).await.unwrap().revision
+}
+
+/// A commit of a few kilobytes.
+async fn commit(clients: &Clients, number: usize) -> u64 {
+    commit_of(clients, number, 20, ECONOMIES.len()).await
 }
 
 /// Commits at a pace; how long each took.
@@ -82,7 +101,7 @@ async fn write(clients: &Clients, first: usize, crowd: &Crowd) -> Vec<Duration> 
     while started.elapsed() < crowd.lasting {
         pace.tick().await;
         let begun = Instant::now();
-        commit(clients, first + took.len()).await;
+        commit_of(clients, first + took.len(), crowd.years, crowd.economies).await;
         took.push(begun.elapsed());
     }
     took.sort_unstable();
@@ -102,9 +121,17 @@ async fn connections(server: &Process, subscribers: usize) -> Vec<Clients> {
     all
 }
 
-async fn subscribe(clients: &Clients, start: Start) -> Result<Streaming<SubscribeResponse>, tonic::Status> {
+async fn subscribe(clients: &Clients, start: Start) -> Result<Streaming<SubscribeResponse>, Status> {
+    subscribe_to(clients, start, Vec::new()).await
+}
+
+async fn subscribe_to(
+    clients: &Clients,
+    start: Start,
+    filters: Vec<Filter>,
+) -> Result<Streaming<SubscribeResponse>, Status> {
     let progress_interval = Some(prost_types::Duration { seconds: 1, nanos: 0 });
-    let request = SubscribeRequest { start: Some(start), progress_interval, ..Default::default() };
+    let request = SubscribeRequest { start: Some(start), filters, progress_interval, ..Default::default() };
     Ok(clients.feed.clone().subscribe(request).await?.into_inner())
 }
 
@@ -192,6 +219,13 @@ impl Seen {
         }
         *self.commits.entry(page.revision).or_default() += page.changes.len();
         self.whole += usize::from(page.last_page);
+    }
+
+    /// The stream broke: what came of a commit that is not complete comes again.
+    fn abandon(&mut self) {
+        if self.commits.len() > self.whole {
+            self.commits.pop_last();
+        }
     }
 }
 
@@ -298,7 +332,35 @@ async fn slow_and_stalled_subscribers_harm_nobody() {
     server.stop();
 }
 
-/// A client that lives through ends of the server: goes on by its last token, at once, at the next address it is told.
+/// How long a client waits before it comes again, at the most; the first times less.
+const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+
+/// Opens a stream, as real clients do: on a connection of its own, and again after a wait that grows and differs for each,
+/// as long as what failed is the connection. A client that is starved so long that it answers no ping is cut off by the
+/// server with a `GOAWAY`, which may come in the middle of this.
+async fn come_back(address: &mut watch::Receiver<SocketAddr>, start: &Start) -> Streaming<SubscribeResponse> {
+    let begun = Instant::now();
+    let mut bound = Duration::from_millis(100);
+    loop {
+        let server = *address.borrow_and_update();
+        let why = match Clients::try_connect(server).await {
+            Err(error) => format!("{error:?}"),
+            Ok(clients) => match subscribe(&clients, start.clone()).await {
+                Ok(stream) => return stream,
+                Err(status) => {
+                    let broken = [Code::Unavailable, Code::Unknown, Code::Internal, Code::Cancelled];
+                    assert!(broken.contains(&status.code()), "{status:?}");
+                    status.to_string()
+                }
+            },
+        };
+        assert!(begun.elapsed() < CROWD_DEADLINE, "never came back: {why}");
+        tokio::time::sleep(bound.mul_f64(f64::from(getrandom::u32().unwrap()) / f64::from(u32::MAX))).await;
+        bound = (bound * 2).min(BACK_OFF_MAX);
+    }
+}
+
+/// A client that lives through ends of the server: goes on by its last token, at the address it is told.
 async fn live_through(
     mut address: watch::Receiver<SocketAddr>,
     first: u64,
@@ -309,10 +371,7 @@ async fn live_through(
     let mut start = Start::Range(StartRange { from: first, until: 0 });
     let mut connected = false;
     while seen.place < until {
-        let server = *address.borrow_and_update();
-        // As real clients do, a connection each.
-        let clients = Clients::connect(server).await;
-        let mut stream = subscribe(&clients, start).await.unwrap();
+        let mut stream = come_back(&mut address, &start).await;
         if !connected {
             connected = true;
             seen.take(&next(&mut stream).await.expect("opened"));
@@ -325,7 +384,10 @@ async fn live_through(
             }
         }
         start = Start::ResumeToken(seen.token.clone());
-        if seen.place < until {
+        seen.abandon();
+        let server = *address.borrow();
+        // Either the server is gone, or only this connection: then it is still there, under the same address.
+        if seen.place < until && tokio::net::TcpStream::connect(server).await.is_err() {
             address.changed().await.unwrap();
         }
     }
@@ -433,4 +495,96 @@ async fn all_come_back_after_a_polite_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_come_back_after_kill_9() {
     storm("kill -9", Process::kill).await;
+}
+
+/// Reads to the end of the next commit; its revision and how many changes of it came.
+async fn next_commit(stream: &mut Streaming<SubscribeResponse>) -> (u64, usize) {
+    let reading = async {
+        let mut changes = 0;
+        loop {
+            if let Some(Message::CommitPage(page)) = next(stream).await {
+                changes += page.changes.len();
+                if page.last_page {
+                    return (page.revision, changes);
+                }
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, reading).await.expect("a commit comes")
+}
+
+/// However many listen, a change is held against the filters once and encoded once, also for those who come later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_is_matched_once_and_encoded_once_whoever_listens() {
+    let scratch = tempfile::tempdir().unwrap();
+    let config = server::Config::new(scratch.path().join("data"));
+    let almanac = tokio::task::spawn_blocking(move || server::open(&config)).await.unwrap().unwrap();
+    let hub = almanac.hub().clone();
+    let listener = server::listen("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(server::serve(almanac, listener, async move {
+        let _ = stopped.await;
+    }));
+    let clients = Clients::connect(address).await;
+    clients.define(WriteOptions::default(), catalog()).await.unwrap();
+
+    // A filter for each economy, and none, which sees all: every change matches two groups.
+    let economy = |id: &str| vec![Filter { entities: vec![id.to_owned()], ..Default::default() }];
+    let filters: Vec<_> = ECONOMIES.iter().map(|id| economy(id)).chain([Vec::new()]).collect();
+    let (figures, mut streams) = (120, Vec::new());
+    for round in 0..3 {
+        for filters in filters.iter().flat_map(|filters| std::iter::repeat_n(filters, 1 + 4 * round)) {
+            let all = if filters.is_empty() { figures } else { figures / ECONOMIES.len() };
+            let mut stream = subscribe_to(&clients, Start::Now(StartNow {}), filters.clone()).await.unwrap();
+            assert!(matches!(next(&mut stream).await, Some(Message::Opened(_))));
+            streams.push((stream, all));
+        }
+        let counts = || (hub.kept().changes_matched(), hub.kept().changes_encoded());
+        let before = counts();
+        let revision = commit(&clients, round).await;
+        for (stream, all) in &mut streams {
+            assert_eq!(next_commit(stream).await, (revision, *all));
+        }
+        let once = (before.0 + figures as u64, before.1 + figures as u64);
+        assert_eq!(counts(), once, "with {} subscribers", streams.len());
+        // One who comes later, with filters that are known, reads the same.
+        let from = Start::Range(StartRange { from: revision, until: revision });
+        let mut late = subscribe_to(&clients, from, economy(ECONOMIES[0])).await.unwrap();
+        assert_eq!(next_commit(&mut late).await, (revision, figures / ECONOMIES.len()));
+        assert_eq!(counts(), once);
+    }
+    drop(streams);
+    let _ = stop.send(());
+    serving.await.unwrap().unwrap();
+}
+
+/// Nothing rings for a commit that does not match; the end of a range is told all the same.
+#[tokio::test]
+async fn a_range_ends_with_its_last_revision_whether_that_matches_or_not() {
+    let world = World::empty().await;
+    let clients = &world.clients;
+    clients.define(WriteOptions::default(), catalog()).await.unwrap();
+    let request = SubscribeRequest {
+        start: Some(Start::Range(StartRange { from: 2, until: 4 })),
+        filters: vec![Filter { entities: vec!["nobody".into()], ..Default::default() }],
+        progress_interval: Some(prost_types::Duration { seconds: 3_600, nanos: 0 }),
+        ..Default::default()
+    };
+    let mut stream = clients.feed.clone().subscribe(request).await.unwrap().into_inner();
+    assert!(matches!(next(&mut stream).await, Some(Message::Opened(_))));
+    for number in 0..3 {
+        commit(clients, number).await;
+    }
+    let ended = async {
+        loop {
+            if let Some(Message::Goodbye(goodbye)) = next(&mut stream).await {
+                return goodbye;
+            }
+        }
+    };
+    let goodbye = tokio::time::timeout(DEADLINE, ended).await.expect("the range ends");
+    assert_eq!(goodbye.reason(), GoodbyeReason::RangeComplete);
+    drop(stream);
+    world.end().await;
 }

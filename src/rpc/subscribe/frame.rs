@@ -90,7 +90,7 @@ fn commit_page(part: &CommitPart, token: String, subscription: &Subscription, gz
 fn changes(matched: &Matched, subscription: &Subscription) -> Vec<u8> {
     let mut body = Vec::new();
     for (numbered, found) in matched.iter() {
-        let what = numbered.encoded(encode::change_what);
+        let what = numbered.encoded(subscription.kept(), encode::change_what);
         let head = encode::change_head(numbered.number, found, |at| subscription.filter_name(at)).encode_to_vec();
         encode_varint(CHANGES, &mut body);
         encode_varint((head.len() + what.len()) as u64, &mut body);

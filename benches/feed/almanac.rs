@@ -1,0 +1,177 @@
+//! The real binary, its data, its writes and its streams.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use almanac::proto::{
+    self, admin_service_client::AdminServiceClient, definition::Object, feed_service_client::FeedServiceClient,
+    subscribe_request::Start,
+};
+use prost::Message;
+use tonic::{Request, Status, Streaming, client::Grpc, transport::Channel};
+use tonic_prost::ProstCodec;
+
+use crate::{CHANGES_EACH, ECONOMIES, FILTERS, Outcome, crowd::Glance, process::Process};
+
+const SOURCE: &str = "source";
+/// A series of its own, for small commits.
+const SINGLE: &str = "SINGLE";
+/// A figure's remark: with it a change, which has the figure before and after, takes about 250 bytes.
+const REMARK: &str = "As printed in the producer's table of the year, before rounding, in current prices.";
+
+/// A message, as far as it is looked at.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Glimpse {
+    #[prost(message, optional, tag = "1")]
+    opened: Option<Nothing>,
+    #[prost(message, optional, tag = "4")]
+    commit_page: Option<PageGlimpse>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Nothing {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct PageGlimpse {
+    #[prost(bool, tag = "4")]
+    last_page: bool,
+}
+
+impl Glance for Glimpse {
+    fn opens(&self) -> bool {
+        self.opened.is_some()
+    }
+
+    fn brings(&self) -> usize {
+        usize::from(self.commit_page.as_ref().is_some_and(|page| page.last_page))
+    }
+}
+
+/// What a subscriber asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asked {
+    /// The figures of one economy.
+    Economy(usize),
+    /// The small commits.
+    Single,
+}
+
+fn request(asked: Asked) -> proto::SubscribeRequest {
+    let filter = match asked {
+        Asked::Economy(at) => proto::Filter { entities: vec![economy(at % FILTERS)], ..Default::default() },
+        Asked::Single => proto::Filter { indicators: vec![SINGLE.into()], ..Default::default() },
+    };
+    proto::SubscribeRequest { start: Some(Start::Now(proto::StartNow {})), filters: vec![filter], ..Default::default() }
+}
+
+/// Opens a stream, of ours or of the server that does nothing.
+pub(crate) async fn open(channel: Channel, asked: Asked) -> Result<Streaming<Glimpse>, Status> {
+    let mut grpc = Grpc::new(channel);
+    grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    let path = http::uri::PathAndQuery::from_static("/almanac.v1.FeedService/Subscribe");
+    let codec = ProstCodec::<proto::SubscribeRequest, Glimpse>::default();
+    Ok(grpc.server_streaming(Request::new(request(asked)), path, codec).await?.into_inner())
+}
+
+/// A server on a folder of its own.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    pub(crate) address: String,
+    admin: AdminServiceClient<Channel>,
+    writes: usize,
+}
+
+impl Server {
+    /// Starts it, with the catalog.
+    pub(crate) async fn start(folder: &Path) -> Outcome<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_almanac"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(folder);
+        let mut child = command.env("RUST_LOG", "warn").stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        let said = child.stderr.take().ok_or("no standard error")?;
+        let process = Process(child);
+        let mut lines = BufReader::new(said).lines();
+        let greeting = lines.find_map(|line| line.ok()?.split_once(" listens on ").map(|(_, at)| at.trim().to_owned()));
+        let address = greeting.ok_or("the server did not start")?;
+        // Read on, so that it never waits for us.
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        let channel = Channel::from_shared(address.clone())?.tcp_nodelay(true).connect().await?;
+        let mut admin = AdminServiceClient::new(channel);
+        admin.define_catalog(proto::DefineCatalogRequest { definitions: catalog(), ..Default::default() }).await?;
+        Ok(Self { process, address, admin, writes: 0 })
+    }
+
+    /// One commit: a figure of each indicator for each economy.
+    pub(crate) async fn write_many(&mut self) -> Outcome<()> {
+        let batches = (0..CHANGES_EACH)
+            .flat_map(|indicator| (0..ECONOMIES).map(move |of| (format!("IND.{indicator:02}"), economy(of))))
+            .map(|(indicator, entity)| self.batch(indicator, entity));
+        self.write(batches.collect()).await
+    }
+
+    /// One commit of one figure.
+    pub(crate) async fn write_one(&mut self) -> Outcome<()> {
+        let batch = self.batch(SINGLE.into(), economy(0));
+        self.write(vec![batch]).await
+    }
+
+    fn batch(&self, indicator: String, entity: String) -> proto::SeriesBatch {
+        let comment = if indicator == SINGLE { "" } else { REMARK }.to_owned();
+        let number = Some(self.writes as f64 + 0.25);
+        let value = proto::Value { number, decimals: Some(2), comment, ..Default::default() };
+        let point = proto::IngestPoint { period: "2024".into(), value: Some(value), withdrawn: false };
+        proto::SeriesBatch { indicator, entity, source: SOURCE.into(), points: vec![point], dimensions: Vec::new() }
+    }
+
+    async fn write(&mut self, batches: Vec<proto::SeriesBatch>) -> Outcome<()> {
+        self.writes += 1;
+        let header = proto::IngestHeader { released: "2025-01-01".into(), ..Default::default() };
+        let message = proto::IngestObservationsRequest { header: Some(header), batches };
+        self.admin.ingest_observations(tokio_stream::once(message)).await?;
+        Ok(())
+    }
+
+    /// What each filter was sent of the newest commit, as it goes over the wire.
+    pub(crate) async fn sent_of_newest(&self) -> Outcome<Vec<Vec<u8>>> {
+        let channel = Channel::from_shared(self.address.clone())?.connect().await?;
+        let mut feed = FeedServiceClient::new(channel);
+        let head = feed.get_head(proto::GetHeadRequest {}).await?.into_inner().head;
+        let mut all = Vec::new();
+        for filter in 0..FILTERS {
+            let start = Start::Range(proto::StartRange { from: head, until: head });
+            let asked = proto::SubscribeRequest { start: Some(start), ..request(Asked::Economy(filter)) };
+            let mut stream = feed.subscribe(asked).await?.into_inner();
+            let mut bytes = Vec::new();
+            while let Some(message) = stream.message().await? {
+                if let Some(proto::subscribe_response::Message::CommitPage(_)) = &message.message {
+                    bytes.push(0);
+                    bytes.extend_from_slice(&u32::try_from(message.encoded_len())?.to_be_bytes());
+                    message.encode(&mut bytes)?;
+                }
+            }
+            all.push(bytes);
+        }
+        Ok(all)
+    }
+}
+
+/// The id of an economy.
+pub(crate) fn economy(at: usize) -> String {
+    format!("E{at:03}")
+}
+
+fn catalog() -> Vec<proto::Definition> {
+    let define = |object| proto::Definition { object: Some(object) };
+    let source = proto::Source { id: SOURCE.into(), title: "Source".into(), ..Default::default() };
+    let entities = (0..ECONOMIES).map(|at| {
+        let (id, kind) = (economy(at), proto::EntityKind::Economy.into());
+        define(Object::Entity(proto::Entity { name: id.clone(), id, kind, ..Default::default() }))
+    });
+    let ids = (0..CHANGES_EACH).map(|at| format!("IND.{at:02}")).chain([SINGLE.to_owned()]);
+    let indicators =
+        ids.map(|id| define(Object::Indicator(proto::Indicator { name: id.clone(), id, ..Default::default() })));
+    [define(Object::Source(source))].into_iter().chain(entities).chain(indicators).collect()
+}

@@ -1,0 +1,155 @@
+//! A service that does nothing: it sends the same bytes to the same streams, framed and shared beforehand. The limit.
+//!
+//! It is this program again, in a process of its own. A line on its standard input makes it send; at its end, it ends.
+
+use std::{
+    convert::Infallible,
+    io::{BufRead, BufReader, Read, Write},
+    path::Path,
+    pin::Pin,
+    process::{Command, Stdio},
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use almanac::proto;
+use bytes::Bytes;
+use futures_util::{FutureExt, future::BoxFuture};
+use http_body::Frame;
+use prost::Message;
+use tokio::sync::watch;
+use tonic::{Streaming, body::Body, codegen::Service, server::NamedService};
+use tonic_prost::ProstDecoder;
+
+use crate::{Outcome, almanac::economy, process::Process};
+
+/// Makes this program that service.
+pub(crate) const ARGUMENT: &str = "--nothing";
+
+/// The service as a process.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    pub(crate) address: String,
+}
+
+impl Server {
+    /// Starts it with what it is to send to each filter.
+    pub(crate) fn start(sent: &[Vec<u8>], scratch: &Path) -> Outcome<Self> {
+        let path = scratch.join("sent");
+        let mut file = std::fs::File::create(&path)?;
+        for bytes in sent {
+            file.write_all(&u32::try_from(bytes.len())?.to_be_bytes())?;
+            file.write_all(bytes)?;
+        }
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(ARGUMENT).arg(&path).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let said = child.stdout.take().ok_or("no standard output")?;
+        let process = Process(child);
+        let mut address = String::new();
+        BufReader::new(said).read_line(&mut address)?;
+        Ok(Self { process, address: address.trim().to_owned() })
+    }
+
+    /// Has it send.
+    pub(crate) fn send(&mut self) -> Outcome<()> {
+        Ok(self.process.0.stdin.as_mut().ok_or("no standard input")?.write_all(b"\n")?)
+    }
+}
+
+/// What the process does.
+pub(crate) async fn serve(path: &str) -> Outcome<()> {
+    let mut file = std::fs::File::open(path)?;
+    let (mut sent, mut length) = (Vec::new(), [0; 4]);
+    while file.read_exact(&mut length).is_ok() {
+        let mut bytes = vec![0; u32::from_be_bytes(length) as usize];
+        file.read_exact(&mut bytes)?;
+        sent.push(Bytes::from(bytes));
+    }
+    let rounds = watch::Sender::new(0);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    println!("http://{}", listener.local_addr()?);
+    let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
+    let door = Door { sent: Arc::new(sent), rounds: rounds.clone() };
+    tokio::spawn(tonic::transport::Server::builder().add_service(door).serve_with_incoming(incoming));
+    tokio::task::spawn_blocking(move || {
+        for _ in std::io::stdin().lines() {
+            rounds.send_modify(|round| *round += 1);
+        }
+    })
+    .await?;
+    Ok(())
+}
+
+#[derive(Debug, Clone)]
+struct Door {
+    sent: Arc<Vec<Bytes>>,
+    rounds: watch::Sender<u64>,
+}
+
+impl NamedService for Door {
+    const NAME: &'static str = "almanac.v1.FeedService";
+}
+
+impl Service<http::Request<Body>> for Door {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let (sent, rounds) = (self.sent.clone(), self.rounds.subscribe());
+        async move {
+            let decoder = ProstDecoder::<proto::SubscribeRequest>::default();
+            let mut messages = Streaming::new_request(decoder, request.into_body(), None, None);
+            let asked = messages.message().await.ok().flatten().unwrap_or_default();
+            let wanted = asked.filters.first().and_then(|filter| filter.entities.first());
+            let at = (0..sent.len()).find(|at| Some(&economy(*at)) == wanted).unwrap_or(0);
+            let opened = proto::subscribe_response::Message::Opened(proto::Opened::default());
+            let opened = proto::SubscribeResponse { message: Some(opened) }.encode_to_vec();
+            let mut framed = vec![0, 0, 0, 0, opened.len() as u8];
+            framed.extend_from_slice(&opened);
+            let body = Sending { opened: Some(framed.into()), sends: sent[at].clone(), next: Some(next(rounds)) };
+            let mut response = http::Response::new(Body::new(body));
+            let kind = http::HeaderValue::from_static("application/grpc");
+            response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+            Ok(response)
+        }
+        .boxed()
+    }
+}
+
+type Next = Pin<Box<dyn Future<Output = Option<watch::Receiver<u64>>> + Send>>;
+
+fn next(mut rounds: watch::Receiver<u64>) -> Next {
+    Box::pin(async move { rounds.changed().await.is_ok().then_some(rounds) })
+}
+
+struct Sending {
+    opened: Option<Bytes>,
+    sends: Bytes,
+    next: Option<Next>,
+}
+
+impl http_body::Body for Sending {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(opened) = self.opened.take() {
+            return Poll::Ready(Some(Ok(Frame::data(opened))));
+        }
+        let Some(coming) = &mut self.next else { return Poll::Ready(None) };
+        let rounds = ready!(coming.as_mut().poll(context));
+        self.next = rounds.map(next);
+        let sends = self.next.is_some().then(|| Ok(Frame::data(self.sends.clone())));
+        Poll::Ready(sends)
+    }
+}
