@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    change,
+    as_of, change,
     error::CliError,
     json,
     session::{Session, Tone, Transport},
@@ -48,7 +48,8 @@ pub struct WatchArgs {
     /// Only entries that moved N places or more, entered or left
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     min_places: u32,
-    /// now; start: everything since the first revision; state: what is held, then every change; a revision; or a token
+    /// now; start: everything since the first revision; state: what is held, then every change; as-of:WHEN: what was held
+    /// then, and every change since (WHEN as in --as-of); a revision; or a token
     #[arg(long, default_value = "now", value_parser = start, value_name = "WHERE")]
     from: Start,
     /// End once this revision, or the head of now (`head`), was reached
@@ -89,10 +90,11 @@ fn start(text: &str) -> Result<Start, String> {
         "now" => Start::Now,
         "state" => Start::State,
         "start" => Start::Range(1, None),
-        _ => match text.parse::<u64>() {
-            Ok(0) => return Err("revisions start at 1".to_owned()),
-            Ok(revision) => Start::Range(revision, None),
-            Err(_) => Start::Token(text.to_owned()),
+        _ => match (text.strip_prefix("as-of:"), text.parse::<u64>()) {
+            (Some(when), _) => Start::StateAsKnownAt(as_of::parse(when)?),
+            (None, Ok(0)) => return Err("revisions start at 1".to_owned()),
+            (None, Ok(revision)) => Start::Range(revision, None),
+            (None, Err(_)) => Start::Token(text.to_owned()),
         },
     })
 }

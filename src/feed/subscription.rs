@@ -171,7 +171,7 @@ impl Subscription {
                 at(Revision(from.0.saturating_sub(1)))
             }
             Start::State(as_of) => {
-                let snapshot = hub.read(move |reader| reader.at(as_of)).await?.without_release_dates()?;
+                let snapshot = hub.read(move |reader| reader.state_at(as_of)).await?;
                 let place = at(snapshot.revision());
                 let cursor = StateCursor::Definitions;
                 phase = Phase::State(Box::new(StateWalk { snapshot, cursor, page: 0, rows: 0, digest: 0 }));

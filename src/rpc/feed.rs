@@ -115,7 +115,6 @@ fn start(given: Option<proto::subscribe_request::Start>) -> Result<Start, Status
         }
         Given::AsKnownAt(as_of) => match decode::as_of(Some(as_of))? {
             AsOf::Head => return Err(BadField::new("as_known_at", "must name a point of history").into()),
-            AsOf::Released(_) => return Err(status::unsupported("as_known_at.released")),
             as_of => Start::State(as_of),
         },
     })

@@ -8,7 +8,7 @@ use tonic::Code;
 use crate::{
     author::Author,
     fixture::*,
-    harness::{Clients, DEADLINE, Dice, WholeCommit, World, assert_refused, at_recorded, at_revision, long},
+    harness::{Clients, DEADLINE, Dice, WholeCommit, World, assert_refused, at_recorded, at_released, at_revision, long},
     promises::{self, Truth, digest_of, entry_digest, figure_digest},
     watch::{Recording, Watch, covered},
 };
@@ -270,6 +270,38 @@ async fn the_state_as_known_at_a_point_goes_on_with_every_later_commit() {
     }
     let above = Watch::open(clients, Start::AsKnownAt(at_revision(9).unwrap()), Vec::new()).await;
     assert_refused(above.map(|_| ()), Code::OutOfRange, "ABOVE_HEAD");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_state_as_known_at_a_release_date_is_that_of_the_revision_it_resolves_to() {
+    let world = world().await;
+    let clients = &world.clients;
+    // The last one is an older release, loaded after a newer one.
+    for (day, value) in [("2024-01-01", "1"), ("2023-06-01", "4"), ("2024-06-01", "2"), ("2025-01-01", "3")] {
+        let period = if value == "4" { "2019" } else { "2020" };
+        clients.ingest(released(day), vec![batch(RD, "CHN", "bank", &[(period, value)])]).await.unwrap();
+    }
+    let head = clients.head().await;
+    let mut starts = Vec::new();
+    for day in ["2023-05-31", "2023-06-01", "2024-05-31", "2024-06-01", "2030-01-01"] {
+        let resolved = ResolveRevisionRequest { at: Some(resolve_revision_request::At::Released(day.into())) };
+        let revision = clients.feed.clone().resolve_revision(resolved).await.unwrap().into_inner().revision;
+        let of_day = Start::AsKnownAt(at_released(day).unwrap());
+        let of_revision = Start::AsKnownAt(at_revision(revision).unwrap());
+        let mut recordings = Vec::new();
+        for start in [of_day, of_revision] {
+            let mut watch = Watch::open(clients, start, Vec::new()).await.unwrap();
+            watch.until_covers(head).await;
+            recordings.push(watch.leave().await);
+        }
+        assert_eq!(recordings[0].snapshot_end().unwrap().revision, revision, "{day}");
+        assert_eq!(recordings[0].snapshot_end(), recordings[1].snapshot_end(), "{day}");
+        assert_eq!(recordings[0].commits(), recordings[1].commits(), "{day}");
+        assert_eq!(recordings[0].commits().len() as u64, head - revision, "{day}");
+        starts.push(revision);
+    }
+    assert_eq!(starts, [0, 3, 3, 4, 5]);
     world.end().await;
 }
 

@@ -500,8 +500,5 @@ async fn what_is_not_supported_says_so() {
     let conflated = SubscribeRequest { start: Some(now), conflate: true, ..Default::default() };
     let refused = clients.feed.clone().subscribe(conflated).await.map(|_| ());
     assert_refused(refused, Code::Unimplemented, "NOT_SUPPORTED");
-    let then = subscribe_request::Start::AsKnownAt(at_released("2024-01-01").unwrap());
-    let then = SubscribeRequest { start: Some(then), ..Default::default() };
-    assert_refused(clients.feed.clone().subscribe(then).await.map(|_| ()), Code::Unimplemented, "NOT_SUPPORTED");
     world.end().await;
 }
