@@ -47,7 +47,8 @@ impl NumberedChange {
 /// The changes of a page.
 #[derive(Debug)]
 pub struct SharedPage {
-    changes: Vec<NumberedChange>,
+    /// Each by itself, so that a fold holds on to some without the rest.
+    changes: Vec<Arc<NumberedChange>>,
     found: Mutex<Found>,
 }
 
@@ -68,7 +69,8 @@ struct Part {
 impl SharedPage {
     /// Of the changes of a ledger page.
     pub(super) fn new(changes: Vec<(u64, Change)>) -> Self {
-        let changes = changes.into_iter().map(|(number, change)| NumberedChange::new(number, change)).collect();
+        let changes =
+            changes.into_iter().map(|(number, change)| Arc::new(NumberedChange::new(number, change))).collect();
         Self { changes, found: Mutex::default() }
     }
 
@@ -116,7 +118,7 @@ impl SharedPage {
             wanted
         } else {
             // A group that came after the page was looked at.
-            let matches = |(at, numbered): (usize, &NumberedChange)| {
+            let matches = |(at, numbered): (usize, &Arc<NumberedChange>)| {
                 Some((at, group.filters.match_change(&numbered.change, cause)?))
             };
             let wanted = part(self.changes.iter().enumerate().filter_map(matches).collect());
@@ -143,7 +145,7 @@ pub struct Matched {
 
 impl Matched {
     /// The changes, and how they match.
-    pub fn iter(&self) -> impl Iterator<Item = (&NumberedChange, &Match)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<NumberedChange>, &Match)> {
         let matched = self.part.matched.get(self.range.clone()).unwrap_or_default();
         matched.iter().filter_map(|(at, found)| Some((self.page.changes.get(*at)?, found)))
     }
