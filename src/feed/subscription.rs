@@ -7,24 +7,25 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, watch},
+    time::Instant,
+};
 
 use super::{
     FeedError,
+    conflate::FoldPage,
     digest::row_digest,
     filter::Filters,
     group::Group,
-    history::{CommitPart, CommitWalk},
+    history::{CommitPart, CommitWalk, FoldStep, FoldWalk},
     hub::{Hub, Seat},
     page::Kept,
     token::Place,
+    weight,
 };
 use crate::{
-    model::{
-        catalog::Definition,
-        id::{HistoryId, Revision},
-        value::Value,
-    },
+    model::id::{HistoryId, Revision},
     query::{
         AsOf, Snapshot,
         state::{StateCursor, StateRow},
@@ -51,6 +52,8 @@ pub struct Wanted {
     pub start: Start,
     /// What it sees.
     pub filters: Filters,
+    /// Whether commits are folded when it is behind.
+    pub conflate: bool,
     /// How often it hears when nothing matches.
     pub progress_interval: Duration,
     /// How long it may live before it is asked to come again.
@@ -104,6 +107,8 @@ pub enum Event {
     },
     /// Part of a commit; with the token if it is the last.
     Commit(CommitPart, Option<String>),
+    /// Part of several commits folded into one; with the token if it is the last.
+    Fold(FoldPage, Option<String>),
     /// Nothing at or below this follows.
     Progress(Revision, String),
     /// Behind (true) or live (false), and head.
@@ -120,6 +125,8 @@ const STATE_PAGE_WEIGHT: usize = 48 * 1024;
 pub struct Subscription {
     hub: Arc<Hub>,
     _seat: Seat,
+    /// Its place among those that conflate, if it does.
+    conflating: Option<OwnedSemaphorePermit>,
     group: Arc<Group>,
     progress_interval: Duration,
     ends_at: Instant,
@@ -141,6 +148,7 @@ enum Phase {
     State(Box<StateWalk>),
     Between,
     Commit(Box<CommitWalk>),
+    Fold(Box<FoldWalk>),
     Ended,
 }
 
@@ -157,6 +165,7 @@ impl Subscription {
     /// Opens a subscription.
     pub async fn open(hub: Arc<Hub>, wanted: Wanted) -> Result<Self, FeedError> {
         let seat = hub.enter()?;
+        let conflating = wanted.conflate.then(|| hub.enter_conflating()).transpose()?;
         // Taken before the head is read, so that no commit falls between.
         let head_moves = hub.head();
         let head = hub.reader().head();
@@ -199,6 +208,7 @@ impl Subscription {
             stopping: hub.stopping(),
             hub,
             _seat: seat,
+            conflating,
             progress_interval: wanted.progress_interval,
             ends_at: now + wanted.max_age,
             phase,
@@ -239,6 +249,7 @@ impl Subscription {
             match std::mem::replace(&mut self.phase, Phase::Ended) {
                 Phase::State(walk) => self.walk_state(walk).await?,
                 Phase::Commit(walk) => self.walk_commit(walk).await?,
+                Phase::Fold(walk) => self.walk_fold(walk).await?,
                 Phase::Between => {
                     self.phase = Phase::Between;
                     self.go_on().await?;
@@ -267,7 +278,12 @@ impl Subscription {
             } else if self.told_at.elapsed() >= self.progress_interval {
                 self.say_progress();
             }
-            self.phase = Phase::Commit(Box::new(CommitWalk::after(&self.hub, self.place).await?));
+            let end = self.until.map_or(head, |until| until.min(head));
+            self.phase = if self.conflating.is_some() && self.place.revision.next() < end {
+                Phase::Fold(Box::new(FoldWalk::after(self.place, end)))
+            } else {
+                Phase::Commit(Box::new(CommitWalk::after(&self.hub, self.place).await?))
+            };
             return Ok(());
         }
         if self.told_behind != Some(false) {
@@ -303,7 +319,7 @@ impl Subscription {
             let Some(matched) = self.group.filters.match_state(&row) else { continue };
             walk.rows += 1;
             walk.digest = walk.digest.wrapping_add(row_digest(&row));
-            page_weight += weight(&row);
+            page_weight += weight::of_row(&row);
             page.push((row, matched));
             if page_weight >= STATE_PAGE_WEIGHT {
                 self.ready.push_back(Event::State { revision, page: walk.page, rows: std::mem::take(&mut page) });
@@ -345,6 +361,38 @@ impl Subscription {
         Ok(())
     }
 
+    async fn walk_fold(&mut self, mut walk: Box<FoldWalk>) -> Result<(), FeedError> {
+        match walk.step(&self.hub, &self.group).await? {
+            FoldStep::Reading => {
+                if self.told_at.elapsed() >= self.progress_interval {
+                    self.say_progress();
+                }
+                self.phase = Phase::Fold(walk);
+            }
+            FoldStep::Nothing(to) => {
+                self.place.revision = to;
+                self.phase = Phase::Between;
+            }
+            FoldStep::Plain(before) => {
+                self.place.revision = before;
+                self.phase = Phase::Commit(Box::new(CommitWalk::after(&self.hub, self.place).await?));
+            }
+            FoldStep::Folded(to, pages) => {
+                for page in pages {
+                    // The token is that of the last revision folded in: what did not match after it is told by progress.
+                    let revision = page.header.commit.revision;
+                    self.place = Place { revision, last_match: revision };
+                    self.told_place = revision;
+                    let token = page.last.then(|| self.token());
+                    self.ready.push_back(Event::Fold(page, token));
+                }
+                self.place.revision = to;
+                self.phase = Phase::Between;
+            }
+        }
+        Ok(())
+    }
+
     fn say_progress(&mut self) {
         self.told_place = self.place.revision;
         let event = Event::Progress(self.place.revision, self.token());
@@ -360,38 +408,5 @@ impl Subscription {
 
     fn token(&self) -> String {
         self.hub.tokens().token(self.place, self.group.filters.hash())
-    }
-}
-
-/// About how many bytes a row takes as sent.
-fn weight(row: &StateRow) -> usize {
-    match row {
-        StateRow::Figure(figure) => {
-            160 + figure.row.value.as_ref().and_then(|value| value.notes()).map_or(0, |notes| notes.comment.len())
-        }
-        StateRow::Edition(edition) => 300 + edition.title.len() + edition.note.len(),
-        StateRow::Entry(_, entry) => {
-            let remarks = |value: &Option<Value>| {
-                value.as_ref().and_then(|value| value.notes()).map_or(0, |notes| notes.comment.len())
-            };
-            let components = entry.components.iter().map(|part| 80 + remarks(&part.raw) + remarks(&part.score));
-            let claims = entry.previous.iter().chain(&entry.disputed).map(|claim| 40 + claim.claimed_by.len());
-            300 + entry.note.len() + components.sum::<usize>() + claims.sum::<usize>()
-        }
-        StateRow::Definition(definition) => match definition.as_ref() {
-            Definition::Indicator(indicator) => 200 + indicator.name.len() + indicator.definition.len(),
-            Definition::Entity(entity) => {
-                let names = entity.names.iter().map(|name| 60 + name.text.len());
-                100 + names.sum::<usize>() + 60 * entity.codes.len() + 150 * entity.relations.len()
-            }
-            Definition::Source(source) => 200 + source.producer.len() + source.title.len() + source.url.len(),
-            Definition::Ranking(ranking) => {
-                let components = ranking.methodologies.iter().map(|methodology| {
-                    let parts = methodology.components.iter().map(|part| 100 + part.name.len());
-                    300 + methodology.description.len() + parts.sum::<usize>()
-                });
-                500 + ranking.description.len() + components.sum::<usize>()
-            }
-        },
     }
 }

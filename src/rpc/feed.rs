@@ -143,12 +143,10 @@ fn cursor(name: String, cursor: Cursor) -> proto::Cursor {
 impl Feed {
     /// Opens a subscription.
     pub(super) async fn open(&self, request: proto::SubscribeRequest) -> Result<Subscription, Status> {
-        if request.conflate {
-            return Err(status::unsupported("conflate"));
-        }
         let wanted = Wanted {
             start: start(request.start)?,
             filters: filters(request.filters)?,
+            conflate: request.conflate,
             progress_interval: progress_interval(request.progress_interval)?,
             max_age: self.0.subscription_max_age,
         };
@@ -319,6 +317,9 @@ pub(super) fn message(event: Event, subscription: &Subscription) -> Message {
             Message::CommitPage(encode::commit_page(&part, token.unwrap_or_default(), |at| {
                 subscription.filter_name(at)
             }))
+        }
+        Event::Fold(page, token) => {
+            Message::CommitPage(encode::fold_page(&page, token.unwrap_or_default(), |at| subscription.filter_name(at)))
         }
         Event::Progress(revision, token) => {
             Message::Progress(proto::Progress { revision: revision.0, resume_token: token })

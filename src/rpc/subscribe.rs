@@ -28,6 +28,7 @@ use super::{
 use crate::{
     feed::{
         FeedError,
+        conflate::{FoldPage, Net},
         history::CommitPart,
         subscription::{Event, Subscription},
     },
@@ -144,6 +145,7 @@ impl http_body::Body for SubscribeBody {
 fn frame(event: Event, subscription: &Subscription) -> impl Iterator<Item = Bytes> + use<> {
     let (head, body) = match event {
         Event::Commit(part, token) => commit_page(&part, token.unwrap_or_default(), subscription),
+        Event::Fold(page, token) => fold_page(&page, token.unwrap_or_default(), subscription),
         event => {
             let message = message(event, subscription);
             (proto::SubscribeResponse { message: Some(message) }.encode_to_vec(), Bytes::new())
@@ -164,19 +166,44 @@ fn commit_page(part: &CommitPart, token: String, subscription: &Subscription) ->
             let mut body = Vec::new();
             for (numbered, found) in matched.iter() {
                 let what = numbered.encoded(encode::change_what);
-                let head =
-                    encode::change_head(numbered.number, found, |at| subscription.filter_name(at)).encode_to_vec();
-                encode_varint(CHANGES, &mut body);
-                encode_varint((head.len() + what.len()) as u64, &mut body);
-                body.extend_from_slice(&head);
-                body.extend_from_slice(what);
+                let head = encode::change_head(numbered.number, found, |at| subscription.filter_name(at));
+                put_change(&mut body, &head, what);
             }
             body
         })
     });
+    (page_head(&own, body.len()), body)
+}
+
+/// A page of a fold, which is this stream's own; only what changed once has a form that all share.
+fn fold_page(page: &FoldPage, token: String, subscription: &Subscription) -> (Vec<u8>, Bytes) {
+    let own = encode::fold_head(page, token).encode_to_vec();
+    let mut body = Vec::new();
+    for net in &page.changes {
+        let head = encode::change_head(net.number, &net.found, |at| subscription.filter_name(at));
+        let head = proto::Change { revision: net.revision.0, ..head };
+        match &net.what {
+            Net::Alone(numbered) => put_change(&mut body, &head, numbered.encoded(encode::change_what)),
+            Net::Folded(change) => put_change(&mut body, &head, &encode::change_what(change)),
+        }
+    }
+    (page_head(&own, body.len()), body.into())
+}
+
+/// A change of a page: how it stands to the subscription, and what changed.
+fn put_change(body: &mut Vec<u8>, head: &proto::Change, what: &[u8]) {
+    let head = head.encode_to_vec();
+    encode_varint(CHANGES, body);
+    encode_varint((head.len() + what.len()) as u64, body);
+    body.extend_from_slice(&head);
+    body.extend_from_slice(what);
+}
+
+/// What comes before the changes of a page.
+fn page_head(own: &[u8], body: usize) -> Vec<u8> {
     let mut head = Vec::with_capacity(own.len() + 11);
     encode_varint(COMMIT_PAGE, &mut head);
-    encode_varint((own.len() + body.len()) as u64, &mut head);
-    head.extend_from_slice(&own);
-    (head, body)
+    encode_varint((own.len() + body) as u64, &mut head);
+    head.extend_from_slice(own);
+    head
 }

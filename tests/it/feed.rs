@@ -8,7 +8,9 @@ use tonic::Code;
 use crate::{
     author::Author,
     fixture::*,
-    harness::{Clients, DEADLINE, Dice, WholeCommit, World, assert_refused, at_recorded, at_released, at_revision, long},
+    harness::{
+        Clients, DEADLINE, Dice, WholeCommit, World, assert_refused, at_recorded, at_released, at_revision, long,
+    },
     promises::{self, Truth, digest_of, entry_digest, figure_digest},
     watch::{Recording, Watch, covered},
 };

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`harness`] starts servers and speaks to them, [`process`] runs the real binary; [`fixture`] is the
 //! small world most tests live in, [`author`] makes up writes; [`watch`] records what a subscriber saw, [`promises`] judges
-//! it. Then the tests: [`queries`], [`writes`], [`refusals`], [`loading`], [`feed`], [`edges`], [`cursors`], [`crowd`],
+//! it. Then the tests: [`queries`], [`writes`], [`refusals`], [`loading`], [`feed`], [`conflate`], [`edges`], [`cursors`], [`crowd`],
 //! [`properties`], [`model`], [`browsers`], [`crash`], [`failpoints`], [`damage`], [`backup`], [`compaction`], [`fuzzing`].
 //!
 //! Invariants: no test sleeps and hopes, it waits for a condition with a deadline. Random tests print their seed and take
@@ -13,6 +13,7 @@ mod author;
 mod backup;
 mod browsers;
 mod compaction;
+mod conflate;
 mod crash;
 mod crowd;
 mod cursors;

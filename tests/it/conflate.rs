@@ -1,0 +1,590 @@
+//! Streams that get several commits as one: a copy kept from them is the copy kept from every commit, in fewer messages.
+//!
+//! What a copy should be is worked out here from the plain list of commits, change by change.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
+
+use almanac::{
+    client::{Event, Follower, Start as From},
+    proto::{
+        change::What, definition::Object, feed_service_client::FeedServiceClient, subscribe_request::Start,
+        subscribe_response::Message, *,
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tonic::{Code, transport::Endpoint};
+
+use crate::{
+    author::Author,
+    fixture::*,
+    harness::{Clients, DEADLINE, Dice, assert_refused, long},
+    promises::{self, Truth, entry_digest, figure_digest},
+    watch::{Recording, Watch},
+};
+
+/// As the contract says.
+const KEYS_MAX: usize = 500;
+const CONFLATING_MAX: usize = 1_000;
+
+fn range(from: u64, until: u64) -> Start {
+    Start::Range(StartRange { from, until })
+}
+
+/// What a key holds.
+#[derive(Debug, Clone, PartialEq)]
+enum Held {
+    Figure(Vec<Dimension>, Value),
+    Entry(Standing),
+    Edition(Edition),
+    Definition(Definition),
+}
+
+/// A client's copy of all it was told.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Copy(BTreeMap<Vec<String>, Held>);
+
+fn key_of(what: &What) -> Vec<String> {
+    let key = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect();
+    match what {
+        What::Value(change) => {
+            let dimensions = format!("{:?}", change.dimensions);
+            key(&["V", &change.indicator, &change.entity, &change.source, &dimensions, &change.period])
+        }
+        What::Entry(change) => key(&["E", &change.ranking, &change.edition, &change.r#move.as_ref().unwrap().entity]),
+        What::Edition(change) => {
+            let after = change.after.as_ref().unwrap();
+            key(&["T", &after.ranking, &after.edition])
+        }
+        What::Definition(change) => match change.after.as_ref().unwrap().object.as_ref().unwrap() {
+            Object::Indicator(given) => key(&["D", "indicator", &given.id]),
+            Object::Entity(given) => key(&["D", "entity", &given.id]),
+            Object::Source(given) => key(&["D", "source", &given.id]),
+            Object::Ranking(given) => key(&["D", "ranking", &given.id]),
+        },
+    }
+}
+
+impl Copy {
+    /// Applies a change; what it says was before must be what is here.
+    fn change(&mut self, change: &Change, strict: bool) {
+        let what = change.what.as_ref().unwrap();
+        let key = key_of(what);
+        let (before, after) = match what {
+            What::Value(change) => {
+                let held = |value: &Option<Value>| Some(Held::Figure(change.dimensions.clone(), value.clone()?));
+                (Some(held(&change.before)), held(&change.after))
+            }
+            What::Entry(change) => {
+                let moved = change.r#move.as_ref().unwrap();
+                let held =
+                    |standing: &Option<Standing>| standing.clone().filter(|standing| standing.listed).map(Held::Entry);
+                // Compared with another edition, it says nothing of what this one held.
+                let own = change.compared_with == change.edition;
+                (own.then(|| held(&moved.before)), held(&moved.after))
+            }
+            What::Edition(change) => {
+                let stands = |edition: &&Edition| edition.status() != EditionStatus::Withdrawn;
+                let held = |edition: &Option<Edition>| edition.as_ref().filter(stands).cloned().map(Held::Edition);
+                (Some(held(&change.before)), held(&change.after))
+            }
+            What::Definition(change) => {
+                (Some(change.before.clone().map(Held::Definition)), change.after.clone().map(Held::Definition))
+            }
+        };
+        if let Some(before) = before.filter(|_| strict) {
+            assert_eq!(self.0.get(&key), before.as_ref(), "{key:?} before {change:?}");
+        }
+        match after {
+            Some(after) => self.0.insert(key, after),
+            None => self.0.remove(&key),
+        };
+    }
+
+    fn digest(&self) -> u64 {
+        let lines = self.0.iter().map(|(key, held)| {
+            let part = |at: usize| key[at].as_str();
+            match held {
+                Held::Figure(dimensions, value) => {
+                    figure_digest([part(1), part(2), part(3)], dimensions, part(5), value)
+                }
+                Held::Entry(standing) => entry_digest(part(1), part(2), part(3), standing.rank),
+                Held::Edition(_) | Held::Definition(_) => 0,
+            }
+        });
+        lines.fold(0, u64::wrapping_add)
+    }
+}
+
+/// The copy of who got every commit up to a revision.
+fn plain_copy(truth: &Truth, filters: &[Filter], until: u64) -> Copy {
+    let mut copy = Copy::default();
+    for commit in truth.seen(filters, 0, until) {
+        commit.changes.iter().for_each(|change| copy.change(change, true));
+    }
+    copy
+}
+
+/// A fold or a commit, with its pages joined.
+#[derive(Debug, Clone)]
+struct Step {
+    revision: u64,
+    folded_from: u64,
+    previous: u64,
+    commit: Commit,
+    changes: Vec<Change>,
+}
+
+/// What a stream gave, page by page in order and whole.
+fn steps(recording: &Recording) -> Vec<Step> {
+    promises::atomic(recording);
+    let mut steps: Vec<Step> = Vec::new();
+    for page in recording.pages() {
+        if let Some(commit) = page.commit {
+            let (revision, previous) = (page.revision, page.prev_matching_revision);
+            steps.push(Step { revision, folded_from: page.folded_from, previous, commit, changes: Vec::new() });
+        }
+        let step = steps.last_mut().unwrap();
+        assert_eq!((page.revision, page.folded_from), (step.revision, step.folded_from));
+        step.changes.extend(page.changes);
+    }
+    steps
+}
+
+/// What holds of every conflated stream: Ordered, Unique, Chained, Bookmarkable; and a fold is what it says it is.
+fn check(truth: &Truth, recording: &Recording, last_match: u64) -> Vec<Step> {
+    promises::bookmarkable(recording);
+    let steps = steps(recording);
+    let (mut position, mut previous) = (recording.opened().start_revision, last_match);
+    for step in &steps {
+        assert!(step.revision > position, "{} after {position}", step.revision);
+        assert_eq!(step.previous, previous, "the chain names what was sent before");
+        let commit = &truth.commits[step.revision as usize - 1].commit;
+        assert_eq!((&step.commit, step.commit.revision), (commit, step.revision));
+        if step.folded_from > 0 {
+            assert!(step.folded_from > position && step.folded_from < step.revision);
+            assert!(!step.changes.is_empty() && step.changes.len() <= KEYS_MAX, "{} keys", step.changes.len());
+            let keys: BTreeSet<_> = step.changes.iter().map(|change| key_of(change.what.as_ref().unwrap())).collect();
+            assert_eq!(keys.len(), step.changes.len(), "each key once");
+            for change in &step.changes {
+                assert!((step.folded_from..=step.revision).contains(&change.revision));
+                let of = &truth.commits[change.revision as usize - 1].changes[change.index as usize];
+                let last = |change: &Change| key_of(change.what.as_ref().unwrap());
+                assert_eq!(last(of), last(change), "(revision, index) names the last change of the key");
+                let backfilled =
+                    matches!(&change.what, Some(What::Value(one)) if one.r#move() == ValueMove::Backfilled);
+                assert!(!backfilled, "what is current did not change");
+            }
+        } else {
+            assert!(step.changes.iter().all(|change| change.revision == 0));
+        }
+        (position, previous) = (step.revision, step.revision);
+    }
+    steps
+}
+
+fn ids(ids: &[&str]) -> Vec<String> {
+    ids.iter().map(|id| (*id).to_owned()).collect()
+}
+
+/// Filters that judge a change by its key: what they let through is a copy in itself.
+fn filters_by_key() -> Vec<Vec<Filter>> {
+    let one = |filter: Filter| vec![filter];
+    vec![
+        Vec::new(),
+        one(Filter { kinds: vec![ChangeKind::Value.into()], ..Default::default() }),
+        one(Filter { kinds: vec![ChangeKind::Entry.into()], ..Default::default() }),
+        one(Filter { rankings: ids(&[RANKING]), ..Default::default() }),
+        one(Filter { indicators: ids(&["GB.*"]), ..Default::default() }),
+        one(Filter { entities: ids(&["CHN"]), ..Default::default() }),
+        one(Filter { sources: ids(&["press"]), ..Default::default() }),
+        one(Filter { entities: ids(&["nobody"]), ..Default::default() }),
+        vec![
+            Filter { name: "chinese".into(), entities: ids(&["CHN"]), ..Default::default() },
+            Filter { name: "venture".into(), indicators: ids(&["VC.*"]), ..Default::default() },
+        ],
+    ]
+}
+
+/// Random histories, cut at random: whichever commits are folded, a copy comes out as if each had been applied.
+#[tokio::test]
+async fn a_copy_kept_from_folds_is_the_copy_kept_from_every_commit() {
+    let mut dice = Dice::new("folds");
+    let world = world().await;
+    let clients = &world.clients;
+    let mut author = Author::new(dice.clone(), "steward", 700);
+    for _ in 0..if long() { 300 } else { 60 } {
+        author.next().send(clients).await.unwrap();
+    }
+    let truth = Truth::read(clients).await;
+    let head = clients.head().await;
+    let (mut folds, mut plain) = (0, 0);
+    for filters in filters_by_key() {
+        // From the beginning, and between any two revisions.
+        let mut cuts = vec![(1, head)];
+        cuts.extend((0..if long() { 60 } else { 8 }).map(|_| {
+            let from = 1 + dice.below(head as usize) as u64;
+            (from, from + dice.below((head - from) as usize + 1) as u64)
+        }));
+        for (from, until) in cuts {
+            let watch = Watch::conflating(clients, range(from, until), filters.clone()).await.unwrap();
+            let recording = watch.ended().await.unwrap();
+            let mut copy = plain_copy(&truth, &filters, from - 1);
+            for step in check(&truth, &recording, 0) {
+                assert!(step.revision <= until);
+                if step.folded_from > 0 {
+                    folds += 1
+                } else {
+                    plain += 1
+                }
+                step.changes.iter().for_each(|change| copy.change(change, true));
+            }
+            let expected = plain_copy(&truth, &filters, until);
+            assert_eq!(copy, expected, "{filters:?} from {from} to {until}");
+            assert_eq!(copy.digest(), expected.digest());
+            // Its token goes on as a plain stream.
+            let token = recording.goodbye().unwrap().resume_token.clone();
+            let mut rest = Watch::open(clients, Start::ResumeToken(token), filters.clone()).await.unwrap();
+            rest.until_covers(head).await;
+            let rest = rest.leave().await;
+            assert_eq!(rest.opened().start_revision, until);
+            let expected: Vec<u64> =
+                truth.seen(&filters, until, u64::MAX).iter().map(|commit| commit.commit.revision).collect();
+            let found: Vec<u64> = rest.commits().iter().map(|commit| commit.commit.revision).collect();
+            assert_eq!(found, expected);
+        }
+    }
+    assert!(folds > 20 && plain > 20, "{folds} folds, {plain} commits");
+
+    // The digest of the server's own state is that of the copy.
+    let mut state = Watch::open(clients, Start::State(StartState {}), Vec::new()).await.unwrap();
+    state.until_covers(head).await;
+    let digest = state.leave().await.snapshot_end().unwrap().digest;
+    assert_eq!(digest, plain_copy(&truth, &[], head).digest());
+    world.end().await;
+}
+
+/// A display that comes and goes while a steward writes: folds, commits, tokens of either kind in turn.
+#[tokio::test]
+async fn tokens_of_conflated_and_plain_streams_resume_each_other() {
+    let mut dice = Dice::new("in turn");
+    let world = world().await;
+    let clients = &world.clients;
+    let mut author = Author::new(dice.clone(), "steward", 300);
+    let filters = vec![Filter { indicators: ids(&["GB.*"]), ..Default::default() }];
+    let (mut copy, mut start, mut recordings) = (Copy::default(), range(1, 0), Vec::new());
+    for _ in 0..if long() { 60 } else { 14 } {
+        for _ in 0..dice.below(8) {
+            author.next().send(clients).await.unwrap();
+        }
+        let head = clients.head().await;
+        let conflate = !dice.once_in(3);
+        let mut watch = match conflate {
+            true => Watch::conflating(clients, start, filters.clone()).await.unwrap(),
+            false => Watch::open(clients, start, filters.clone()).await.unwrap(),
+        };
+        watch.until_covers(head).await;
+        let recording = watch.leave().await;
+        start = Start::ResumeToken(recording.tokens().last().unwrap().1.clone());
+        recordings.push(recording);
+    }
+    let truth = Truth::read(clients).await;
+    let mut last_match = 0;
+    for recording in &recordings {
+        for step in check(&truth, recording, last_match) {
+            step.changes.iter().for_each(|change| copy.change(change, true));
+            last_match = step.revision;
+        }
+    }
+    assert_eq!(copy, plain_copy(&truth, &filters, clients.head().await));
+    world.end().await;
+}
+
+fn hot(round: usize, figures: usize) -> Vec<SeriesBatch> {
+    let value = format!("{round}.5");
+    let years: Vec<String> = (0..figures).map(|year| (1500 + year).to_string()).collect();
+    let points: Vec<(&str, &str)> = years.iter().map(|year| (year.as_str(), value.as_str())).collect();
+    vec![batch(PATENTS, "CHN", "bank", &points)]
+}
+
+#[tokio::test]
+async fn two_hundred_commits_of_one_hot_figure_are_one_message_to_who_comes_late() {
+    let world = world().await;
+    let clients = &world.clients;
+    for round in 0..200 {
+        clients.ingest(released("2024-01-01"), hot(round, 1)).await.unwrap();
+    }
+    let filters = vec![Filter { kinds: vec![ChangeKind::Value.into()], ..Default::default() }];
+    let mut watch = Watch::conflating(clients, range(2, 0), filters.clone()).await.unwrap();
+    watch.until_covers(201).await;
+    let recording = watch.leave().await;
+    let truth = Truth::read(clients).await;
+    let steps = check(&truth, &recording, 0);
+    assert_eq!((steps.len(), steps[0].folded_from, steps[0].revision), (1, 2, 201));
+    let [change] = steps[0].changes.as_slice() else { panic!("one figure, one change") };
+    let Some(What::Value(value)) = &change.what else { panic!("{change:?}") };
+    assert_eq!((value.r#move(), &value.before), (ValueMove::Added, &None));
+    assert_eq!(crate::harness::text(value.after.as_ref().unwrap()), "199.5");
+    assert_eq!((change.scope(), change.revision, change.index), (Scope::Entered, 201, 0));
+
+    // There and back again is nothing: only progress tells of it, and the chain does not name it.
+    let token = recording.tokens().last().unwrap().1.clone();
+    for round in [1, 2, 199] {
+        clients.ingest(released("2024-01-01"), hot(round, 1)).await.unwrap();
+    }
+    let mut watch = Watch::conflating(clients, Start::ResumeToken(token), filters).await.unwrap();
+    watch.until_covers(204).await;
+    clients.ingest(released("2024-01-01"), hot(7, 1)).await.unwrap();
+    watch.until_covers(205).await;
+    let recording = watch.leave().await;
+    let steps = check(&Truth::read(clients).await, &recording, 201);
+    assert_eq!(steps.len(), 1);
+    assert_eq!((steps[0].revision, steps[0].previous, steps[0].folded_from), (205, 201, 0));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn who_keeps_up_gets_every_commit_as_it_is() {
+    let world = world().await;
+    let clients = &world.clients;
+    let mut watch = Watch::conflating(clients, range(1, 0), Vec::new()).await.unwrap();
+    for round in 0..20 {
+        clients.ingest(released("2024-01-01"), hot(round, 3)).await.unwrap();
+        watch.until_covers(round as u64 + 2).await;
+    }
+    // A commit that changes nothing is told too.
+    clients.ingest(released("2024-01-01"), hot(19, 3)).await.unwrap();
+    watch.until_covers(22).await;
+    let recording = watch.leave().await;
+    let truth = Truth::read(clients).await;
+    promises::reliable(&truth, &recording, 0);
+    promises::chained(&truth, &recording, 0);
+    assert!(recording.pages().iter().all(|page| page.folded_from == 0));
+    assert_eq!(recording.commits().len(), 22);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn who_reads_slowly_gets_less_and_ends_with_the_right_figures() {
+    let world = world().await;
+    let clients = &world.clients;
+    // A client with little room: what it does not read stays with the server.
+    let endpoint = Endpoint::from_shared(format!("http://{}", world.address())).unwrap();
+    let small = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
+    let mut feed = FeedServiceClient::new(small.connect().await.unwrap());
+    let request = SubscribeRequest { start: Some(range(2, 0)), conflate: true, ..Default::default() };
+    let mut unread = feed.subscribe(request).await.unwrap().into_inner();
+    let rounds = 80;
+    for round in 0..rounds {
+        clients.ingest(released("2024-01-01"), hot(round, 400)).await.unwrap();
+    }
+    let head = clients.head().await;
+    let mut messages = Vec::new();
+    while crate::watch::covered(&messages) < head {
+        let message = tokio::time::timeout(DEADLINE, unread.message()).await.expect("goes on").unwrap().unwrap();
+        messages.extend(message.message);
+    }
+    let recording = Recording { start: range(2, 0), filters: Vec::new(), messages };
+    let truth = Truth::read(clients).await;
+    let steps = check(&truth, &recording, 0);
+    let mut copy = plain_copy(&truth, &[], 1);
+    steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.change(change, true));
+    assert_eq!(copy, plain_copy(&truth, &[], head));
+    println!("{rounds} commits came in {} steps", steps.len());
+    assert!(steps.len() < rounds / 2, "{rounds} commits came in {} steps", steps.len());
+    assert!(steps.iter().any(|step| step.folded_from > 0));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn folds_are_bounded_and_a_long_commit_comes_as_it_is() {
+    use prost::Message as _;
+    let world = world().await;
+    let clients = &world.clients;
+    // Small ones, one too long to be folded, small ones; then more keys than one fold has.
+    for (round, figures) in [(0, 2), (1, 3), (2, KEYS_MAX + 1), (3, 2), (4, 3)] {
+        clients.ingest(released("2024-01-01"), hot(round, figures)).await.unwrap();
+    }
+    for (round, entity) in ECONOMIES[1..].iter().enumerate() {
+        // With long remarks a fold takes several pages, and 512 KiB of them are too many for one.
+        for value in [round, round + 1] {
+            let mut sent = hot(value, 200);
+            sent[0].entity = (*entity).into();
+            for point in &mut sent[0].points {
+                point.value.as_mut().unwrap().comment = "x".repeat(400);
+            }
+            clients.ingest(released("2024-01-01"), sent).await.unwrap();
+        }
+    }
+    let head = clients.head().await;
+    let mut watch = Watch::conflating(clients, range(2, 0), Vec::new()).await.unwrap();
+    watch.until_covers(head).await;
+    let recording = watch.leave().await;
+    let steps = check(&Truth::read(clients).await, &recording, 0);
+    let outline: Vec<(u64, u64, usize)> =
+        steps.iter().map(|step| (step.folded_from, step.revision, step.changes.len())).collect();
+    let expected = [(2, 3, 3), (0, 4, KEYS_MAX + 1), (5, 9, 403), (10, 12, 400), (13, 15, 400), (0, 16, 200)];
+    assert_eq!(outline, expected);
+    let mut pages_of_folds = 0;
+    for page in recording.pages() {
+        pages_of_folds += usize::from(page.folded_from > 0);
+        let bytes = SubscribeResponse { message: Some(Message::CommitPage(page)) }.encoded_len();
+        assert!(bytes < 256 << 10, "{bytes} bytes");
+    }
+    assert!(pages_of_folds > steps.iter().filter(|step| step.folded_from > 0).count());
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_rank_window_is_folded_by_what_was_and_what_is() {
+    let world = world().await;
+    let clients = &world.clients;
+    clients.publish(edition("2025"), entries(&[1, 2, 3, 4])).await.unwrap();
+    // 3 comes into the top two and leaves again, 4 comes and stays, 1 goes, 2 moves within.
+    clients.publish(correction(edition("2025")), entries(&[3, 1, 2, 4])).await.unwrap();
+    clients.publish(correction(edition("2025")), entries(&[2, 4, 3, 1])).await.unwrap();
+    let top = |name: &str, rank| Filter { name: name.into(), rank_at_most: rank, ..Default::default() };
+    let filters = vec![top("two", 2), top("one", 1)];
+    let watch = Watch::conflating(clients, range(3, 4), filters).await.unwrap();
+    let recording = watch.ended().await.unwrap();
+    let steps = check(&Truth::read(clients).await, &recording, 0);
+    assert_eq!(steps.len(), 1);
+    let seen: BTreeMap<String, (Scope, Movement, Vec<String>)> = steps[0]
+        .changes
+        .iter()
+        .map(|change| {
+            let Some(What::Entry(entry)) = &change.what else { panic!("{change:?}") };
+            let moved = entry.r#move.as_ref().unwrap();
+            (moved.entity.clone(), (change.scope(), moved.movement(), change.matched_filters.clone()))
+        })
+        .collect();
+    let expected = [
+        (cluster(1), (Scope::Left, Movement::Down, ids(&["two", "one"]))),
+        (cluster(2), (Scope::Changed, Movement::Up, ids(&["two", "one"]))),
+        (cluster(4), (Scope::Entered, Movement::Up, ids(&["two"]))),
+    ];
+    assert_eq!(seen, BTreeMap::from(expected));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn so_many_subscriptions_conflate_and_no_more() {
+    let world = world().await;
+    let mut open = Vec::new();
+    let mut clients = Clients::connect(world.address()).await;
+    for number in 0..CONFLATING_MAX {
+        // A connection carries 256 streams.
+        if number % 250 == 249 {
+            clients = Clients::connect(world.address()).await;
+        }
+        let request = SubscribeRequest { start: Some(Start::Now(StartNow {})), conflate: true, ..Default::default() };
+        open.push(clients.feed.clone().subscribe(request).await.unwrap().into_inner());
+    }
+    let refused = Watch::conflating(&world.clients, range(1, 0), Vec::new()).await.map(|_| ());
+    assert_refused(refused, Code::ResourceExhausted, "TOO_MANY_CONFLATING");
+    Watch::open(&world.clients, range(1, 0), Vec::new()).await.unwrap().until_covers(1).await;
+    // Who leaves makes room.
+    drop(open.pop());
+    let came = async {
+        while Watch::conflating(&world.clients, range(1, 0), Vec::new()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, came).await.expect("there is room again");
+    drop(open);
+    world.end().await;
+}
+
+/// Passes connections on, each until so many bytes came from the server; then it is cut.
+async fn cutting(to: SocketAddr, budgets: Vec<usize>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut budgets = budgets.into_iter();
+        while let Ok((client, _)) = listener.accept().await {
+            let budget = budgets.next();
+            tokio::spawn(async move {
+                let server = TcpStream::connect(to).await.unwrap();
+                let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+                    (client.into_split(), server.into_split());
+                let up = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+                let (mut passed, mut buffer) = (0, vec![0; 1_024]);
+                while budget.is_none_or(|budget| passed < budget) {
+                    match from_server.read(&mut buffer).await {
+                        Ok(0) | Err(_) => break,
+                        Ok(read) => {
+                            passed += read;
+                            if to_client.write_all(&buffer[..read]).await.is_err() {
+                                break;
+                            }
+                        }
+                    }
+                }
+                up.abort();
+            });
+        }
+    });
+    address
+}
+
+/// Cut again and again, also in the middle of folds and of long commits, while the history goes on: what the follower
+/// yields can be applied part by part, and comes to the copy of who got every commit.
+#[tokio::test]
+async fn a_follower_that_is_cut_within_a_fold_never_applies_half_of_it() {
+    let mut dice = Dice::new("cut folds");
+    let world = world().await;
+    let clients = &world.clients;
+    let budgets: Vec<usize> = (0..30).map(|_| 500 + dice.below(120_000)).collect();
+    let proxy = cutting(world.address(), budgets).await;
+    let channel = Endpoint::from_shared(format!("http://{proxy}")).unwrap().connect_lazy();
+    let mut follower = Follower::new(FeedServiceClient::new(channel), From::Range(1, None), Vec::new()).conflate();
+    let (mut copy, mut open): (Copy, Vec<Change>) = Default::default();
+    let (mut folds, mut commits, mut cuts) = (0, 0, 0);
+    let mut author = Author::new(dice.clone(), "steward", 300);
+    let mut round = 0;
+    let followed = async {
+        loop {
+            if cuts < 25 && (round == 0 || dice.once_in(2)) {
+                for _ in 0..1 + dice.below(4) {
+                    round += 1;
+                    // Some are folded, some are too long for it; figures of long remarks take many pages.
+                    let figures = if dice.once_in(4) { 900 } else { 1 + dice.below(400) };
+                    clients.ingest(released("2024-01-01"), hot(round, figures)).await.unwrap();
+                    author.next().send(clients).await.unwrap();
+                }
+            }
+            let head = clients.head().await;
+            if cuts >= 25 && follower.position() >= head {
+                return head;
+            }
+            match follower.next().await.unwrap().expect("goes on for ever") {
+                Event::Changes(part) => {
+                    assert!(part.folded_from == 0 || part.last, "a fold comes whole");
+                    assert!(part.commit.is_none() || open.is_empty(), "nothing of another commit is open");
+                    open.extend(part.changes);
+                    if part.last {
+                        if part.folded_from > 0 {
+                            folds += 1
+                        } else {
+                            commits += 1
+                        }
+                        open.drain(..).for_each(|change| copy.change(&change, true));
+                    }
+                }
+                Event::Reconnecting { .. } => cuts += 1,
+                _ => {}
+            }
+        }
+    };
+    let head = tokio::time::timeout(DEADLINE * 3, followed).await.expect("comes to the end");
+    let truth = Truth::read(clients).await;
+    assert_eq!(copy, plain_copy(&truth, &[], head));
+    println!("{folds} folds, {commits} commits, {cuts} cuts, head {head}");
+    assert!(folds > 3 && commits > 3, "{folds} folds, {commits} commits");
+    world.end().await;
+}
