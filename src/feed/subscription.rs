@@ -400,9 +400,15 @@ impl Subscription {
     }
 
     fn say_goodbye(&mut self, reason: GoodbyeReason) {
+        let between = matches!(self.phase, Phase::Between | Phase::Fold(_));
+        if between && self.told_place < self.place.revision {
+            self.say_progress();
+        }
+        // Within a commit nothing may be said before its end. So the token is that of the place last told: one beyond it
+        // would look to the client like a gap.
+        self.place.revision = self.told_place;
         let token = if matches!(self.phase, Phase::State(_)) { String::new() } else { self.token() };
-        let event = Event::Goodbye(reason, token);
-        self.ready.push_back(event);
+        self.ready.push_back(Event::Goodbye(reason, token));
         self.phase = Phase::Ended;
     }
 

@@ -604,6 +604,37 @@ async fn a_server_that_stops_says_goodbye_and_its_token_goes_on_after_the_restar
 }
 
 #[tokio::test]
+async fn a_goodbye_resumes_where_the_client_was_told_that_it_is() {
+    let mut world = world().await;
+    let clients = world.clients.clone();
+    let nobody = vec![Filter { entities: ids(&["nobody"]), ..Default::default() }];
+    let seldom = Some(prost_types::Duration { seconds: 3_600, nanos: 0 });
+    let request = SubscribeRequest {
+        start: Some(now()),
+        filters: nobody.clone(),
+        progress_interval: seldom,
+        ..Default::default()
+    };
+    let mut stream = clients.feed.clone().subscribe(request).await.unwrap().into_inner();
+    // Commits that do not match, so that the stream goes on without a word.
+    for value in ["1", "2", "3", "4", "5"] {
+        clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "bank", &[("2020", value)])]).await.unwrap();
+    }
+    world.stop().await;
+    let mut messages = Vec::new();
+    while let Some(message) = stream.message().await.unwrap() {
+        messages.extend(message.message);
+    }
+    let Some(Message::Goodbye(goodbye)) = messages.last() else { panic!("a goodbye comes last") };
+    world.restart().await;
+    let start = Start::ResumeToken(goodbye.resume_token.clone());
+    let mut resumed = Watch::open(&world.clients, start, nobody).await.unwrap();
+    resumed.until("the first message", |messages| !messages.is_empty()).await;
+    assert_eq!(resumed.leave().await.opened().start_revision, covered(&messages));
+    world.end().await;
+}
+
+#[tokio::test]
 async fn an_old_stream_is_asked_to_come_again_and_loses_nothing() {
     let world = World::with(|config| config.subscription_max_age = Duration::from_millis(300)).await;
     let clients = &world.clients;
