@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    time::Duration,
 };
 
 use almanac::{
@@ -23,7 +24,7 @@ use tonic::{Code, transport::Endpoint};
 use crate::{
     author::Author,
     fixture::*,
-    harness::{Clients, DEADLINE, Dice, assert_refused, long},
+    harness::{Clients, DEADLINE, Dice, assert_refused, at_revision, long},
     promises::{self, Truth, entry_digest, figure_digest},
     watch::{Recording, Watch},
 };
@@ -70,40 +71,77 @@ fn key_of(what: &What) -> Vec<String> {
     }
 }
 
+/// What was and what is, as a change says it. Of an entry that is compared with another edition, the first is of that one.
+fn sides(what: &What) -> (Option<Held>, Option<Held>) {
+    match what {
+        What::Value(change) => {
+            let held = |value: &Option<Value>| Some(Held::Figure(change.dimensions.clone(), value.clone()?));
+            (held(&change.before), held(&change.after))
+        }
+        What::Entry(change) => {
+            let moved = change.r#move.as_ref().unwrap();
+            let held =
+                |standing: &Option<Standing>| standing.clone().filter(|standing| standing.listed).map(Held::Entry);
+            (held(&moved.before), held(&moved.after))
+        }
+        What::Edition(change) => {
+            let stands = |edition: &&Edition| edition.status() != EditionStatus::Withdrawn;
+            let held = |edition: &Option<Edition>| edition.as_ref().filter(stands).cloned().map(Held::Edition);
+            (held(&change.before), held(&change.after))
+        }
+        What::Definition(change) => {
+            (change.before.clone().map(Held::Definition), change.after.clone().map(Held::Definition))
+        }
+    }
+}
+
+/// Compared with itself: what was before was in this very edition.
+fn is_own(what: &What) -> bool {
+    !matches!(what, What::Entry(change) if change.compared_with != change.edition)
+}
+
 impl Copy {
     /// Applies a change; what it says was before must be what is here.
-    fn change(&mut self, change: &Change, strict: bool) {
+    fn change(&mut self, change: &Change) {
         let what = change.what.as_ref().unwrap();
-        let key = key_of(what);
-        let (before, after) = match what {
-            What::Value(change) => {
-                let held = |value: &Option<Value>| Some(Held::Figure(change.dimensions.clone(), value.clone()?));
-                (Some(held(&change.before)), held(&change.after))
-            }
-            What::Entry(change) => {
-                let moved = change.r#move.as_ref().unwrap();
-                let held =
-                    |standing: &Option<Standing>| standing.clone().filter(|standing| standing.listed).map(Held::Entry);
-                // Compared with another edition, it says nothing of what this one held.
-                let own = change.compared_with == change.edition;
-                (own.then(|| held(&moved.before)), held(&moved.after))
-            }
-            What::Edition(change) => {
-                let stands = |edition: &&Edition| edition.status() != EditionStatus::Withdrawn;
-                let held = |edition: &Option<Edition>| edition.as_ref().filter(stands).cloned().map(Held::Edition);
-                (Some(held(&change.before)), held(&change.after))
-            }
-            What::Definition(change) => {
-                (Some(change.before.clone().map(Held::Definition)), change.after.clone().map(Held::Definition))
-            }
-        };
-        if let Some(before) = before.filter(|_| strict) {
+        let (key, (before, after)) = (key_of(what), sides(what));
+        if is_own(what) {
             assert_eq!(self.0.get(&key), before.as_ref(), "{key:?} before {change:?}");
         }
         match after {
             Some(after) => self.0.insert(key, after),
             None => self.0.remove(&key),
         };
+    }
+
+    fn row(&mut self, row: &StateRow) {
+        let key = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect();
+        let (key, held) = match row.row.clone().unwrap() {
+            state_row::Row::Figure(row) => {
+                let dimensions = format!("{:?}", row.dimensions);
+                let key = key(&["V", &row.indicator, &row.entity, &row.source, &dimensions, &row.period]);
+                (key, Held::Figure(row.dimensions, row.value.unwrap()))
+            }
+            state_row::Row::Entry(row) => {
+                let entry = row.entry.unwrap();
+                let standing = Standing {
+                    rank: entry.rank,
+                    tied: entry.tied,
+                    score: entry.score,
+                    components: entry.components,
+                    published_name: entry.published_name,
+                    worse_than: 0,
+                    listed: true,
+                };
+                (key(&["E", &row.ranking, &row.edition, &entry.entity]), Held::Entry(standing))
+            }
+            state_row::Row::Edition(row) => (key(&["T", &row.ranking, &row.edition]), Held::Edition(row)),
+            state_row::Row::Definition(row) => {
+                let what = What::Definition(DefinitionChange { before: None, after: Some(row.clone()) });
+                (key_of(&what), Held::Definition(row))
+            }
+        };
+        assert_eq!(self.0.insert(key, held), None);
     }
 
     fn digest(&self) -> u64 {
@@ -125,7 +163,7 @@ impl Copy {
 fn plain_copy(truth: &Truth, filters: &[Filter], until: u64) -> Copy {
     let mut copy = Copy::default();
     for commit in truth.seen(filters, 0, until) {
-        commit.changes.iter().for_each(|change| copy.change(change, true));
+        commit.changes.iter().for_each(|change| copy.change(change));
     }
     copy
 }
@@ -168,24 +206,102 @@ fn check(truth: &Truth, recording: &Recording, last_match: u64) -> Vec<Step> {
         assert_eq!((&step.commit, step.commit.revision), (commit, step.revision));
         if step.folded_from > 0 {
             assert!(step.folded_from > position && step.folded_from < step.revision);
-            assert!(!step.changes.is_empty() && step.changes.len() <= KEYS_MAX, "{} keys", step.changes.len());
-            let keys: BTreeSet<_> = step.changes.iter().map(|change| key_of(change.what.as_ref().unwrap())).collect();
-            assert_eq!(keys.len(), step.changes.len(), "each key once");
-            for change in &step.changes {
-                assert!((step.folded_from..=step.revision).contains(&change.revision));
-                let of = &truth.commits[change.revision as usize - 1].changes[change.index as usize];
-                let last = |change: &Change| key_of(change.what.as_ref().unwrap());
-                assert_eq!(last(of), last(change), "(revision, index) names the last change of the key");
-                let backfilled =
-                    matches!(&change.what, Some(What::Value(one)) if one.r#move() == ValueMove::Backfilled);
-                assert!(!backfilled, "what is current did not change");
-            }
+            folded_true(truth, &recording.filters, step);
         } else {
             assert!(step.changes.iter().all(|change| change.revision == 0));
         }
         (position, previous) = (step.revision, step.revision);
     }
     steps
+}
+
+/// A fold has, for each key, what was before its first matching change and what is after its last, and nothing else.
+fn folded_true(truth: &Truth, filters: &[Filter], step: &Step) {
+    let mut net: BTreeMap<Vec<String>, &Change> =
+        step.changes.iter().map(|change| (key_of(change.what.as_ref().unwrap()), change)).collect();
+    assert!(!net.is_empty() && net.len() <= KEYS_MAX, "{} keys", net.len());
+    assert_eq!(net.len(), step.changes.len(), "each key once");
+    let mut by_key: BTreeMap<Vec<String>, Vec<(u64, Change)>> = BTreeMap::new();
+    let mut gone = BTreeSet::new();
+    for commit in truth.seen(filters, step.folded_from - 1, step.revision) {
+        for change in commit.changes {
+            let what = change.what.as_ref().unwrap();
+            let key = key_of(what);
+            match what {
+                What::Value(value) if value.r#move() == ValueMove::Backfilled => continue,
+                What::Entry(entry) if entry.r#move.as_ref().unwrap().movement() == Movement::Withdrawn => {
+                    gone.insert(key[1..3].to_vec());
+                }
+                What::Entry(_) => {
+                    gone.remove(&key[1..3]);
+                }
+                What::Edition(edition) if edition.after.as_ref().unwrap().status() == EditionStatus::Withdrawn => {
+                    gone.insert(key[1..3].to_vec());
+                }
+                What::Edition(_) => {
+                    gone.remove(&key[1..3]);
+                }
+                _ => {}
+            }
+            by_key.entry(key).or_default().push((commit.commit.revision, change));
+        }
+    }
+    for (key, all) in &by_key {
+        let ((_, first), (revision, last)) = (&all[0], &all[all.len() - 1]);
+        let (first_what, last_what) = (first.what.as_ref().unwrap(), last.what.as_ref().unwrap());
+        let (before, after) = (sides(first_what).0, sides(last_what).1);
+        let scope = match (first.scope() != Scope::Entered, last.scope() != Scope::Left) {
+            (false, true) => Some(Scope::Entered),
+            (true, true) => Some(Scope::Changed),
+            (true, false) => Some(Scope::Left),
+            (false, false) => None,
+        };
+        let Some(change) = net.remove(key) else {
+            let as_it_was = all.len() > 1 && is_own(first_what) && before == after;
+            let came_and_went = key[0] == "E" && !is_own(first_what) && gone.contains(&key[1..3]);
+            assert!(scope.is_none() || as_it_was || came_and_went, "{key:?} is left out of {all:?}");
+            continue;
+        };
+        assert_eq!((change.revision, change.index, Some(change.scope())), (*revision, last.index, scope), "{key:?}");
+        let names = filters
+            .iter()
+            .map(|filter| &filter.name)
+            .filter(|name| first.matched_filters.contains(name) || last.matched_filters.contains(name));
+        assert_eq!(change.matched_filters.iter().collect::<Vec<_>>(), names.collect::<Vec<_>>());
+        let what = change.what.as_ref().unwrap();
+        assert_eq!(sides(what), (before.clone(), after.clone()), "{key:?}");
+        match what {
+            What::Value(value) => {
+                assert_ne!(before, after);
+                let expected = match (before, after) {
+                    (None, _) => ValueMove::Added,
+                    (_, None) => ValueMove::Withdrawn,
+                    _ => ValueMove::Revised,
+                };
+                assert_eq!(value.r#move(), expected);
+            }
+            What::Entry(entry) => {
+                let What::Entry(was) = first_what else { panic!("{first_what:?}") };
+                assert_eq!((&entry.compared_with, entry.entries_before), (&was.compared_with, was.entries_before));
+                let moved = entry.r#move.as_ref().unwrap();
+                let rank = |standing: &Option<Standing>| standing.as_ref().and_then(|standing| standing.rank);
+                let (from, to) = (rank(&moved.before), rank(&moved.after));
+                assert_eq!(moved.places, from.zip(to).map(|(from, to)| from as i32 - to as i32));
+                match moved.movement() {
+                    Movement::Up => assert!(to.is_some() && from.is_none_or(|from| Some(from) > to)),
+                    Movement::Down => assert!(from.is_some() && to.is_none_or(|to| Some(to) > from)),
+                    Movement::Tied | Movement::Unchanged => assert!(from.is_some() && from == to),
+                    Movement::Entered => assert!(before.is_none() && after.is_some()),
+                    Movement::Left => assert!(before.is_some() && after.is_none()),
+                    Movement::Withdrawn => assert!(gone.contains(&key[1..3]), "{key:?} stands again"),
+                    Movement::Unknown => assert!(from.is_none() || to.is_none()),
+                    Movement::Unspecified => panic!("{moved:?}"),
+                }
+            }
+            What::Edition(_) | What::Definition(_) => {}
+        }
+    }
+    assert!(net.is_empty(), "did not change: {net:?}");
 }
 
 fn ids(ids: &[&str]) -> Vec<String> {
@@ -211,6 +327,21 @@ fn filters_by_key() -> Vec<Vec<Filter>> {
     ]
 }
 
+/// Filters that also look at ranks, moves and causes: what they let through is no copy, but a fold is of what they let through.
+fn other_filters() -> Vec<Vec<Filter>> {
+    let one = |filter: Filter| vec![filter];
+    vec![
+        one(Filter { causes: vec![Cause::FirstRelease.into(), Cause::Correction.into()], ..Default::default() }),
+        one(Filter { rank_at_most: 3, ..Default::default() }),
+        one(Filter { min_places: 3, ..Default::default() }),
+        vec![
+            Filter { name: "first".into(), rank_at_most: 1, ..Default::default() },
+            Filter { name: "chinese".into(), entities: ids(&["CHN"]), ..Default::default() },
+            Filter { name: "venture".into(), indicators: ids(&["VC.*"]), ..Default::default() },
+        ],
+    ]
+}
+
 /// Random histories, cut at random: whichever commits are folded, a copy comes out as if each had been applied.
 #[tokio::test]
 async fn a_copy_kept_from_folds_is_the_copy_kept_from_every_commit() {
@@ -224,7 +355,9 @@ async fn a_copy_kept_from_folds_is_the_copy_kept_from_every_commit() {
     let truth = Truth::read(clients).await;
     let head = clients.head().await;
     let (mut folds, mut plain) = (0, 0);
-    for filters in filters_by_key() {
+    let by_key = filters_by_key();
+    for filters in by_key.iter().cloned().chain(other_filters()) {
+        let is_copy = by_key.contains(&filters);
         // From the beginning, and between any two revisions.
         let mut cuts = vec![(1, head)];
         cuts.extend((0..if long() { 60 } else { 8 }).map(|_| {
@@ -234,19 +367,17 @@ async fn a_copy_kept_from_folds_is_the_copy_kept_from_every_commit() {
         for (from, until) in cuts {
             let watch = Watch::conflating(clients, range(from, until), filters.clone()).await.unwrap();
             let recording = watch.ended().await.unwrap();
-            let mut copy = plain_copy(&truth, &filters, from - 1);
-            for step in check(&truth, &recording, 0) {
-                assert!(step.revision <= until);
-                if step.folded_from > 0 {
-                    folds += 1
-                } else {
-                    plain += 1
-                }
-                step.changes.iter().for_each(|change| copy.change(change, true));
+            let steps = check(&truth, &recording, 0);
+            assert!(steps.iter().all(|step| step.revision <= until));
+            let folded = steps.iter().filter(|step| step.folded_from > 0).count();
+            (folds, plain) = (folds + folded, plain + steps.len() - folded);
+            if is_copy {
+                let mut copy = plain_copy(&truth, &filters, from - 1);
+                steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.change(change));
+                let expected = plain_copy(&truth, &filters, until);
+                assert_eq!(copy, expected, "{filters:?} from {from} to {until}");
+                assert_eq!(copy.digest(), expected.digest());
             }
-            let expected = plain_copy(&truth, &filters, until);
-            assert_eq!(copy, expected, "{filters:?} from {from} to {until}");
-            assert_eq!(copy.digest(), expected.digest());
             // Its token goes on as a plain stream.
             let token = recording.goodbye().unwrap().resume_token.clone();
             let mut rest = Watch::open(clients, Start::ResumeToken(token), filters.clone()).await.unwrap();
@@ -261,11 +392,27 @@ async fn a_copy_kept_from_folds_is_the_copy_kept_from_every_commit() {
     }
     assert!(folds > 20 && plain > 20, "{folds} folds, {plain} commits");
 
-    // The digest of the server's own state is that of the copy.
+    // The state of some day, and the net of all since: the digest of the server's own state now.
     let mut state = Watch::open(clients, Start::State(StartState {}), Vec::new()).await.unwrap();
     state.until_covers(head).await;
     let digest = state.leave().await.snapshot_end().unwrap().digest;
-    assert_eq!(digest, plain_copy(&truth, &[], head).digest());
+    for revision in [0, head / 3, head - 2] {
+        let known = Start::AsKnownAt(at_revision(revision).unwrap());
+        let mut watch = Watch::conflating(clients, known, Vec::new()).await.unwrap();
+        watch.until_covers(head).await;
+        let recording = watch.leave().await;
+        let mut copy = Copy::default();
+        for message in &recording.messages {
+            if let Message::SnapshotPage(page) = message {
+                page.rows.iter().for_each(|row| copy.row(row));
+            }
+        }
+        let steps = check(&truth, &recording, 0);
+        steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.change(change));
+        assert!(steps.iter().any(|step| step.folded_from > 0));
+        assert_eq!(copy, plain_copy(&truth, &[], head));
+        assert_eq!(copy.digest(), digest);
+    }
     world.end().await;
 }
 
@@ -297,7 +444,7 @@ async fn tokens_of_conflated_and_plain_streams_resume_each_other() {
     let mut last_match = 0;
     for recording in &recordings {
         for step in check(&truth, recording, last_match) {
-            step.changes.iter().for_each(|change| copy.change(change, true));
+            step.changes.iter().for_each(|change| copy.change(change));
             last_match = step.revision;
         }
     }
@@ -393,7 +540,7 @@ async fn who_reads_slowly_gets_less_and_ends_with_the_right_figures() {
     let truth = Truth::read(clients).await;
     let steps = check(&truth, &recording, 0);
     let mut copy = plain_copy(&truth, &[], 1);
-    steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.change(change, true));
+    steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.change(change));
     assert_eq!(copy, plain_copy(&truth, &[], head));
     println!("{rounds} commits came in {} steps", steps.len());
     assert!(steps.len() < rounds / 2, "{rounds} commits came in {} steps", steps.len());
@@ -532,6 +679,9 @@ async fn cutting(to: SocketAddr, budgets: Vec<usize>) -> SocketAddr {
     address
 }
 
+/// How often a connection is cut.
+const CUTS: usize = 10;
+
 /// Cut again and again, also in the middle of folds and of long commits, while the history goes on: what the follower
 /// yields can be applied part by part, and comes to the copy of who got every commit.
 #[tokio::test]
@@ -539,27 +689,36 @@ async fn a_follower_that_is_cut_within_a_fold_never_applies_half_of_it() {
     let mut dice = Dice::new("cut folds");
     let world = world().await;
     let clients = &world.clients;
-    let budgets: Vec<usize> = (0..30).map(|_| 500 + dice.below(120_000)).collect();
+    // Folds of long remarks take several pages, a quarter of a megabyte: many cuts fall into one.
+    // Not every cut is seen: some fall between two streams.
+    let budgets: Vec<usize> = (0..2 * CUTS).map(|_| 500 + dice.below(250_000)).collect();
     let proxy = cutting(world.address(), budgets).await;
     let channel = Endpoint::from_shared(format!("http://{proxy}")).unwrap().connect_lazy();
-    let mut follower = Follower::new(FeedServiceClient::new(channel), From::Range(1, None), Vec::new()).conflate();
+    let mut follower = Follower::new(FeedServiceClient::new(channel), From::Range(1, None), Vec::new())
+        .conflate()
+        .progress_every(Duration::from_millis(100));
     let (mut copy, mut open): (Copy, Vec<Change>) = Default::default();
     let (mut folds, mut commits, mut cuts) = (0, 0, 0);
     let mut author = Author::new(dice.clone(), "steward", 300);
     let mut round = 0;
     let followed = async {
         loop {
-            if cuts < 25 && (round == 0 || dice.once_in(2)) {
-                for _ in 0..1 + dice.below(4) {
+            if cuts < CUTS && (follower.position() >= clients.head().await || dice.once_in(6)) {
+                for _ in 0..1 + dice.below(3) {
                     round += 1;
-                    // Some are folded, some are too long for it; figures of long remarks take many pages.
-                    let figures = if dice.once_in(4) { 900 } else { 1 + dice.below(400) };
-                    clients.ingest(released("2024-01-01"), hot(round, figures)).await.unwrap();
+                    // Most are folded. Some are too long for it, and are cut too; they come again from their beginning, so
+                    // that they must be short enough to come through at all.
+                    let long = dice.once_in(5);
+                    let mut sent = hot(round, if long { 900 } else { 1 + dice.below(300) });
+                    for point in sent[0].points.iter_mut().filter(|_| !long) {
+                        point.value.as_mut().unwrap().comment = "x".repeat(300);
+                    }
+                    clients.ingest(released("2024-01-01"), sent).await.unwrap();
                     author.next().send(clients).await.unwrap();
                 }
             }
             let head = clients.head().await;
-            if cuts >= 25 && follower.position() >= head {
+            if cuts >= CUTS && follower.position() >= head {
                 return head;
             }
             match follower.next().await.unwrap().expect("goes on for ever") {
@@ -573,7 +732,7 @@ async fn a_follower_that_is_cut_within_a_fold_never_applies_half_of_it() {
                         } else {
                             commits += 1
                         }
-                        open.drain(..).for_each(|change| copy.change(&change, true));
+                        open.drain(..).for_each(|change| copy.change(&change));
                     }
                 }
                 Event::Reconnecting { .. } => cuts += 1,
@@ -585,6 +744,6 @@ async fn a_follower_that_is_cut_within_a_fold_never_applies_half_of_it() {
     let truth = Truth::read(clients).await;
     assert_eq!(copy, plain_copy(&truth, &[], head));
     println!("{folds} folds, {commits} commits, {cuts} cuts, head {head}");
-    assert!(folds > 3 && commits > 3, "{folds} folds, {commits} commits");
+    assert!(folds > 0 && commits > 0, "{folds} folds, {commits} commits");
     world.end().await;
 }
