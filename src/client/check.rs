@@ -147,10 +147,9 @@ impl Check {
             return broken("Chained", format!("revision {revision} follows {before}, which never came"));
         }
         open.next_page += 1;
-        if open.folded_from > 0 {
-            open.take_folded(page)?
-        } else {
-            open.take(page)?
+        match open.folded_from {
+            0 => open.take(page)?,
+            _ => open.take_folded(page)?,
         }
         if page.last_page {
             (self.position, self.last_commit, self.open) = (revision, Some(revision), None);

@@ -727,11 +727,8 @@ async fn a_follower_that_is_cut_within_a_fold_never_applies_half_of_it() {
                     assert!(part.commit.is_none() || open.is_empty(), "nothing of another commit is open");
                     open.extend(part.changes);
                     if part.last {
-                        if part.folded_from > 0 {
-                            folds += 1
-                        } else {
-                            commits += 1
-                        }
+                        let count = if part.folded_from > 0 { &mut folds } else { &mut commits };
+                        *count += 1;
                         open.drain(..).for_each(|change| copy.change(&change));
                     }
                 }
