@@ -375,6 +375,11 @@ impl Subscription {
             }
             FoldStep::Plain(before) => {
                 self.place.revision = before;
+                // What was left out is told before the commit: a client that is cut within it has the rest of it next, also
+                // from a stream that leaves nothing out.
+                if self.told_place < before {
+                    self.say_progress();
+                }
                 self.phase = Phase::Commit(Box::new(CommitWalk::after(&self.hub, self.place).await?));
             }
             FoldStep::Folded(to, pages) => {
