@@ -10,7 +10,8 @@ pub struct AsOfArg {
     pub as_of: Option<proto::AsOf>,
 }
 
-fn parse(text: &str) -> Result<proto::AsOf, String> {
+/// Reads what `--as-of` takes.
+pub(super) fn parse(text: &str) -> Result<proto::AsOf, String> {
     let at = if let Some(revision) = text.strip_prefix("rev:") {
         At::Revision(revision.parse().map_err(|_| format!("`{revision}` is not a revision number"))?)
     } else if let Some(instant) = text.strip_prefix("recorded:") {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    change,
+    as_of, change,
     error::CliError,
     json,
     session::{Session, Tone, Transport},
@@ -48,9 +48,13 @@ pub struct WatchArgs {
     /// Only entries that moved N places or more, entered or left
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     min_places: u32,
-    /// now; start: everything since the first revision; state: what is held, then every change; a revision; or a token
+    /// now; start: everything since the first revision; state: what is held, then every change; as-of:WHEN: what was held
+    /// then, and every change since (WHEN as in --as-of); a revision; or a token
     #[arg(long, default_value = "now", value_parser = start, value_name = "WHERE")]
     from: Start,
+    /// Where the stream is behind, show what several commits changed in the end instead of each of them
+    #[arg(long)]
+    conflate: bool,
     /// End once this revision, or the head of now (`head`), was reached
     #[arg(long, value_parser = until, value_name = "REVISION|head")]
     until: Option<Until>,
@@ -89,10 +93,11 @@ fn start(text: &str) -> Result<Start, String> {
         "now" => Start::Now,
         "state" => Start::State,
         "start" => Start::Range(1, None),
-        _ => match text.parse::<u64>() {
-            Ok(0) => return Err("revisions start at 1".to_owned()),
-            Ok(revision) => Start::Range(revision, None),
-            Err(_) => Start::Token(text.to_owned()),
+        _ => match (text.strip_prefix("as-of:"), text.parse::<u64>()) {
+            (Some(when), _) => Start::StateAsKnownAt(as_of::parse(when)?),
+            (None, Ok(0)) => return Err("revisions start at 1".to_owned()),
+            (None, Ok(revision)) => Start::Range(revision, None),
+            (None, Err(_)) => Start::Token(text.to_owned()),
         },
     })
 }
@@ -117,6 +122,9 @@ pub async fn run(args: WatchArgs, session: &Session) -> Result<(), CliError> {
     let kept = args.state_file.as_deref().map(kept_token).transpose()?.flatten();
     let start = kept.map_or(args.from.clone(), Start::Token);
     let mut follower = Follower::new(session.feed(), start, filters(&args)).progress_every(PROGRESS_INTERVAL);
+    if args.conflate {
+        follower = follower.conflate();
+    }
     let mut screen = Screen { session, state_file: args.state_file.as_deref(), scoped: args.top > 0, kept: None };
     loop {
         let reached = until.is_some_and(|until| follower.position() >= until && !follower.within_commit());
@@ -231,8 +239,15 @@ impl Screen<'_> {
     fn show_part(&self, part: &Part) -> Result<(), CliError> {
         if let Some(commit) = &part.commit {
             let counts = commit.counts.unwrap_or_default();
-            let mut said = vec![format!("revision {}", part.revision), values::instant(commit.recorded.as_ref())];
-            said.extend([values::cause(commit.cause).to_owned(), values::counts(&counts), commit.note.clone()]);
+            let mut said = match part.folded_from {
+                0 => vec![format!("revision {}", part.revision)],
+                from => vec![format!("revisions {from} to {} in one", part.revision)],
+            };
+            said.push(values::instant(commit.recorded.as_ref()));
+            // Of a fold they are those of its last commit only.
+            if part.folded_from == 0 {
+                said.extend([values::cause(commit.cause).to_owned(), values::counts(&counts), commit.note.clone()]);
+            }
             said.retain(|word| !word.is_empty());
             line(self.session.paint(Tone::Strong, &said.join(" · ")))?;
         }
@@ -256,6 +271,7 @@ impl Screen<'_> {
                 last_page: part.last,
                 resume_token: if part.last { token } else { String::new() },
                 page: 0,
+                folded_from: part.folded_from,
             }),
             Event::Progress(revision) => Message::Progress(proto::Progress { revision, resume_token: token }),
             Event::Lag(lag) => Message::Lag(lag),
@@ -308,4 +324,20 @@ fn write_whole(file: &Path, token: &str) -> std::io::Result<()> {
     written.write_all(b"\n")?;
     written.sync_data()?;
     std::fs::rename(fresh, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_to_start_are_told_apart() {
+        let at = |at| Start::StateAsKnownAt(proto::AsOf { at: Some(at) });
+        assert_eq!(start("now").unwrap(), Start::Now);
+        assert_eq!(start("12").unwrap(), Start::Range(12, None));
+        assert_eq!(start("as-of:2018-12-31").unwrap(), at(proto::as_of::At::Released("2018-12-31".into())));
+        assert_eq!(start("as-of:rev:7").unwrap(), at(proto::as_of::At::Revision(7)));
+        assert_eq!(start("AbC").unwrap(), Start::Token("AbC".into()));
+        assert!(start("0").is_err() && start("as-of:").is_err() && start("as-of:yesterday").is_err());
+    }
 }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: what passed the check may be shown: it is in order, comes once, and nothing before it is missing.
 
+use std::collections::BTreeSet;
+
 use super::digest;
 use crate::proto;
 
@@ -40,6 +42,39 @@ struct OpenCommit {
     revision: u64,
     next_page: u32,
     next_index: u64,
+    /// 0, or the first revision folded into it.
+    folded_from: u64,
+    /// The changes of a fold: they are not in commit order.
+    folded: BTreeSet<(u64, u64)>,
+}
+
+impl OpenCommit {
+    /// Changes in commit order; keeps those that were not seen before.
+    fn take(&mut self, page: &mut proto::CommitPage) -> Result<(), BrokenPromise> {
+        let seen = self.next_index;
+        page.changes.retain(|change| change.index >= seen);
+        for change in &page.changes {
+            if change.index < self.next_index {
+                return broken("Unique", format!("change {} of revision {} twice", change.index, self.revision));
+            }
+            self.next_index = change.index + 1;
+        }
+        Ok(())
+    }
+
+    /// Changes of several commits, each once.
+    fn take_folded(&mut self, page: &proto::CommitPage) -> Result<(), BrokenPromise> {
+        for change in &page.changes {
+            if !(self.folded_from..=self.revision).contains(&change.revision) {
+                let within = format!("revisions {} to {}", self.folded_from, self.revision);
+                return broken("Ordered", format!("a change of revision {} within {within}", change.revision));
+            }
+            if !self.folded.insert((change.revision, change.index)) {
+                return broken("Unique", format!("change {} of revision {} twice", change.index, change.revision));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Check {
@@ -54,6 +89,8 @@ impl Check {
         if !opened.resume_token.is_empty() {
             self.position = opened.start_revision;
         }
+        // A fold comes again with other bounds; a commit is what it was.
+        self.open = self.open.take().filter(|open| open.folded_from == 0);
         if let Some(open) = &mut self.open {
             open.next_page = 0;
         }
@@ -90,8 +127,19 @@ impl Check {
         let open = match &mut self.open {
             Some(open) if open.revision == revision => open,
             Some(open) => return broken("Atomic", format!("revision {revision} within {}", open.revision)),
-            None => self.open.insert(OpenCommit { revision, next_page: 0, next_index: 0 }),
+            None => {
+                let (folded_from, folded) = (page.folded_from, BTreeSet::new());
+                self.open.insert(OpenCommit { revision, next_page: 0, next_index: 0, folded_from, folded })
+            }
         };
+        if page.folded_from != open.folded_from {
+            let detail = format!("revision {revision} folded from {} and from {}", open.folded_from, page.folded_from);
+            return broken("Atomic", detail);
+        }
+        if open.folded_from > 0 && !(self.position + 1..revision).contains(&open.folded_from) {
+            let detail = format!("revisions {} to {revision} after {}", open.folded_from, self.position);
+            return broken("Ordered", detail);
+        }
         if page.page != open.next_page {
             return broken("Reliable", format!("page {} of revision {revision}, not {}", page.page, open.next_page));
         }
@@ -102,13 +150,9 @@ impl Check {
             return broken("Chained", format!("revision {revision} follows {before}, which never came"));
         }
         open.next_page += 1;
-        let seen = open.next_index;
-        page.changes.retain(|change| change.index >= seen);
-        for change in &page.changes {
-            if change.index < open.next_index {
-                return broken("Unique", format!("change {} of revision {revision} twice", change.index));
-            }
-            open.next_index = change.index + 1;
+        match open.folded_from {
+            0 => open.take(page)?,
+            _ => open.take_folded(page)?,
         }
         if page.last_page {
             (self.position, self.last_commit, self.open) = (revision, Some(revision), None);
@@ -133,9 +177,9 @@ impl Check {
         self.position
     }
 
-    /// Part of a commit came already.
+    /// Part of a commit came already. Of a fold nothing is yielded before it is whole.
     pub(super) fn within_commit(&self) -> bool {
-        self.open.is_some()
+        self.open.as_ref().is_some_and(|open| open.folded_from == 0)
     }
 }
 
@@ -176,6 +220,53 @@ mod tests {
         assert_eq!(again.changes.iter().map(|change| change.index).collect::<Vec<_>>(), [3]);
         check.page(&mut page(7, 4, 1, true, &[4])).unwrap();
         assert_eq!(check.position(), 7);
+    }
+
+    fn fold(from: u64, revision: u64, before: u64, last_page: bool, changes: &[(u64, u64)]) -> proto::CommitPage {
+        let changes = changes.iter().map(|(revision, index)| proto::Change {
+            revision: *revision,
+            index: *index,
+            ..Default::default()
+        });
+        let changes = changes.collect();
+        proto::CommitPage { folded_from: from, changes, ..page(revision, before, 0, last_page, &[]) }
+    }
+
+    #[test]
+    fn a_fold_cut_by_a_reconnection_comes_again_as_another() {
+        let mut check = Check::default();
+        check.opened(&opened(3)).unwrap();
+        check.page(&mut page(4, 0, 0, true, &[0])).unwrap();
+        check.page(&mut fold(5, 9, 4, false, &[(9, 0), (6, 2)])).unwrap();
+        check.opened(&opened(4)).unwrap();
+        check.page(&mut fold(5, 11, 4, false, &[(11, 0), (9, 0)])).unwrap();
+        let mut rest = proto::CommitPage { page: 1, ..fold(5, 11, 4, true, &[(6, 2)]) };
+        check.page(&mut rest).unwrap();
+        assert_eq!((check.position(), rest.changes.len()), (11, 1));
+        check.page(&mut fold(13, 15, 11, true, &[(14, 7)])).unwrap();
+        // Where several commits came to nothing, only the position goes on.
+        check.progress(20).unwrap();
+        check.page(&mut page(21, 15, 0, true, &[3])).unwrap();
+    }
+
+    #[test]
+    fn every_promise_that_a_fold_breaks_is_named() {
+        let start = || {
+            let mut check = Check::default();
+            check.opened(&opened(3)).unwrap();
+            check.page(&mut page(4, 0, 0, true, &[0])).unwrap();
+            check
+        };
+        assert_eq!(promise(start().page(&mut fold(4, 6, 4, true, &[]))), "Ordered");
+        assert_eq!(promise(start().page(&mut fold(7, 6, 4, true, &[]))), "Ordered");
+        assert_eq!(promise(start().page(&mut fold(5, 6, 4, true, &[(7, 0)]))), "Ordered");
+        assert_eq!(promise(start().page(&mut fold(5, 6, 5, true, &[]))), "Chained");
+        assert_eq!(promise(start().page(&mut fold(5, 6, 4, true, &[(5, 1), (6, 1), (5, 1)]))), "Unique");
+        let mut within = start();
+        within.page(&mut fold(5, 8, 4, false, &[(8, 0)])).unwrap();
+        assert_eq!(promise(within.progress(8)), "Atomic");
+        let mut other = proto::CommitPage { page: 1, ..fold(6, 8, 4, true, &[]) };
+        assert_eq!(promise(within.page(&mut other)), "Atomic");
     }
 
     #[test]

@@ -61,11 +61,13 @@ pub enum Event {
     },
 }
 
-/// Part of a commit. Apply it when `last` is here.
+/// Part of a commit, or several commits folded into one. Apply it when `last` is here.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
-    /// The commit's revision.
+    /// The commit's revision; of a fold the last one folded into it.
     pub revision: u64,
+    /// The first revision folded into it; 0 for a commit as it is. A fold comes in one part.
+    pub folded_from: u64,
     /// About the commit; with its first part.
     pub commit: Option<proto::Commit>,
     /// The matching commit before this one; 0 for the first of the subscription.
@@ -95,6 +97,9 @@ pub struct Follower<T> {
     start: Start,
     filters: Vec<proto::Filter>,
     progress_interval: Option<Duration>,
+    conflate: bool,
+    /// This connection was asked not to conflate, only to have the rest of a commit.
+    plain: bool,
     stream: Option<Streaming<proto::SubscribeResponse>>,
     check: Check,
     backoff: Backoff,
@@ -104,6 +109,9 @@ pub struct Follower<T> {
     within_state: bool,
     /// The first part of the open commit was yielded.
     commit_begun: bool,
+    /// The pages of a fold that is not complete. After a reconnection it comes with other content, so nothing of it is
+    /// yielded before. The server bounds it: 500 changes.
+    fold: Option<proto::CommitPage>,
     ended: bool,
 }
 
@@ -123,12 +131,15 @@ where
             filters,
             token,
             progress_interval: None,
+            conflate: false,
+            plain: false,
             stream: None,
             check: Check::default(),
             backoff: Backoff::default(),
             wait: None,
             within_state: false,
             commit_begun: false,
+            fold: None,
             ended: false,
         }
     }
@@ -142,6 +153,12 @@ where
     /// Takes the random part of its waits from here, evenly from 0 to 1; without this, from the machine.
     pub fn jitter(mut self, draw: impl FnMut() -> f64 + Send + 'static) -> Self {
         self.backoff = Backoff::drawn(draw);
+        self
+    }
+
+    /// Asks for the net of several commits where the stream is behind: for displays, not for audit.
+    pub fn conflate(mut self) -> Self {
+        self.conflate = true;
         self
     }
 
@@ -202,11 +219,16 @@ where
                 AskedStart::Range(proto::StartRange { from: *from, until: until.unwrap_or(0) })
             }
         };
+        self.fold = None;
+        // The rest of a commit that was begun comes only without folding. And a token does not say where a range ends: a
+        // fold could go beyond it.
+        let beyond = self.token.is_some() && matches!(self.start, Start::Range(_, Some(_)));
+        self.plain = self.commit_begun && !beyond;
         let request = proto::SubscribeRequest {
             start: Some(start),
             filters: self.filters.clone(),
             progress_interval: self.progress_interval.and_then(|interval| interval.try_into().ok()),
-            conflate: false,
+            conflate: self.conflate && !self.plain && !beyond,
         };
         self.stream = Some(self.feed.subscribe(request).await?.into_inner());
         Ok(())
@@ -238,11 +260,29 @@ where
             }
             Message::CommitPage(mut page) => {
                 self.check.page(&mut page)?;
+                if page.folded_from > 0 {
+                    page = match self.fold.take() {
+                        Some(mut fold) => {
+                            fold.changes.append(&mut page.changes);
+                            (fold.last_page, fold.resume_token) = (page.last_page, page.resume_token);
+                            fold
+                        }
+                        None => page,
+                    };
+                    if !page.last_page {
+                        self.fold = Some(page);
+                        return Ok(None);
+                    }
+                }
                 self.remember(&page.resume_token);
                 let commit = page.commit.filter(|_| !self.commit_begun);
                 self.commit_begun = !page.last_page;
+                if self.conflate && self.plain && page.last_page {
+                    self.stream = None;
+                }
                 let part = Part {
                     revision: page.revision,
+                    folded_from: page.folded_from,
                     commit,
                     prev_matching_revision: page.prev_matching_revision,
                     changes: page.changes,

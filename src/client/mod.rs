@@ -2,7 +2,8 @@
 //!
 //! [`Follower`] subscribes, checks what it receives against the feed's promises, and comes back by itself when the
 //! connection or the server goes away. A reconnection cannot be seen in what it yields: a commit that was cut goes on where
-//! it stopped, and nothing comes twice.
+//! it stopped, and nothing comes twice. [`Follower::conflate`] is for displays: several commits come as one, and one that
+//! was cut is not yielded at all before it comes whole.
 //!
 //! ```no_run
 //! # async fn follow() -> Result<(), Box<dyn std::error::Error>> {

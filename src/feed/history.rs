@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     FeedError,
+    conflate::{Fold, FoldPage},
     group::Group,
     hub::Hub,
     page::{Matched, MatchedParts},
@@ -96,6 +97,94 @@ impl CommitWalk {
         let page = self.parts;
         self.parts += 1;
         CommitPart { header: self.header.clone(), prev_match: self.prev_match, page, last, changes }
+    }
+}
+
+/// Commits looked at for one fold, so that it ends and the stream hears how far it came.
+pub const FOLD_COMMITS_MAX: u64 = 1_000;
+
+/// Walks through commits and folds them, a page at a time.
+#[derive(Debug)]
+pub struct FoldWalk {
+    prev_match: Revision,
+    /// The commit to look at.
+    next: Revision,
+    /// The last one to look at.
+    end: Revision,
+    header: Option<Arc<Header>>,
+    next_page: u32,
+    fold: Fold,
+}
+
+/// How a fold goes on.
+#[derive(Debug)]
+pub enum FoldStep {
+    /// There is more to read.
+    Reading,
+    /// Up to this revision nothing changed in the end.
+    Nothing(Revision),
+    /// The commit after this revision is to be sent as it is: it is the only one, or too long.
+    Plain(Revision),
+    /// The net of all commits up to this revision.
+    Folded(Revision, Vec<FoldPage>),
+}
+
+impl FoldWalk {
+    /// Folds the commits after a place, at most to this revision.
+    pub fn after(place: Place, end: Revision) -> Self {
+        Self {
+            prev_match: place.last_match,
+            next: place.revision.next(),
+            end: end.min(Revision(place.revision.0.saturating_add(FOLD_COMMITS_MAX))),
+            header: None,
+            next_page: 0,
+            fold: Fold::default(),
+        }
+    }
+
+    /// Reads on.
+    pub async fn step(&mut self, hub: &Hub, group: &Group) -> Result<FoldStep, FeedError> {
+        // What lies in the ring is read without waiting: others get their turn all the same.
+        tokio::task::consume_budget().await;
+        if self.next > self.end {
+            return Ok(self.finish());
+        }
+        let header = match self.header.take() {
+            Some(header) => header,
+            None => hub.header(self.next).await?,
+        };
+        if self.next_page < header.pages {
+            let (parts, next_page) = hub.matched(&header, self.next_page, group).await?;
+            self.next_page = next_page;
+            for matched in parts.iter().flat_map(MatchedParts::iter) {
+                if !matched.iter().all(|(numbered, found)| self.fold.take(self.next, numbered, found)) {
+                    return Ok(self.finish());
+                }
+            }
+            self.header = Some(header);
+        } else if self.fold.close_commit(&header) {
+            self.next = self.next.next();
+            self.next_page = 0;
+        } else {
+            return Ok(self.finish());
+        }
+        Ok(FoldStep::Reading)
+    }
+
+    /// With the commits before the one that was read last.
+    fn finish(&mut self) -> FoldStep {
+        let before = |revision: Revision| Revision(revision.0.saturating_sub(1));
+        let read = before(self.next);
+        let fold = std::mem::take(&mut self.fold);
+        match fold.commits() {
+            0 if self.next <= self.end => FoldStep::Plain(read),
+            0 => FoldStep::Nothing(read),
+            1 => FoldStep::Plain(before(fold.first())),
+            _ => {
+                let pages = fold.pages(self.prev_match);
+                if pages.is_empty() { FoldStep::Nothing(read) } else { FoldStep::Folded(read, pages) }
+            }
+        }
     }
 }
 

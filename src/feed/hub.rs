@@ -12,10 +12,11 @@ use std::{
     },
 };
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{
     FeedError,
+    conflate::CONFLATING_MAX,
     filter::Filters,
     group::{Group, Groups},
     page::{Kept, MatchedParts, SharedPage},
@@ -59,6 +60,7 @@ pub struct Hub {
     catch_up: Semaphore,
     subscribers: AtomicUsize,
     turns: AtomicU32,
+    conflating: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +96,7 @@ impl Hub {
             catch_up: Semaphore::new(CATCH_UP_READERS_MAX),
             subscribers: AtomicUsize::new(0),
             turns: AtomicU32::new(0),
+            conflating: Arc::new(Semaphore::new(CONFLATING_MAX)),
         }
     }
 
@@ -167,6 +170,12 @@ impl Hub {
         let taken = self.subscribers.fetch_add(1, Ordering::Relaxed);
         let seat = Seat { hub: self.clone() };
         if taken < SUBSCRIBERS_MAX { Ok(seat) } else { Err(FeedError::TooManySubscribers { limit: SUBSCRIBERS_MAX }) }
+    }
+
+    /// Takes a place among those that conflate; it is free again when dropped.
+    pub fn enter_conflating(&self) -> Result<OwnedSemaphorePermit, FeedError> {
+        let taken = self.conflating.clone().try_acquire_owned();
+        taken.map_err(|_| FeedError::TooManyConflating { limit: CONFLATING_MAX })
     }
 
     /// The header of a commit that is not above head.

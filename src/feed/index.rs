@@ -168,7 +168,7 @@ impl Index {
     }
 
     /// What each group matches of a page: by group id, the changes' places in the page. Groups without a match are left out.
-    pub(super) fn matches(&self, changes: &[NumberedChange], cause: Cause) -> HashMap<u64, Vec<(usize, Match)>> {
+    pub(super) fn matches(&self, changes: &[Arc<NumberedChange>], cause: Cause) -> HashMap<u64, Vec<(usize, Match)>> {
         let mut found: HashMap<u64, Vec<(usize, Match)>> = HashMap::new();
         let mut of_cause = Bits::none(self.filters.len());
         for (at, filter) in self.filters.iter().map(|place| self.filter(*place)).enumerate() {
@@ -347,8 +347,9 @@ mod tests {
         ) {
             let registry = Groups::default();
             let groups: Vec<Arc<Group>> = groups.into_iter().map(|filters| registry.join(Filters::new(filters))).collect();
-            let changes: Vec<NumberedChange> =
-                changes.into_iter().enumerate().map(|(at, change)| NumberedChange::new(at as u64, change)).collect();
+            let changes: Vec<Arc<NumberedChange>> = changes.into_iter().enumerate()
+                .map(|(at, change)| Arc::new(NumberedChange::new(at as u64, change)))
+                .collect();
             let index = registry.index();
             let found = index.matches(&changes, Cause::FirstRelease);
             for group in &groups {

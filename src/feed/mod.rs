@@ -2,13 +2,14 @@
 //!
 //! In reading order: [`filter`] says which changes a subscriber wants, [`group`] brings those with equal filters together,
 //! [`index`] asks all filters at once; [`page`] is a page of a commit as all share it; [`token`] names a place in a stream;
-//! [`hub`] holds recent commits and wakes who waits; [`history`] walks through commits; [`subscription`] is one subscriber,
-//! [`outlet`] where it leaves the server; [`digest`] lets a client prove its copy.
+//! [`hub`] holds recent commits and wakes who waits; [`history`] walks through commits; [`conflate`] makes several of them
+//! one; [`subscription`] is one subscriber, [`outlet`] where it leaves the server; [`digest`] lets a client prove its copy.
 //!
 //! Invariants: a subscriber is a cursor, not a queue: it reads the shared ring of recent commits, or the ledger when it is
 //! behind, at its own pace. What it is told about its position comes from its own cursor, never from head. Only those are
 //! woken for whom something matches; the others pass over it when they next say how far they are.
 
+pub mod conflate;
 pub mod digest;
 pub mod filter;
 pub mod group;
@@ -55,6 +56,12 @@ pub enum FeedError {
     /// Too many subscribers.
     #[error("{limit} subscriptions are open, which is the limit; try again later")]
     TooManySubscribers {
+        /// The limit.
+        limit: usize,
+    },
+    /// Too many subscribers that conflate.
+    #[error("{limit} subscriptions conflate, which is the limit; try again later, or without `conflate`")]
+    TooManyConflating {
         /// The limit.
         limit: usize,
     },

@@ -58,7 +58,8 @@ impl NumberedChange {
 /// Some changes of a commit, in order.
 #[derive(Debug)]
 pub struct SharedPage {
-    changes: Vec<NumberedChange>,
+    /// Each by itself, so that a fold holds on to some without the rest.
+    changes: Vec<Arc<NumberedChange>>,
     found: Mutex<Found>,
 }
 
@@ -105,7 +106,8 @@ pub enum Packed {
 impl SharedPage {
     /// Of the changes of one or several ledger pages.
     pub(super) fn new(changes: impl IntoIterator<Item = (u64, Change)>) -> Self {
-        let changes = changes.into_iter().map(|(number, change)| NumberedChange::new(number, change)).collect();
+        let numbered = |(number, change)| Arc::new(NumberedChange::new(number, change));
+        let changes = changes.into_iter().map(numbered).collect();
         Self { changes, found: Mutex::default() }
     }
 
@@ -175,8 +177,9 @@ impl SharedPage {
     /// The same for a group that came after the others were looked for.
     fn look_for_one(&self, found: &mut Found, group: &Group, cause: Cause, kept: &Kept) -> usize {
         kept.matched.fetch_add(self.changes.len() as u64, Ordering::Relaxed);
-        let matches =
-            |(at, numbered): (usize, &NumberedChange)| Some((at, group.filters.match_change(&numbered.change, cause)?));
+        let matches = |(at, numbered): (usize, &Arc<NumberedChange>)| {
+            Some((at, group.filters.match_change(&numbered.change, cause)?))
+        };
         let matched: Vec<_> = self.changes.iter().enumerate().filter_map(matches).collect();
         let parts = (!matched.is_empty()).then(|| self.parts(matched));
         let bytes = parts.as_ref().map_or(0, kept_bytes);
@@ -225,6 +228,11 @@ pub(super) struct MatchedParts {
 }
 
 impl MatchedParts {
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Matched> {
+        (0..).map_while(|at| self.get(at))
+    }
+
     /// One of them; `None` after the last.
     pub(super) fn get(&self, at: usize) -> Option<Matched> {
         let part = self.parts.get(at)?.clone();
@@ -244,7 +252,7 @@ pub struct Matched {
 
 impl Matched {
     /// The changes, and how they match.
-    pub fn iter(&self) -> impl Iterator<Item = (&NumberedChange, &Match)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<NumberedChange>, &Match)> {
         let matched = self.part.matched.get(self.range.clone()).unwrap_or_default();
         matched.iter().filter_map(|(at, found)| Some((self.page.changes.get(*at)?, found)))
     }

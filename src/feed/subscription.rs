@@ -7,14 +7,18 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, watch},
+    time::Instant,
+};
 
 use super::{
     FeedError,
+    conflate::FoldPage,
     digest::row_digest,
     filter::Filters,
     group::{Ahead, Group},
-    history::{CommitPart, CommitWalk},
+    history::{CommitPart, CommitWalk, FoldStep, FoldWalk},
     hub::{Hub, Seat},
     outlet::Connection,
     page::Kept,
@@ -49,6 +53,8 @@ pub struct Wanted {
     pub start: Start,
     /// What it sees.
     pub filters: Filters,
+    /// Whether commits are folded when it is behind.
+    pub conflate: bool,
     /// How often it hears when nothing matches.
     pub progress_interval: Duration,
     /// How long it may live before it is asked to come again.
@@ -105,6 +111,8 @@ pub enum Event {
     },
     /// Part of a commit; with the token if it is the last.
     Commit(CommitPart, Option<String>),
+    /// Part of several commits folded into one; with the token if it is the last.
+    Fold(FoldPage, Option<String>),
     /// Nothing at or below this follows.
     Progress(Revision, String),
     /// Behind (true) or live (false), and head.
@@ -121,6 +129,8 @@ const STATE_PAGE_WEIGHT: usize = 48 * 1024;
 pub struct Subscription {
     hub: Arc<Hub>,
     _seat: Seat,
+    /// Its place among those that conflate, if it does.
+    conflating: Option<OwnedSemaphorePermit>,
     group: Arc<Group>,
     progress_interval: Duration,
     ends_at: Instant,
@@ -146,6 +156,7 @@ enum Phase {
     State(Box<StateWalk>),
     Between,
     Commit(Box<CommitWalk>),
+    Fold(Box<FoldWalk>),
     Ended,
 }
 
@@ -162,6 +173,7 @@ impl Subscription {
     /// Opens a subscription.
     pub async fn open(hub: Arc<Hub>, wanted: Wanted) -> Result<Self, FeedError> {
         let seat = hub.enter()?;
+        let conflating = wanted.conflate.then(|| hub.enter_conflating()).transpose()?;
         let head = hub.reader().head();
         let floor = hub.reader().ledger().floor();
         let (mut phase, mut until) = (Phase::Between, None);
@@ -174,7 +186,7 @@ impl Subscription {
                 at(Revision(from.0.saturating_sub(1)))
             }
             Start::State(as_of) => {
-                let snapshot = hub.read(move |reader| reader.at(as_of)).await?.without_release_dates()?;
+                let snapshot = hub.read(move |reader| reader.state_at(as_of)).await?;
                 let place = at(snapshot.revision());
                 let cursor = StateCursor::Definitions;
                 phase = Phase::State(Box::new(StateWalk { snapshot, cursor, page: 0, rows: 0, digest: 0 }));
@@ -206,6 +218,7 @@ impl Subscription {
             _connection: wanted.connection,
             hub,
             _seat: seat,
+            conflating,
             progress_interval: wanted.progress_interval,
             ends_at: now + wanted.max_age,
             phase,
@@ -256,6 +269,7 @@ impl Subscription {
             match std::mem::replace(&mut self.phase, Phase::Ended) {
                 Phase::State(walk) => self.walk_state(walk).await?,
                 Phase::Commit(walk) => self.walk_commit(walk).await?,
+                Phase::Fold(walk) => self.walk_fold(walk).await?,
                 Phase::Between => {
                     self.phase = Phase::Between;
                     self.go_on().await?;
@@ -288,7 +302,12 @@ impl Subscription {
             } else if self.told_at.elapsed() >= self.progress_interval {
                 self.say_progress();
             }
-            self.phase = Phase::Commit(Box::new(CommitWalk::after(&self.hub, self.place).await?));
+            let end = self.until.map_or(head, |until| until.min(head));
+            self.phase = if self.conflating.is_some() && self.place.revision.next() < end {
+                Phase::Fold(Box::new(FoldWalk::after(self.place, end)))
+            } else {
+                Phase::Commit(Box::new(CommitWalk::after(&self.hub, self.place).await?))
+            };
             return Ok(());
         }
         if self.told_behind != Some(false) {
@@ -389,6 +408,43 @@ impl Subscription {
         Ok(())
     }
 
+    async fn walk_fold(&mut self, mut walk: Box<FoldWalk>) -> Result<(), FeedError> {
+        match walk.step(&self.hub, &self.group).await? {
+            FoldStep::Reading => {
+                if self.told_at.elapsed() >= self.progress_interval {
+                    self.say_progress();
+                }
+                self.phase = Phase::Fold(walk);
+            }
+            FoldStep::Nothing(to) => {
+                self.place.revision = to;
+                self.phase = Phase::Between;
+            }
+            FoldStep::Plain(before) => {
+                self.place.revision = before;
+                // What was left out is told before the commit: a client that is cut within it has the rest of it next, also
+                // from a stream that leaves nothing out.
+                if self.told_place < before {
+                    self.say_progress();
+                }
+                self.phase = Phase::Commit(Box::new(CommitWalk::after(&self.hub, self.place).await?));
+            }
+            FoldStep::Folded(to, pages) => {
+                for page in pages {
+                    // The token is that of the last revision folded in: what did not match after it is told by progress.
+                    let revision = page.header.commit.revision;
+                    self.place = Place { revision, last_match: revision };
+                    self.told_place = revision;
+                    let token = page.last.then(|| self.token());
+                    self.ready.push_back(Event::Fold(page, token));
+                }
+                self.place.revision = to;
+                self.phase = Phase::Between;
+            }
+        }
+        Ok(())
+    }
+
     fn say_progress(&mut self) {
         self.told_place = self.place.revision;
         let event = Event::Progress(self.place.revision, self.token());
@@ -396,24 +452,19 @@ impl Subscription {
     }
 
     fn say_goodbye(&mut self, reason: GoodbyeReason) {
-        let token = match self.phase {
-            Phase::State(_) => String::new(),
-            // Its token is never ahead of what was said: between two commits that is said first.
-            Phase::Between if self.told_place < self.place.revision => {
-                self.say_progress();
-                self.token()
-            }
-            _ => self.token_of(Place { revision: self.told_place, ..self.place }),
-        };
+        let between = matches!(self.phase, Phase::Between | Phase::Fold(_));
+        if between && self.told_place < self.place.revision {
+            self.say_progress();
+        }
+        // Within a commit nothing may be said before its end. So the token is that of the place last told: one beyond it
+        // would look to the client like a gap.
+        self.place.revision = self.told_place;
+        let token = if matches!(self.phase, Phase::State(_)) { String::new() } else { self.token() };
         self.ready.push_back(Event::Goodbye(reason, token));
         self.phase = Phase::Ended;
     }
 
     fn token(&self) -> String {
-        self.token_of(self.place)
-    }
-
-    fn token_of(&self, place: Place) -> String {
-        self.hub.tokens().token(place, self.group.filters.hash())
+        self.hub.tokens().token(self.place, self.group.filters.hash())
     }
 }

@@ -1,4 +1,4 @@
-//! About how many bytes things take as sent: where pages are cut. Room is left for what is not counted.
+//! About how many bytes things take as sent, without encoding them: where pages are cut, and what a fold may hold.
 
 use crate::{
     model::{
@@ -13,7 +13,7 @@ use crate::{
 /// A row of the state.
 pub(super) fn of_row(row: &StateRow) -> usize {
     match row {
-        StateRow::Figure(figure) => 160 + of_remark(figure.row.value.as_ref()),
+        StateRow::Figure(figure) => 160 + remarks(figure.row.value.as_ref()),
         StateRow::Edition(edition) => of_edition(edition),
         StateRow::Entry(_, entry) => {
             let claims = entry.previous.iter().chain(&entry.disputed).map(|claim| 40 + claim.claimed_by.len());
@@ -27,29 +27,32 @@ pub(super) fn of_row(row: &StateRow) -> usize {
 pub(super) fn of_change(change: &Change) -> usize {
     match change {
         Change::Value(change) => {
+            let key = &change.series;
+            let names = key.indicator.as_str().len() + key.entity.as_str().len() + key.source.as_str().len();
             let values = [&change.before, &change.after, &change.backfilled];
-            140 + values.into_iter().map(|value| of_remark(value.as_ref())).sum::<usize>()
+            let remarks: usize = values.into_iter().map(|value| remarks(value.as_ref())).sum();
+            120 + names + 2 * key.dimensions.as_str().len() + remarks
         }
         Change::Entry(change) => {
-            let entry = &change.entry_move;
-            200 + of_standing(&entry.before) + of_standing(&entry.after) + 20 * entry.economies.len()
+            let side = |standing: &Standing| {
+                60 + standing.published_name.len()
+                    + remarks(standing.score.as_ref())
+                    + of_components(&standing.components)
+            };
+            let economies = 20 * change.entry_move.economies.len();
+            160 + economies + side(&change.entry_move.before) + side(&change.entry_move.after)
         }
         Change::Edition(before, after) => before.as_deref().map_or(0, of_edition) + of_edition(after),
         Change::Definition(before, after) => before.as_deref().map_or(0, of_definition) + of_definition(after),
     }
 }
 
-fn of_remark(value: Option<&Value>) -> usize {
+fn remarks(value: Option<&Value>) -> usize {
     value.and_then(Value::notes).map_or(0, |notes| notes.comment.len())
 }
 
 fn of_components(components: &[EntryComponent]) -> usize {
-    components.iter().map(|part| 80 + of_remark(part.raw.as_ref()) + of_remark(part.score.as_ref())).sum()
-}
-
-fn of_standing(standing: &Standing) -> usize {
-    let own = 60 + standing.published_name.len() + of_remark(standing.score.as_ref());
-    own + of_components(&standing.components)
+    components.iter().map(|part| 80 + remarks(part.raw.as_ref()) + remarks(part.score.as_ref())).sum()
 }
 
 fn of_edition(edition: &Edition) -> usize {

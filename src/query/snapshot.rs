@@ -82,6 +82,16 @@ impl Reader {
         Ok(Snapshot { reader: self.clone(), catalog: self.view.catalog(), horizon })
     }
 
+    /// Fixes the point of history of which the whole state is wanted, with every later commit to follow. Commits follow by
+    /// revision, so it must be a revision: a release date means the newest one that brought something released by then.
+    /// Before the first such revision the state is empty.
+    pub fn state_at(&self, as_of: AsOf) -> Result<Snapshot, QueryError> {
+        match as_of {
+            AsOf::Released(day) => self.at(AsOf::Revision(self.revision_released_by(day)?)),
+            as_of => self.at(as_of),
+        }
+    }
+
     /// The newest revision recorded at or before an instant.
     pub fn revision_at(&self, instant: Instant) -> Result<Revision, StoreError> {
         // Recorded times never decrease, so a search by halves finds it.

@@ -100,12 +100,15 @@ fn entry_move(
     after: &Table,
     new: Option<&Entry>,
 ) -> EntryMove {
-    let before_edition = before.map(|table| &table.edition);
+    let whole = |edition: &Edition| edition.coverage.kind != CoverageKind::Partial;
+    let before = before.map(|table| &table.edition);
+    let (was, is) =
+        (before.map_or_else(Standing::default, |edition| standing(edition, old)), standing(&after.edition, new));
     EntryMove {
         entity: named.entity.clone(),
-        movement: movement(before_edition, old, &after.edition, new),
-        before: before_edition.map_or_else(Standing::default, |edition| standing(edition, old)),
-        after: standing(&after.edition, new),
+        movement: movement(&was, before.is_some_and(whole), &is, whole(&after.edition)),
+        before: was,
+        after: is,
         economies: named.economies.clone(),
     }
 }
@@ -127,22 +130,22 @@ pub fn standing(edition: &Edition, entry: Option<&Entry>) -> Standing {
     }
 }
 
-fn movement(before: Option<&Edition>, old: Option<&Entry>, after: &Edition, new: Option<&Entry>) -> Movement {
-    let Some(before) = before else { return Movement::Unknown };
-    let whole = |edition: &Edition| edition.coverage.kind != CoverageKind::Partial;
-    match (old, new) {
-        (Some(old), Some(new)) => match (old.rank, new.rank) {
+/// How an entity moved between two tables, by where it stands in each. A table is whole if it is not partial: what it does
+/// not list is not in it.
+pub fn movement(before: &Standing, before_whole: bool, after: &Standing, after_whole: bool) -> Movement {
+    match (before.listed, after.listed) {
+        (true, true) => match (before.rank, after.rank) {
             (Some(from), Some(to)) if to < from => Movement::Up,
             (Some(from), Some(to)) if to > from => Movement::Down,
-            (Some(_), Some(_)) if new.tied && !old.tied => Movement::Tied,
+            (Some(_), Some(_)) if after.tied && !before.tied => Movement::Tied,
             (Some(_), Some(_)) => Movement::Unchanged,
             _ => Movement::Unknown,
         },
-        (None, Some(_)) if whole(before) => Movement::Entered,
-        (Some(_), None) if whole(after) => Movement::Left,
+        (false, true) if before_whole => Movement::Entered,
+        (true, false) if after_whole => Movement::Left,
         // A partial table that is complete down to the other rank still tells the direction.
-        (None, Some(new)) if new.rank.is_some_and(|rank| rank <= before.complete_to) => Movement::Up,
-        (Some(old), None) if old.rank.is_some_and(|rank| rank <= after.complete_to) => Movement::Down,
+        (false, true) if after.rank.is_some_and(|rank| rank <= before.worse_than) => Movement::Up,
+        (true, false) if before.rank.is_some_and(|rank| rank <= after.worse_than) => Movement::Down,
         _ => Movement::Unknown,
     }
 }

@@ -4,6 +4,7 @@ use prost::Message;
 
 use crate::{
     feed::{
+        conflate::FoldPage,
         filter::{Match, Scope},
         history::CommitPart,
         page::Matched,
@@ -499,7 +500,7 @@ pub(super) fn change_what(change: &Change) -> Vec<u8> {
 /// The fields of a change that say how it stands to a subscription; `name` gives the name of a filter.
 pub(super) fn change_head<'a>(index: u64, found: &Match, name: impl Fn(usize) -> &'a str) -> proto::Change {
     let names = found.filters.iter().map(|at| name(*at)).filter(|name| !name.is_empty()).map(str::to_owned);
-    proto::Change { index, scope: scope(found.scope).into(), matched_filters: names.collect(), what: None }
+    proto::Change { index, scope: scope(found.scope).into(), matched_filters: names.collect(), ..Default::default() }
 }
 
 /// Part of a commit without its changes.
@@ -513,7 +514,32 @@ pub(super) fn commit_head(part: &CommitPart, token: String) -> proto::CommitPage
         commit: (part.page == 0).then(|| commit(&header.commit)),
         changes: Vec::new(),
         resume_token: token,
+        folded_from: 0,
     }
+}
+
+/// Part of a fold without its changes.
+pub(super) fn fold_head(page: &FoldPage, token: String) -> proto::CommitPage {
+    proto::CommitPage {
+        revision: page.header.commit.revision.0,
+        prev_matching_revision: page.prev_match.0,
+        page: page.page,
+        last_page: page.last,
+        commit: (page.page == 0).then(|| commit(&page.header.commit)),
+        changes: Vec::new(),
+        resume_token: token,
+        folded_from: page.folded_from.0,
+    }
+}
+
+/// Part of a fold; `name` gives the name of a filter.
+pub(super) fn fold_page<'a>(page: &FoldPage, token: String, name: impl Fn(usize) -> &'a str) -> proto::CommitPage {
+    let changes = page.changes.iter().map(|net| proto::Change {
+        revision: net.revision.0,
+        what: Some(what(net.change())),
+        ..change_head(net.number, &net.found, &name)
+    });
+    proto::CommitPage { changes: changes.collect(), ..fold_head(page, token) }
 }
 
 /// Part of a commit; `name` gives the name of a filter.

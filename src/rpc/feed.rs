@@ -116,7 +116,6 @@ fn start(given: Option<proto::subscribe_request::Start>) -> Result<Start, Status
         }
         Given::AsKnownAt(as_of) => match decode::as_of(Some(as_of))? {
             AsOf::Head => return Err(BadField::new("as_known_at", "must name a point of history").into()),
-            AsOf::Released(_) => return Err(status::unsupported("as_known_at.released")),
             as_of => Start::State(as_of),
         },
     })
@@ -149,12 +148,10 @@ impl Feed {
         request: proto::SubscribeRequest,
         connection: Arc<Connection>,
     ) -> Result<Subscription, Status> {
-        if request.conflate {
-            return Err(status::unsupported("conflate"));
-        }
         let wanted = Wanted {
             start: start(request.start)?,
             filters: filters(request.filters)?,
+            conflate: request.conflate,
             progress_interval: progress_interval(request.progress_interval)?,
             max_age: self.0.subscription_max_age,
             connection,
@@ -326,6 +323,9 @@ pub(super) fn message(event: Event, subscription: &Subscription) -> Message {
             Message::CommitPage(encode::commit_page(&part, token.unwrap_or_default(), |at| {
                 subscription.filter_name(at)
             }))
+        }
+        Event::Fold(page, token) => {
+            Message::CommitPage(encode::fold_page(&page, token.unwrap_or_default(), |at| subscription.filter_name(at)))
         }
         Event::Progress(revision, token) => {
             Message::Progress(proto::Progress { revision: revision.0, resume_token: token })

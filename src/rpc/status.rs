@@ -69,12 +69,6 @@ impl From<BadField> for Status {
     }
 }
 
-/// A request field that the contract has and this server does not support yet.
-pub fn unsupported(field: &str) -> Status {
-    let details = info("NOT_SUPPORTED", [("field", field.to_owned())]);
-    Status::with_error_details(Code::Unimplemented, format!("`{field}` is not supported yet"), details)
-}
-
 fn info<const N: usize>(reason: &str, metadata: [(&str, String); N]) -> ErrorDetails {
     let metadata: HashMap<String, String> = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     ErrorDetails::with_error_info(reason, DOMAIN, metadata)
@@ -150,6 +144,11 @@ pub fn of_feed(error: &FeedError) -> Status {
         }
         FeedError::TooManySubscribers { .. } => {
             let mut details = info("TOO_MANY_SUBSCRIBERS", []);
+            details.set_retry_info(Some(Duration::from_secs(10)));
+            Status::with_error_details(Code::ResourceExhausted, message, details)
+        }
+        FeedError::TooManyConflating { .. } => {
+            let mut details = info("TOO_MANY_CONFLATING", []);
             details.set_retry_info(Some(Duration::from_secs(10)));
             Status::with_error_details(Code::ResourceExhausted, message, details)
         }

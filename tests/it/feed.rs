@@ -8,7 +8,9 @@ use tonic::Code;
 use crate::{
     author::Author,
     fixture::*,
-    harness::{Clients, DEADLINE, Dice, WholeCommit, World, assert_refused, at_recorded, at_revision, long},
+    harness::{
+        Clients, DEADLINE, Dice, WholeCommit, World, assert_refused, at_recorded, at_released, at_revision, long,
+    },
     promises::{self, Truth, digest_of, entry_digest, figure_digest},
     watch::{Recording, Watch, covered},
 };
@@ -270,6 +272,38 @@ async fn the_state_as_known_at_a_point_goes_on_with_every_later_commit() {
     }
     let above = Watch::open(clients, Start::AsKnownAt(at_revision(9).unwrap()), Vec::new()).await;
     assert_refused(above.map(|_| ()), Code::OutOfRange, "ABOVE_HEAD");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_state_as_known_at_a_release_date_is_that_of_the_revision_it_resolves_to() {
+    let world = world().await;
+    let clients = &world.clients;
+    // The last one is an older release, loaded after a newer one.
+    for (day, value) in [("2024-01-01", "1"), ("2023-06-01", "4"), ("2024-06-01", "2"), ("2025-01-01", "3")] {
+        let period = if value == "4" { "2019" } else { "2020" };
+        clients.ingest(released(day), vec![batch(RD, "CHN", "bank", &[(period, value)])]).await.unwrap();
+    }
+    let head = clients.head().await;
+    let mut starts = Vec::new();
+    for day in ["2023-05-31", "2023-06-01", "2024-05-31", "2024-06-01", "2030-01-01"] {
+        let resolved = ResolveRevisionRequest { at: Some(resolve_revision_request::At::Released(day.into())) };
+        let revision = clients.feed.clone().resolve_revision(resolved).await.unwrap().into_inner().revision;
+        let of_day = Start::AsKnownAt(at_released(day).unwrap());
+        let of_revision = Start::AsKnownAt(at_revision(revision).unwrap());
+        let mut recordings = Vec::new();
+        for start in [of_day, of_revision] {
+            let mut watch = Watch::open(clients, start, Vec::new()).await.unwrap();
+            watch.until_covers(head).await;
+            recordings.push(watch.leave().await);
+        }
+        assert_eq!(recordings[0].snapshot_end().unwrap().revision, revision, "{day}");
+        assert_eq!(recordings[0].snapshot_end(), recordings[1].snapshot_end(), "{day}");
+        assert_eq!(recordings[0].commits(), recordings[1].commits(), "{day}");
+        assert_eq!(recordings[0].commits().len() as u64, head - revision, "{day}");
+        starts.push(revision);
+    }
+    assert_eq!(starts, [0, 3, 3, 4, 5]);
     world.end().await;
 }
 
@@ -566,6 +600,37 @@ async fn a_server_that_stops_says_goodbye_and_its_token_goes_on_after_the_restar
         let commits = watch.leave().await.commits();
         assert_eq!(commits.iter().map(|one| one.commit.revision).collect::<Vec<_>>(), [2]);
     }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_goodbye_resumes_where_the_client_was_told_that_it_is() {
+    let mut world = world().await;
+    let clients = world.clients.clone();
+    let nobody = vec![Filter { entities: ids(&["nobody"]), ..Default::default() }];
+    let seldom = Some(prost_types::Duration { seconds: 3_600, nanos: 0 });
+    let request = SubscribeRequest {
+        start: Some(now()),
+        filters: nobody.clone(),
+        progress_interval: seldom,
+        ..Default::default()
+    };
+    let mut stream = clients.feed.clone().subscribe(request).await.unwrap().into_inner();
+    // Commits that do not match, so that the stream goes on without a word.
+    for value in ["1", "2", "3", "4", "5"] {
+        clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "bank", &[("2020", value)])]).await.unwrap();
+    }
+    world.stop().await;
+    let mut messages = Vec::new();
+    while let Some(message) = stream.message().await.unwrap() {
+        messages.extend(message.message);
+    }
+    let Some(Message::Goodbye(goodbye)) = messages.last() else { panic!("a goodbye comes last") };
+    world.restart().await;
+    let start = Start::ResumeToken(goodbye.resume_token.clone());
+    let mut resumed = Watch::open(&world.clients, start, nobody).await.unwrap();
+    resumed.until("the first message", |messages| !messages.is_empty()).await;
+    assert_eq!(resumed.leave().await.opened().start_revision, covered(&messages));
     world.end().await;
 }
 

@@ -78,7 +78,7 @@ fn passed(filters: &[Filter], change: &Change, commit: &Commit) -> Option<Change
         (true, true) => Scope::Changed,
         (true, false) => Scope::Left,
     };
-    Some(Change { index: change.index, scope: scope.into(), matched_filters: names, what: change.what.clone() })
+    Some(Change { scope: scope.into(), matched_filters: names, ..change.clone() })
 }
 
 /// What a filter looks at, on one side of a change.

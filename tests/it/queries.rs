@@ -496,12 +496,5 @@ async fn what_is_not_supported_says_so() {
     let request =
         SearchCatalogRequest { query: "china".into(), as_of: at_released("2024-01-01"), ..Default::default() };
     assert_refused(clients.catalog.clone().search_catalog(request).await, Code::Unimplemented, "NOT_SUPPORTED");
-    let now = subscribe_request::Start::Now(StartNow {});
-    let conflated = SubscribeRequest { start: Some(now), conflate: true, ..Default::default() };
-    let refused = clients.feed.clone().subscribe(conflated).await.map(|_| ());
-    assert_refused(refused, Code::Unimplemented, "NOT_SUPPORTED");
-    let then = subscribe_request::Start::AsKnownAt(at_released("2024-01-01").unwrap());
-    let then = SubscribeRequest { start: Some(then), ..Default::default() };
-    assert_refused(clients.feed.clone().subscribe(then).await.map(|_| ()), Code::Unimplemented, "NOT_SUPPORTED");
     world.end().await;
 }

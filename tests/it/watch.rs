@@ -28,11 +28,20 @@ pub(crate) struct Recording {
 
 impl Watch {
     pub(crate) async fn open(clients: &Clients, start: Start, filters: Vec<Filter>) -> Result<Self, Status> {
+        Self::open_as(clients, start, filters, false).await
+    }
+
+    /// Gets several commits as one where it is behind.
+    pub(crate) async fn conflating(clients: &Clients, start: Start, filters: Vec<Filter>) -> Result<Self, Status> {
+        Self::open_as(clients, start, filters, true).await
+    }
+
+    async fn open_as(clients: &Clients, start: Start, filters: Vec<Filter>, conflate: bool) -> Result<Self, Status> {
         let request = SubscribeRequest {
             start: Some(start.clone()),
             filters: filters.clone(),
             progress_interval: Some(prost_types::Duration { seconds: 0, nanos: 100_000_000 }),
-            conflate: false,
+            conflate,
         };
         let mut stream = clients.feed.clone().subscribe(request).await?.into_inner();
         let messages: Arc<Mutex<Vec<Message>>> = Arc::default();

@@ -9,6 +9,7 @@ use prost::{Message, encoding::encode_varint};
 use super::gzip::{self, DEFLATED_BYTES_MIN};
 use crate::{
     feed::{
+        conflate::{FoldPage, Net},
         history::CommitPart,
         page::{Deflated, Matched, Packed},
         subscription::{Event, Subscription},
@@ -27,13 +28,12 @@ const PREFIX_BYTES: usize = 5;
 pub(super) fn frames(event: Event, subscription: &Subscription, gzip: bool) -> impl Iterator<Item = Bytes> + use<> {
     let pieces = match event {
         Event::Commit(part, token) => commit_page(&part, token.unwrap_or_default(), subscription, gzip),
+        // A fold, and a page of the state, is this stream's own.
+        Event::Fold(page, token) => own_page(&fold_page(&page, token.unwrap_or_default(), subscription), gzip),
         event => {
             let rows = gzip && matches!(event, Event::State { .. });
-            let message = proto::SubscribeResponse { message: Some(message(event, subscription)) }.encode_to_vec();
-            match rows.then(|| deflate(&message)).flatten() {
-                Some(deflated) => compressed(&[], deflated),
-                None => plain(&message, Bytes::new()),
-            }
+            let message = proto::SubscribeResponse { message: Some(message(event, subscription)) };
+            own_page(&message.encode_to_vec(), rows)
         }
     };
     pieces.into_iter().filter(|bytes| !bytes.is_empty())
@@ -64,6 +64,13 @@ fn compressed(head: &[u8], body: Deflated) -> [Bytes; 3] {
     [front.freeze(), body.bytes, trailer]
 }
 
+fn own_page(message: &[u8], gzip: bool) -> [Bytes; 3] {
+    match gzip.then(|| deflate(message)).flatten() {
+        Some(deflated) => compressed(&[], deflated),
+        None => plain(message, Bytes::new()),
+    }
+}
+
 /// A commit page: what is this stream's own, and the changes that its group shares.
 fn commit_page(part: &CommitPart, token: String, subscription: &Subscription, gzip: bool) -> [Bytes; 3] {
     let own = encode::commit_head(part, token).encode_to_vec();
@@ -77,10 +84,7 @@ fn commit_page(part: &CommitPart, token: String, subscription: &Subscription, gz
         Packed::Plain(body) => body.len(),
         Packed::Deflated(body) => body.plain_len,
     };
-    let mut head = Vec::with_capacity(own.len() + 11);
-    encode_varint(COMMIT_PAGE, &mut head);
-    encode_varint((own.len() + body_len) as u64, &mut head);
-    head.extend_from_slice(&own);
+    let head = page_head(&own, body_len);
     match body {
         Packed::Plain(body) => plain(&head, body),
         Packed::Deflated(body) => compressed(&head, body),
@@ -91,11 +95,44 @@ fn changes(matched: &Matched, subscription: &Subscription) -> Vec<u8> {
     let mut body = Vec::new();
     for (numbered, found) in matched.iter() {
         let what = numbered.encoded(subscription.kept(), encode::change_what);
-        let head = encode::change_head(numbered.number, found, |at| subscription.filter_name(at)).encode_to_vec();
-        encode_varint(CHANGES, &mut body);
-        encode_varint((head.len() + what.len()) as u64, &mut body);
-        body.extend_from_slice(&head);
-        body.extend_from_slice(what);
+        let head = encode::change_head(numbered.number, found, |at| subscription.filter_name(at));
+        put_change(&mut body, &head, what);
     }
     body
+}
+
+/// A page of a fold as a message; what changed only once in it has a form that all share.
+fn fold_page(page: &FoldPage, token: String, subscription: &Subscription) -> Vec<u8> {
+    let mut body = Vec::new();
+    for net in &page.changes {
+        let head = encode::change_head(net.number, &net.found, |at| subscription.filter_name(at));
+        let head = proto::Change { revision: net.revision.0, ..head };
+        match &net.what {
+            Net::Alone(numbered) => {
+                put_change(&mut body, &head, numbered.encoded(subscription.kept(), encode::change_what));
+            }
+            Net::Folded(change) => put_change(&mut body, &head, &encode::change_what(change)),
+        }
+    }
+    let mut message = page_head(&encode::fold_head(page, token).encode_to_vec(), body.len());
+    message.extend_from_slice(&body);
+    message
+}
+
+/// A change of a page: how it stands to the subscription, and what changed.
+fn put_change(body: &mut Vec<u8>, head: &proto::Change, what: &[u8]) {
+    let head = head.encode_to_vec();
+    encode_varint(CHANGES, body);
+    encode_varint((head.len() + what.len()) as u64, body);
+    body.extend_from_slice(&head);
+    body.extend_from_slice(what);
+}
+
+/// What comes before the changes of a page.
+fn page_head(own: &[u8], body_len: usize) -> Vec<u8> {
+    let mut head = Vec::with_capacity(own.len() + 11);
+    encode_varint(COMMIT_PAGE, &mut head);
+    encode_varint((own.len() + body_len) as u64, &mut head);
+    head.extend_from_slice(own);
+    head
 }

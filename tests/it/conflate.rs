@@ -1,0 +1,768 @@
+//! Streams that get several commits as one: a copy kept from them is the copy kept from every commit, in fewer messages.
+//!
+//! What a copy should be is worked out here from the plain list of commits, change by change.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use almanac::{
+    client::{Event, Follower, Start as From},
+    proto::{
+        change::What, definition::Object, feed_service_client::FeedServiceClient, subscribe_request::Start,
+        subscribe_response::Message, *,
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tonic::{Code, transport::Endpoint};
+
+use crate::{
+    author::Author,
+    fixture::*,
+    harness::{Clients, DEADLINE, Dice, assert_refused, at_revision, long},
+    promises::{self, Truth, entry_digest, figure_digest},
+    watch::{Recording, Watch},
+};
+
+/// As the contract says.
+const KEYS_MAX: usize = 500;
+const CONFLATING_MAX: usize = 1_000;
+
+fn range(from: u64, until: u64) -> Start {
+    Start::Range(StartRange { from, until })
+}
+
+/// What a key holds.
+#[derive(Debug, Clone, PartialEq)]
+enum Held {
+    Figure(Vec<Dimension>, Value),
+    Entry(Standing),
+    Edition(Edition),
+    Definition(Definition),
+}
+
+/// A client's copy of all it was told.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Copy(BTreeMap<Vec<String>, Held>);
+
+fn key_of(what: &What) -> Vec<String> {
+    let key = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect();
+    match what {
+        What::Value(change) => {
+            let dimensions = format!("{:?}", change.dimensions);
+            key(&["V", &change.indicator, &change.entity, &change.source, &dimensions, &change.period])
+        }
+        What::Entry(change) => key(&["E", &change.ranking, &change.edition, &change.r#move.as_ref().unwrap().entity]),
+        What::Edition(change) => {
+            let after = change.after.as_ref().unwrap();
+            key(&["T", &after.ranking, &after.edition])
+        }
+        What::Definition(change) => match change.after.as_ref().unwrap().object.as_ref().unwrap() {
+            Object::Indicator(given) => key(&["D", "indicator", &given.id]),
+            Object::Entity(given) => key(&["D", "entity", &given.id]),
+            Object::Source(given) => key(&["D", "source", &given.id]),
+            Object::Ranking(given) => key(&["D", "ranking", &given.id]),
+        },
+    }
+}
+
+/// What was and what is, as a change says it. Of an entry that is compared with another edition, the first is of that one.
+fn sides(what: &What) -> (Option<Held>, Option<Held>) {
+    match what {
+        What::Value(change) => {
+            let held = |value: &Option<Value>| Some(Held::Figure(change.dimensions.clone(), value.clone()?));
+            (held(&change.before), held(&change.after))
+        }
+        What::Entry(change) => {
+            let moved = change.r#move.as_ref().unwrap();
+            let held =
+                |standing: &Option<Standing>| standing.clone().filter(|standing| standing.listed).map(Held::Entry);
+            (held(&moved.before), held(&moved.after))
+        }
+        What::Edition(change) => {
+            let stands = |edition: &&Edition| edition.status() != EditionStatus::Withdrawn;
+            let held = |edition: &Option<Edition>| edition.as_ref().filter(stands).cloned().map(Held::Edition);
+            (held(&change.before), held(&change.after))
+        }
+        What::Definition(change) => {
+            (change.before.clone().map(Held::Definition), change.after.clone().map(Held::Definition))
+        }
+    }
+}
+
+/// Compared with itself: what was before was in this very edition.
+fn is_own(what: &What) -> bool {
+    !matches!(what, What::Entry(change) if change.compared_with != change.edition)
+}
+
+impl Copy {
+    /// Applies a change; what it says was before must be what is here.
+    fn change(&mut self, change: &Change) {
+        let what = change.what.as_ref().unwrap();
+        let (key, (before, after)) = (key_of(what), sides(what));
+        if is_own(what) {
+            assert_eq!(self.0.get(&key), before.as_ref(), "{key:?} before {change:?}");
+        }
+        match after {
+            Some(after) => self.0.insert(key, after),
+            None => self.0.remove(&key),
+        };
+    }
+
+    fn row(&mut self, row: &StateRow) {
+        let key = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect();
+        let (key, held) = match row.row.clone().unwrap() {
+            state_row::Row::Figure(row) => {
+                let dimensions = format!("{:?}", row.dimensions);
+                let key = key(&["V", &row.indicator, &row.entity, &row.source, &dimensions, &row.period]);
+                (key, Held::Figure(row.dimensions, row.value.unwrap()))
+            }
+            state_row::Row::Entry(row) => {
+                let entry = row.entry.unwrap();
+                let standing = Standing {
+                    rank: entry.rank,
+                    tied: entry.tied,
+                    score: entry.score,
+                    components: entry.components,
+                    published_name: entry.published_name,
+                    worse_than: 0,
+                    listed: true,
+                };
+                (key(&["E", &row.ranking, &row.edition, &entry.entity]), Held::Entry(standing))
+            }
+            state_row::Row::Edition(row) => (key(&["T", &row.ranking, &row.edition]), Held::Edition(row)),
+            state_row::Row::Definition(row) => {
+                let what = What::Definition(DefinitionChange { before: None, after: Some(row.clone()) });
+                (key_of(&what), Held::Definition(row))
+            }
+        };
+        assert_eq!(self.0.insert(key, held), None);
+    }
+
+    fn digest(&self) -> u64 {
+        let lines = self.0.iter().map(|(key, held)| {
+            let part = |at: usize| key[at].as_str();
+            match held {
+                Held::Figure(dimensions, value) => {
+                    figure_digest([part(1), part(2), part(3)], dimensions, part(5), value)
+                }
+                Held::Entry(standing) => entry_digest(part(1), part(2), part(3), standing.rank),
+                Held::Edition(_) | Held::Definition(_) => 0,
+            }
+        });
+        lines.fold(0, u64::wrapping_add)
+    }
+}
+
+/// The copy of who got every commit up to a revision.
+fn plain_copy(truth: &Truth, filters: &[Filter], until: u64) -> Copy {
+    let mut copy = Copy::default();
+    for commit in truth.seen(filters, 0, until) {
+        commit.changes.iter().for_each(|change| copy.change(change));
+    }
+    copy
+}
+
+/// A fold or a commit, with its pages joined.
+#[derive(Debug, Clone)]
+struct Step {
+    revision: u64,
+    folded_from: u64,
+    previous: u64,
+    commit: Commit,
+    changes: Vec<Change>,
+}
+
+/// What a stream gave, page by page in order and whole.
+fn steps(recording: &Recording) -> Vec<Step> {
+    promises::atomic(recording);
+    let mut steps: Vec<Step> = Vec::new();
+    for page in recording.pages() {
+        if let Some(commit) = page.commit {
+            let (revision, previous) = (page.revision, page.prev_matching_revision);
+            steps.push(Step { revision, folded_from: page.folded_from, previous, commit, changes: Vec::new() });
+        }
+        let step = steps.last_mut().unwrap();
+        assert_eq!((page.revision, page.folded_from), (step.revision, step.folded_from));
+        step.changes.extend(page.changes);
+    }
+    steps
+}
+
+/// What holds of every conflated stream: Ordered, Unique, Chained, Bookmarkable; and a fold is what it says it is.
+fn check(truth: &Truth, recording: &Recording, last_match: u64) -> Vec<Step> {
+    promises::bookmarkable(recording);
+    let steps = steps(recording);
+    let (mut position, mut previous) = (recording.opened().start_revision, last_match);
+    for step in &steps {
+        assert!(step.revision > position, "{} after {position}", step.revision);
+        assert_eq!(step.previous, previous, "the chain names what was sent before");
+        let commit = &truth.commits[step.revision as usize - 1].commit;
+        assert_eq!((&step.commit, step.commit.revision), (commit, step.revision));
+        if step.folded_from > 0 {
+            assert!(step.folded_from > position && step.folded_from < step.revision);
+            folded_true(truth, &recording.filters, step);
+        } else {
+            assert!(step.changes.iter().all(|change| change.revision == 0));
+        }
+        (position, previous) = (step.revision, step.revision);
+    }
+    steps
+}
+
+/// A fold has, for each key, what was before its first matching change and what is after its last, and nothing else.
+fn folded_true(truth: &Truth, filters: &[Filter], step: &Step) {
+    let mut net: BTreeMap<Vec<String>, &Change> =
+        step.changes.iter().map(|change| (key_of(change.what.as_ref().unwrap()), change)).collect();
+    assert!(!net.is_empty() && net.len() <= KEYS_MAX, "{} keys", net.len());
+    assert_eq!(net.len(), step.changes.len(), "each key once");
+    let mut by_key: BTreeMap<Vec<String>, Vec<(u64, Change)>> = BTreeMap::new();
+    let mut gone = BTreeSet::new();
+    for commit in truth.seen(filters, step.folded_from - 1, step.revision) {
+        for change in commit.changes {
+            let what = change.what.as_ref().unwrap();
+            let key = key_of(what);
+            match what {
+                What::Value(value) if value.r#move() == ValueMove::Backfilled => continue,
+                What::Entry(entry) if entry.r#move.as_ref().unwrap().movement() == Movement::Withdrawn => {
+                    gone.insert(key[1..3].to_vec());
+                }
+                What::Entry(_) => {
+                    gone.remove(&key[1..3]);
+                }
+                What::Edition(edition) if edition.after.as_ref().unwrap().status() == EditionStatus::Withdrawn => {
+                    gone.insert(key[1..3].to_vec());
+                }
+                What::Edition(_) => {
+                    gone.remove(&key[1..3]);
+                }
+                _ => {}
+            }
+            by_key.entry(key).or_default().push((commit.commit.revision, change));
+        }
+    }
+    for (key, all) in &by_key {
+        let ((_, first), (revision, last)) = (&all[0], &all[all.len() - 1]);
+        let (first_what, last_what) = (first.what.as_ref().unwrap(), last.what.as_ref().unwrap());
+        let (before, after) = (sides(first_what).0, sides(last_what).1);
+        let scope = match (first.scope() != Scope::Entered, last.scope() != Scope::Left) {
+            (false, true) => Some(Scope::Entered),
+            (true, true) => Some(Scope::Changed),
+            (true, false) => Some(Scope::Left),
+            (false, false) => None,
+        };
+        let Some(change) = net.remove(key) else {
+            let as_it_was = all.len() > 1 && is_own(first_what) && before == after;
+            let came_and_went = key[0] == "E" && !is_own(first_what) && gone.contains(&key[1..3]);
+            assert!(scope.is_none() || as_it_was || came_and_went, "{key:?} is left out of {all:?}");
+            continue;
+        };
+        assert_eq!((change.revision, change.index, Some(change.scope())), (*revision, last.index, scope), "{key:?}");
+        let names = filters
+            .iter()
+            .map(|filter| &filter.name)
+            .filter(|name| first.matched_filters.contains(name) || last.matched_filters.contains(name));
+        assert_eq!(change.matched_filters.iter().collect::<Vec<_>>(), names.collect::<Vec<_>>());
+        let what = change.what.as_ref().unwrap();
+        assert_eq!(sides(what), (before.clone(), after.clone()), "{key:?}");
+        match what {
+            What::Value(value) => {
+                assert_ne!(before, after);
+                let expected = match (before, after) {
+                    (None, _) => ValueMove::Added,
+                    (_, None) => ValueMove::Withdrawn,
+                    _ => ValueMove::Revised,
+                };
+                assert_eq!(value.r#move(), expected);
+            }
+            What::Entry(entry) => {
+                let What::Entry(was) = first_what else { panic!("{first_what:?}") };
+                assert_eq!((&entry.compared_with, entry.entries_before), (&was.compared_with, was.entries_before));
+                let moved = entry.r#move.as_ref().unwrap();
+                let rank = |standing: &Option<Standing>| standing.as_ref().and_then(|standing| standing.rank);
+                let (from, to) = (rank(&moved.before), rank(&moved.after));
+                assert_eq!(moved.places, from.zip(to).map(|(from, to)| from as i32 - to as i32));
+                match moved.movement() {
+                    Movement::Up => assert!(to.is_some() && from.is_none_or(|from| Some(from) > to)),
+                    Movement::Down => assert!(from.is_some() && to.is_none_or(|to| Some(to) > from)),
+                    Movement::Tied | Movement::Unchanged => assert!(from.is_some() && from == to),
+                    Movement::Entered => assert!(before.is_none() && after.is_some()),
+                    Movement::Left => assert!(before.is_some() && after.is_none()),
+                    Movement::Withdrawn => assert!(gone.contains(&key[1..3]), "{key:?} stands again"),
+                    Movement::Unknown => assert!(from.is_none() || to.is_none()),
+                    Movement::Unspecified => panic!("{moved:?}"),
+                }
+            }
+            What::Edition(_) | What::Definition(_) => {}
+        }
+    }
+    assert!(net.is_empty(), "did not change: {net:?}");
+}
+
+fn ids(ids: &[&str]) -> Vec<String> {
+    ids.iter().map(|id| (*id).to_owned()).collect()
+}
+
+/// Filters that judge a change by its key: what they let through is a copy in itself.
+fn filters_by_key() -> Vec<Vec<Filter>> {
+    let one = |filter: Filter| vec![filter];
+    vec![
+        Vec::new(),
+        one(Filter { kinds: vec![ChangeKind::Value.into()], ..Default::default() }),
+        one(Filter { kinds: vec![ChangeKind::Entry.into()], ..Default::default() }),
+        one(Filter { rankings: ids(&[RANKING]), ..Default::default() }),
+        one(Filter { indicators: ids(&["GB.*"]), ..Default::default() }),
+        one(Filter { entities: ids(&["CHN"]), ..Default::default() }),
+        one(Filter { sources: ids(&["press"]), ..Default::default() }),
+        one(Filter { entities: ids(&["nobody"]), ..Default::default() }),
+        vec![
+            Filter { name: "chinese".into(), entities: ids(&["CHN"]), ..Default::default() },
+            Filter { name: "venture".into(), indicators: ids(&["VC.*"]), ..Default::default() },
+        ],
+    ]
+}
+
+/// Filters that also look at ranks, moves and causes: what they let through is no copy, but a fold is of what they let through.
+fn other_filters() -> Vec<Vec<Filter>> {
+    let one = |filter: Filter| vec![filter];
+    vec![
+        one(Filter { causes: vec![Cause::FirstRelease.into(), Cause::Correction.into()], ..Default::default() }),
+        one(Filter { rank_at_most: 3, ..Default::default() }),
+        one(Filter { min_places: 3, ..Default::default() }),
+        vec![
+            Filter { name: "first".into(), rank_at_most: 1, ..Default::default() },
+            Filter { name: "chinese".into(), entities: ids(&["CHN"]), ..Default::default() },
+            Filter { name: "venture".into(), indicators: ids(&["VC.*"]), ..Default::default() },
+        ],
+    ]
+}
+
+/// Random histories, cut at random: whichever commits are folded, a copy comes out as if each had been applied.
+#[tokio::test]
+async fn a_copy_kept_from_folds_is_the_copy_kept_from_every_commit() {
+    let mut dice = Dice::new("folds");
+    let world = world().await;
+    let clients = &world.clients;
+    let mut author = Author::new(dice.clone(), "steward", 700);
+    for _ in 0..if long() { 300 } else { 60 } {
+        author.next().send(clients).await.unwrap();
+    }
+    let truth = Truth::read(clients).await;
+    let head = clients.head().await;
+    let (mut folds, mut plain) = (0, 0);
+    let by_key = filters_by_key();
+    for filters in by_key.iter().cloned().chain(other_filters()) {
+        let is_copy = by_key.contains(&filters);
+        // From the beginning, and between any two revisions.
+        let mut cuts = vec![(1, head)];
+        cuts.extend((0..if long() { 60 } else { 8 }).map(|_| {
+            let from = 1 + dice.below(head as usize) as u64;
+            (from, from + dice.below((head - from) as usize + 1) as u64)
+        }));
+        for (from, until) in cuts {
+            let watch = Watch::conflating(clients, range(from, until), filters.clone()).await.unwrap();
+            let recording = watch.ended().await.unwrap();
+            let steps = check(&truth, &recording, 0);
+            assert!(steps.iter().all(|step| step.revision <= until));
+            let folded = steps.iter().filter(|step| step.folded_from > 0).count();
+            (folds, plain) = (folds + folded, plain + steps.len() - folded);
+            if is_copy {
+                let mut copy = plain_copy(&truth, &filters, from - 1);
+                steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.change(change));
+                let expected = plain_copy(&truth, &filters, until);
+                assert_eq!(copy, expected, "{filters:?} from {from} to {until}");
+                assert_eq!(copy.digest(), expected.digest());
+            }
+            // Its token goes on as a plain stream.
+            let token = recording.goodbye().unwrap().resume_token.clone();
+            let mut rest = Watch::open(clients, Start::ResumeToken(token), filters.clone()).await.unwrap();
+            rest.until_covers(head).await;
+            let rest = rest.leave().await;
+            assert_eq!(rest.opened().start_revision, until);
+            let expected: Vec<u64> =
+                truth.seen(&filters, until, u64::MAX).iter().map(|commit| commit.commit.revision).collect();
+            let found: Vec<u64> = rest.commits().iter().map(|commit| commit.commit.revision).collect();
+            assert_eq!(found, expected);
+        }
+    }
+    assert!(folds > 0 && plain > 0, "{folds} folds, {plain} commits");
+
+    // The state of some day, and the net of all since: the digest of the server's own state now.
+    let mut state = Watch::open(clients, Start::State(StartState {}), Vec::new()).await.unwrap();
+    state.until_covers(head).await;
+    let digest = state.leave().await.snapshot_end().unwrap().digest;
+    for revision in [0, head / 3, head - 2] {
+        let known = Start::AsKnownAt(at_revision(revision).unwrap());
+        let mut watch = Watch::conflating(clients, known, Vec::new()).await.unwrap();
+        watch.until_covers(head).await;
+        let recording = watch.leave().await;
+        let mut copy = Copy::default();
+        for message in &recording.messages {
+            if let Message::SnapshotPage(page) = message {
+                page.rows.iter().for_each(|row| copy.row(row));
+            }
+        }
+        let steps = check(&truth, &recording, 0);
+        steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.change(change));
+        assert_eq!(copy, plain_copy(&truth, &[], head));
+        assert_eq!(copy.digest(), digest);
+    }
+    world.end().await;
+}
+
+/// A display that comes and goes while a steward writes: folds, commits, tokens of either kind in turn.
+#[tokio::test]
+async fn tokens_of_conflated_and_plain_streams_resume_each_other() {
+    let mut dice = Dice::new("in turn");
+    let world = world().await;
+    let clients = &world.clients;
+    let mut author = Author::new(dice.clone(), "steward", 300);
+    let filters = vec![Filter { indicators: ids(&["GB.*"]), ..Default::default() }];
+    let (mut copy, mut start, mut recordings) = (Copy::default(), range(1, 0), Vec::new());
+    for _ in 0..if long() { 60 } else { 14 } {
+        for _ in 0..dice.below(8) {
+            author.next().send(clients).await.unwrap();
+        }
+        let head = clients.head().await;
+        let conflate = !dice.once_in(3);
+        let mut watch = match conflate {
+            true => Watch::conflating(clients, start, filters.clone()).await.unwrap(),
+            false => Watch::open(clients, start, filters.clone()).await.unwrap(),
+        };
+        watch.until_covers(head).await;
+        let recording = watch.leave().await;
+        start = Start::ResumeToken(recording.tokens().last().unwrap().1.clone());
+        recordings.push(recording);
+    }
+    let truth = Truth::read(clients).await;
+    let mut last_match = 0;
+    for recording in &recordings {
+        for step in check(&truth, recording, last_match) {
+            step.changes.iter().for_each(|change| copy.change(change));
+            last_match = step.revision;
+        }
+    }
+    assert_eq!(copy, plain_copy(&truth, &filters, clients.head().await));
+    world.end().await;
+}
+
+fn hot(round: usize, figures: usize) -> Vec<SeriesBatch> {
+    let value = format!("{round}.5");
+    let years: Vec<String> = (0..figures).map(|year| (1500 + year).to_string()).collect();
+    let points: Vec<(&str, &str)> = years.iter().map(|year| (year.as_str(), value.as_str())).collect();
+    vec![batch(PATENTS, "CHN", "bank", &points)]
+}
+
+#[tokio::test]
+async fn two_hundred_commits_of_one_hot_figure_are_one_message_to_who_comes_late() {
+    let world = world().await;
+    let clients = &world.clients;
+    for round in 0..200 {
+        clients.ingest(released("2024-01-01"), hot(round, 1)).await.unwrap();
+    }
+    let filters = vec![Filter { kinds: vec![ChangeKind::Value.into()], ..Default::default() }];
+    let mut watch = Watch::conflating(clients, range(2, 0), filters.clone()).await.unwrap();
+    watch.until_covers(201).await;
+    let recording = watch.leave().await;
+    let truth = Truth::read(clients).await;
+    let steps = check(&truth, &recording, 0);
+    assert_eq!((steps.len(), steps[0].folded_from, steps[0].revision), (1, 2, 201));
+    let [change] = steps[0].changes.as_slice() else { panic!("one figure, one change") };
+    let Some(What::Value(value)) = &change.what else { panic!("{change:?}") };
+    assert_eq!((value.r#move(), &value.before), (ValueMove::Added, &None));
+    assert_eq!(crate::harness::text(value.after.as_ref().unwrap()), "199.5");
+    assert_eq!((change.scope(), change.revision, change.index), (Scope::Entered, 201, 0));
+
+    // There and back again is nothing: only progress tells of it, and the chain does not name it.
+    let token = recording.tokens().last().unwrap().1.clone();
+    for round in [1, 2, 199] {
+        clients.ingest(released("2024-01-01"), hot(round, 1)).await.unwrap();
+    }
+    let mut watch = Watch::conflating(clients, Start::ResumeToken(token), filters).await.unwrap();
+    watch.until_covers(204).await;
+    clients.ingest(released("2024-01-01"), hot(7, 1)).await.unwrap();
+    watch.until_covers(205).await;
+    let recording = watch.leave().await;
+    let steps = check(&Truth::read(clients).await, &recording, 201);
+    assert_eq!(steps.len(), 1);
+    assert_eq!((steps[0].revision, steps[0].previous, steps[0].folded_from), (205, 201, 0));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn who_keeps_up_gets_every_commit_as_it_is() {
+    let world = world().await;
+    let clients = &world.clients;
+    let mut watch = Watch::conflating(clients, range(1, 0), Vec::new()).await.unwrap();
+    for round in 0..20 {
+        clients.ingest(released("2024-01-01"), hot(round, 3)).await.unwrap();
+        watch.until_covers(round as u64 + 2).await;
+    }
+    // A commit that changes nothing is told too.
+    clients.ingest(released("2024-01-01"), hot(19, 3)).await.unwrap();
+    watch.until_covers(22).await;
+    let recording = watch.leave().await;
+    let truth = Truth::read(clients).await;
+    promises::reliable(&truth, &recording, 0);
+    promises::chained(&truth, &recording, 0);
+    assert!(recording.pages().iter().all(|page| page.folded_from == 0));
+    assert_eq!(recording.commits().len(), 22);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn who_reads_slowly_gets_less_and_ends_with_the_right_figures() {
+    let world = world().await;
+    let clients = &world.clients;
+    // A client with little room: what it does not read stays with the server.
+    let endpoint = Endpoint::from_shared(format!("http://{}", world.address())).unwrap();
+    let small = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
+    let mut feed = FeedServiceClient::new(small.connect().await.unwrap());
+    let request = SubscribeRequest { start: Some(range(2, 0)), conflate: true, ..Default::default() };
+    let mut unread = feed.subscribe(request).await.unwrap().into_inner();
+    let rounds = 80;
+    for round in 0..rounds {
+        clients.ingest(released("2024-01-01"), hot(round, 400)).await.unwrap();
+    }
+    let head = clients.head().await;
+    let mut messages = Vec::new();
+    while crate::watch::covered(&messages) < head {
+        let message = tokio::time::timeout(DEADLINE, unread.message()).await.expect("goes on").unwrap().unwrap();
+        messages.extend(message.message);
+    }
+    let recording = Recording { start: range(2, 0), filters: Vec::new(), messages };
+    let truth = Truth::read(clients).await;
+    let steps = check(&truth, &recording, 0);
+    let mut copy = plain_copy(&truth, &[], 1);
+    steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.change(change));
+    assert_eq!(copy, plain_copy(&truth, &[], head));
+    println!("{rounds} commits came in {} steps", steps.len());
+    assert!(steps.len() < rounds / 2, "{rounds} commits came in {} steps", steps.len());
+    assert!(steps.iter().any(|step| step.folded_from > 0));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn folds_are_bounded_and_a_long_commit_comes_as_it_is() {
+    use prost::Message as _;
+    let world = world().await;
+    let clients = &world.clients;
+    // Small ones, one too long to be folded, small ones; then more keys than one fold has.
+    for (round, figures) in [(0, 2), (1, 3), (2, KEYS_MAX + 1), (3, 2), (4, 3)] {
+        clients.ingest(released("2024-01-01"), hot(round, figures)).await.unwrap();
+    }
+    for (round, entity) in ECONOMIES[1..].iter().enumerate() {
+        // With long remarks a fold takes several pages, and 512 KiB of them are too many for one.
+        for value in [round, round + 1] {
+            let mut sent = hot(value, 200);
+            sent[0].entity = (*entity).into();
+            for point in &mut sent[0].points {
+                point.value.as_mut().unwrap().comment = "x".repeat(400);
+            }
+            clients.ingest(released("2024-01-01"), sent).await.unwrap();
+        }
+    }
+    let head = clients.head().await;
+    let mut watch = Watch::conflating(clients, range(2, 0), Vec::new()).await.unwrap();
+    watch.until_covers(head).await;
+    let recording = watch.leave().await;
+    let steps = check(&Truth::read(clients).await, &recording, 0);
+    let outline: Vec<(u64, u64, usize)> =
+        steps.iter().map(|step| (step.folded_from, step.revision, step.changes.len())).collect();
+    let expected = [(2, 3, 3), (0, 4, KEYS_MAX + 1), (5, 9, 403), (10, 12, 400), (13, 15, 400), (0, 16, 200)];
+    assert_eq!(outline, expected);
+    let mut pages_of_folds = 0;
+    for page in recording.pages() {
+        pages_of_folds += usize::from(page.folded_from > 0);
+        let bytes = SubscribeResponse { message: Some(Message::CommitPage(page)) }.encoded_len();
+        assert!(bytes < 256 << 10, "{bytes} bytes");
+    }
+    assert!(pages_of_folds > steps.iter().filter(|step| step.folded_from > 0).count());
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_is_left_out_before_a_commit_is_told_before_it() {
+    let world = world().await;
+    let clients = &world.clients;
+    // Two that change nothing, and one that is too long to be folded.
+    for (round, figures) in [(0, 1), (0, 1), (0, 1), (1, KEYS_MAX + 1)] {
+        clients.ingest(released("2024-01-01"), hot(round, figures)).await.unwrap();
+    }
+    let mut watch = Watch::conflating(clients, range(3, 0), Vec::new()).await.unwrap();
+    watch.until("a commit", |messages| messages.iter().any(|one| matches!(one, Message::CommitPage(_)))).await;
+    let recording = watch.leave().await;
+    let before: Vec<&Message> =
+        recording.messages.iter().take_while(|one| !matches!(one, Message::CommitPage(_))).collect();
+    let Some(Message::Progress(progress)) = before.last() else { panic!("{before:?}") };
+    assert_eq!((progress.revision, recording.pages()[0].revision), (4, 5));
+    // Cut within it, it is the next one, whoever asks.
+    let start = Start::ResumeToken(progress.resume_token.clone());
+    let mut plain = Watch::open(clients, start, Vec::new()).await.unwrap();
+    plain.until_covers(5).await;
+    assert_eq!(plain.leave().await.pages()[0].revision, 5);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_rank_window_is_folded_by_what_was_and_what_is() {
+    let world = world().await;
+    let clients = &world.clients;
+    clients.publish(edition("2025"), entries(&[1, 2, 3, 4])).await.unwrap();
+    // 3 comes into the top two and leaves again, 4 comes and stays, 1 goes, 2 moves within.
+    clients.publish(correction(edition("2025")), entries(&[3, 1, 2, 4])).await.unwrap();
+    clients.publish(correction(edition("2025")), entries(&[2, 4, 3, 1])).await.unwrap();
+    let top = |name: &str, rank| Filter { name: name.into(), rank_at_most: rank, ..Default::default() };
+    let filters = vec![top("two", 2), top("one", 1)];
+    let watch = Watch::conflating(clients, range(3, 4), filters).await.unwrap();
+    let recording = watch.ended().await.unwrap();
+    let steps = check(&Truth::read(clients).await, &recording, 0);
+    assert_eq!(steps.len(), 1);
+    let seen: BTreeMap<String, (Scope, Movement, Vec<String>)> = steps[0]
+        .changes
+        .iter()
+        .map(|change| {
+            let Some(What::Entry(entry)) = &change.what else { panic!("{change:?}") };
+            let moved = entry.r#move.as_ref().unwrap();
+            (moved.entity.clone(), (change.scope(), moved.movement(), change.matched_filters.clone()))
+        })
+        .collect();
+    let expected = [
+        (cluster(1), (Scope::Left, Movement::Down, ids(&["two", "one"]))),
+        (cluster(2), (Scope::Changed, Movement::Up, ids(&["two", "one"]))),
+        (cluster(4), (Scope::Entered, Movement::Up, ids(&["two"]))),
+    ];
+    assert_eq!(seen, BTreeMap::from(expected));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn so_many_subscriptions_conflate_and_no_more() {
+    let world = world().await;
+    let mut open = Vec::new();
+    let mut clients = Clients::connect(world.address()).await;
+    for number in 0..CONFLATING_MAX {
+        // A connection carries 256 streams.
+        if number % 250 == 249 {
+            clients = Clients::connect(world.address()).await;
+        }
+        let request = SubscribeRequest { start: Some(Start::Now(StartNow {})), conflate: true, ..Default::default() };
+        open.push(clients.feed.clone().subscribe(request).await.unwrap().into_inner());
+    }
+    let refused = Watch::conflating(&world.clients, range(1, 0), Vec::new()).await.map(|_| ());
+    assert_refused(refused, Code::ResourceExhausted, "TOO_MANY_CONFLATING");
+    Watch::open(&world.clients, range(1, 0), Vec::new()).await.unwrap().until_covers(1).await;
+    // Who leaves makes room.
+    drop(open.pop());
+    let came = async {
+        while Watch::conflating(&world.clients, range(1, 0), Vec::new()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, came).await.expect("there is room again");
+    drop(open);
+    world.end().await;
+}
+
+/// Passes connections on, each until so many bytes came from the server; then it is cut.
+async fn cutting(to: SocketAddr, budgets: Vec<usize>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut budgets = budgets.into_iter();
+        while let Ok((client, _)) = listener.accept().await {
+            let budget = budgets.next();
+            tokio::spawn(async move {
+                let server = TcpStream::connect(to).await.unwrap();
+                let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+                    (client.into_split(), server.into_split());
+                let up = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+                let (mut passed, mut buffer) = (0, vec![0; 1_024]);
+                while budget.is_none_or(|budget| passed < budget) {
+                    match from_server.read(&mut buffer).await {
+                        Ok(0) | Err(_) => break,
+                        Ok(read) => {
+                            passed += read;
+                            if to_client.write_all(&buffer[..read]).await.is_err() {
+                                break;
+                            }
+                        }
+                    }
+                }
+                up.abort();
+            });
+        }
+    });
+    address
+}
+
+/// How often a connection is cut.
+const CUTS: usize = 10;
+
+/// Cut again and again, also in the middle of folds and of long commits, while the history goes on: what the follower
+/// yields can be applied part by part, and comes to the copy of who got every commit.
+#[tokio::test]
+async fn a_follower_that_is_cut_within_a_fold_never_applies_half_of_it() {
+    let mut dice = Dice::new("cut folds");
+    let world = world().await;
+    let clients = &world.clients;
+    // Folds of long remarks take several pages, a quarter of a megabyte: many cuts fall into one.
+    // Not every cut is seen: some fall between two streams.
+    let budgets: Vec<usize> = (0..2 * CUTS).map(|_| 500 + dice.below(250_000)).collect();
+    let proxy = cutting(world.address(), budgets).await;
+    let channel = Endpoint::from_shared(format!("http://{proxy}")).unwrap().connect_lazy();
+    let mut follower = Follower::new(FeedServiceClient::new(channel), From::Range(1, None), Vec::new())
+        .conflate()
+        .progress_every(Duration::from_millis(100));
+    let (mut copy, mut open): (Copy, Vec<Change>) = Default::default();
+    let (mut folds, mut commits, mut cuts) = (0, 0, 0);
+    let mut author = Author::new(dice.clone(), "steward", 300);
+    let mut round = 0;
+    let followed = async {
+        loop {
+            if cuts < CUTS && (follower.position() >= clients.head().await || dice.once_in(6)) {
+                for _ in 0..1 + dice.below(3) {
+                    round += 1;
+                    // Most are folded. Some are too long for it, and are cut too; they come again from their beginning, so
+                    // that they must be short enough to come through at all.
+                    let long = dice.once_in(5);
+                    let mut sent = hot(round, if long { 900 } else { 1 + dice.below(300) });
+                    for point in sent[0].points.iter_mut().filter(|_| !long) {
+                        point.value.as_mut().unwrap().comment = "x".repeat(300);
+                    }
+                    clients.ingest(released("2024-01-01"), sent).await.unwrap();
+                    author.next().send(clients).await.unwrap();
+                }
+            }
+            let head = clients.head().await;
+            if cuts >= CUTS && follower.position() >= head {
+                return head;
+            }
+            match follower.next().await.unwrap().expect("goes on for ever") {
+                Event::Changes(part) => {
+                    assert!(part.folded_from == 0 || part.last, "a fold comes whole");
+                    assert!(part.commit.is_none() || open.is_empty(), "nothing of another commit is open");
+                    open.extend(part.changes);
+                    if part.last {
+                        let count = if part.folded_from > 0 { &mut folds } else { &mut commits };
+                        *count += 1;
+                        open.drain(..).for_each(|change| copy.change(&change));
+                    }
+                }
+                Event::Reconnecting { .. } => cuts += 1,
+                _ => {}
+            }
+        }
+    };
+    let head = tokio::time::timeout(DEADLINE * 3, followed).await.expect("comes to the end");
+    let truth = Truth::read(clients).await;
+    assert_eq!(copy, plain_copy(&truth, &[], head));
+    println!("{folds} folds, {commits} commits, {cuts} cuts, head {head}");
+    assert!(folds > 0 && commits > 0, "{folds} folds, {commits} commits");
+    world.end().await;
+}
