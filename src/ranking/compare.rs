@@ -76,38 +76,61 @@ fn method_change(before: &str, after: &str, ranking: Option<&Ranking>) -> String
     )
 }
 
-/// Moves of every entity listed in one or both tables: in order of the later one, then those that left, then the unknown.
-pub fn moves(before: Option<&Table>, after: &Table) -> Vec<EntryMove> {
-    let old: HashMap<&EntityId, &Entry> =
-        before.iter().flat_map(|table| &table.entries).map(|entry| (&entry.entity, entry)).collect();
-    let new: HashMap<&EntityId, &Entry> = after.entries.iter().map(|entry| (&entry.entity, entry)).collect();
-    let mut moves: Vec<EntryMove> = after
-        .entries
-        .iter()
-        .map(|entry| entry_move(entry, before, old.get(&entry.entity).copied(), after, Some(entry)))
-        .collect();
-    let gone = before.iter().flat_map(|table| &table.entries).filter(|entry| !new.contains_key(&entry.entity));
-    let mut gone: Vec<EntryMove> = gone.map(|entry| entry_move(entry, before, Some(entry), after, None)).collect();
-    gone.sort_by_key(|entry| entry.movement != Movement::Left);
-    moves.append(&mut gone);
-    moves
+/// An entity listed in one or both of two tables, by its place in each, and how it moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pair {
+    before: Option<usize>,
+    after: Option<usize>,
+    /// How it moved.
+    pub movement: Movement,
 }
 
-fn entry_move(
-    named: &Entry,
-    before: Option<&Table>,
-    old: Option<&Entry>,
-    after: &Table,
-    new: Option<&Entry>,
-) -> EntryMove {
-    let before_edition = before.map(|table| &table.edition);
-    EntryMove {
+/// Every entity listed in one or both tables: in order of the later one, then those that left, then the unknown.
+///
+/// Places and not copies: of a long comparison a page is told at a time.
+pub fn pairs(before: Option<&Table>, after: &Table) -> Vec<Pair> {
+    let edition = before.map(|table| &table.edition);
+    let before = before.map_or(&[][..], |table| &table.entries);
+    let (old, new) = (by_entity(before), by_entity(&after.entries));
+    let pair = |old: Option<usize>, new: Option<usize>| {
+        let moved = movement(
+            edition,
+            old.and_then(|at| before.get(at)),
+            &after.edition,
+            new.and_then(|at| after.entries.get(at)),
+        );
+        Pair { before: old, after: new, movement: moved }
+    };
+    let listed = after.entries.iter().enumerate();
+    let mut pairs: Vec<Pair> = listed.map(|(at, entry)| pair(old.get(&entry.entity).copied(), Some(at))).collect();
+    let gone = before.iter().enumerate().filter(|(_, entry)| !new.contains_key(&entry.entity));
+    let mut gone: Vec<Pair> = gone.map(|(at, _)| pair(Some(at), None)).collect();
+    gone.sort_by_key(|pair| pair.movement != Movement::Left);
+    pairs.append(&mut gone);
+    pairs
+}
+
+fn by_entity(entries: &[Entry]) -> HashMap<&EntityId, usize> {
+    entries.iter().enumerate().map(|(at, entry)| (&entry.entity, at)).collect()
+}
+
+/// The move of a pair of these two tables; `None` for one of others.
+pub fn entry_move(pair: Pair, before: Option<&Table>, after: &Table) -> Option<EntryMove> {
+    let old = before.and_then(|table| table.entries.get(pair.before?));
+    let new = pair.after.and_then(|at| after.entries.get(at));
+    let named = new.or(old)?;
+    Some(EntryMove {
         entity: named.entity.clone(),
-        movement: movement(before_edition, old, &after.edition, new),
-        before: before_edition.map_or_else(Standing::default, |edition| standing(edition, old)),
+        movement: pair.movement,
+        before: before.map_or_else(Standing::default, |table| standing(&table.edition, old)),
         after: standing(&after.edition, new),
         economies: named.economies.clone(),
-    }
+    })
+}
+
+/// The moves of all pairs.
+pub fn moves(before: Option<&Table>, after: &Table) -> Vec<EntryMove> {
+    pairs(before, after).into_iter().filter_map(|pair| entry_move(pair, before, after)).collect()
 }
 
 /// Where an entity stands in an edition, listed or not.
