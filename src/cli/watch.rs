@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    catching_up::CatchingUp,
     change,
     error::CliError,
     json,
@@ -117,7 +118,13 @@ pub async fn run(args: WatchArgs, session: &Session) -> Result<(), CliError> {
     let kept = args.state_file.as_deref().map(kept_token).transpose()?.flatten();
     let start = kept.map_or(args.from.clone(), Start::Token);
     let mut follower = Follower::new(session.feed(), start, filters(&args)).progress_every(PROGRESS_INTERVAL);
-    let mut screen = Screen { session, state_file: args.state_file.as_deref(), scoped: args.top > 0, kept: None };
+    let mut screen = Screen {
+        session,
+        state_file: args.state_file.as_deref(),
+        scoped: args.top > 0,
+        kept: None,
+        catching_up: CatchingUp::new(session),
+    };
     loop {
         let reached = until.is_some_and(|until| follower.position() >= until && !follower.within_commit());
         if reached && screen.kept.is_some() {
@@ -183,14 +190,16 @@ struct Screen<'a> {
     scoped: bool,
     /// The token last kept.
     kept: Option<String>,
+    catching_up: CatchingUp,
 }
 
 impl Screen<'_> {
     fn show(&mut self, event: Event, follower: &Follower<Transport>) -> Result<(), CliError> {
+        self.catching_up.saw(&event, follower.position());
         if self.session.json {
             self.show_json(event, follower.token())?;
         } else {
-            self.show_lines(event)?;
+            self.catching_up.above(|| self.show_lines(event))?;
         }
         self.keep(follower.token())
     }
@@ -284,7 +293,8 @@ impl Screen<'_> {
     }
 
     /// Says how to go on.
-    fn farewell(&self, follower: &Follower<Transport>) -> Result<(), CliError> {
+    fn farewell(&mut self, follower: &Follower<Transport>) -> Result<(), CliError> {
+        self.catching_up.end();
         match (follower.token(), self.state_file) {
             (None, _) => self.aside("nothing came; there is no token"),
             (Some(_), Some(file)) => self.aside(&format!("resume with --state-file {}", file.display())),

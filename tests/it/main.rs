@@ -3,7 +3,7 @@
 //! In reading order: [`harness`] starts servers and speaks to them, [`process`] runs the real binary; [`fixture`] is the
 //! small world most tests live in, [`author`] makes up writes; [`watch`] records what a subscriber saw, [`promises`] judges
 //! it. Then the tests: [`queries`], [`writes`], [`refusals`], [`loading`], [`feed`], [`edges`], [`cursors`], [`crowd`],
-//! [`properties`], [`model`], [`browsers`], [`crash`], [`failpoints`], [`damage`], [`backup`], [`compaction`], [`fuzzing`].
+//! [`properties`], [`model`], [`browsers`], [`catching_up`], [`crash`], [`failpoints`], [`damage`], [`backup`], [`compaction`], [`fuzzing`].
 //!
 //! Invariants: no test sleeps and hopes, it waits for a condition with a deadline. Random tests print their seed and take
 //! it from `ALMANAC_TEST_SEED`; `ALMANAC_TEST_LONG=1` makes them go on for longer, with fresh seeds.
@@ -12,6 +12,7 @@
 mod author;
 mod backup;
 mod browsers;
+mod catching_up;
 mod compaction;
 mod crash;
 mod crowd;
