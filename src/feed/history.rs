@@ -18,6 +18,8 @@ pub struct CommitPart {
     pub last: bool,
     /// What matches; `None` in a commit that changed nothing.
     pub changes: Option<Matched>,
+    /// The ledger's page that it is of.
+    ledger_page: u32,
 }
 
 /// Walks through one commit, part by part.
@@ -28,7 +30,7 @@ pub struct CommitWalk {
     next_page: u32,
     parts: u32,
     /// A part is held back until it is known whether it is the last.
-    held: Option<Matched>,
+    held: Option<(u32, Matched)>,
     done: bool,
 }
 
@@ -52,10 +54,11 @@ impl CommitWalk {
     /// The next part. `None`: the walk is over, and what did not match was passed over.
     pub async fn next(&mut self, hub: &Hub, group: &Group) -> Result<Option<CommitPart>, FeedError> {
         while self.next_page < self.header.pages {
-            let matched = hub.matched(&self.header, self.next_page, group).await?;
+            let page = self.next_page;
+            let matched = hub.matched(&self.header, page, group).await?;
             self.next_page += 1;
             let Some(matched) = matched else { continue };
-            if let Some(held) = self.held.replace(matched) {
+            if let Some(held) = self.held.replace((page, matched)) {
                 return Ok(Some(self.part(Some(held), false)));
             }
         }
@@ -68,10 +71,11 @@ impl CommitWalk {
         Ok((held.is_some() || nothing_changed).then(|| self.part(held, true)))
     }
 
-    fn part(&mut self, changes: Option<Matched>, last: bool) -> CommitPart {
+    fn part(&mut self, of: Option<(u32, Matched)>, last: bool) -> CommitPart {
         let page = self.parts;
         self.parts += 1;
-        CommitPart { header: self.header.clone(), prev_match: self.prev_match, page, last, changes }
+        let (ledger_page, changes) = of.map_or((0, None), |(page, changes)| (page, Some(changes)));
+        CommitPart { header: self.header.clone(), prev_match: self.prev_match, page, last, changes, ledger_page }
     }
 }
 
@@ -80,7 +84,10 @@ impl CommitWalk {
 pub struct Given {
     /// Parts.
     pub parts: u32,
-    /// Changes in them.
+    /// The ledger's page that the list goes on in: what is before it is not read again, so a long commit costs what it is
+    /// long, and not its square.
+    pub ledger_page: u32,
+    /// Changes given of that one.
     pub changes: usize,
 }
 
@@ -121,6 +128,7 @@ pub async fn list(
     let (mut changes, mut looked_at) = (0, 0);
     while list.place.revision < head {
         let mut walk = CommitWalk::after(hub, list.place).await?;
+        walk.next_page = list.given.ledger_page;
         let mut to_skip = list.given.changes;
         while let Some(mut part) = walk.next(hub, group).await? {
             let mut held = 0;
@@ -133,14 +141,16 @@ pub async fn list(
                 }
                 // A part that does not fit is cut: the list's parts need not be those of the stream.
                 let room = changes_max.saturating_sub(changes);
-                part.last &= matched.len() <= room;
+                let fits = matched.len() <= room;
+                part.last &= fits;
                 matched.keep_first(room);
                 held = matched.len();
+                (list.given.ledger_page, list.given.changes) =
+                    if fits { (part.ledger_page + 1, 0) } else { (part.ledger_page, skipped + held) };
             }
             part.page = list.given.parts;
             changes += held;
             list.given.parts += 1;
-            list.given.changes += held;
             let last = part.last;
             list.parts.push(part);
             if !last && (changes >= changes_max || list.parts.len() >= PARTS_MAX) {
