@@ -118,3 +118,5 @@ if (options["compare-with"]) {
   }
   console.log(`CompareEditions: ${moves} moves, ${way.messages} messages, ${way.bytes} bytes, longest ${way.longest}`);
 }
+// Node 20 may hold on to the connection of a stream that was left; a page would not notice.
+process.exit();

@@ -66,3 +66,5 @@ try {
   console.error(`watch: ${error.message}`);
   process.exitCode = 1;
 }
+// Node 20 may hold on to the connection of a stream that was left; a page would not notice.
+process.exit();
