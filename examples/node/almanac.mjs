@@ -15,6 +15,20 @@ const definition = loader.loadSync(FILES, {
   defaults: true,
   oneofs: true,
 });
+
+/** How long each answer was as it came, in bytes. */
+export const lengths = new WeakMap();
+// What is no message type is a service.
+for (const service of Object.values(definition).filter((one) => !one.format)) {
+  for (const method of Object.values(service)) {
+    const read = method.responseDeserialize;
+    method.responseDeserialize = (bytes) => {
+      const answer = read(bytes);
+      lengths.set(answer, bytes.length);
+      return answer;
+    };
+  }
+}
 const contract = grpc.loadPackageDefinition(definition).almanac.v1;
 
 const OPTIONS = {

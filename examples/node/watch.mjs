@@ -4,6 +4,13 @@
 //
 // The first run begins with the state; a later run with the same state file begins exactly behind what the last one
 // applied. `--until head` or `--until REVISION` ends it there.
+//
+// What a subscriber has to do, and where it is done here:
+//
+// - apply a commit whole, at its last page, never part of it (`takePage`), and the state when it is complete (`take`);
+// - store the token together with what was applied (`keep`);
+// - come back after a broken stream with a growing, random wait (`follow`);
+// - verify the chain of commits (`takePage`), and by count and digest the state (`take`).
 
 import { createHash } from "node:crypto";
 import fs from "node:fs";
@@ -111,6 +118,7 @@ class Watch {
       for (const row of message.snapshot_page.rows) this.digest = BigInt.asUintN(64, this.digest + rowDigest(row));
     } else if (kind === "snapshot_end") {
       const end = message.snapshot_end;
+      // Proof that nothing is missing and nothing came twice; a copy kept up to date can be checked so at any time.
       const hex = (digest) => BigInt(digest).toString(16).padStart(16, "0");
       expect(Number(end.row_count) === this.rows && BigInt(end.digest) === this.digest, "Reliable",
         `${end.row_count} rows with digest ${hex(end.digest)} sent, ${this.rows} with ${hex(this.digest)} arrived`);

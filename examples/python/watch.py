@@ -6,6 +6,13 @@ Set up as query.py says, then:
 
 The first run begins with the state; a later run with the same state file begins exactly behind what the last one applied.
 `--until head` or `--until REVISION` ends it there.
+
+What a subscriber has to do, and where it is done here:
+
+- apply a commit whole, at its last page, never part of it (`take_page`), and the state when it is complete (`take`);
+- store the token together with what was applied (`keep`);
+- come back after a broken stream with a growing, random wait (`follow`);
+- verify the chain of commits (`take_page`), and by count and digest the state (`take`).
 """
 
 import argparse
@@ -140,6 +147,7 @@ class Watch:
             self.digest = (self.digest + sum(map(row_digest, message.snapshot_page.rows))) % 2**64
         elif kind == "snapshot_end":
             end = message.snapshot_end
+            # Proof that nothing is missing and nothing came twice; a copy kept up to date can be checked so at any time.
             expect((end.row_count, end.digest) == (self.rows, self.digest), "Reliable",
                    f"{end.row_count} rows with digest {end.digest:016x} sent, {self.rows} with {self.digest:016x} arrived")
             print(f"state at revision {end.revision}: {end.row_count} rows, digest {end.digest:016x}", flush=True)

@@ -31,8 +31,9 @@ pub async fn run(args: CompareArgs, session: &Session) -> Result<(), CliError> {
         from_edition: args.from,
         to_edition: args.to,
         as_of: args.when.as_of,
+        ..Default::default()
     };
-    let answer = session.rankings().compare_editions(request).await?.into_inner();
+    let answer = all_pages(session, request).await?;
     if session.json {
         return json::print_message(&answer, "almanac.v1.CompareEditionsResponse");
     }
@@ -65,4 +66,20 @@ pub async fn run(args: CompareArgs, session: &Session) -> Result<(), CliError> {
     note(session, format!("{}: {}", from.edition, editions::coverage(&from)))?;
     note(session, format!("{}: {}", to.edition, editions::coverage(&to)))?;
     note(session, format!("revision {}", answer.revision))
+}
+
+/// The whole comparison, as one answer.
+async fn all_pages(
+    session: &Session,
+    mut request: proto::CompareEditionsRequest,
+) -> Result<proto::CompareEditionsResponse, CliError> {
+    let mut rankings = session.rankings();
+    let mut whole = rankings.compare_editions(request.clone()).await?.into_inner();
+    while !whole.next_page_token.is_empty() {
+        request.page_token = std::mem::take(&mut whole.next_page_token);
+        let page = rankings.compare_editions(request.clone()).await?.into_inner();
+        whole.moves.extend(page.moves);
+        whole.next_page_token = page.next_page_token;
+    }
+    Ok(whole)
 }

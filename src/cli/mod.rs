@@ -2,7 +2,7 @@
 //!
 //! [`session`] is the connection, [`error`] says why a command failed, [`table`], [`values`], [`editions`], [`change`] and
 //! [`json`] show answers; then a file per command. Those that read: [`ranking`], [`compare`], [`trajectory`], [`figure`],
-//! [`series`], [`catalog`], [`status`], [`watch`]. Those that write: [`define`], [`import`], [`publish`]; below them [`files`] finds and unpacks,
+//! [`series`], [`catalog`], [`status`], [`watch`] with [`catching_up`]. Those that write: [`define`], [`import`], [`publish`]; below them [`files`] finds and unpacks,
 //! [`directory`] fetches the names that the server knows, [`order`] makes a file a commit, [`upload`] makes the messages,
 //! [`writing`] shows results and findings. [`serve`] starts the server, [`sample`] loads the sample data into it through
 //! the same functions. [`backup`] keeps what the server streams; its `restore` and [`verify`] work on a folder that no server
@@ -18,6 +18,7 @@
 mod as_of;
 mod backup;
 mod catalog;
+mod catching_up;
 mod change;
 mod compare;
 mod define;

@@ -313,6 +313,9 @@ async fn compare(session: &Session, edition: &proto::Edition, revision: u64) -> 
         from_edition: edition.compared_with.clone(),
         to_edition: edition.edition.clone(),
         as_of: Some(proto::AsOf { at: Some(proto::as_of::At::Revision(revision)) }),
+        // The counts are those of all pages.
+        page_size: 1,
+        ..Default::default()
     };
     let compared = session.rankings().compare_editions(request).await?.into_inner();
     print_moves(session, &edition.compared_with, &compared.counts)?;

@@ -25,9 +25,9 @@ pub struct TrajectoryArgs {
 
 /// Shows trajectories.
 pub async fn run(args: TrajectoryArgs, session: &Session) -> Result<(), CliError> {
-    let request =
-        proto::GetTrajectoryRequest { ranking: args.ranking, entities: args.entities, as_of: args.when.as_of };
-    let answer = session.rankings().get_trajectory(request).await?.into_inner();
+    let (ranking, entities, as_of) = (args.ranking, args.entities, args.when.as_of);
+    let request = proto::GetTrajectoryRequest { ranking, entities, as_of, ..Default::default() };
+    let answer = all_pages(session, request).await?;
     if session.json {
         return json::print_message(&answer, "almanac.v1.GetTrajectoryResponse");
     }
@@ -50,6 +50,29 @@ pub async fn run(args: TrajectoryArgs, session: &Session) -> Result<(), CliError
     }
     note(session, "? not known; >N worse than rank N")?;
     note(session, format!("revision {}", answer.revision))
+}
+
+/// The whole trajectories, as one answer.
+async fn all_pages(
+    session: &Session,
+    mut request: proto::GetTrajectoryRequest,
+) -> Result<proto::GetTrajectoryResponse, CliError> {
+    let mut rankings = session.rankings();
+    let mut whole = rankings.get_trajectory(request.clone()).await?.into_inner();
+    while !whole.next_page_token.is_empty() {
+        request.page_token = std::mem::take(&mut whole.next_page_token);
+        let mut page = rankings.get_trajectory(request.clone()).await?.into_inner();
+        // The last one may go on here.
+        if let (Some(open), Some(more)) = (whole.trajectories.last_mut(), page.trajectories.first_mut())
+            && open.entity == more.entity
+        {
+            open.points.append(&mut more.points);
+            page.trajectories.remove(0);
+        }
+        whole.trajectories.append(&mut page.trajectories);
+        whole.next_page_token = page.next_page_token;
+    }
+    Ok(whole)
 }
 
 /// Adds the rows of an entity; says how many of them cannot be compared with the one before.

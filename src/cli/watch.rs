@@ -9,7 +9,9 @@ use std::{
 };
 
 use super::{
-    as_of, change,
+    as_of,
+    catching_up::CatchingUp,
+    change,
     error::CliError,
     json,
     session::{Session, Tone, Transport},
@@ -125,7 +127,13 @@ pub async fn run(args: WatchArgs, session: &Session) -> Result<(), CliError> {
     if args.conflate {
         follower = follower.conflate();
     }
-    let mut screen = Screen { session, state_file: args.state_file.as_deref(), scoped: args.top > 0, kept: None };
+    let mut screen = Screen {
+        session,
+        state_file: args.state_file.as_deref(),
+        scoped: args.top > 0,
+        kept: None,
+        catching_up: CatchingUp::new(session),
+    };
     loop {
         let reached = until.is_some_and(|until| follower.position() >= until && !follower.within_commit());
         if reached && screen.kept.is_some() {
@@ -191,14 +199,16 @@ struct Screen<'a> {
     scoped: bool,
     /// The token last kept.
     kept: Option<String>,
+    catching_up: CatchingUp,
 }
 
 impl Screen<'_> {
     fn show(&mut self, event: Event, follower: &Follower<Transport>) -> Result<(), CliError> {
+        self.catching_up.saw(&event, follower.position());
         if self.session.json {
             self.show_json(event, follower.token())?;
         } else {
-            self.show_lines(event)?;
+            self.catching_up.above(|| self.show_lines(event))?;
         }
         self.keep(follower.token())
     }
@@ -300,7 +310,8 @@ impl Screen<'_> {
     }
 
     /// Says how to go on.
-    fn farewell(&self, follower: &Follower<Transport>) -> Result<(), CliError> {
+    fn farewell(&mut self, follower: &Follower<Transport>) -> Result<(), CliError> {
+        self.catching_up.end();
         match (follower.token(), self.state_file) {
             (None, _) => self.aside("nothing came; there is no token"),
             (Some(_), Some(file)) => self.aside(&format!("resume with --state-file {}", file.display())),

@@ -25,7 +25,7 @@ use crate::{
         period::Period,
         series::SeriesKey,
     },
-    ranking::compare::movement,
+    ranking::compare::{Side, movement},
 };
 
 /// Most keys in a fold. A commit that alone changes more is sent as it is.
@@ -345,7 +345,7 @@ fn net_entry(first: &EntryChange, last: &EntryChange, ending: Option<Ending>) ->
     }
     let movement = match last.entry_move.movement {
         Movement::Withdrawn if ending.is_none() => Movement::Withdrawn,
-        _ => movement(&before, was_whole, &after, is_whole),
+        _ => movement(Side::of(&before, was_whole), Side::of(&after, is_whole)),
     };
     EntryChange {
         compared_with: first.compared_with.clone(),

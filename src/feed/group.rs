@@ -5,7 +5,7 @@
 //! sees head, and then finds nothing noted up to it, has missed nothing, and may pass over what lies between.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -93,7 +93,7 @@ pub(super) struct Groups {
 
 #[derive(Debug, Default)]
 struct Known {
-    by_digest: HashMap<[u8; 32], Weak<Group>>,
+    by_digest: BTreeMap<[u8; 32], Weak<Group>>,
     newest: u64,
     /// Of all groups up to the newest; made again when a group came.
     index: Option<Arc<Index>>,

@@ -25,6 +25,15 @@ pub struct CommitPart {
     pub last: bool,
     /// What matches; `None` in a commit that changed nothing.
     pub changes: Option<Matched>,
+    /// The ledger's page to go on with, if this is the last part of one.
+    next_page: Option<u32>,
+}
+
+/// What matches of a page, and how much of it was taken.
+#[derive(Debug)]
+struct OpenPage {
+    parts: MatchedParts,
+    taken: usize,
 }
 
 /// Walks through one commit, part by part.
@@ -33,11 +42,10 @@ pub struct CommitWalk {
     header: Arc<Header>,
     prev_match: Revision,
     next_page: u32,
-    /// What matches of the page before that, and how much of it was taken.
-    open: Option<(MatchedParts, usize)>,
+    open: Option<OpenPage>,
     parts: u32,
     /// A part is held back until it is known whether it is the last.
-    held: Option<Matched>,
+    held: Option<(Matched, Option<u32>)>,
     done: bool,
 }
 
@@ -75,12 +83,13 @@ impl CommitWalk {
     }
 
     /// What matches next, page after page.
-    async fn matched(&mut self, hub: &Hub, group: &Group) -> Result<Option<Matched>, FeedError> {
+    async fn matched(&mut self, hub: &Hub, group: &Group) -> Result<Option<(Matched, Option<u32>)>, FeedError> {
         loop {
-            if let Some((parts, taken)) = &mut self.open {
-                if let Some(matched) = parts.get(*taken) {
-                    *taken += 1;
-                    return Ok(Some(matched));
+            if let Some(open) = &mut self.open {
+                if let Some(matched) = open.parts.get(open.taken) {
+                    open.taken += 1;
+                    let next_page = open.parts.get(open.taken).is_none().then_some(self.next_page);
+                    return Ok(Some((matched, next_page)));
                 }
                 self.open = None;
             }
@@ -89,14 +98,15 @@ impl CommitWalk {
             }
             let (parts, next_page) = hub.matched(&self.header, self.next_page, group).await?;
             self.next_page = next_page;
-            self.open = parts.map(|parts| (parts, 0));
+            self.open = parts.map(|parts| OpenPage { parts, taken: 0 });
         }
     }
 
-    fn part(&mut self, changes: Option<Matched>, last: bool) -> CommitPart {
+    fn part(&mut self, of: Option<(Matched, Option<u32>)>, last: bool) -> CommitPart {
         let page = self.parts;
         self.parts += 1;
-        CommitPart { header: self.header.clone(), prev_match: self.prev_match, page, last, changes }
+        let (changes, next_page) = of.map_or((None, None), |(changes, next_page)| (Some(changes), next_page));
+        CommitPart { header: self.header.clone(), prev_match: self.prev_match, page, last, changes, next_page }
     }
 }
 
@@ -193,7 +203,10 @@ impl FoldWalk {
 pub struct Given {
     /// Parts.
     pub parts: u32,
-    /// Changes in them.
+    /// The ledger's page that the list goes on in: what is before it is not read again, so a long commit costs what it is
+    /// long, and not its square.
+    pub ledger_page: u32,
+    /// Changes given of that one.
     pub changes: usize,
 }
 
@@ -235,6 +248,7 @@ pub async fn list(
     let (mut changes, mut looked_at, mut weight) = (0, 0, 0);
     while list.place.revision < head {
         let mut walk = CommitWalk::after(hub, list.place).await?;
+        walk.next_page = list.given.ledger_page;
         let mut to_skip = list.given.changes;
         while let Some(mut part) = walk.next(hub, group).await? {
             let mut held = 0;
@@ -247,15 +261,20 @@ pub async fn list(
                 }
                 // A part that does not fit is cut: the list's parts need not be those of the stream.
                 let room = changes_max.saturating_sub(changes);
-                part.last &= matched.len() <= room;
+                let fits = matched.len() <= room;
+                part.last &= fits;
                 matched.keep_first(room);
                 held = matched.len();
                 weight += matched.weight();
+                // What was skipped is counted already.
+                list.given.changes += held;
+                if let Some(next_page) = part.next_page.filter(|_| fits) {
+                    (list.given.ledger_page, list.given.changes) = (next_page, 0);
+                }
             }
             part.page = list.given.parts;
             changes += held;
             list.given.parts += 1;
-            list.given.changes += held;
             let last = part.last;
             list.parts.push(part);
             if !last && (changes >= changes_max || weight >= LIST_WEIGHT_MAX || list.parts.len() >= PARTS_MAX) {

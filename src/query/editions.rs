@@ -1,16 +1,16 @@
 //! Editions at a point of history.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{QueryError, Snapshot};
 use crate::{
     model::{
         catalog::DefinitionKind,
-        change::{EntryMove, Standing},
+        change::{EntryMove, Movement, Standing},
         edition::{Edition, EditionStatus, RankClaim, Table},
         id::{EditionId, EntityId, RankingId},
     },
-    ranking::compare::{Comparability, comparability, moves, standing},
+    ranking::compare::{Comparability, Pair, comparability, entry_move, pairs, standing},
 };
 
 /// Two tables and what moved between them.
@@ -19,8 +19,23 @@ use crate::{
 pub struct Comparison {
     pub from: Arc<Table>,
     pub to: Arc<Table>,
-    pub moves: Vec<EntryMove>,
     pub comparability: Comparability,
+    pairs: Vec<Pair>,
+}
+
+impl Comparison {
+    /// The moves from one on, each with its number.
+    pub fn moves_from(&self, first: usize) -> impl Iterator<Item = (usize, EntryMove)> {
+        let pairs = self.pairs.iter().enumerate().skip(first);
+        pairs.filter_map(|(at, pair)| Some((at, entry_move(*pair, Some(&self.from), &self.to)?)))
+    }
+
+    /// How many moved in each way, of all.
+    pub fn counts(&self) -> BTreeMap<Movement, u32> {
+        let mut counts = BTreeMap::new();
+        self.pairs.iter().for_each(|pair| *counts.entry(pair.movement).or_default() += 1);
+        counts
+    }
 }
 
 /// Where an entity stood in one edition.
@@ -77,7 +92,7 @@ impl Snapshot {
         let (from, to) = (self.table(ranking, Some(from))?, self.table(ranking, Some(to))?);
         let ranking = self.catalog.ranking(ranking.as_str(), self.revision());
         let comparability = comparability(&from.edition, &to.edition, ranking);
-        Ok(Comparison { moves: moves(Some(&from), &to), comparability, from, to })
+        Ok(Comparison { pairs: pairs(Some(&from), &to), comparability, from, to })
     }
 
     /// Where an entity stood over all editions that stand.

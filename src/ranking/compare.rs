@@ -76,41 +76,57 @@ fn method_change(before: &str, after: &str, ranking: Option<&Ranking>) -> String
     )
 }
 
-/// Moves of every entity listed in one or both tables: in order of the later one, then those that left, then the unknown.
-pub fn moves(before: Option<&Table>, after: &Table) -> Vec<EntryMove> {
-    let old: HashMap<&EntityId, &Entry> =
-        before.iter().flat_map(|table| &table.entries).map(|entry| (&entry.entity, entry)).collect();
-    let new: HashMap<&EntityId, &Entry> = after.entries.iter().map(|entry| (&entry.entity, entry)).collect();
-    let mut moves: Vec<EntryMove> = after
-        .entries
-        .iter()
-        .map(|entry| entry_move(entry, before, old.get(&entry.entity).copied(), after, Some(entry)))
-        .collect();
-    let gone = before.iter().flat_map(|table| &table.entries).filter(|entry| !new.contains_key(&entry.entity));
-    let mut gone: Vec<EntryMove> = gone.map(|entry| entry_move(entry, before, Some(entry), after, None)).collect();
-    gone.sort_by_key(|entry| entry.movement != Movement::Left);
-    moves.append(&mut gone);
-    moves
+/// An entity listed in one or both of two tables, by its place in each, and how it moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pair {
+    before: Option<usize>,
+    after: Option<usize>,
+    /// How it moved.
+    pub movement: Movement,
 }
 
-fn entry_move(
-    named: &Entry,
-    before: Option<&Table>,
-    old: Option<&Entry>,
-    after: &Table,
-    new: Option<&Entry>,
-) -> EntryMove {
-    let whole = |edition: &Edition| edition.coverage.kind != CoverageKind::Partial;
-    let before = before.map(|table| &table.edition);
-    let (was, is) =
-        (before.map_or_else(Standing::default, |edition| standing(edition, old)), standing(&after.edition, new));
-    EntryMove {
+/// Every entity listed in one or both tables: in order of the later one, then those that left, then the unknown.
+///
+/// Places and not copies: of a long comparison a page is told at a time.
+pub fn pairs(before: Option<&Table>, after: &Table) -> Vec<Pair> {
+    let edition = before.map(|table| &table.edition);
+    let before = before.map_or(&[][..], |table| &table.entries);
+    let (old, new) = (by_entity(before), by_entity(&after.entries));
+    let pair = |old: Option<usize>, new: Option<usize>| {
+        let was = Side::in_edition(edition, old.and_then(|at| before.get(at)));
+        let is = Side::in_edition(Some(&after.edition), new.and_then(|at| after.entries.get(at)));
+        Pair { before: old, after: new, movement: movement(was, is) }
+    };
+    let listed = after.entries.iter().enumerate();
+    let mut pairs: Vec<Pair> = listed.map(|(at, entry)| pair(old.get(&entry.entity).copied(), Some(at))).collect();
+    let gone = before.iter().enumerate().filter(|(_, entry)| !new.contains_key(&entry.entity));
+    let mut gone: Vec<Pair> = gone.map(|(at, _)| pair(Some(at), None)).collect();
+    gone.sort_by_key(|pair| pair.movement != Movement::Left);
+    pairs.append(&mut gone);
+    pairs
+}
+
+fn by_entity(entries: &[Entry]) -> HashMap<&EntityId, usize> {
+    entries.iter().enumerate().map(|(at, entry)| (&entry.entity, at)).collect()
+}
+
+/// The move of a pair of these two tables; `None` for one of others.
+pub fn entry_move(pair: Pair, before: Option<&Table>, after: &Table) -> Option<EntryMove> {
+    let old = before.and_then(|table| table.entries.get(pair.before?));
+    let new = pair.after.and_then(|at| after.entries.get(at));
+    let named = new.or(old)?;
+    Some(EntryMove {
         entity: named.entity.clone(),
-        movement: movement(&was, before.is_some_and(whole), &is, whole(&after.edition)),
-        before: was,
-        after: is,
+        movement: pair.movement,
+        before: before.map_or_else(Standing::default, |table| standing(&table.edition, old)),
+        after: standing(&after.edition, new),
         economies: named.economies.clone(),
-    }
+    })
+}
+
+/// The moves of all pairs.
+pub fn moves(before: Option<&Table>, after: &Table) -> Vec<EntryMove> {
+    pairs(before, after).into_iter().filter_map(|pair| entry_move(pair, before, after)).collect()
 }
 
 /// Where an entity stands in an edition, listed or not.
@@ -130,9 +146,37 @@ pub fn standing(edition: &Edition, entry: Option<&Entry>) -> Standing {
     }
 }
 
-/// How an entity moved between two tables, by where it stands in each. A table is whole if it is not partial: what it does
-/// not list is not in it.
-pub fn movement(before: &Standing, before_whole: bool, after: &Standing, after_whole: bool) -> Movement {
+/// As much of where an entity stands in a table as its movement depends on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Side {
+    listed: bool,
+    rank: Option<u32>,
+    tied: bool,
+    worse_than: u32,
+    /// The table is not partial: what it does not list is not in it.
+    whole: bool,
+}
+
+impl Side {
+    /// Of a standing in a table that is whole, or is not.
+    pub fn of(standing: &Standing, whole: bool) -> Self {
+        let Standing { listed, rank, tied, worse_than, .. } = *standing;
+        Self { listed, rank, tied, worse_than, whole }
+    }
+
+    /// Of an entry, or of none, of an edition. Without an edition nothing is known.
+    fn in_edition(edition: Option<&Edition>, entry: Option<&Entry>) -> Self {
+        let Some(edition) = edition else { return Self::default() };
+        let whole = edition.coverage.kind != CoverageKind::Partial;
+        match entry {
+            Some(entry) => Self { listed: true, rank: entry.rank, tied: entry.tied, worse_than: 0, whole },
+            None => Self { worse_than: edition.complete_to, whole, ..Self::default() },
+        }
+    }
+}
+
+/// How an entity moved between two tables, by where it stands in each.
+pub fn movement(before: Side, after: Side) -> Movement {
     match (before.listed, after.listed) {
         (true, true) => match (before.rank, after.rank) {
             (Some(from), Some(to)) if to < from => Movement::Up,
@@ -141,8 +185,8 @@ pub fn movement(before: &Standing, before_whole: bool, after: &Standing, after_w
             (Some(_), Some(_)) => Movement::Unchanged,
             _ => Movement::Unknown,
         },
-        (false, true) if before_whole => Movement::Entered,
-        (true, false) if after_whole => Movement::Left,
+        (false, true) if before.whole => Movement::Entered,
+        (true, false) if after.whole => Movement::Left,
         // A partial table that is complete down to the other rank still tells the direction.
         (false, true) if after.rank.is_some_and(|rank| rank <= before.worse_than) => Movement::Up,
         (true, false) if before.rank.is_some_and(|rank| rank <= after.worse_than) => Movement::Down,

@@ -47,6 +47,7 @@ struct ListPosition {
     revision: u64,
     last_match: u64,
     parts_given: u32,
+    ledger_page: u32,
     changes_given: usize,
 }
 
@@ -182,7 +183,8 @@ impl FeedService for Feed {
         let (from, given) = match &page.position {
             Some(at) => {
                 let place = Place { revision: Revision(at.revision), last_match: Revision(at.last_match) };
-                (place, Given { parts: at.parts_given, changes: at.changes_given })
+                let given = Given { parts: at.parts_given, ledger_page: at.ledger_page, changes: at.changes_given };
+                (place, given)
             }
             None if plain.resume_token.is_empty() => {
                 (Place { revision: Revision(plain.after_revision), last_match: Revision::ZERO }, Given::default())
@@ -209,6 +211,7 @@ impl FeedService for Feed {
             revision: list.place.revision.0,
             last_match: list.place.last_match.0,
             parts_given: list.given.parts,
+            ledger_page: list.given.ledger_page,
             changes_given: list.given.changes,
         };
         Ok(Response::new(proto::ListCommitsResponse {

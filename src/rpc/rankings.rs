@@ -1,21 +1,23 @@
 //! `RankingService`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
 use super::{App, decode, encode, paging::Page, query_status, status::BadField};
 use crate::{
-    model::{
-        change::Movement,
-        id::{EditionId, EntityId, RankingId},
-    },
+    model::id::{EditionId, EntityId, RankingId},
     proto::{self, ranking_service_server::RankingService},
-    query::Snapshot,
+    query::{Snapshot, editions::TrajectoryPoint},
 };
 
 const PAGE_DEFAULT: usize = 100;
 const PAGE_MAX: usize = 1_000;
+/// Moves: most comparisons are one page.
+const MOVES_DEFAULT: usize = 1_000;
+const MOVES_MAX: usize = 10_000;
+/// Points of trajectories.
+const POINTS_MAX: usize = 10_000;
 const TRAJECTORIES_MAX: usize = 100;
 
 /// The service.
@@ -94,23 +96,27 @@ impl RankingService for Rankings {
         &self,
         request: Request<proto::CompareEditionsRequest>,
     ) -> Result<Response<proto::CompareEditionsResponse>, Status> {
-        let request = request.into_inner();
-        let ranking = decode::id("ranking", &request.ranking, RankingId::new)?;
-        let from = decode::id("from_edition", &request.from_edition, EditionId::new)?;
-        let to = decode::id("to_edition", &request.to_edition, EditionId::new)?;
-        let found = self.0.read(decode::as_of(request.as_of)?, move |snapshot| {
+        let mut plain = request.into_inner();
+        let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
+        let page: Page<usize> = Page::of(&plain, size, &token, MOVES_DEFAULT, MOVES_MAX)?;
+        let ranking = decode::id("ranking", &plain.ranking, RankingId::new)?;
+        let from = decode::id("from_edition", &plain.from_edition, EditionId::new)?;
+        let to = decode::id("to_edition", &plain.to_edition, EditionId::new)?;
+        let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
             let found = snapshot.compare(&ranking, &from, &to).map_err(query_status)?;
-            let mut counts: BTreeMap<Movement, u32> = BTreeMap::new();
-            found.moves.iter().for_each(|entry| *counts.entry(entry.movement).or_default() += 1);
+            let moves = found.moves_from(page.position.unwrap_or(0));
+            let (moves, next_page_token) =
+                page.fill(snapshot.revision(), moves.map(|(at, moved)| Ok((encode::entry_move(&moved), at + 1))))?;
             let count = |(movement, count)| proto::MovementCount { movement: encode::movement(movement), count };
             Ok(proto::CompareEditionsResponse {
                 from: Some(encode::edition(&found.from.edition)),
                 to: Some(encode::edition(&found.to.edition)),
-                moves: found.moves.iter().map(encode::entry_move).collect(),
+                moves,
+                counts: found.counts().into_iter().map(count).collect(),
                 comparable: found.comparability.comparable,
                 comparability_notes: found.comparability.notes,
-                counts: counts.into_iter().map(count).collect(),
                 revision: snapshot.revision().0,
+                next_page_token,
             })
         });
         found.await.map(Response::new)
@@ -120,30 +126,61 @@ impl RankingService for Rankings {
         &self,
         request: Request<proto::GetTrajectoryRequest>,
     ) -> Result<Response<proto::GetTrajectoryResponse>, Status> {
-        let request = request.into_inner();
-        let ranking = decode::id("ranking", &request.ranking, RankingId::new)?;
-        if request.entities.is_empty() || request.entities.len() > TRAJECTORIES_MAX {
+        let mut plain = request.into_inner();
+        let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
+        let page: Page<PointPosition> = Page::of(&plain, size, &token, POINTS_MAX, POINTS_MAX)?;
+        let ranking = decode::id("ranking", &plain.ranking, RankingId::new)?;
+        if plain.entities.is_empty() || plain.entities.len() > TRAJECTORIES_MAX {
             return Err(BadField::new("entities", format!("name 1 to {TRAJECTORIES_MAX} entities")).into());
         }
-        let entities = request.entities.iter().map(|id| decode::id("entities", id, EntityId::new));
+        let entities = plain.entities.iter().map(|id| decode::id("entities", id, EntityId::new));
         let entities = entities.collect::<Result<Vec<_>, _>>()?;
-        let found = self.0.read(decode::as_of(request.as_of)?, move |snapshot| {
-            let mut trajectories = Vec::new();
-            for entity in entities {
-                let points = snapshot.trajectory(&ranking, &entity).map_err(query_status)?;
-                let points = points.iter().map(|point| proto::TrajectoryPoint {
-                    edition: point.edition.edition.to_string(),
-                    basis: encode::basis(point.edition.basis),
-                    standing: Some(encode::standing(&point.standing)),
-                    methodology: point.edition.methodology.clone(),
-                    comparable_to_previous: point.comparable_to_previous,
-                    coverage: Some(encode::coverage(point.edition.coverage, point.edition.complete_to)),
-                    disputed: point.disputed.iter().map(encode::claim).collect(),
-                });
-                trajectories.push(proto::Trajectory { points: points.collect(), entity: entity.to_string() });
+        let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
+            let (first, seen) = page.position.unwrap_or_default();
+            let mut parts = Vec::new();
+            for (at, entity) in entities.iter().enumerate().skip(first) {
+                let part = |points| proto::Trajectory { entity: entity.to_string(), points };
+                let points = snapshot.trajectory(&ranking, entity).map_err(query_status)?;
+                // An entity without points is told all the same.
+                if points.is_empty() {
+                    parts.push(((at, 0), part(Vec::new())));
+                }
+                let seen = if at == first { seen } else { 0 };
+                let rest = points.iter().enumerate().skip(seen);
+                parts.extend(rest.map(|(number, point)| ((at, number), part(vec![trajectory_point(point)]))));
             }
-            Ok(proto::GetTrajectoryResponse { trajectories, revision: snapshot.revision().0 })
+            let mut of = Vec::new();
+            let each = parts.into_iter().map(|((at, number), part)| {
+                of.push(at);
+                Ok((part, (at, number + 1)))
+            });
+            let (parts, next_page_token) = page.fill(snapshot.revision(), each)?;
+            let mut trajectories: Vec<proto::Trajectory> = Vec::new();
+            let mut last = None;
+            for (at, part) in of.into_iter().zip(parts) {
+                match trajectories.last_mut() {
+                    Some(trajectory) if last == Some(at) => trajectory.points.extend(part.points),
+                    _ => trajectories.push(part),
+                }
+                last = Some(at);
+            }
+            Ok(proto::GetTrajectoryResponse { trajectories, next_page_token, revision: snapshot.revision().0 })
         });
         found.await.map(Response::new)
+    }
+}
+
+/// Which entity of the request, and how many of its points were told.
+type PointPosition = (usize, usize);
+
+fn trajectory_point(point: &TrajectoryPoint) -> proto::TrajectoryPoint {
+    proto::TrajectoryPoint {
+        edition: point.edition.edition.to_string(),
+        basis: encode::basis(point.edition.basis),
+        standing: Some(encode::standing(&point.standing)),
+        methodology: point.edition.methodology.clone(),
+        comparable_to_previous: point.comparable_to_previous,
+        coverage: Some(encode::coverage(point.edition.coverage, point.edition.complete_to)),
+        disputed: point.disputed.iter().map(encode::claim).collect(),
     }
 }

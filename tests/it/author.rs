@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Makes up writes that the store should take.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Author {
     dice: Dice,
     /// Editions that stand if every act so far was taken.

@@ -81,7 +81,7 @@ async fn floor(clients: &Clients) -> u64 {
     clients.feed.clone().get_head(GetHeadRequest {}).await.unwrap().into_inner().floor
 }
 
-async fn floor_becomes(clients: &Clients, expected: u64) {
+pub(crate) async fn floor_becomes(clients: &Clients, expected: u64) {
     let started = Instant::now();
     while floor(clients).await != expected {
         assert!(started.elapsed() < DEADLINE, "the floor stayed at {}", floor(clients).await);

@@ -1,16 +1,22 @@
 //! Every edge of history as a place to start, for every kind of filter, in every phase of a stream.
 //!
-//! The cases are generated: places around 0, 1, the floor and head × filters × phases. What every stream saw is held to all
-//! promises. The places are worked out from the floor that the server tells: a folder whose floor was raised needs
-//! nothing but a phase of its own that raises it (see [`Phase`]).
+//! The cases are generated: places around 0, 1, the floor and head × ways to start × filters × phases, on a whole history
+//! and on one whose older commits were dropped. What every stream saw is held to the promises.
 
-use almanac::proto::{subscribe_request::Start, *};
+use std::{collections::HashMap, num::NonZeroU64};
+
+use almanac::{
+    ledger::compact::Keep,
+    proto::{subscribe_request::Start, *},
+};
 use tonic::Code;
 
 use crate::{
     author::Author,
+    compaction::floor_becomes,
     fixture::*,
     harness::{Clients, Dice, World, assert_refused, at_revision, long},
+    process::copy_folder,
     promises::{self, Truth},
     watch::{Recording, Watch},
 };
@@ -26,8 +32,19 @@ enum Phase {
     Live,
     /// Before a restart, and by token after it.
     Restart,
-    // A floor above 1: compact here, once the ledger can be compacted; the places below follow.
 }
+
+/// Where the history begins that can be replayed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Floor {
+    /// At revision 1.
+    First,
+    /// Later: all but the newest [`KEPT`] commits were dropped.
+    Raised,
+}
+
+/// Commits kept behind a raised floor.
+const KEPT: u64 = 10;
 
 const FILTERS: [&str; 9] =
     ["none", "kind", "ranking", "indicator prefix", "entity", "source", "cause", "rank window", "two, named"];
@@ -62,9 +79,14 @@ fn known_at(revision: u64) -> Start {
     Start::AsKnownAt(at_revision(revision).unwrap())
 }
 
+fn token(token: &str) -> Start {
+    Start::ResumeToken(token.to_owned())
+}
+
 /// Revisions at the edges of a history, each once.
 fn edges(floor: u64, head: u64) -> Vec<u64> {
-    let mut all = vec![0, 1, floor.saturating_sub(1), floor, head - 1, head, head + 1, head + 2];
+    let below = [floor.saturating_sub(2), floor.saturating_sub(1)];
+    let mut all = [&below[..], &[0, 1, floor, floor + 1, head - 1, head, head + 1, head + 2]].concat();
     all.sort_unstable();
     all.dedup();
     all
@@ -86,61 +108,146 @@ async fn write(clients: &Clients, author: &mut Author, commits: usize) {
     }
 }
 
-/// Opens a stream at every edge with these filters; checks the refusals where head stands still.
-async fn open(clients: &Clients, phase: Phase, kind: &str) -> Vec<Watch> {
-    let head = clients.feed.clone().get_head(GetHeadRequest {}).await.unwrap().into_inner();
-    let (floor, head) = (head.floor, head.head);
-    let mut watches = Vec::new();
-    for at in edges(floor, head) {
-        let refused = refusal(at, floor, head);
-        // While others write, head is only known to be at least this.
-        if phase == Phase::Live && at > head + 1 {
-            continue;
+/// A token of a place, for a kind of filter.
+async fn token_at(clients: &Clients, kind: &str, at: u64) -> String {
+    first_token(clients, kind, range(at + 1)).await
+}
+
+/// The token that a stream is given first.
+async fn first_token(clients: &Clients, kind: &str, start: Start) -> String {
+    let mut watch = Watch::open(clients, start, filters(kind)).await.unwrap();
+    watch.until("the first message", |messages| !messages.is_empty()).await;
+    watch.leave().await.opened().resume_token.clone()
+}
+
+/// A history with something for every filter, and all that was known of it before its older commits were dropped.
+struct Past {
+    world: World,
+    author: Author,
+    truth: Truth,
+    /// Tokens of every place, by kind of filter and revision, taken while it was head.
+    tokens: HashMap<(&'static str, u64), String>,
+}
+
+impl Past {
+    async fn new(phase: Phase, floor: Floor) -> Self {
+        let kept = NonZeroU64::new(KEPT).filter(|_| floor == Floor::Raised);
+        let world = World::with(|config| config.keep = Keep { revisions: kept, ..Keep::default() }).await;
+        let dice = Dice::new(&format!("{phase:?} edges, {floor:?} floor"));
+        let author = Author::new(dice, "steward", if long() { 900 } else { 40 });
+        let mut past = Self { world, author, truth: Truth::default(), tokens: HashMap::new() };
+        past.learn().await;
+        past.world.clients.define(WriteOptions::default(), catalog()).await.unwrap();
+        past.learn().await;
+        past.go_on(8).await;
+        // Something for every filter, and something that the filter by cause leaves out, whatever the dice say.
+        past.world.clients.publish(partial(edition("1990")), entries(&[1, 2, 3, 4])).await.unwrap();
+        past.learn().await;
+        past.world.clients.publish(correction(partial(edition("1990"))), entries(&[2, 1, 3, 4])).await.unwrap();
+        past.learn().await;
+        let figures = ["bank", "press"].map(|source| batch(RD, "CHN", source, &[("1066", "1.5")]));
+        past.world.clients.ingest(released("2024-01-01"), figures.to_vec()).await.unwrap();
+        past.learn().await;
+        past.go_on(5).await;
+        if floor == Floor::Raised {
+            floor_becomes(&past.world.clients, past.truth.commits.len() as u64 - KEPT + 1).await;
+            // Started without the wish, the floor stays where it is while others write.
+            past.world.restart().await;
+            if phase == Phase::Ring {
+                past.go_on(4).await;
+            }
+        } else if phase == Phase::Ledger {
+            past.world.restart().await;
         }
-        let opened = Watch::open(clients, range(at), filters(kind)).await;
-        match refused {
-            Some((code, reason)) => drop(assert_refused(opened.map(|_| ()), code, reason)),
-            None => watches.push(opened.unwrap()),
+        past
+    }
+
+    /// Writes, and remembers.
+    async fn go_on(&mut self, commits: usize) {
+        for _ in 0..commits {
+            write(&self.world.clients, &mut self.author, 1).await;
+            self.learn().await;
         }
-        if phase == Phase::Live && at > head {
-            continue;
+    }
+
+    async fn learn(&mut self) {
+        self.truth.read_on(&self.world.clients).await;
+        let head = self.truth.commits.len() as u64;
+        for kind in FILTERS {
+            self.tokens.insert((kind, head), token_at(&self.world.clients, kind, head).await);
         }
-        // The list has no place that waits: after head is its end.
-        let request = ListCommitsRequest { after_revision: at, filters: filters(kind), ..Default::default() };
-        let listed = clients.feed.clone().list_commits(request).await;
-        let known = Watch::open(clients, known_at(at), filters(kind)).await;
-        if at > head {
-            assert_refused(listed, Code::OutOfRange, "ABOVE_HEAD");
-            assert_refused(known.map(|_| ()), Code::OutOfRange, "ABOVE_HEAD");
-        } else {
+    }
+
+    /// Opens a stream at every edge in every way; checks the refusals where head stands still.
+    async fn open(&self, phase: Phase, kind: &'static str) -> Vec<Watch> {
+        let clients = &self.world.clients;
+        let found = clients.feed.clone().get_head(GetHeadRequest {}).await.unwrap().into_inner();
+        let (floor, head) = (found.floor, found.head);
+        let mut watches = Vec::new();
+        for at in edges(floor, head) {
+            let refused = refusal(at, floor, head);
+            // While others write, head is only known to be at least this.
+            if phase == Phase::Live && at > head + 1 {
+                continue;
+            }
+            let opened = Watch::open(clients, range(at), filters(kind)).await;
+            match refused {
+                Some((code, reason)) => drop(assert_refused(opened.map(|_| ()), code, reason)),
+                None => watches.push(opened.unwrap()),
+            }
+            if phase == Phase::Live && at > head {
+                continue;
+            }
+            let known = Watch::open(clients, known_at(at), filters(kind)).await;
+            let after = ListCommitsRequest { after_revision: at, filters: filters(kind), ..Default::default() };
+            let listed = clients.feed.clone().list_commits(after).await;
+            if at > head {
+                // The list has no place that waits: after head is its end.
+                assert_refused(listed, Code::OutOfRange, "ABOVE_HEAD");
+                assert_refused(known.map(|_| ()), Code::OutOfRange, "ABOVE_HEAD");
+                continue;
+            }
+            let kept = match self.tokens.get(&(kind, at)) {
+                Some(token) => token.clone(),
+                None => token_at(clients, kind, at).await,
+            };
+            let resumed = Watch::open(clients, token(&kept), filters(kind)).await;
+            let after = ListCommitsRequest { resume_token: kept, filters: filters(kind), ..Default::default() };
+            let listed_on = clients.feed.clone().list_commits(after).await;
             if at + 1 < floor {
                 assert_refused(listed, Code::OutOfRange, "BELOW_FLOOR");
                 assert_refused(known.map(|_| ()), Code::OutOfRange, "BELOW_FLOOR");
-                continue;
+                assert_refused(listed_on, Code::OutOfRange, "BELOW_FLOOR");
+                assert_refused(resumed.map(|_| ()), Code::OutOfRange, "BELOW_FLOOR");
+            } else {
+                let (listed, listed_on) = (listed.unwrap().into_inner(), listed_on.unwrap().into_inner());
+                assert!(phase == Phase::Live || listed.commits == listed_on.commits, "the token of {at}, {kind}");
+                watches.extend([known.unwrap(), resumed.unwrap()]);
             }
-            listed.unwrap();
-            watches.push(known.unwrap());
         }
+        for (from, until) in [(floor, floor), (floor, head), (head, head), (head, head + 1), (head + 1, head + 1)] {
+            let within = Start::Range(StartRange { from, until });
+            watches.push(Watch::open(clients, within, filters(kind)).await.unwrap());
+        }
+        let backwards = Start::Range(StartRange { from: floor + 1, until: floor });
+        let backwards = Watch::open(clients, backwards, filters(kind)).await;
+        assert_refused(backwards.map(|_| ()), Code::InvalidArgument, "FIELD");
+        if floor > 1 {
+            let below = Start::Range(StartRange { from: floor - 1, until: floor });
+            let below = Watch::open(clients, below, filters(kind)).await;
+            assert_refused(below.map(|_| ()), Code::OutOfRange, "BELOW_FLOOR");
+        }
+        watches.push(Watch::open(clients, Start::Now(StartNow {}), filters(kind)).await.unwrap());
+        watches.push(Watch::open(clients, Start::State(StartState {}), filters(kind)).await.unwrap());
+        watches
     }
-    watches.push(Watch::open(clients, Start::Now(StartNow {}), filters(kind)).await.unwrap());
-    watches.push(Watch::open(clients, Start::State(StartState {}), filters(kind)).await.unwrap());
-    watches
 }
 
-async fn every_edge(phase: Phase) {
-    let mut world = world().await;
-    let dice = Dice::new(&format!("{phase:?} edges"));
-    let mut author = Author::new(dice, "steward", if long() { 900 } else { 40 });
-    // Something for the filters by rank, and something that the filter by cause leaves out, whatever the dice say.
-    world.clients.publish(partial(edition("1990")), entries(&[1, 2, 3, 4])).await.unwrap();
-    world.clients.publish(correction(partial(edition("1990"))), entries(&[2, 1, 3, 4])).await.unwrap();
-    write(&world.clients, &mut author, 14).await;
-    if phase == Phase::Ledger {
-        world.restart().await;
-    }
+async fn every_edge(phase: Phase, floor: Floor) {
+    let mut past = Past::new(phase, floor).await;
     let mut watches = Vec::new();
     if phase == Phase::Live {
-        let clients = world.clients.clone();
+        let (clients, mut author) = (past.world.clients.clone(), past.author.clone());
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let writing = tokio::spawn(async move {
             while !*stopped.borrow() {
@@ -148,42 +255,75 @@ async fn every_edge(phase: Phase) {
             }
         });
         for kind in FILTERS {
-            watches.extend(open(&world.clients, phase, kind).await);
+            watches.extend(past.open(phase, kind).await);
         }
         stop.send_replace(true);
         writing.await.unwrap();
     } else {
         for kind in FILTERS {
-            watches.extend(open(&world.clients, phase, kind).await);
+            watches.extend(past.open(phase, kind).await);
         }
         if phase == Phase::Ring {
             // For those that wait behind head.
-            write(&world.clients, &mut author, 2).await;
+            past.go_on(2).await;
         }
         if phase == Phase::Restart {
-            restart(world, watches, author).await;
+            restart(past, watches).await;
             return;
         }
     }
+    let Past { world, mut truth, .. } = past;
     let recordings = read_all(&world.clients, watches).await;
-    let truth = Truth::read(&world.clients).await;
+    truth.read_on(&world.clients).await;
     for recording in &recordings {
-        promises::check(&world.clients, &truth, recording, recording.opened().start_revision).await;
+        check(&world.clients, &truth, recording, recording.opened().start_revision).await;
     }
     worth_something(&recordings, &truth);
     world.end().await;
 }
 
+/// The last revision that a stream was asked for, if it was.
+fn last_wanted(start: &Start) -> Option<u64> {
+    match start {
+        Start::Range(range) if range.until != 0 => Some(range.until),
+        _ => None,
+    }
+}
+
+/// Holds a recording to the promises. Those that cost many questions are asked once a place, not once a way to start there.
+async fn check(clients: &Clients, truth: &Truth, recording: &Recording, began: u64) {
+    let Some(last) = last_wanted(&recording.start) else {
+        if matches!(recording.start, Start::ResumeToken(_)) {
+            return promises::check_recorded(truth, recording, began);
+        }
+        return promises::check(clients, truth, recording, began).await;
+    };
+    promises::check_recorded(truth, recording, began);
+    if let Some(goodbye) = recording.goodbye() {
+        assert_eq!(goodbye.reason(), GoodbyeReason::RangeComplete);
+        assert_eq!(
+            recording.commits(),
+            truth.seen(&recording.filters, began, last),
+            "all of the range and nothing more"
+        );
+    }
+}
+
 /// Streams cut by a restart go on by their last token, as if nothing had been.
-async fn restart(mut world: World, mut watches: Vec<Watch>, mut author: Author) {
+async fn restart(past: Past, watches: Vec<Watch>) {
+    let Past { mut world, mut author, mut truth, .. } = past;
     let head = world.clients.head().await;
-    for watch in &mut watches {
-        watch.until_covers(head).await;
+    let mut open = Vec::new();
+    for mut watch in watches {
+        if last_wanted(&watch.start).is_none() {
+            watch.until_covers(head).await;
+            open.push(watch);
+        }
     }
     write(&world.clients, &mut author, 2).await;
     world.stop().await;
     let mut before = Vec::new();
-    for watch in watches {
+    for watch in open {
         let recording = watch.ended().await.unwrap();
         assert_eq!(recording.goodbye().unwrap().reason(), GoodbyeReason::Shutdown);
         before.push(recording);
@@ -193,16 +333,16 @@ async fn restart(mut world: World, mut watches: Vec<Watch>, mut author: Author) 
     write(&clients, &mut author, 2).await;
     let mut after = Vec::new();
     for recording in &before {
-        let token = recording.goodbye().unwrap().resume_token.clone();
-        after.push(Watch::open(&clients, Start::ResumeToken(token), recording.filters.clone()).await.unwrap());
+        let kept = &recording.goodbye().unwrap().resume_token;
+        after.push(Watch::open(&clients, token(kept), recording.filters.clone()).await.unwrap());
     }
     let after = read_all(&clients, after).await;
-    let truth = Truth::read(&clients).await;
+    truth.read_on(&clients).await;
     for (first, second) in before.iter().zip(&after) {
         let began = first.opened().start_revision;
-        promises::check(&clients, &truth, first, began).await;
+        check(&clients, &truth, first, began).await;
         promises::durable(&truth, first, began);
-        promises::check(&clients, &truth, second, began).await;
+        promises::check_recorded(&truth, second, began);
         let both: Vec<_> = [first.commits(), second.commits()].concat();
         assert_eq!(both, truth.seen(&first.filters, began, u64::MAX), "the two together miss and repeat nothing");
     }
@@ -214,6 +354,12 @@ async fn read_all(clients: &Clients, watches: Vec<Watch>) -> Vec<Recording> {
     let head = clients.head().await;
     let mut recordings = Vec::new();
     for mut watch in watches {
+        if last_wanted(&watch.start).is_some_and(|last| last <= head) {
+            let recording = watch.ended().await.unwrap();
+            assert!(recording.goodbye().is_some(), "a range that is complete says so");
+            recordings.push(recording);
+            continue;
+        }
         watch.until_covers(head).await;
         recordings.push(watch.leave().await);
     }
@@ -222,11 +368,10 @@ async fn read_all(clients: &Clients, watches: Vec<Watch>) -> Vec<Recording> {
 
 /// Every kind of filter saw something, and each but none saw less than there is.
 fn worth_something(recordings: &[Recording], truth: &Truth) {
-    assert!(recordings.len() >= FILTERS.len() * 6, "{} streams", recordings.len());
-    if !recordings.iter().any(|one| one.opened().start_revision == 0) {
-        return;
-    }
-    let whole: usize = truth.commits.iter().map(|commit| commit.changes.len()).sum();
+    assert!(recordings.len() >= FILTERS.len() * 10, "{} streams", recordings.len());
+    let first = recordings.iter().map(|one| one.opened().start_revision).min().unwrap();
+    let replayed = truth.commits.iter().filter(|commit| commit.commit.revision > first);
+    let whole: usize = replayed.map(|commit| commit.changes.len()).sum();
     for kind in FILTERS {
         let of_kind = recordings.iter().filter(|one| one.filters == filters(kind));
         let seen = of_kind.map(|one| one.commits().iter().map(|commit| commit.changes.len()).sum::<usize>()).max();
@@ -237,20 +382,138 @@ fn worth_something(recordings: &[Recording], truth: &Truth) {
 
 #[tokio::test]
 async fn every_edge_from_the_ledger() {
-    every_edge(Phase::Ledger).await;
+    every_edge(Phase::Ledger, Floor::First).await;
 }
 
 #[tokio::test]
 async fn every_edge_from_the_ring() {
-    every_edge(Phase::Ring).await;
+    every_edge(Phase::Ring, Floor::First).await;
 }
 
 #[tokio::test]
 async fn every_edge_while_commits_arrive() {
-    every_edge(Phase::Live).await;
+    every_edge(Phase::Live, Floor::First).await;
 }
 
 #[tokio::test]
 async fn every_edge_across_a_restart() {
-    every_edge(Phase::Restart).await;
+    every_edge(Phase::Restart, Floor::First).await;
+}
+
+#[tokio::test]
+async fn every_edge_above_a_raised_floor_from_the_ledger() {
+    every_edge(Phase::Ledger, Floor::Raised).await;
+}
+
+#[tokio::test]
+async fn every_edge_above_a_raised_floor_from_the_ring() {
+    every_edge(Phase::Ring, Floor::Raised).await;
+}
+
+#[tokio::test]
+async fn every_edge_above_a_raised_floor_while_commits_arrive() {
+    every_edge(Phase::Live, Floor::Raised).await;
+}
+
+#[tokio::test]
+async fn every_edge_above_a_raised_floor_across_a_restart() {
+    every_edge(Phase::Restart, Floor::Raised).await;
+}
+
+/// How often every place is tried while the floor moves.
+const ROUNDS: usize = 3;
+
+#[tokio::test]
+async fn while_the_floor_moves_a_stream_is_whole_or_says_that_it_is_not() {
+    let kept = NonZeroU64::new(6);
+    let world = World::with(|config| config.keep = Keep { revisions: kept, ..Keep::default() }).await;
+    let clients = world.clients.clone();
+    let mut author = Author::new(Dice::new("moving floor"), "steward", 40);
+    let mut truth = Truth::default();
+    clients.define(WriteOptions::default(), catalog()).await.unwrap();
+    truth.read_on(&clients).await;
+    for _ in 0..8 {
+        write(&clients, &mut author, 1).await;
+        truth.read_on(&clients).await;
+    }
+    floor_becomes(&clients, 4).await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let (writer, mut known) = (clients.clone(), truth);
+    let writing = tokio::spawn(async move {
+        while !*stopped.borrow() {
+            write(&writer, &mut author, 1).await;
+            known.read_on(&writer).await;
+        }
+        known
+    });
+    let mut watches = Vec::new();
+    let mut refused = 0;
+    for kind in FILTERS.iter().cycle().take(FILTERS.len() * ROUNDS) {
+        let found = clients.feed.clone().get_head(GetHeadRequest {}).await.unwrap().into_inner();
+        let kept = first_token(&clients, kind, Start::Now(StartNow {})).await;
+        let at = [found.floor - 1, found.floor, found.head].map(range);
+        let known = [found.floor - 1, found.floor].map(known_at);
+        for start in at.into_iter().chain(known).chain([token(&kept), Start::State(StartState {})]) {
+            match Watch::open(&clients, start, filters(kind)).await {
+                Ok(watch) => watches.push(watch),
+                Err(status) => {
+                    refused += 1;
+                    assert_refused::<()>(Err(status), Code::OutOfRange, "BELOW_FLOOR");
+                }
+            }
+        }
+    }
+    stop.send_replace(true);
+    let truth = writing.await.unwrap();
+    let head = clients.head().await;
+    let floor = clients.feed.clone().get_head(GetHeadRequest {}).await.unwrap().into_inner().floor;
+    assert!(refused >= FILTERS.len() * ROUNDS, "below the floor is always refused");
+    assert!(floor > 10, "the floor moved on, it is {floor}");
+    let mut whole = 0;
+    for watch in watches {
+        let (recording, broke) = watch.covers_or_breaks(head).await;
+        promises::check_recorded(&truth, &recording, recording.opened().start_revision);
+        match broke {
+            Some(status) => drop(assert_refused::<()>(Err(status), Code::OutOfRange, "BELOW_FLOOR")),
+            None => whole += 1,
+        }
+    }
+    assert!(whole > FILTERS.len(), "only {whole} streams were whole");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_token_of_a_commit_that_the_folder_lacks_is_above_head() {
+    let mut world = world().await;
+    let mut author = Author::new(Dice::new("a folder put back"), "steward", 4);
+    write(&world.clients, &mut author, 3).await;
+    let head = world.clients.head().await;
+    world.stop().await;
+    let older = tempfile::tempdir().unwrap();
+    copy_folder(&world.data(), older.path());
+    world.restart().await;
+    write(&world.clients, &mut author, 2).await;
+    let mut kept = Vec::new();
+    for (kind, at) in FILTERS.into_iter().flat_map(|kind| (head..=head + 2).map(move |at| (kind, at))) {
+        kept.push((kind, at, token_at(&world.clients, kind, at).await));
+    }
+    world.stop().await;
+    // Somebody puts a copy of the folder back, which is no restore: the history's name stays.
+    std::fs::remove_dir_all(world.data()).unwrap();
+    copy_folder(older.path(), &world.data());
+    world.restart().await;
+    let clients = &world.clients;
+    for (kind, at, kept) in kept {
+        let resumed = Watch::open(clients, token(&kept), filters(kind)).await;
+        let after = ListCommitsRequest { resume_token: kept, filters: filters(kind), ..Default::default() };
+        let listed = clients.feed.clone().list_commits(after).await;
+        if at > head {
+            assert_refused(resumed.map(|_| ()), Code::OutOfRange, "ABOVE_HEAD");
+            assert_refused(listed, Code::OutOfRange, "ABOVE_HEAD");
+        } else {
+            assert!(listed.unwrap().into_inner().commits.is_empty());
+            resumed.unwrap().leave().await;
+        }
+    }
+    world.end().await;
 }

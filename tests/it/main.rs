@@ -3,8 +3,8 @@
 //! In reading order: [`harness`] starts servers and speaks to them, [`process`] runs the real binary; [`fixture`] is the
 //! small world most tests live in, [`author`] makes up writes; [`watch`] records what a subscriber saw, [`promises`] judges
 //! it. Then the tests: [`queries`], [`writes`], [`refusals`], [`loading`], [`feed`], [`conflate`], [`edges`], [`cursors`],
-//! [`crowd`], [`stalls`], [`compression`], [`clock`], [`simulation`], [`properties`], [`model`], [`browsers`], [`crash`],
-//! [`failpoints`], [`damage`], [`backup`], [`compaction`], [`fuzzing`].
+//! [`crowd`], [`stalls`], [`compression`], [`clock`], [`simulation`], [`properties`], [`model`], [`browsers`],
+//! [`catching_up`], [`crash`], [`failpoints`], [`damage`], [`backup`], [`compaction`], [`fuzzing`].
 //!
 //! Invariants: no test sleeps and hopes, it waits for a condition with a deadline. Random tests print their seed and take
 //! it from `ALMANAC_TEST_SEED`; `ALMANAC_TEST_LONG=1` makes them go on for longer, with fresh seeds.
@@ -13,6 +13,7 @@
 mod author;
 mod backup;
 mod browsers;
+mod catching_up;
 mod clock;
 mod compaction;
 mod compression;

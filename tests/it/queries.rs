@@ -1,6 +1,7 @@
 //! Typed answers, at any point of history.
 
 use almanac::proto::*;
+use prost::Message;
 use tonic::Code;
 
 use crate::{
@@ -27,7 +28,7 @@ async fn compare(clients: &Clients, from: &str, to: &str) -> CompareEditionsResp
         ranking: RANKING.into(),
         from_edition: from.into(),
         to_edition: to.into(),
-        as_of: None,
+        ..Default::default()
     };
     clients.rankings.clone().compare_editions(request).await.unwrap().into_inner()
 }
@@ -147,6 +148,126 @@ async fn a_comparison_says_who_entered_left_and_moved() {
     world.end().await;
 }
 
+/// All pages of a comparison.
+async fn compare_pages(clients: &Clients, mut request: CompareEditionsRequest) -> Vec<CompareEditionsResponse> {
+    let mut pages: Vec<CompareEditionsResponse> = Vec::new();
+    loop {
+        assert!(pages.len() < 100, "it does not end");
+        pages.push(clients.rankings.clone().compare_editions(request.clone()).await.unwrap().into_inner());
+        request.page_token = pages.last().unwrap().next_page_token.clone();
+        if request.page_token.is_empty() {
+            return pages;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_comparison_comes_in_pages_of_one_revision_that_each_tell_of_all() {
+    let world = with_editions().await;
+    let whole = compare(&world.clients, "2022", "2023").await;
+    assert_eq!((whole.moves.len(), whole.next_page_token.as_str()), (6, ""), "a short comparison is one page");
+    let request = CompareEditionsRequest {
+        ranking: RANKING.into(),
+        from_edition: "2022".into(),
+        to_edition: "2023".into(),
+        page_size: 4,
+        ..Default::default()
+    };
+    let first = world.clients.rankings.clone().compare_editions(request.clone()).await.unwrap().into_inner();
+    // What is written between the pages does not show.
+    let head = world.clients.head().await;
+    world.clients.publish(correction(edition("2023")), entries(&[5, 4, 3, 2])).await.unwrap();
+    let rest = CompareEditionsRequest { page_token: first.next_page_token.clone(), page_size: 1, ..request.clone() };
+    let mut pages = vec![first];
+    pages.extend(compare_pages(&world.clients, rest.clone()).await);
+    assert_eq!(pages.iter().map(|page| page.moves.len()).collect::<Vec<_>>(), [4, 1, 1]);
+    assert_eq!(pages.iter().flat_map(|page| page.moves.clone()).collect::<Vec<_>>(), whole.moves);
+    for page in &pages {
+        assert_eq!((page.revision, &page.from, &page.to), (head, &whole.from, &whole.to));
+        assert_eq!((&page.counts, page.comparable), (&whole.counts, whole.comparable));
+    }
+    let mut rankings = world.clients.rankings.clone();
+    let other = CompareEditionsRequest { to_edition: "2024".into(), ..rest };
+    let status = assert_refused(rankings.compare_editions(other).await, Code::InvalidArgument, "FIELD");
+    assert_eq!(fields(&status), ["page_token"]);
+    let negative = CompareEditionsRequest { page_size: -1, ..request };
+    assert_refused(rankings.compare_editions(negative).await, Code::InvalidArgument, "FIELD");
+    world.end().await;
+}
+
+/// Entries with all the components that one may have, each with a long remark: about 150 kB an entry.
+fn long_entries(clusters: &[usize], remark: &str) -> Vec<Entry> {
+    let component = |number: usize| EntryComponent {
+        id: format!("part-{number:03}"),
+        raw: Some(Value { comment: remark.repeat(25), ..number_value(number) }),
+        ..Default::default()
+    };
+    let long = |entry: Entry| Entry { components: (0..300).map(component).collect(), ..entry };
+    entries(clusters).into_iter().map(long).collect()
+}
+
+fn number_value(of: usize) -> Value {
+    number(&format!("{of}.5"))
+}
+
+#[tokio::test]
+async fn long_comparisons_and_trajectories_are_cut_before_a_client_of_default_limits_breaks() {
+    let world = world().await;
+    let clusters: Vec<usize> = (1..=CLUSTERS).collect();
+    let years = ["2021", "2022", "2023"];
+    for (at, year) in years.iter().enumerate() {
+        let mut clusters = clusters.clone();
+        clusters.rotate_left(at);
+        world.clients.publish(edition(year), long_entries(&clusters, "as printed in annex ")).await.unwrap();
+    }
+    // The harness takes 4 MiB a message, as a client does unless told otherwise.
+    let request = CompareEditionsRequest {
+        ranking: RANKING.into(),
+        from_edition: "2021".into(),
+        to_edition: "2022".into(),
+        ..Default::default()
+    };
+    let pages = compare_pages(&world.clients, request).await;
+    let bytes: usize = pages.iter().map(Message::encoded_len).sum();
+    assert!(pages.len() > 2 && bytes > 3_500_000, "{} pages, {bytes} bytes", pages.len());
+    assert!(pages.iter().all(|page| page.encoded_len() < 3 << 19), "an entry more than 1 MiB at most");
+    let moves: Vec<EntryMove> = pages.into_iter().flat_map(|page| page.moves).collect();
+    let told: Vec<(String, Option<u32>)> =
+        moves.iter().map(|one| (one.entity.clone(), one.after.as_ref().unwrap().rank)).collect();
+    let expected = (1..=CLUSTERS).map(|rank| (cluster(rank % CLUSTERS + 1), Some(rank as u32)));
+    assert_eq!(told, expected.collect::<Vec<_>>());
+    assert!(moves.iter().all(|one| one.before.as_ref().unwrap().components.len() == 300));
+
+    let mut request = GetTrajectoryRequest {
+        ranking: RANKING.into(),
+        entities: (1..=CLUSTERS).map(cluster).collect(),
+        ..Default::default()
+    };
+    let mut points: Vec<(String, String)> = Vec::new();
+    let (mut pages, mut cut) = (0, 0);
+    loop {
+        let page = world.clients.rankings.clone().get_trajectory(request.clone()).await.unwrap().into_inner();
+        assert!(page.encoded_len() < 3 << 19, "{} bytes", page.encoded_len());
+        assert_eq!(page.revision, 4);
+        pages += 1;
+        let goes_on = page.trajectories.first().map(|one| &one.entity) == points.last().map(|(entity, _)| entity);
+        cut += usize::from(goes_on);
+        for trajectory in page.trajectories {
+            points.extend(trajectory.points.into_iter().map(|point| (trajectory.entity.clone(), point.edition)));
+        }
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
+            break;
+        }
+        // One after the other from here on: trajectories are cut as well.
+        request.page_size = 1;
+    }
+    let expected = (1..=CLUSTERS).flat_map(|number| years.map(|year| (cluster(number), year.to_owned())));
+    assert_eq!(points, expected.collect::<Vec<_>>());
+    assert!(pages > 10 && cut > 5, "{pages} pages, {cut} begin within a trajectory");
+    world.end().await;
+}
+
 #[tokio::test]
 async fn a_method_change_makes_ranks_incomparable_and_says_why() {
     let world = with_editions().await;
@@ -183,7 +304,7 @@ async fn a_trajectory_goes_through_every_edition_that_stands() {
     let request = |entities: &[String]| GetTrajectoryRequest {
         ranking: RANKING.into(),
         entities: entities.to_vec(),
-        as_of: None,
+        ..Default::default()
     };
     let mut rankings = world.clients.rankings.clone();
     let found = rankings.get_trajectory(request(&[cluster(4), cluster(1)])).await.unwrap().into_inner().trajectories;

@@ -11,7 +11,7 @@ use crate::harness::{Clients, DEADLINE, WholeCommit, join};
 /// An open subscription.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    start: Start,
+    pub(crate) start: Start,
     filters: Vec<Filter>,
     messages: Arc<Mutex<Vec<Message>>>,
     count: watch::Receiver<usize>,
@@ -79,6 +79,21 @@ impl Watch {
     /// Waits until the stream covers a revision.
     pub(crate) async fn until_covers(&mut self, revision: u64) {
         self.until(&format!("revision {revision}"), |messages| covered(messages) >= revision).await;
+    }
+
+    /// Waits until the stream covers a revision, or breaks; gives what was seen, and why it broke.
+    pub(crate) async fn covers_or_breaks(mut self, revision: u64) -> (Recording, Option<Status>) {
+        let waited = tokio::time::timeout(DEADLINE, async {
+            while covered(&self.messages.lock().unwrap()) < revision && self.count.changed().await.is_ok() {}
+        });
+        waited
+            .await
+            .unwrap_or_else(|_| panic!("revision {revision}; seen: {}", outline(&self.messages.lock().unwrap())));
+        let Self { start, filters, messages, task, .. } = self;
+        task.abort();
+        let broke = task.await.ok().and_then(Result::err);
+        let messages = messages.lock().unwrap().clone();
+        (Recording { start, filters, messages }, broke)
     }
 
     /// Waits until the stream is over, and gives what was seen.

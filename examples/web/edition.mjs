@@ -1,0 +1,122 @@
+// A whole edition, fetched in every way there is, with all limits as they come: examples/python/edition.py, by gRPC-Web.
+//
+//     node examples/web/edition.mjs --ranking ID --edition ID [--compare-with ID] [--server URL]
+
+import { parseArgs } from "node:util";
+import { toBinary } from "@bufbuild/protobuf";
+import { clientOf, digestOfLines, entryLine } from "./follow.mjs";
+import { ChangeKind } from "./gen/almanac/v1/types_pb.js";
+import { FeedService } from "./gen/almanac/v1/feed_service_pb.js";
+import { RankingService } from "./gen/almanac/v1/ranking_service_pb.js";
+
+const { values: options } = parseArgs({
+  options: {
+    server: { type: "string", default: "http://127.0.0.1:50051" },
+    ranking: { type: "string" },
+    edition: { type: "string" },
+    "compare-with": { type: "string" },
+  },
+});
+const { ranking, edition } = options;
+const [rankings, feed] = [clientOf(RankingService, options.server), clientOf(FeedService, options.server)];
+const filters = [{ rankings: [ranking], kinds: [ChangeKind.ENTRY] }];
+
+/** What came one way. */
+class Way {
+  ranks = [];
+  messages = 0;
+  bytes = 0;
+  longest = 0;
+
+  took(method, message) {
+    const length = toBinary(method.output, message).length;
+    this.messages += 1;
+    this.bytes += length;
+    this.longest = Math.max(this.longest, length);
+  }
+
+  changes(changes) {
+    for (const { what } of changes) {
+      const { edition: of, move } = what.value;
+      // Those that the edition does not list are changes too: they were in the one before it.
+      if (of === edition && move.after.listed) this.ranks.push([move.entity, move.after.rank]);
+    }
+  }
+
+  async print(name) {
+    const digest = await digestOfLines(this.ranks.map(([entity, rank]) => entryLine(ranking, edition, entity, rank)));
+    const hex = digest.toString(16).padStart(16, "0");
+    console.log(`${name}: ${this.ranks.length} entries, digest ${hex}, ${this.messages} messages, ${this.bytes} bytes, ` +
+      `longest ${this.longest}`);
+    return digest;
+  }
+}
+
+async function* pages(call, method, way, request) {
+  for (let pageToken = ""; ; ) {
+    const page = await call({ ...request, pageToken });
+    way.took(method, page);
+    yield page;
+    if (!(pageToken = page.nextPageToken)) return;
+  }
+}
+
+let way = new Way();
+let revision;
+for await (const page of pages(rankings.listEntries, RankingService.method.listEntries, way, { ranking, edition, pageSize: 1000 })) {
+  revision = page.edition.revision;
+  for (const entry of page.entries) way.ranks.push([entry.entity, entry.rank]);
+}
+await way.print("ListEntries");
+
+way = new Way();
+listing: for await (const page of pages(feed.listCommits, FeedService.method.listCommits, way, { afterRevision: revision - 1n, filters })) {
+  for (const part of page.commits) {
+    if (part.revision !== revision) break listing;
+    way.changes(part.changes);
+    if (part.lastPage) break listing;
+  }
+}
+await way.print("ListCommits");
+
+way = new Way();
+for await (const response of feed.subscribe({ start: { case: "range", value: { from: revision, until: revision } }, filters })) {
+  const { case: kind, value: message } = response.message;
+  if (kind !== "commitPage") continue;
+  way.took(FeedService.method.subscribe, response);
+  way.changes(message.changes);
+}
+await way.print("Subscribe, commits");
+
+way = new Way();
+const leaving = new AbortController();
+const others = [];
+const state = feed.subscribe({ start: { case: "state", value: {} }, filters }, { signal: leaving.signal });
+for await (const response of state) {
+  const { case: kind, value: message } = response.message;
+  if (kind === "snapshotPage") {
+    way.took(FeedService.method.subscribe, response);
+    for (const { row: { value: row } } of message.rows) {
+      if (row.edition === edition) way.ranks.push([row.entry.entity, row.entry.rank]);
+      else others.push(entryLine(ranking, row.edition, row.entry.entity, row.entry.rank));
+    }
+  }
+  if (kind === "snapshotEnd") {
+    const digest = await way.print("Subscribe, state") + await digestOfLines(others);
+    if (BigInt.asUintN(64, digest) !== message.digest) throw new Error("the digest of the state is another one");
+    leaving.abort();
+    break;
+  }
+}
+
+if (options["compare-with"]) {
+  way = new Way();
+  let moves = 0;
+  const request = { ranking, fromEdition: edition, toEdition: options["compare-with"] };
+  for await (const page of pages(rankings.compareEditions, RankingService.method.compareEditions, way, request)) {
+    moves += page.moves.length;
+  }
+  console.log(`CompareEditions: ${moves} moves, ${way.messages} messages, ${way.bytes} bytes, longest ${way.longest}`);
+}
+// Node 20 may hold on to the connection of a stream that was left; a page would not notice.
+process.exit();

@@ -1,0 +1,51 @@
+//! `almanac watch` far behind head: what it says of that goes to a terminal and to nothing else.
+
+use std::process::{Command, Output};
+
+use almanac::proto::WriteOptions;
+
+use crate::{
+    author::Author,
+    fixture::*,
+    harness::{Dice, World},
+};
+
+/// Runs `almanac watch` to head, both of its outputs into pipes.
+async fn watch(world: &World, arguments: &[&str]) -> Output {
+    let server = format!("http://{}", world.address());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_almanac"));
+    command.args(["--server", &server, "watch", "--until", "head"]).args(arguments);
+    // What decides is where the output goes, not what the environment says of terminals.
+    command.env("TERM", "xterm-256color").env("CLICOLOR_FORCE", "1").env_remove("NO_COLOR");
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn nothing_of_it_goes_into_a_pipe_or_between_lines_of_json() {
+    let world = World::empty().await;
+    world.clients.define(WriteOptions::default(), catalog()).await.unwrap();
+    let mut author = Author::new(Dice::new("catching up"), "steward", 400);
+    for _ in 0..40 {
+        author.next().send(&world.clients).await.unwrap();
+    }
+    for from in ["start", "state"] {
+        for format in [&[][..], &["--json"]] {
+            let output = watch(&world, &[&["--from", from], format].concat()).await;
+            let (shown, aside) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+            assert!(output.status.success(), "{aside}");
+            for text in [&shown, &aside] {
+                assert!(!text.contains(['\r', '\u{1b}']), "--from {from} {format:?}: {text:?}");
+                assert!(!text.contains("catching up: ") && !text.contains("receiving the state"), "{text}");
+            }
+            if format.is_empty() {
+                assert!(shown.lines().count() > 40, "{shown}");
+                assert!(from == "state" || aside.contains("catching up to revision 41"), "{aside}");
+                assert!(from == "start" || aside.contains("is complete"), "{aside}");
+            } else {
+                let lines = shown.lines().map(serde_json::from_str::<serde_json::Value>);
+                assert!(lines.map(Result::unwrap).count() > 2, "{shown}");
+            }
+        }
+    }
+    world.end().await;
+}
