@@ -39,6 +39,10 @@ const PATH: &str = "/almanac.v1.FeedService/Subscribe";
 const COMMIT_PAGE: u64 = 4 << 3 | 2;
 const CHANGES: u64 = 6 << 3 | 2;
 
+/// What a group shares of a message is copied behind the stream's own head if it is so short, so that both leave in one
+/// frame. Clients count small frames that they have not read (h2 those below 256 bytes) and close a connection with too many.
+const COPIED_BYTES_MAX: usize = 1_024;
+
 /// `FeedService`, with `Subscribe` served from shared bytes.
 #[derive(Debug, Clone)]
 pub struct FeedDoor {
@@ -149,11 +153,14 @@ fn frame(event: Event, subscription: &Subscription) -> impl Iterator<Item = Byte
             (proto::SubscribeResponse { message: Some(message) }.encode_to_vec(), Bytes::new())
         }
     };
-    let mut front = BytesMut::with_capacity(5 + head.len());
+    let length = u32::try_from(head.len() + body.len()).unwrap_or(u32::MAX);
+    let (copied, shared) = if body.len() <= COPIED_BYTES_MAX { (body, Bytes::new()) } else { (Bytes::new(), body) };
+    let mut front = BytesMut::with_capacity(5 + head.len() + copied.len());
     front.put_u8(0);
-    front.put_u32(u32::try_from(head.len() + body.len()).unwrap_or(u32::MAX));
+    front.put_u32(length);
     front.put_slice(&head);
-    [front.freeze(), body].into_iter().filter(|bytes| !bytes.is_empty())
+    front.put_slice(&copied);
+    [front.freeze(), shared].into_iter().filter(|bytes| !bytes.is_empty())
 }
 
 /// A commit page: what is this stream's own, and the changes that its group shares.
