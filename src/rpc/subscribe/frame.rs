@@ -1,6 +1,7 @@
 //! A message as it goes over the wire: gRPC's five bytes, what is the stream's own, and what it shares.
 //!
-//! Invariant: shared bytes are passed on, never copied.
+//! Invariants: shared bytes are passed on, not copied, but for a few at their ends: no frame of a message is small
+//! ([`FRAME_BYTES_MIN`]) unless the message is.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::Compression;
@@ -23,6 +24,11 @@ const COMMIT_PAGE: u64 = 4 << 3 | 2;
 const CHANGES: u64 = 6 << 3 | 2;
 /// Before every message: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
+/// Clients count smaller frames that they have not read, and close a connection with too many (h2 does, against floods).
+const FRAME_BYTES_MIN: usize = 256;
+/// What is shared of a message is copied if it is so short: the message leaves in one frame.
+const COPIED_BYTES_MAX: usize = 1_024;
+const _: () = assert!(COPIED_BYTES_MAX >= 2 * FRAME_BYTES_MIN);
 
 /// A message in pieces, none of them empty. Only pages are ever compressed: what is small gains nothing.
 pub(super) fn frames(event: Event, subscription: &Subscription, gzip: bool) -> impl Iterator<Item = Bytes> + use<> {
@@ -52,16 +58,31 @@ fn prefix(compressed: bool, len: usize, own: usize) -> BytesMut {
 }
 
 fn plain(head: &[u8], body: Bytes) -> [Bytes; 3] {
-    let mut front = prefix(false, head.len() + body.len(), head.len());
+    let mut front = prefix(false, head.len() + body.len(), head.len() + COPIED_BYTES_MAX);
     front.put_slice(head);
-    [front.freeze(), body, Bytes::new()]
+    pieces(front, body, &[])
 }
 
 fn compressed(head: &[u8], body: Deflated) -> [Bytes; 3] {
-    let mut front = prefix(true, gzip::len(head, &body), gzip::front_len(head));
+    let mut front = prefix(true, gzip::len(head, &body), gzip::front_len(head) + COPIED_BYTES_MAX);
     gzip::put_front(&mut front, head);
     let trailer = gzip::trailer(head, &body);
-    [front.freeze(), body.bytes, trailer]
+    pieces(front, body.bytes, &trailer)
+}
+
+/// What is the stream's own before and after what it shares, as frames.
+fn pieces(mut front: BytesMut, mut shared: Bytes, tail: &[u8]) -> [Bytes; 3] {
+    if shared.len() <= COPIED_BYTES_MAX {
+        front.put_slice(&shared);
+        front.put_slice(tail);
+        return [front.freeze(), Bytes::new(), Bytes::new()];
+    }
+    front.put_slice(&shared.split_to(FRAME_BYTES_MIN.saturating_sub(front.len())));
+    let end = match tail {
+        [] => Bytes::new(),
+        tail => [&shared.split_off(shared.len() - FRAME_BYTES_MIN), tail].concat().into(),
+    };
+    [front.freeze(), shared, end]
 }
 
 fn own_page(message: &[u8], gzip: bool) -> [Bytes; 3] {
@@ -135,4 +156,22 @@ fn page_head(own: &[u8], body_len: usize) -> Vec<u8> {
     encode_varint((own.len() + body_len) as u64, &mut head);
     head.extend_from_slice(own);
     head
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_frame_is_small_unless_its_message_is_and_nothing_is_lost() {
+        for (own, shared, tail) in [(0, 0, 0), (3, 10, 8), (3, 1_024, 8), (3, 1_025, 8), (300, 5_000, 8), (3, 5_000, 0)]
+        {
+            let part = |from: u8, len: usize| (0..len).map(|at| from.wrapping_add(at as u8)).collect::<Vec<u8>>();
+            let (own, shared, tail) = (part(1, own), part(5, shared), part(9, tail));
+            let pieces = pieces(own.as_slice().into(), shared.clone().into(), &tail);
+            assert_eq!(pieces.concat(), [&own[..], &shared, &tail].concat());
+            let frames: Vec<&Bytes> = pieces.iter().filter(|piece| !piece.is_empty()).collect();
+            assert!(frames.len() <= 1 || frames.iter().all(|frame| frame.len() >= FRAME_BYTES_MIN), "{frames:?}");
+        }
+    }
 }
