@@ -508,8 +508,7 @@ async fn who_keeps_up_gets_every_commit_as_it_is() {
     watch.until_covers(22).await;
     let recording = watch.leave().await;
     let truth = Truth::read(clients).await;
-    promises::reliable(&truth, &recording, 0);
-    promises::chained(&truth, &recording, 0);
+    promises::check_recorded(&truth, &recording, 0);
     assert!(recording.pages().iter().all(|page| page.folded_from == 0));
     assert_eq!(recording.commits().len(), 22);
     world.end().await;

@@ -192,13 +192,6 @@ struct Seen {
 }
 
 impl Seen {
-    /// Throws away a commit whose last page did not come.
-    fn forget_half(&mut self) {
-        if self.commits.len() > self.whole {
-            self.commits.pop_last();
-        }
-    }
-
     fn take(&mut self, message: &Message) {
         if let Some((revision, token)) = place(message) {
             assert!(revision >= self.place, "{revision} after {}", self.place);

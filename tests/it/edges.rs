@@ -152,7 +152,7 @@ impl Past {
         if floor == Floor::Raised {
             floor_becomes(&past.world.clients, past.truth.commits.len() as u64 - KEPT + 1).await;
             // Started without the wish, the floor stays where it is while others write.
-            past.world.restart().await;
+            past.world.restart_with(|config| config.keep = Keep::default()).await;
             if phase == Phase::Ring {
                 past.go_on(4).await;
             }

@@ -675,10 +675,7 @@ async fn a_commit_too_long_for_the_ring_comes_whole_to_the_live_and_to_the_late(
         watch.until_covers(2).await;
     }
     for recording in [live.leave().await, late.leave().await] {
-        promises::ordered(&recording);
-        promises::unique(&recording);
-        promises::atomic(&recording);
-        promises::reliable(&truth, &recording, 1);
+        promises::check_recorded(&truth, &recording, 1);
     }
     let mut whole = Watch::open(clients, state(), Vec::new()).await.unwrap();
     whole.until_covers(2).await;

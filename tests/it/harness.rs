@@ -301,6 +301,12 @@ impl World {
         }
     }
 
+    /// The same with other settings from now on.
+    pub(crate) async fn restart_with(&mut self, change: impl Fn(&mut server::Config)) {
+        change(&mut self.config);
+        self.restart().await;
+    }
+
     /// Stops the server, waits until it is gone, and starts another like it on the same folder.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;

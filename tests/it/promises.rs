@@ -209,19 +209,25 @@ pub(crate) async fn check(clients: &Clients, truth: &Truth, recording: &Recordin
 
 /// The promises that a recording can be held to without asking the server: for the many streams of a matrix.
 pub(crate) fn check_recorded(truth: &Truth, recording: &Recording, began: u64) {
-    ordered(recording);
+    check_against(&truth.seen(&recording.filters, began, u64::MAX), recording);
+}
+
+/// The same, where what the subscription should see since it began was worked out already.
+pub(crate) fn check_against(expected: &[WholeCommit], recording: &Recording) {
+    let commits = recording.commits();
+    ordered(recording, &commits);
     unique(recording);
-    reliable(truth, recording, began);
+    reliable(expected, recording, &commits);
     atomic(recording);
     bookmarkable(recording);
-    chained(truth, recording, began);
-    filtered(recording);
+    chained(expected, &commits);
+    filtered(recording, &commits);
 }
 
 /// Revisions in a stream only grow.
-pub(crate) fn ordered(recording: &Recording) {
+fn ordered(recording: &Recording, commits: &[WholeCommit]) {
     let mut last = recording.opened().start_revision;
-    for commit in recording.commits() {
+    for commit in commits {
         assert!(commit.commit.revision > last, "{} after {last}", commit.commit.revision);
         last = commit.commit.revision;
         let indexes: Vec<u64> = commit.changes.iter().map(|change| change.index).collect();
@@ -230,7 +236,7 @@ pub(crate) fn ordered(recording: &Recording) {
 }
 
 /// A (revision, change) appears once per stream.
-pub(crate) fn unique(recording: &Recording) {
+fn unique(recording: &Recording) {
     let mut seen = BTreeSet::new();
     for page in recording.pages() {
         for change in &page.changes {
@@ -240,15 +246,14 @@ pub(crate) fn unique(recording: &Recording) {
 }
 
 /// When the stream covers revision X, every matching change up to X was sent.
-pub(crate) fn reliable(truth: &Truth, recording: &Recording, began: u64) {
+fn reliable(expected: &[WholeCommit], recording: &Recording, found: &[WholeCommit]) {
     let covered = covered(&recording.messages);
     let start = recording.opened().start_revision;
-    let expected: Vec<WholeCommit> =
-        truth.seen(&recording.filters, began, covered).into_iter().filter(|one| one.commit.revision > start).collect();
-    let found = recording.commits();
-    let revisions = |all: &[WholeCommit]| all.iter().map(|one| one.commit.revision).collect::<Vec<_>>();
-    assert_eq!(revisions(&found), revisions(&expected), "{:?} from {start} to {covered}", recording.filters);
-    for (found, expected) in found.iter().zip(&expected) {
+    let within = |one: &&WholeCommit| one.commit.revision > start && one.commit.revision <= covered;
+    let found_revisions: Vec<u64> = found.iter().map(|one| one.commit.revision).collect();
+    let revisions: Vec<u64> = expected.iter().filter(within).map(|one| one.commit.revision).collect();
+    assert_eq!(found_revisions, revisions, "{:?} from {start} to {covered}", recording.filters);
+    for (found, expected) in found.iter().zip(expected.iter().filter(within)) {
         assert_eq!(found.commit, expected.commit);
         assert_eq!(found.changes, expected.changes, "{:?} in {}", recording.filters, found.commit.revision);
     }
@@ -299,17 +304,16 @@ pub(crate) fn bookmarkable(recording: &Recording) {
 }
 
 /// Each commit names the previous matching revision: the client can prove it missed nothing.
-pub(crate) fn chained(truth: &Truth, recording: &Recording, began: u64) {
-    let expected = truth.seen(&recording.filters, began, u64::MAX);
+fn chained(expected: &[WholeCommit], commits: &[WholeCommit]) {
     let previous: HashMap<u64, u64> = expected.iter().map(|one| (one.commit.revision, one.previous)).collect();
-    for commit in recording.commits() {
+    for commit in commits {
         assert_eq!(commit.previous, previous[&commit.commit.revision], "before {}", commit.commit.revision);
     }
 }
 
 /// Every change matches before or after; entering and leaving the filter are explicit.
-pub(crate) fn filtered(recording: &Recording) {
-    for commit in recording.commits() {
+fn filtered(recording: &Recording, commits: &[WholeCommit]) {
+    for commit in commits {
         for change in &commit.changes {
             let passed = passed(&recording.filters, change, &commit.commit);
             assert_eq!(passed.as_ref(), Some(change), "{:?}", recording.filters);
@@ -487,7 +491,7 @@ pub(crate) async fn resumable(clients: &Clients, truth: &Truth, recording: &Reco
 
 /// Nothing is ever seen that is not in the store after a crash: to be called with what the store says after a restart.
 pub(crate) fn durable(truth_after: &Truth, recording: &Recording, began: u64) {
-    reliable(truth_after, recording, began);
+    reliable(&truth_after.seen(&recording.filters, began, u64::MAX), recording, &recording.commits());
 }
 
 /// The state is complete, counted, and proved by its digest.

@@ -38,7 +38,7 @@ const SUBSCRIBERS: usize = 5;
 const EPOCH: i64 = 1_767_225_600_000_000;
 /// Simulated time that a story may take at the most.
 const LASTING_MAX: Duration = Duration::from_secs(300);
-const TICK: Duration = Duration::from_millis(2);
+const TICK: Duration = Duration::from_millis(5);
 
 /// What was seen and done, to be judged.
 #[derive(Debug, Default)]
@@ -150,7 +150,7 @@ async fn serve(world: World, config: server::Config) -> turmoil::Result {
 /// A steward who writes until all is written, whatever it takes.
 async fn write(world: World, mut dice: Dice) -> turmoil::Result {
     let mut clients = network::clients();
-    let figures_max = if dice.once_in(4) { 600 } else { 20 };
+    let figures_max = if dice.once_in(8) { 600 } else { 20 };
     let mut author = Author::new(dice.split(), "steward", figures_max);
     let writes = 12 + dice.below(25);
     let options = request("catalog");
@@ -282,8 +282,8 @@ impl Fate<'_> {
             Some(0) => self.start(sim),
             Some(left) => self.down = Some(left - 1),
             // It stopped politely.
-            None if !sim.is_host_running(SERVER) => self.down = Some(self.dice.below(100)),
-            None if self.dice.once_in(120) => self.strike(sim),
+            None if !sim.is_host_running(SERVER) => self.down = Some(self.dice.below(40)),
+            None if self.dice.once_in(50) => self.strike(sim),
             None => {}
         }
     }
@@ -301,13 +301,13 @@ impl Fate<'_> {
             4..=6 if self.silent.is_none() => {
                 let number = self.dice.below(READERS);
                 sim.partition(reader(number), SERVER);
-                self.silent = Some((number, 1 + self.dice.below(600)));
+                self.silent = Some((number, 1 + self.dice.below(240)));
                 "silence"
             }
             7 => {
                 // Only a power cut heals it, so one follows.
                 self.world.disk.fail_after(self.dice.below(6) as u32);
-                self.broken = Some(1 + self.dice.below(300));
+                self.broken = Some(1 + self.dice.below(120));
                 "failing disk"
             }
             8 => {
@@ -350,6 +350,6 @@ impl Fate<'_> {
         sim.crash(SERVER);
         let kept = self.dice.below(self.world.disk.unsynced() + 1);
         self.world.disk.cut_power(kept);
-        self.down = Some(self.dice.below(300));
+        self.down = Some(self.dice.below(100));
     }
 }
