@@ -53,8 +53,8 @@ fn filters(dice: &mut Dice) -> Vec<Filter> {
         3 => one(Filter { kinds: vec![ChangeKind::Value.into()], ..Default::default() }),
         4 => one(Filter { rankings: ids(RANKING), ..Default::default() }),
         5 => one(Filter { indicators: ids("GB.*"), ..Default::default() }),
-        6 => one(Filter { entities: ids(dice.pick(&ECONOMIES)), ..Default::default() }),
-        7 => one(Filter { sources: ids(dice.pick(&SOURCES)), ..Default::default() }),
+        6 => one(Filter { entities: ids(dice.pick::<&str>(&ECONOMIES)), ..Default::default() }),
+        7 => one(Filter { sources: ids(dice.pick::<&str>(&SOURCES)), ..Default::default() }),
         8 => one(Filter { causes: vec![Cause::FirstRelease.into()], ..Default::default() }),
         9 => one(Filter { rank_at_most: 1 + dice.below(4) as u32, min_places: 1, ..Default::default() }),
         _ => vec![
