@@ -3,10 +3,12 @@
 use std::{
     collections::BTreeMap,
     num::NonZeroU64,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -94,7 +96,7 @@ pub(super) fn play(seed: u64) -> Result<Story, Box<dyn std::error::Error>> {
     let of_server = world.clone();
     sim.host(SERVER, move || serve(of_server.clone(), config.clone()));
     let (of_writer, writing) = (world.clone(), dice.split());
-    sim.client("writer", write(of_writer, writing));
+    sim.client("writer", async move { caught(write(of_writer, writing)).await? });
     for number in 0..READERS {
         let (of_reader, reading) = (world.clone(), dice.split());
         sim.client(reader(number), read(of_reader, reading));
@@ -132,6 +134,18 @@ fn config(dice: &mut Dice, world: &World) -> server::Config {
         offload: Offload::Simulated(latency),
         ..server::Config::new("")
     }
+}
+
+/// A panic, which has said what it is about, as an error: a panic within a simulated machine would end the process, and
+/// nobody would learn of the seed.
+async fn caught<T>(life: impl Future<Output = T>) -> Result<T, &'static str> {
+    let mut life = std::pin::pin!(life);
+    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| life.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
+        Err(_) => Poll::Ready(Err("an assertion above failed")),
+    })
+    .await
 }
 
 /// The server's machine: starts on what the disk holds.
@@ -224,14 +238,14 @@ async fn tell(world: &World, clients: &mut Clients, dice: &mut Dice) {
 async fn read(world: World, mut dice: Dice) -> turmoil::Result {
     let mut living = Vec::new();
     for _ in 1..SUBSCRIBERS {
-        living.push(tokio::spawn(subscriber::live(dice.split(), world.goal.subscribe())));
+        living.push(tokio::spawn(caught(subscriber::live(dice.split(), world.goal.subscribe()))));
     }
-    let following = tokio::spawn(subscriber::follow(dice.split(), world.goal.subscribe()));
+    let following = tokio::spawn(caught(subscriber::follow(dice.split(), world.goal.subscribe())));
     for life in living {
-        let lives = life.await?;
+        let lives = life.await??;
         world.story.lock().unwrap().lives.extend(lives);
     }
-    let followed = following.await?;
+    let followed = following.await??;
     world.story.lock().unwrap().followed.extend(followed);
     let goal = world.goal.borrow().unwrap_or(0);
     // The last word of the store, after all that happened.
