@@ -30,6 +30,8 @@ use crate::{
 
 /// Worlds at one time: one a core.
 const THREADS: u64 = 2;
+/// Seeds that once told of a defect: a commit whose flush had failed was seen after a restart, and gone after a power cut.
+const ONCE_FAILED: [u64; 1] = [578_728_313_680_066_545];
 
 fn judge(story: &Story) {
     let truth = story.truth();
@@ -76,7 +78,7 @@ fn every_promise_holds_in_simulated_worlds() {
     let seeds: u64 = if long() { 10_000 } else { 200 };
     let seeds: Vec<u64> = match only {
         Some(seed) => vec![seed],
-        None => (0..seeds).map(|_| dice.next()).collect(),
+        None => ONCE_FAILED.into_iter().chain((0..seeds).map(|_| dice.next())).collect(),
     };
     let next = AtomicU64::new(0);
     let happened: Mutex<BTreeMap<&str, usize>> = Mutex::default();
