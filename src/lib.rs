@@ -63,8 +63,8 @@
 //! - Figures are never changed, only followed by later versions; digits come back as they were published.
 //! - No queue belongs to a subscriber; a slow one costs its cursor, and one that takes nothing is given up, with a way back.
 //! - Every queue, page and batch has a bound with a name.
-//! - Async only at the edge: `model`, `ranking`, `store`, `ledger`, `query` and `intake` are synchronous; [`rpc`] keeps
-//!   the store off the async threads.
+//! - Async only at the edge: `model`, `ranking`, `store`, `ledger`, `query` and `intake` are synchronous. What may wait for
+//!   the disk is done where [`store::offload`] says: off the async threads; in simulated worlds on the only thread there is.
 //! - Deliberately absent: a replication protocol, a query language, a cache of answers, and any unsafe code.
 //!
 //! ## Where to start reading
