@@ -319,7 +319,10 @@ async fn slow_and_stalled_subscribers_harm_nobody() {
     let reading = deaf.into_iter().enumerate().map(async |(number, (stream, token))| {
         let stream = match number % 2 {
             0 => stream,
-            _ => subscribe(clients, Start::ResumeToken(token.clone())).await.unwrap(),
+            _ => {
+                drop(stream);
+                subscribe(clients, Start::ResumeToken(token.clone())).await.unwrap()
+            }
         };
         read_all(clients, stream, token, head).await
     });
