@@ -2,7 +2,7 @@
 //!
 //! They are compiled in, so that what is tested is what is shipped, and do nothing unless the environment asks at start:
 //! `ALMANAC_CRASH_AT=NAME[:N]` ends the process, as a power cut would, the Nth time it comes by that place;
-//! `ALMANAC_FAIL_AT=write[:N]` or `sync[:N]` makes the Nth write or flush fail.
+//! `ALMANAC_FAIL_AT=write[:N]` or `sync[:N]` makes the Nth write or flush fail; the first flush is that of opening.
 //!
 //! Invariant: [`CrashPoint`] names every step between the first page of a commit and its answer, and every one of compaction.
 

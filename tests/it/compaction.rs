@@ -352,7 +352,7 @@ async fn a_crash_at_any_step_of_compaction_leaves_a_whole_store_and_the_rest_is_
 async fn a_flush_that_fails_in_compaction_moves_nothing_and_stops_writing() {
     let folder = folder().await;
     let arguments = ["--keep-revisions", "3"];
-    let server = Process::start_with(folder.path(), &arguments, &[("ALMANAC_FAIL_AT", "sync")]).unwrap();
+    let server = Process::start_with(folder.path(), &arguments, &[("ALMANAC_FAIL_AT", "sync:2")]).unwrap();
     let clients = server.clients().await;
     let started = Instant::now();
     while clients.status().await.accepts_writes {

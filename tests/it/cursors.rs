@@ -229,7 +229,7 @@ async fn a_cursor_whose_flush_failed_is_not_shown() {
     let first = put(&clients, "client", token_of(&all, 1), false).await.unwrap().unwrap();
     server.stop();
 
-    let server = Process::start(scratch.path(), &[("ALMANAC_FAIL_AT", "sync")]).unwrap();
+    let server = Process::start(scratch.path(), &[("ALMANAC_FAIL_AT", "sync:2")]).unwrap();
     let clients = server.clients().await;
     for _ in 0..2 {
         let failed = put(&clients, "client", token_of(&all, 2), false).await;
