@@ -166,7 +166,7 @@ async fn write(world: World, mut dice: Dice) -> turmoil::Result {
     let mut clients = network::clients();
     let figures_max = if dice.once_in(8) { 600 } else { 20 };
     let mut author = Author::new(dice.split(), "steward", figures_max);
-    let writes = 12 + dice.below(25);
+    let writes = 8 + dice.below(14);
     let options = request("catalog");
     loop {
         match clients.define(options.clone(), catalog()).await {
