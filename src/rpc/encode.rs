@@ -532,16 +532,6 @@ pub(super) fn fold_head(page: &FoldPage, token: String) -> proto::CommitPage {
     }
 }
 
-/// Part of a fold; `name` gives the name of a filter.
-pub(super) fn fold_page<'a>(page: &FoldPage, token: String, name: impl Fn(usize) -> &'a str) -> proto::CommitPage {
-    let changes = page.changes.iter().map(|net| proto::Change {
-        revision: net.revision.0,
-        what: Some(what(net.change())),
-        ..change_head(net.number, &net.found, &name)
-    });
-    proto::CommitPage { changes: changes.collect(), ..fold_head(page, token) }
-}
-
 /// Part of a commit; `name` gives the name of a filter.
 pub(super) fn commit_page<'a>(part: &CommitPart, token: String, name: impl Fn(usize) -> &'a str) -> proto::CommitPage {
     let changes = part.changes.iter().flat_map(Matched::iter).map(|(numbered, found)| proto::Change {

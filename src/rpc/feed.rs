@@ -298,13 +298,14 @@ impl FeedService for Feed {
     }
 }
 
-/// A message of the stream.
-pub(super) fn message(event: Event, subscription: &Subscription) -> Message {
+/// A message of the stream. `None`: pages of changes are made of bytes that streams share, by [`super::subscribe`].
+pub(super) fn message(event: Event, subscription: &Subscription) -> Option<Message> {
     let names = |matched: Vec<usize>| -> Vec<String> {
         let names = matched.into_iter().map(|at| subscription.filter_name(at).to_owned());
         names.filter(|name| !name.is_empty()).collect()
     };
-    match event {
+    Some(match event {
+        Event::Commit(..) | Event::Fold(..) => return None,
         Event::Opened { history, head, floor, start, token } => Message::Opened(proto::Opened {
             history_id: history.to_string(),
             head: head.0,
@@ -322,14 +323,6 @@ pub(super) fn message(event: Event, subscription: &Subscription) -> Message {
             digest,
             resume_token: token,
         }),
-        Event::Commit(part, token) => {
-            Message::CommitPage(encode::commit_page(&part, token.unwrap_or_default(), |at| {
-                subscription.filter_name(at)
-            }))
-        }
-        Event::Fold(page, token) => {
-            Message::CommitPage(encode::fold_page(&page, token.unwrap_or_default(), |at| subscription.filter_name(at)))
-        }
         Event::Progress(revision, token) => {
             Message::Progress(proto::Progress { revision: revision.0, resume_token: token })
         }
@@ -352,5 +345,5 @@ pub(super) fn message(event: Event, subscription: &Subscription) -> Message {
             let reconnect_after = prost_types::Duration::try_from(after).ok();
             Message::Goodbye(proto::Goodbye { reason: reason.into(), resume_token: token, reconnect_after })
         }
-    }
+    })
 }

@@ -38,7 +38,7 @@ pub(super) fn frames(event: Event, subscription: &Subscription, gzip: bool) -> i
         Event::Fold(page, token) => own_page(&fold_page(&page, token.unwrap_or_default(), subscription), gzip),
         event => {
             let rows = gzip && matches!(event, Event::State { .. });
-            let message = proto::SubscribeResponse { message: Some(message(event, subscription)) };
+            let message = proto::SubscribeResponse { message: message(event, subscription) };
             own_page(&message.encode_to_vec(), rows)
         }
     };
