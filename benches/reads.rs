@@ -16,7 +16,7 @@ use almanac::{
     proto::{
         self,
         admin_service_client::AdminServiceClient,
-        definition::Object,
+        definition::Item,
         ranking_service_client::RankingServiceClient,
         ranking_service_server::{RankingService, RankingServiceServer},
         statistics_service_client::StatisticsServiceClient,

@@ -100,6 +100,7 @@
 
 pub mod cli;
 pub mod client;
+pub mod convert;
 pub mod feed;
 pub mod intake;
 pub mod ledger;
@@ -114,6 +115,9 @@ pub mod store;
 #[allow(missing_docs, clippy::pedantic, clippy::all, unreachable_pub)]
 pub mod proto {
     tonic::include_proto!("almanac.v1");
+
+    /// The domain of every [`ErrorReason`] in `google.rpc.ErrorInfo`.
+    pub const ERROR_DOMAIN: &str = "almanac";
 
     /// Descriptors of the whole contract, for reflection.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/almanac_descriptors.bin"));

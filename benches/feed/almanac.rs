@@ -7,7 +7,7 @@ use std::{
 };
 
 use almanac::proto::{
-    self, admin_service_client::AdminServiceClient, definition::Object, feed_service_client::FeedServiceClient,
+    self, admin_service_client::AdminServiceClient, definition::Item, feed_service_client::FeedServiceClient,
     subscribe_request::Start,
 };
 use prost::Message;
@@ -146,7 +146,7 @@ impl Server {
             let mut stream = feed.subscribe(asked).await?.into_inner();
             let mut bytes = Vec::new();
             while let Some(message) = stream.message().await? {
-                if let Some(proto::subscribe_response::Message::CommitPage(_)) = &message.message {
+                if let Some(proto::subscribe_response::Body::CommitPage(_)) = &message.message {
                     bytes.push(0);
                     bytes.extend_from_slice(&u32::try_from(message.encoded_len())?.to_be_bytes());
                     message.encode(&mut bytes)?;

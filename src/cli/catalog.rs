@@ -7,7 +7,7 @@ use super::{
     session::Session,
     table::{Rows, note},
 };
-use crate::proto::{self, definition::Object};
+use crate::proto::{self, definition::Item};
 
 /// Finds indicators, entities, sources and rankings by words of their ids, names and codes
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub async fn search(args: SearchArgs, session: &Session) -> Result<(), CliError>
         query: args.words.join(" "),
         page_size: args.limit,
         as_of: args.when.as_of,
-        page_token: String::new(),
+        ..Default::default()
     };
     let answer = session.catalog().search_catalog(request).await?.into_inner();
     if session.json {
@@ -47,11 +47,17 @@ pub async fn search(args: SearchArgs, session: &Session) -> Result<(), CliError>
 
 /// Kind, id and name of a definition.
 pub fn describe(definition: Option<&proto::Definition>) -> (&'static str, &str, &str) {
-    match definition.and_then(|definition| definition.object.as_ref()) {
-        Some(Object::Indicator(indicator)) => ("indicator", &indicator.id, &indicator.name),
-        Some(Object::Entity(entity)) => ("entity", &entity.id, &entity.name),
-        Some(Object::Source(source)) => ("source", &source.id, &source.title),
-        Some(Object::Ranking(ranking)) => ("ranking", &ranking.id, &ranking.name),
+    match definition.and_then(|definition| definition.item.as_ref()) {
+        Some(Item::Indicator(indicator)) => ("indicator", &indicator.id, &indicator.name),
+        Some(Item::Entity(entity)) => ("entity", &entity.id, &entity.name),
+        Some(Item::Source(source)) => ("source", &source.id, &source.title),
+        Some(Item::Ranking(ranking)) => ("ranking", &ranking.id, &ranking.name),
+        Some(Item::Methodology(methodology)) => ("methodology", &methodology.id, first_line(&methodology.description)),
         None => ("", "", ""),
     }
+}
+
+/// The first line of a description.
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }

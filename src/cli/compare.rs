@@ -7,7 +7,6 @@ use super::{
     json,
     session::{Session, Tone},
     table::{Rows, note},
-    values,
 };
 use crate::proto;
 
@@ -28,8 +27,8 @@ pub struct CompareArgs {
 pub async fn run(args: CompareArgs, session: &Session) -> Result<(), CliError> {
     let request = proto::CompareEditionsRequest {
         ranking: args.ranking,
-        from_edition: args.from,
-        to_edition: args.to,
+        earlier_edition: args.from,
+        later_edition: args.to,
         as_of: args.when.as_of,
         ..Default::default()
     };
@@ -38,9 +37,10 @@ pub async fn run(args: CompareArgs, session: &Session) -> Result<(), CliError> {
         return json::print_message(&answer, "almanac.v1.CompareEditionsResponse");
     }
     let economies = Economies::load(session).await?;
-    let (from, to) = (answer.from.clone().unwrap_or_default(), answer.to.clone().unwrap_or_default());
-    note(session, format!("from {}", editions::heading(&from)))?;
-    note(session, format!("to   {}", editions::heading(&to)))?;
+    let earlier = answer.earlier.clone().unwrap_or_default();
+    let later = answer.later.clone().unwrap_or_default();
+    note(session, format!("from {}", editions::heading(&earlier)))?;
+    note(session, format!("to   {}", editions::heading(&later)))?;
     if !answer.comparable {
         note(session, session.paint(Tone::Strong, "Ranks of these two tables do not mean the same:"))?;
     }
@@ -48,23 +48,22 @@ pub async fn run(args: CompareArgs, session: &Session) -> Result<(), CliError> {
         note(session, format!("  {reason}"))?;
     }
     let mut rows = Rows::new(&["move", "#before", "#after", "name", "economies", "renamed from"]);
-    for entity in &answer.moves {
-        let renamed = entity.before.as_ref().filter(|_| entity.renamed).map_or("", |before| &before.published_name);
+    for entity in answer.moves.iter().map(editions::Move::of_comparison) {
         rows.add([
-            editions::arrow(entity),
-            values::rank(entity.before.as_ref()),
-            values::rank(entity.after.as_ref()),
-            editions::name(entity).to_owned(),
-            economies.text(&entity.economies),
-            renamed.to_owned(),
+            entity.arrow(),
+            entity.earlier_rank(),
+            entity.later_rank(),
+            entity.name().to_owned(),
+            economies.text(entity.economies()),
+            entity.renamed_from().to_owned(),
         ]);
     }
     rows.print(session)?;
     let counts: Vec<String> =
         answer.counts.iter().map(|count| format!("{} {}", count.count, editions::movement(count.movement()))).collect();
     note(session, counts.join(", "))?;
-    note(session, format!("{}: {}", from.edition, editions::coverage(&from)))?;
-    note(session, format!("{}: {}", to.edition, editions::coverage(&to)))?;
+    note(session, format!("{}: {}", earlier.id, editions::coverage(&earlier)))?;
+    note(session, format!("{}: {}", later.id, editions::coverage(&later)))?;
     note(session, format!("revision {}", answer.revision))
 }
 

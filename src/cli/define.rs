@@ -60,6 +60,7 @@ fn print(session: &Session, name: &str, dry_run: bool, result: proto::WriteResul
     if writing::refused(&result.findings) {
         return Err(CliError::Refused(format!("{name} would be refused")));
     }
+    writing::print_replayed(session, &result)?;
     writing::print_difference(session, &result)?;
     let counts = writing::counts(&result.counts.unwrap_or_default());
     if dry_run {

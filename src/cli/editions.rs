@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{error::CliError, session::Session};
+use super::{error::CliError, session::Session, values};
 use crate::proto;
 
 /// ISO alpha-2 codes of economies, by entity id; ids without one read as they are.
@@ -52,11 +52,11 @@ pub fn heading(edition: &proto::Edition) -> String {
         proto::EditionStatus::Withdrawn => ", WITHDRAWN",
         proto::EditionStatus::Unspecified | proto::EditionStatus::Published => "",
     };
-    format!("{} {}{title}, published {}{basis}{status}", edition.ranking, edition.edition, edition.released)
+    format!("{} {}{title}, published {}{basis}{status}", edition.ranking, edition.id, edition.released)
 }
 
 fn about(edition: &proto::Edition) -> &str {
-    if edition.about.is_empty() { &edition.edition } else { &edition.about }
+    if edition.about.is_empty() { &edition.id } else { &edition.about }
 }
 
 /// What the edition lists, and what it means not to be listed.
@@ -96,18 +96,89 @@ pub fn coverage_kind(edition: &proto::Edition) -> String {
     }
 }
 
-/// `▲ 3`.
-pub fn arrow(entity: &proto::EntryMove) -> String {
-    let places = entity.places.map_or(String::new(), |places| format!(" {}", places.unsigned_abs()));
-    match entity.movement() {
-        proto::Movement::Unspecified | proto::Movement::Unknown => "?".to_owned(),
-        proto::Movement::Entered => "entered".to_owned(),
-        proto::Movement::Left => "left".to_owned(),
-        proto::Movement::Up => format!("▲{places}"),
-        proto::Movement::Down => format!("▼{places}"),
-        proto::Movement::Tied => "= tied".to_owned(),
-        proto::Movement::Unchanged => "=".to_owned(),
-        proto::Movement::Withdrawn => "withdrawn".to_owned(),
+/// How an entity moved between two tables, as a comparison or a change tells it.
+#[derive(Debug)]
+pub struct Move<'a> {
+    /// How it moved.
+    pub movement: proto::Movement,
+    entity: &'a str,
+    places: Option<i32>,
+    renamed: bool,
+    earlier: Option<&'a proto::Entry>,
+    later: Option<&'a proto::Entry>,
+    earlier_absence: Option<&'a proto::Absence>,
+    later_absence: Option<&'a proto::Absence>,
+}
+
+impl<'a> Move<'a> {
+    /// Of two editions compared.
+    pub fn of_comparison(told: &'a proto::EntryMove) -> Self {
+        Self {
+            movement: told.movement(),
+            entity: &told.entity,
+            places: told.places,
+            renamed: told.renamed,
+            earlier: told.earlier.as_ref(),
+            later: told.later.as_ref(),
+            earlier_absence: told.earlier_absence.as_ref(),
+            later_absence: told.later_absence.as_ref(),
+        }
+    }
+
+    /// Of an edition that changed, against the edition that it was compared with.
+    pub fn of_change(told: &'a proto::EntryChange) -> Self {
+        Self {
+            movement: told.movement(),
+            entity: &told.entity,
+            places: told.places,
+            renamed: told.renamed,
+            earlier: told.compared.as_ref().or(told.before.as_ref()),
+            later: told.after.as_ref(),
+            earlier_absence: told.earlier_absence.as_ref(),
+            later_absence: told.later_absence.as_ref(),
+        }
+    }
+
+    /// `▲ 3`.
+    pub fn arrow(&self) -> String {
+        let places = self.places.map_or(String::new(), |places| format!(" {}", places.unsigned_abs()));
+        match self.movement {
+            proto::Movement::Unspecified | proto::Movement::Unknown => "?".to_owned(),
+            proto::Movement::Entered => "entered".to_owned(),
+            proto::Movement::Left => "left".to_owned(),
+            proto::Movement::Up => format!("▲{places}"),
+            proto::Movement::Down => format!("▼{places}"),
+            proto::Movement::Tied => "= tied".to_owned(),
+            proto::Movement::Unchanged => "=".to_owned(),
+            proto::Movement::Withdrawn => "withdrawn".to_owned(),
+        }
+    }
+
+    /// Its rank in the earlier table.
+    pub fn earlier_rank(&self) -> String {
+        values::rank(self.earlier, self.earlier_absence)
+    }
+
+    /// Its rank in the later table.
+    pub fn later_rank(&self) -> String {
+        values::rank(self.later, self.later_absence)
+    }
+
+    /// The name it is known by: as the later table printed it, else the earlier, else its id.
+    pub fn name(&self) -> &'a str {
+        let sides = [self.later, self.earlier];
+        let printed = sides.into_iter().flatten().map(|entry| entry.published_name.as_str());
+        printed.into_iter().find(|name| !name.is_empty()).unwrap_or(self.entity)
+    }
+
+    /// The earlier name, if it is another.
+    pub fn renamed_from(&self) -> &'a str {
+        self.earlier.filter(|_| self.renamed).map_or("", |entry| &entry.published_name)
+    }
+
+    /// Its economies, as the later table printed them, else the earlier.
+    pub fn economies(&self) -> &'a [String] {
+        self.later.or(self.earlier).map_or(&[], |entry| &entry.economies)
     }
 }
 
@@ -123,16 +194,6 @@ pub fn movement(movement: proto::Movement) -> &'static str {
         proto::Movement::Unchanged => "unchanged",
         proto::Movement::Withdrawn => "withdrawn",
     }
-}
-
-/// The name an entry is known by: as the later table printed it, else the earlier, else its id.
-pub fn name(entity: &proto::EntryMove) -> &str {
-    let printed =
-        |standing: &'_ Option<proto::Standing>| standing.as_ref().is_some_and(|side| !side.published_name.is_empty());
-    let side = if printed(&entity.after) { &entity.after } else { &entity.before };
-    side.as_ref()
-        .filter(|side| !side.published_name.is_empty())
-        .map_or(entity.entity.as_str(), |side| &side.published_name)
 }
 
 /// Ranks that others give: `18 by businessupturn.com`.

@@ -47,6 +47,7 @@ pub async fn run(args: FigureArgs, session: &Session) -> Result<(), CliError> {
         policy: args.policy.unwrap_or_default(),
         source: args.source.unwrap_or_default(),
         as_of: args.when.as_of,
+        ..Default::default()
     };
     let answer = session.statistics().get_figure(request).await?.into_inner();
     if session.json {

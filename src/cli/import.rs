@@ -7,23 +7,23 @@ use std::{path::PathBuf, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
     error::CliError,
     files::{self, Document},
     json,
-    order::{Order, ReadFile, Turns, end_after},
+    order::{Defined, Order, ReadFile, Turns},
     session::Session,
     table::{Rows, note},
-    upload::FigureMessages,
+    upload::{self, FigureMessages},
     writing::{self, Tally},
 };
 use crate::{
     intake::profile::{Profile, names},
     model::{id::SourceId, time::Date},
-    proto,
+    proto::{self, ingest_observations_request::Part},
 };
 
 /// A pack of parsed files is sent on when it has so many.
@@ -164,13 +164,19 @@ async fn send_each(
     mut packs: mpsc::Receiver<Pack>,
     report: &mut Report,
 ) -> Result<(), CliError> {
-    let (mut defined, mut turns) = (order.defined(), Turns::default());
+    let mut defined = Defined::default();
+    let mut turns = Turns::default();
     while let Some(pack) = packs.recv().await {
         let mut pack = pack?;
         report.sort_out(session, &mut pack);
-        let missing = defined.missing(order, &mut pack);
-        defined.define(session, order, missing).await?;
-        let uploads = pack.into_iter().map(|file| order.upload(session, file, String::new(), turns.next_turn()));
+        let uploads = pack.into_iter().map(|mut file| {
+            // Where nothing is written, no file brings anything to the next one: each is checked with all it needs.
+            if order.dry_run {
+                defined = Defined::default();
+            }
+            let definitions = defined.missing(order, &mut file);
+            order.upload(session, file, definitions, String::new(), turns.next_turn())
+        });
         let mut uploads = stream::iter(uploads).buffered(UPLOADS_MAX);
         while let Some((name, result)) = uploads.try_next().await? {
             report.add(session, name, result)?;
@@ -185,17 +191,14 @@ async fn send_together(
     mut packs: mpsc::Receiver<Pack>,
     report: &mut Report,
 ) -> Result<(), CliError> {
-    let mut defined = order.defined();
+    let mut defined = Defined::default();
     let mut released: Option<String> = None;
     let mut upload = None;
+    let mut end = proto::UploadEnd::default();
     let mut files = 0;
     while let Some(pack) = packs.recv().await {
         let mut pack = pack?;
         report.sort_out(session, &mut pack);
-        let missing = defined.missing(order, &mut pack);
-        if report.refused == 0 {
-            defined.define(session, order, missing).await?;
-        }
         for mut file in pack {
             let stated = order.released(&file)?;
             if released.get_or_insert_with(|| stated.clone()) != &stated {
@@ -206,29 +209,29 @@ async fn send_together(
             if report.refused > 0 {
                 continue;
             }
-            report.tally.0.added += order.hold_back(&mut file);
+            let definitions = defined.missing(order, &mut file);
             let (messages, ..) = upload.get_or_insert_with(|| {
-                let header = order.header(&stated, String::new(), String::new());
+                let header = upload::ingest(Part::Header(order.header(&stated, String::new(), String::new())));
                 let (messages, taken) = mpsc::channel(MESSAGES_MAX);
-                let first = proto::IngestObservationsRequest { header: Some(header), batches: Vec::new() };
                 let mut admin = session.admin();
-                let (all_sent, word) = oneshot::channel();
-                let requests = stream::iter([first]).chain(ReceiverStream::new(taken)).chain(end_after(word));
-                (messages, all_sent, tokio::spawn(async move { admin.ingest_observations(requests).await }))
+                let requests = stream::iter([header]).chain(ReceiverStream::new(taken));
+                (messages, tokio::spawn(async move { admin.ingest_observations(requests).await }))
             });
             files += 1;
-            for message in FigureMessages::new(file.figures.series) {
+            let batches = upload::definition_batches(definitions).into_iter().map(Part::Definitions);
+            for message in batches.map(upload::ingest).chain(FigureMessages::new(file.figures.series)) {
+                upload::count(&mut end, &message);
                 if messages.send(message).await.is_err() {
                     break; // The server has answered already: with an error, told below.
                 }
             }
         }
     }
-    let Some((messages, all_sent, call)) = upload else { return Ok(()) };
+    let Some((messages, call)) = upload else { return Ok(()) };
     if report.refused > 0 {
-        return Ok(()); // Without the word the upload does not end, and what does not end is not written.
+        return Ok(()); // Without its end nothing of the upload is written.
     }
-    let _ = all_sent.send(()); // If the call is over, its answer says why.
+    let _ = messages.send(upload::ingest(Part::End(end))).await; // If the call is over, its answer says why.
     drop(messages);
     let answer = call.await.map_err(std::io::Error::other)??.into_inner();
     report.files += files - 1;

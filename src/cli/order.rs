@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, stream};
 use tokio::sync::oneshot;
 use tonic::Code;
 
 use super::{
-    define, directory,
+    directory,
     error::CliError,
     files::Document,
     session::Session,
-    upload::{self, FigureMessages},
+    upload::{self, FigureUpload},
     writing,
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
         profile::{FigureShape, Profile},
     },
     model::{id::SourceId, time::Date},
-    proto,
+    proto::{self, ingest_observations_request::Part},
 };
 
 /// What holds for all files.
@@ -142,62 +142,25 @@ impl Order {
         &self,
         session: &Session,
         mut file: ReadFile,
+        definitions: Vec<proto::Definition>,
         request_id: String,
         turn: Turn,
     ) -> Result<(String, proto::WriteResult), CliError> {
         let Turn { before, done } = turn;
         let mut header = self.header(&self.released(&file)?, std::mem::take(&mut file.sha256), request_id);
-        let held_back = self.hold_back(&mut file);
-        if !file.replaced.is_empty() && held_back == 0 {
+        if !file.replaced.is_empty() {
             header.replaced_indicators = std::mem::take(&mut file.replaced);
             header.replaced_source = self.source.as_ref().map(ToString::to_string).unwrap_or_default();
         }
-        let counts = proto::ChangeCounts { added: held_back, ..Default::default() };
-        if file.figures.series.is_empty() && header.replaced_indicators.is_empty() {
-            wait_for(before).await;
-            let _ = done.send(()); // Nobody listens after the last file.
-            return Ok((file.name, proto::WriteResult { counts: Some(counts), ..Default::default() }));
-        }
-        let first = proto::IngestObservationsRequest { header: Some(header), batches: Vec::new() };
-        // An upload is written when it ends, so this one does not end before its turn.
-        let end = stream::once(wait_for(before)).filter_map(|()| std::future::ready(None));
-        let messages = stream::iter(FigureMessages::new(file.figures.series));
-        let requests = stream::iter([first]).chain(messages).chain(end);
-        let answer = session.admin().ingest_observations(requests).await;
+        let messages = FigureUpload::new(header, definitions, file.figures.series);
+        let answer = session.admin().ingest_observations(ending_after(messages, before)).await;
         let answer = answer.map_err(|status| match status.code() {
             // Callers with a request id of their own know what this means.
             Code::AlreadyExists => CliError::from(status),
             _ => CliError::Refused(format!("{}: {}", file.name, CliError::from(status))),
         })?;
         let _ = done.send(());
-        let mut result = answer.into_inner().result.unwrap_or_default();
-        let mut all = writing::Tally(counts);
-        all.add(&result.counts.unwrap_or_default());
-        result.counts = Some(all.0);
-        Ok((file.name, result))
-    }
-
-    /// Without writing nothing is defined either. What needs a new definition is all new and need not be compared:
-    /// it is taken out, and counted.
-    pub fn hold_back(&self, file: &mut ReadFile) -> u64 {
-        if !self.dry_run || !self.define_missing {
-            return 0;
-        }
-        let mut held_back = 0;
-        file.figures.series.retain(|series| {
-            let key = &series.key;
-            let known = self.directory.indicators.id(key.indicator.as_str()).is_some()
-                && self.directory.entities.id(key.entity.as_str()).is_some()
-                && self.sources.contains(key.source.as_str());
-            held_back += if known { 0 } else { series.points.len() as u64 };
-            known
-        });
-        held_back
-    }
-
-    /// Nothing is defined yet.
-    pub fn defined(&self) -> Defined {
-        Defined::default()
+        Ok((file.name, answer.into_inner().result.unwrap_or_default()))
     }
 }
 
@@ -220,21 +183,25 @@ impl Turns {
     }
 }
 
-/// The end of an upload that has to wait for a word. An upload that ends is one to write: if the one who should say the
-/// word is gone, this one must not end.
-pub fn end_after(word: oneshot::Receiver<()>) -> impl Stream<Item = proto::IngestObservationsRequest> {
-    stream::once(wait_for(Some(word))).filter_map(|()| std::future::ready(None))
+/// The messages of an upload, the end of it once its turn has come. If it never comes, since what was to come before failed, the
+/// upload breaks off without its end, and nothing of it is written.
+fn ending_after(
+    messages: FigureUpload,
+    before: Option<oneshot::Receiver<()>>,
+) -> impl Stream<Item = proto::IngestObservationsRequest> {
+    stream::unfold((messages, before), |(mut messages, mut before)| async move {
+        let message = messages.next()?;
+        if matches!(message.part, Some(Part::End(_)))
+            && let Some(before) = before.take()
+            && before.await.is_err()
+        {
+            return None;
+        }
+        Some((message, (messages, before)))
+    })
 }
 
-async fn wait_for(before: Option<oneshot::Receiver<()>>) {
-    if let Some(before) = before
-        && before.await.is_err()
-    {
-        std::future::pending::<()>().await;
-    }
-}
-
-/// What was defined on the way.
+/// Definitions that were sent on the way.
 #[derive(Debug, Default)]
 pub struct Defined {
     ids: BTreeSet<String>,
@@ -242,8 +209,8 @@ pub struct Defined {
 }
 
 impl Defined {
-    /// Definitions that these files need and that were not made yet.
-    pub fn missing(&mut self, order: &Order, files: &mut [ReadFile]) -> Vec<proto::Definition> {
+    /// Definitions that a file needs and that no file before it brought.
+    pub fn missing(&mut self, order: &Order, file: &mut ReadFile) -> Vec<proto::Definition> {
         let mut definitions = Vec::new();
         if !order.define_missing {
             return definitions;
@@ -251,43 +218,21 @@ impl Defined {
         let described = order.profile.source.as_ref();
         let wanted = order.source.as_ref().map(SourceId::as_str);
         if let Some(source) = described.filter(|source| Some(source.id.as_str()) == wanted && !self.source)
-            && !files.is_empty()
             && !order.sources.contains(&source.id)
         {
             definitions.push(upload::define_source(source));
         }
-        self.source |= !files.is_empty();
-        for file in files {
-            for entity in std::mem::take(&mut file.figures.new_entities) {
-                if self.ids.insert(format!("entity {}", entity.id)) {
-                    definitions.push(upload::define_entity(entity));
-                }
+        self.source = true;
+        for entity in std::mem::take(&mut file.figures.new_entities) {
+            if self.ids.insert(format!("entity {}", entity.id)) {
+                definitions.push(upload::define_entity(entity));
             }
-            for indicator in std::mem::take(&mut file.figures.new_indicators) {
-                if self.ids.insert(format!("indicator {}", indicator.id)) {
-                    definitions.push(upload::define_indicator(indicator, &order.shape));
-                }
+        }
+        for indicator in std::mem::take(&mut file.figures.new_indicators) {
+            if self.ids.insert(format!("indicator {}", indicator.id)) {
+                definitions.push(upload::define_indicator(indicator, &order.shape));
             }
         }
         definitions
-    }
-
-    /// Makes definitions; without writing it only says how many there would be.
-    pub async fn define(
-        &self,
-        session: &Session,
-        order: &Order,
-        definitions: Vec<proto::Definition>,
-    ) -> Result<(), CliError> {
-        if definitions.is_empty() {
-            return Ok(());
-        }
-        if order.dry_run {
-            eprintln!("{} names would be defined", definitions.len());
-            return Ok(());
-        }
-        let options =
-            proto::WriteOptions { note: format!("named by files of {}", order.profile.name), ..Default::default() };
-        define::send(session, definitions, options).await.map(|_| ())
     }
 }

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::{
-    define, directory, editions,
+    directory, editions,
     error::CliError,
     json,
     session::{Session, Tone},
@@ -132,7 +132,10 @@ pub struct Publication {
 pub async fn run(args: PublishArgs, session: &Session) -> Result<(), CliError> {
     let name = args.file.display().to_string();
     let bytes = std::fs::read(&args.file).map_err(|error| CliError::Refused(format!("{name}: {error}")))?;
-    let request_id = args.request_id.clone().unwrap_or_else(|| default_request_id(&args, &bytes));
+    let request_id = match &args.request_id {
+        Some(given) => given.clone(),
+        None => default_request_id(&args, &bytes, base_revision(session, &args).await?),
+    };
     let options = proto::WriteOptions {
         // What is only checked has no retry to protect.
         request_id: if args.dry_run { String::new() } else { request_id },
@@ -149,12 +152,6 @@ pub async fn run(args: PublishArgs, session: &Session) -> Result<(), CliError> {
     if read.file.errors > 0 {
         return Err(refusal(&name, &read.file.findings, args.add_entities));
     }
-    if args.dry_run && !read.file.new_entities.is_empty() {
-        for entity in &read.file.new_entities {
-            note(session, format!("would define {} {}", entity.id, entity.name))?;
-        }
-        return note(session, "define these first to see how the table moves; nothing was written");
-    }
     let response = send(session, read).await.map_err(|error| match error {
         CliError::Status(status) if !args.correct && reason(&status) == "EDITION_EXISTS" => {
             CliError::Refused(format!("{} (--correct)", status.message()))
@@ -168,13 +165,44 @@ fn reason(status: &Status) -> String {
     status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
 }
 
-/// Options that make another request of the same file.
-fn default_request_id(args: &PublishArgs, bytes: &[u8]) -> String {
+/// What makes a request another one: its options, its file, and the version of the edition that it changes. The same command is
+/// a retry only as long as that is the same.
+fn default_request_id(args: &PublishArgs, bytes: &[u8], base: u64) -> String {
     let options = format!(
-        "{} {} {:?} {} {} {}\n",
+        "{} {} {:?} {} {} {} {base}\n",
         args.ranking, args.edition, args.about, args.correct, args.add_entities, args.note
     );
     writing::digest(&[options.as_bytes(), bytes].concat())
+}
+
+/// The version that a publication changes: for a correction the one that stands. A first publication changes what was before
+/// the one that stands, so that the same command again is a retry, and after a withdrawal is not. 0 where there is none.
+async fn base_revision(session: &Session, args: &PublishArgs) -> Result<u64, CliError> {
+    let Some(known) = edition_at(session, args, None).await? else { return Ok(0) };
+    let stands = known.status() != proto::EditionStatus::Withdrawn;
+    if args.correct || !stands {
+        return Ok(known.revision);
+    }
+    let before = edition_at(session, args, Some(known.revision.saturating_sub(1))).await?;
+    Ok(before.map_or(0, |edition| edition.revision))
+}
+
+async fn edition_at(
+    session: &Session,
+    args: &PublishArgs,
+    revision: Option<u64>,
+) -> Result<Option<proto::Edition>, CliError> {
+    let request = proto::GetEditionRequest {
+        ranking: args.ranking.clone(),
+        edition: args.edition.clone(),
+        as_of: revision.map(|revision| proto::AsOf { at: Some(proto::as_of::At::Revision(revision)) }),
+        ..Default::default()
+    };
+    match session.rankings().get_edition(request).await {
+        Ok(answer) => Ok(answer.into_inner().edition),
+        Err(status) if status.code() == Code::NotFound => Ok(None),
+        Err(status) => Err(status.into()),
+    }
 }
 
 fn refusal(name: &str, findings: &[Finding], add_entities: bool) -> CliError {
@@ -193,7 +221,7 @@ pub async fn read(
 ) -> Result<Publication, CliError> {
     let profile = Profile::load(&about.profile).map_err(|error| CliError::Usage(error.to_string()))?;
     let shape = profile.edition().map_err(|error| CliError::Usage(error.to_string()))?;
-    let request = proto::GetRankingRequest { id: ranking.to_owned(), as_of: None };
+    let request = proto::GetRankingRequest { id: ranking.to_owned(), ..Default::default() };
     let known = session.catalog().get_ranking(request).await?.into_inner().ranking.unwrap_or_default();
     let subject = directory::kind(known.subject())
         .ok_or_else(|| CliError::Refused(format!("{ranking} does not say what it ranks")))?;
@@ -215,7 +243,7 @@ pub async fn read(
     };
     let edition = proto::Edition {
         ranking: ranking.to_owned(),
-        edition: edition.to_owned(),
+        id: edition.to_owned(),
         title: about.title.clone(),
         basis: match about.basis {
             BasisArg::AsPublished => proto::EditionBasis::AsPublished,
@@ -240,16 +268,11 @@ fn year_before(edition: &str) -> Option<String> {
     (ends && year > 1900).then(|| (year - 1).to_string())
 }
 
-/// Defines what has to be defined, then publishes.
+/// Publishes, with the definitions that the file needs.
 pub async fn send(session: &Session, read: Publication) -> Result<proto::PublishEditionResponse, CliError> {
     let Publication { header, file } = read;
-    if !file.new_entities.is_empty() {
-        let edition = header.edition.clone().unwrap_or_default();
-        let note = format!("named by {} {}", edition.ranking, edition.edition);
-        let definitions = file.new_entities.into_iter().map(upload::define_entity).collect();
-        define::send(session, definitions, proto::WriteOptions { note, ..Default::default() }).await?;
-    }
-    let messages = upload::publication(header, &file.entries);
+    let definitions = file.new_entities.into_iter().map(upload::define_entity).collect();
+    let messages = upload::publication(header, definitions, &file.entries);
     Ok(session.admin().publish_edition(tokio_stream::iter(messages)).await?.into_inner())
 }
 
@@ -262,32 +285,26 @@ async fn print(session: &Session, args: &PublishArgs, response: proto::PublishEd
     if writing::refused(&result.findings) {
         return Err(CliError::Refused("it would be refused".into()));
     }
+    writing::print_replayed(session, &result)?;
     writing::print_difference(session, &result)?;
     let edition = match response.edition {
         Some(edition) => edition,
         // An answer given again names the revision and leaves the rest to be looked up.
         None => {
-            let request = proto::GetEditionRequest {
-                ranking: args.ranking.clone(),
-                edition: args.edition.clone(),
-                as_of: Some(proto::AsOf { at: Some(proto::as_of::At::Revision(result.revision)) }),
-            };
-            session.rankings().get_edition(request).await?.into_inner().edition.unwrap_or_default()
+            edition_at(session, args, Some(result.revision)).await?.unwrap_or_default()
         }
     };
     note(session, editions::heading(&edition))?;
     note(session, editions::coverage(&edition))?;
     note(session, writing::counts(&result.counts.unwrap_or_default()))?;
     if args.dry_run {
-        let entries = result.difference.iter().filter_map(|change| match &change.what {
-            Some(proto::change::What::Entry(entry)) => Some(entry),
+        let entries = result.difference.iter().filter_map(|change| match &change.detail {
+            Some(proto::change::Detail::Entry(entry)) => Some(entry),
             _ => None,
         });
         let comparable = entries.clone().all(|entry| entry.comparable);
         let mut counts: BTreeMap<i32, u32> = BTreeMap::new();
-        entries
-            .filter_map(|entry| entry.r#move.as_ref())
-            .for_each(|entity| *counts.entry(entity.movement).or_default() += 1);
+        entries.for_each(|entry| *counts.entry(entry.movement).or_default() += 1);
         let counts: Vec<_> =
             counts.into_iter().map(|(movement, count)| proto::MovementCount { movement, count }).collect();
         print_moves(session, &edition.compared_with, &counts)?;
@@ -299,8 +316,7 @@ async fn print(session: &Session, args: &PublishArgs, response: proto::PublishEd
     if !args.correct {
         compare(session, &edition, result.revision).await?;
     }
-    let replayed = if result.replayed { ", the answer to the same request before" } else { "" };
-    note(session, format!("revision {}{replayed}", result.revision))
+    note(session, format!("revision {}", result.revision))
 }
 
 /// Says how entries moved, and whether their ranks mean the same as before.
@@ -310,8 +326,8 @@ async fn compare(session: &Session, edition: &proto::Edition, revision: u64) -> 
     }
     let request = proto::CompareEditionsRequest {
         ranking: edition.ranking.clone(),
-        from_edition: edition.compared_with.clone(),
-        to_edition: edition.edition.clone(),
+        earlier_edition: edition.compared_with.clone(),
+        later_edition: edition.id.clone(),
         as_of: Some(proto::AsOf { at: Some(proto::as_of::At::Revision(revision)) }),
         // The counts are those of all pages.
         page_size: 1,

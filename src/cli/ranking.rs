@@ -49,10 +49,9 @@ pub async fn run(args: RankingArgs, session: &Session) -> Result<(), CliError> {
     note(session, editions::heading(&edition))?;
     let mut rows = Rows::new(&["#rank", "name", "economies", "#score", "id", "#previous", "others say"]);
     for entry in &answer.entries {
-        let standing = proto::Standing { rank: entry.rank, tied: entry.tied, listed: true, ..Default::default() };
         let previous = entry.previous.first().map_or_else(String::new, |claim| claim.rank.to_string());
         rows.add([
-            values::rank(Some(&standing)),
+            values::rank(Some(entry), None),
             entry.published_name.clone(),
             economies.text(&entry.economies),
             values::value(entry.score.as_ref()),
@@ -83,7 +82,7 @@ async fn entries(args: &RankingArgs, session: &Session) -> Result<proto::ListEnt
         economy: args.economy.clone().unwrap_or_default(),
         as_of: args.when.as_of.clone(),
         page_size: args.top.map_or(1_000, |top| i32::try_from(top.saturating_add(10)).unwrap_or(1_000)),
-        page_token: String::new(),
+        ..Default::default()
     };
     let beyond = |entry: &proto::Entry| args.top.is_some_and(|top| entry.rank.is_none_or(|rank| rank > top));
     let mut all: Option<proto::ListEntriesResponse> = None;
@@ -123,7 +122,7 @@ pub async fn editions(args: EditionsArgs, session: &Session) -> Result<(), CliEr
         let restated = if edition.basis() == proto::EditionBasis::Restated { " (restated)" } else { "" };
         let withdrawn = if edition.status() == proto::EditionStatus::Withdrawn { " (withdrawn)" } else { "" };
         rows.add([
-            format!("{}{restated}{withdrawn}", edition.edition),
+            format!("{}{restated}{withdrawn}", edition.id),
             edition.released.clone(),
             edition.entry_count.to_string(),
             editions::coverage_kind(edition),

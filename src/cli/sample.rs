@@ -202,7 +202,7 @@ async fn import(session: &Session, step: &Step) -> Result<(), CliError> {
         let document = Document { name: name.clone(), bytes: file(name)?.to_vec(), named: true };
         let read = order.read(&document);
         check(name, &read.figures.findings)?;
-        let sent = order.upload(session, read, format!("{REQUEST_PREFIX}:{name}"), turns.next_turn()).await;
+        let sent = order.upload(session, read, Vec::new(), format!("{REQUEST_PREFIX}:{name}"), turns.next_turn()).await;
         unless_done(name, sent)?;
     }
     Ok(())

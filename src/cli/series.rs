@@ -56,6 +56,7 @@ pub async fn run(args: SeriesArgs, session: &Session) -> Result<(), CliError> {
         sources: args.source,
         period_from: args.from.unwrap_or_default(),
         period_to: args.to.unwrap_or_default(),
+        ..Default::default()
     };
     let mut request =
         proto::QueryObservationsRequest { selection: Some(selection), as_of: args.when.as_of, ..Default::default() };

@@ -48,7 +48,7 @@ pub async fn run(args: TrajectoryArgs, session: &Session) -> Result<(), CliError
     if breaks > 0 {
         note(session, "* ranks do not mean the same as in the edition before: another method or basis")?;
     }
-    note(session, "? not known; >N worse than rank N")?;
+    note(session, "? not known; >N worse than rank N; – not ranked")?;
     note(session, format!("revision {}", answer.revision))
 }
 
@@ -79,19 +79,19 @@ async fn all_pages(
 fn add(rows: &mut Rows, trajectory: &proto::Trajectory, named: bool) -> usize {
     let mut breaks = 0;
     for (index, point) in trajectory.points.iter().enumerate() {
-        let standing = point.standing.as_ref();
+        let entry = point.entry.as_ref();
         let broken = index > 0 && !point.comparable_to_previous;
         breaks += usize::from(broken);
         rows.add([
             if named { trajectory.entity.clone() } else { String::new() },
             point.edition.clone(),
-            values::rank(standing),
+            values::rank(entry, point.absence.as_ref()),
             if broken { "*" } else { "" }.to_owned(),
-            values::value(standing.and_then(|standing| standing.score.as_ref())),
+            values::value(entry.and_then(|entry| entry.score.as_ref())),
             point.methodology.clone(),
             basis(point.basis()).to_owned(),
-            standing.map_or_else(String::new, |standing| standing.published_name.clone()),
-            editions::claims(&point.disputed),
+            entry.map_or_else(String::new, |entry| entry.published_name.clone()),
+            editions::claims(entry.map_or(&[], |entry| &entry.disputed)),
         ]);
     }
     breaks

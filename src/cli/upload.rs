@@ -1,6 +1,7 @@
 //! Checked records → messages of the two streaming writes.
 //!
-//! Invariant: a message stays well below the 4 MiB that a server takes, and only a few of them exist at a time.
+//! Invariant: a message stays well below the 4 MiB that a server takes, and only a few of them exist at a time. An upload ends
+//! with a message that counts the others; whoever must not write never sends it.
 
 use std::collections::HashMap;
 
@@ -18,7 +19,7 @@ use crate::{
         period::Period,
         value::{Figure, MissingReason, Qualifier, Status, Value},
     },
-    proto,
+    proto::{self, ingest_observations_request::Part as IngestPart, publish_edition_request::Part as PublishPart},
 };
 
 /// A message is closed when it has reached so many bytes.
@@ -27,6 +28,78 @@ const MESSAGE_BYTES: usize = 1 << 20;
 const BATCH_POINTS_MAX: usize = 2_000;
 /// Most entries of one message.
 const MESSAGE_ENTRIES_MAX: usize = 200;
+
+/// The messages of an upload of figures, its end the last.
+#[derive(Debug)]
+pub struct FigureUpload {
+    header: Option<proto::IngestHeader>,
+    definitions: std::vec::IntoIter<proto::DefinitionBatch>,
+    figures: FigureMessages,
+    sent: Option<proto::UploadEnd>,
+}
+
+impl FigureUpload {
+    /// All of an upload.
+    pub fn new(header: proto::IngestHeader, definitions: Vec<proto::Definition>, series: Vec<Series>) -> Self {
+        Self {
+            header: Some(header),
+            definitions: definition_batches(definitions).into_iter(),
+            figures: FigureMessages::new(series),
+            sent: Some(proto::UploadEnd::default()),
+        }
+    }
+}
+
+impl Iterator for FigureUpload {
+    type Item = proto::IngestObservationsRequest;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(header) = self.header.take() {
+            return Some(ingest(IngestPart::Header(header)));
+        }
+        let message = match self.definitions.next() {
+            Some(batch) => Some(ingest(IngestPart::Definitions(batch))),
+            None => self.figures.next(),
+        };
+        match message {
+            Some(message) => {
+                count(self.sent.as_mut()?, &message);
+                Some(message)
+            }
+            None => self.sent.take().map(|end| ingest(IngestPart::End(end))),
+        }
+    }
+}
+
+/// A message of an upload of figures.
+pub fn ingest(part: IngestPart) -> proto::IngestObservationsRequest {
+    proto::IngestObservationsRequest { part: Some(part) }
+}
+
+/// Counts a message between the header and the end.
+pub fn count(end: &mut proto::UploadEnd, message: &proto::IngestObservationsRequest) {
+    end.messages += 1;
+    if let Some(IngestPart::Observations(batch)) = &message.part {
+        end.rows += batch.series.iter().map(|series| series.points.len() as u64).sum::<u64>();
+    }
+}
+
+/// Definitions in messages that are short enough.
+pub fn definition_batches(definitions: Vec<proto::Definition>) -> Vec<proto::DefinitionBatch> {
+    let mut batches: Vec<proto::DefinitionBatch> = Vec::new();
+    let mut bytes = MESSAGE_BYTES;
+    for definition in definitions {
+        if bytes >= MESSAGE_BYTES {
+            batches.push(proto::DefinitionBatch::default());
+            bytes = 0;
+        }
+        bytes += definition.encoded_len();
+        if let Some(batch) = batches.last_mut() {
+            batch.definitions.push(definition);
+        }
+    }
+    batches
+}
 
 /// Messages with the figures of some series.
 #[derive(Debug)]
@@ -68,15 +141,15 @@ impl Iterator for FigureMessages {
     type Item = proto::IngestObservationsRequest;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut message = proto::IngestObservationsRequest::default();
+        let mut message = proto::ObservationBatch::default();
         let mut bytes = 0;
         while bytes < MESSAGE_BYTES
             && let Some(batch) = self.batch()
         {
             bytes += batch.encoded_len();
-            message.batches.push(batch);
+            message.series.push(batch);
         }
-        (!message.batches.is_empty()).then_some(message)
+        (!message.series.is_empty()).then(|| ingest(IngestPart::Observations(message)))
     }
 }
 
@@ -84,13 +157,22 @@ fn dimension((id, code): (&str, &str)) -> proto::Dimension {
     proto::Dimension { id: id.to_owned(), value: code.to_owned() }
 }
 
-/// A publication: the header, then entries.
-pub fn publication(header: proto::PublishHeader, entries: &[Entry]) -> Vec<proto::PublishEditionRequest> {
-    let first = proto::PublishEditionRequest { header: Some(header), entries: Vec::new() };
-    let rest = entries
-        .chunks(MESSAGE_ENTRIES_MAX)
-        .map(|entries| proto::PublishEditionRequest { header: None, entries: entries.iter().map(entry).collect() });
-    std::iter::once(first).chain(rest).collect()
+/// All messages of a publication.
+pub fn publication(
+    header: proto::PublishHeader,
+    definitions: Vec<proto::Definition>,
+    entries: &[Entry],
+) -> Vec<proto::PublishEditionRequest> {
+    let definitions = definition_batches(definitions).into_iter().map(PublishPart::Definitions);
+    let tables = entries.chunks(MESSAGE_ENTRIES_MAX).map(|entries| {
+        let entries = entries.iter().map(entry).collect();
+        PublishPart::Entries(proto::EntryBatch { entries })
+    });
+    let mut parts: Vec<PublishPart> = definitions.chain(tables).collect();
+    let end = proto::UploadEnd { messages: parts.len() as u64, rows: entries.len() as u64 };
+    parts.insert(0, PublishPart::Header(header));
+    parts.push(PublishPart::End(end));
+    parts.into_iter().map(|part| proto::PublishEditionRequest { part: Some(part) }).collect()
 }
 
 fn entry(entry: &Entry) -> proto::Entry {
@@ -187,7 +269,7 @@ pub fn define_entity(new: NewEntity) -> proto::Definition {
         names: Vec::new(),
         relations: relations.collect(),
     };
-    proto::Definition { object: Some(proto::definition::Object::Entity(entity)) }
+    proto::Definition { item: Some(proto::definition::Item::Entity(entity)) }
 }
 
 /// The definition of an indicator that a file names.
@@ -208,7 +290,7 @@ pub fn define_indicator(new: NewIndicator, shape: &FigureShape) -> proto::Defini
         frequency: frequency.into(),
         ..Default::default()
     };
-    proto::Definition { object: Some(proto::definition::Object::Indicator(indicator)) }
+    proto::Definition { item: Some(proto::definition::Item::Indicator(indicator)) }
 }
 
 /// The definition of the source that a profile describes.
@@ -222,7 +304,7 @@ pub fn define_source(source: &SourceShape) -> proto::Definition {
         redistribution: proto::Redistribution::WithAttribution.into(),
         ..Default::default()
     };
-    proto::Definition { object: Some(proto::definition::Object::Source(source)) }
+    proto::Definition { item: Some(proto::definition::Item::Source(source)) }
 }
 
 #[cfg(test)]
@@ -251,7 +333,11 @@ mod tests {
         let messages: Vec<_> = FigureMessages::new(vec![series.clone(), series]).collect();
         assert!(messages.len() > 1);
         assert!(messages.iter().all(|message| message.encoded_len() < 3 << 20));
-        let points = messages.iter().flat_map(|message| &message.batches).flat_map(|batch| &batch.points);
+        let batches = messages.iter().map(|message| match &message.part {
+            Some(IngestPart::Observations(batch)) => batch,
+            part => panic!("{part:?}"),
+        });
+        let points = batches.flat_map(|batch| &batch.series).flat_map(|series| &series.points);
         assert_eq!(points.clone().count(), 180_000);
         assert!(points.clone().all(|point| point.value.as_ref().unwrap().exact == "0.12345678901234567891"));
     }

@@ -71,6 +71,10 @@ pub fn counts(counts: &proto::ChangeCounts) -> String {
         (counts.withdrawn, "withdrawn"),
         (counts.backfilled, "filled in"),
         (counts.unchanged, "unchanged"),
+        (counts.definitions_added, "defined"),
+        (counts.definitions_revised, "redefined"),
+        (counts.definitions_removed, "definitions taken back"),
+        (counts.definitions_unchanged, "definitions unchanged"),
     ];
     let said: Vec<String> =
         all.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
@@ -83,15 +87,19 @@ pub fn instant(timestamp: Option<&prost_types::Timestamp>) -> String {
     instant.map_or_else(String::new, |instant| instant.to_string())
 }
 
-/// A rank, or what is known instead of one.
-pub fn rank(standing: Option<&proto::Standing>) -> String {
-    let Some(standing) = standing else { return "–".into() };
-    match standing.rank {
-        Some(rank) if standing.tied => format!("={rank}"),
-        Some(rank) => rank.to_string(),
-        None if standing.listed => "listed".into(),
-        None if standing.worse_than > 0 => format!(">{}", standing.worse_than),
-        None => "?".into(),
+/// A rank, or what is known instead of one: `listed` without a rank, `>100` below what is listed, `–` not ranked, `?` not
+/// known.
+pub fn rank(entry: Option<&proto::Entry>, absence: Option<&proto::Absence>) -> String {
+    match (entry, absence) {
+        (Some(proto::Entry { rank: Some(rank), tied: true, .. }), _) => format!("={rank}"),
+        (Some(proto::Entry { rank: Some(rank), .. }), _) => rank.to_string(),
+        (Some(_), _) => "listed".into(),
+        (None, Some(absence)) => match absence.kind() {
+            proto::AbsenceKind::WorseThan => format!(">{}", absence.worse_than),
+            proto::AbsenceKind::NotRanked => "–".into(),
+            proto::AbsenceKind::Unspecified | proto::AbsenceKind::Unknown => "?".into(),
+        },
+        (None, None) => "–".into(),
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     client::{Event, FollowError, Follower, Part, Start},
-    proto::{self, subscribe_response::Message},
+    proto::{self, subscribe_response::Body as Message},
 };
 
 /// Shows every change as it comes, and says at the end how to go on from there
@@ -112,14 +112,14 @@ fn until(text: &str) -> Result<Until, String> {
 }
 
 /// How often the server says where the stream is.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Watches until the end asked for, or Ctrl-C.
 pub async fn run(args: WatchArgs, session: &Session) -> Result<(), CliError> {
     let until = match args.until {
         None => None,
         Some(Until::Revision(revision)) => Some(revision),
-        Some(Until::Head) => Some(session.feed().get_head(proto::GetHeadRequest {}).await?.into_inner().head),
+        Some(Until::Head) => Some(session.feed().get_head(proto::GetHeadRequest::default()).await?.into_inner().head),
     };
     let kept = args.state_file.as_deref().map(kept_token).transpose()?.flatten();
     let start = kept.map_or(args.from.clone(), Start::Token);
@@ -179,6 +179,7 @@ fn filters(args: &WatchArgs) -> Vec<proto::Filter> {
         causes: args.cause.iter().map(cause).collect(),
         rank_at_most: args.top,
         min_places: args.min_places,
+        ..Default::default()
     };
     if filter == proto::Filter::default() { Vec::new() } else { vec![filter] }
 }
@@ -249,13 +250,13 @@ impl Screen<'_> {
     fn show_part(&self, part: &Part) -> Result<(), CliError> {
         if let Some(commit) = &part.commit {
             let counts = commit.counts.unwrap_or_default();
-            let mut said = match part.folded_from {
+            let mut said = match part.conflated_from {
                 0 => vec![format!("revision {}", part.revision)],
                 from => vec![format!("revisions {from} to {} in one", part.revision)],
             };
             said.push(values::instant(commit.recorded.as_ref()));
             // Of a fold they are those of its last commit only.
-            if part.folded_from == 0 {
+            if part.conflated_from == 0 {
                 said.extend([values::cause(commit.cause).to_owned(), values::counts(&counts), commit.note.clone()]);
             }
             said.retain(|word| !word.is_empty());
@@ -281,7 +282,7 @@ impl Screen<'_> {
                 last_page: part.last,
                 resume_token: if part.last { token } else { String::new() },
                 page: 0,
-                folded_from: part.folded_from,
+                conflated_from: part.conflated_from,
             }),
             Event::Progress(revision) => Message::Progress(proto::Progress { revision, resume_token: token }),
             Event::Lag(lag) => Message::Lag(lag),
@@ -294,7 +295,7 @@ impl Screen<'_> {
                 return Ok(());
             }
         };
-        json::print_line(&proto::SubscribeResponse { message: Some(message) }, "almanac.v1.SubscribeResponse")
+        json::print_line(&proto::SubscribeResponse { body: Some(message) }, "almanac.v1.SubscribeResponse")
     }
 
     /// Keeps a token that is new.

@@ -33,19 +33,31 @@ impl Tally {
         self.0.unchanged += counts.unchanged;
         self.0.withdrawn += counts.withdrawn;
         self.0.backfilled += counts.backfilled;
+        self.0.definitions_added += counts.definitions_added;
+        self.0.definitions_revised += counts.definitions_revised;
+        self.0.definitions_unchanged += counts.definitions_unchanged;
+        self.0.definitions_removed += counts.definitions_removed;
     }
 }
 
 /// Counts in words; those that are always said, and those that are when there are any.
 pub fn counts(counts: &proto::ChangeCounts) -> String {
-    let mut text = format!("{} added, {} revised, {} unchanged", counts.added, counts.revised, counts.unchanged);
-    if counts.withdrawn > 0 {
-        text.push_str(&format!(", {} withdrawn", counts.withdrawn));
-    }
-    if counts.backfilled > 0 {
-        text.push_str(&format!(", {} filled in behind a newer release", counts.backfilled));
-    }
-    text
+    let rows = counts.added + counts.revised + counts.unchanged + counts.withdrawn + counts.backfilled;
+    let definitions = counts.definitions_added + counts.definitions_revised + counts.definitions_unchanged;
+    let only_definitions = rows == 0 && definitions > 0;
+    let said = [
+        (counts.added, "added", !only_definitions),
+        (counts.revised, "revised", !only_definitions),
+        (counts.unchanged, "unchanged", !only_definitions),
+        (counts.withdrawn, "withdrawn", false),
+        (counts.backfilled, "filled in behind a newer release", false),
+        (counts.definitions_added, "defined", only_definitions),
+        (counts.definitions_revised, "redefined", only_definitions),
+        (counts.definitions_unchanged, "definitions unchanged", only_definitions),
+        (counts.definitions_removed, "definitions taken back", false),
+    ];
+    let said = said.into_iter().filter(|(count, _, always)| *always || *count > 0);
+    said.map(|(count, word, _)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
 }
 
 /// SHA-256, hex.
@@ -79,7 +91,7 @@ pub fn print_findings(session: &Session, findings: &[Finding]) {
 /// Prints findings of the server to standard error.
 pub fn print_answered(session: &Session, findings: &[proto::Finding]) {
     for finding in findings.iter().take(FINDINGS_PRINTED_MAX) {
-        let error = finding.severity() == proto::Severity::Error;
+        let error = finding.severity() == proto::FindingSeverity::Error;
         print_finding(session, error, &finding.location, &finding.code, &finding.message, &finding.suggestions);
     }
     if findings.len() > FINDINGS_PRINTED_MAX {
@@ -96,7 +108,19 @@ fn print_finding(session: &Session, error: bool, location: &str, code: &str, mes
 
 /// Whether the server found errors; a write that only validates says so here, not in its status.
 pub fn refused(findings: &[proto::Finding]) -> bool {
-    findings.iter().any(|finding| finding.severity() == proto::Severity::Error)
+    findings.iter().any(|finding| finding.severity() == proto::FindingSeverity::Error)
+}
+
+/// Says aloud that nothing was done, where an earlier request was answered again.
+pub fn print_replayed(session: &Session, result: &proto::WriteResult) -> Result<(), CliError> {
+    if !result.replayed {
+        return Ok(());
+    }
+    let text = format!(
+        "NOTHING WAS WRITTEN: the same request was done before, in revision {}; this is its answer again",
+        result.revision
+    );
+    note(session, session.paint(Tone::Bad, &text))
 }
 
 /// Prints what a write would change, as the feed would say it.

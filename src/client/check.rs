@@ -4,8 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use super::digest;
-use crate::proto;
+use crate::{convert::digest::Version, proto};
+
+/// The digest that followers ask for.
+const DIGEST: Version = Version::Rows;
 
 /// A promise that the server did not keep. What was received until then holds; go on only from a fresh state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +45,7 @@ struct OpenCommit {
     next_page: u32,
     next_index: u64,
     /// 0, or the first revision folded into it.
-    folded_from: u64,
+    conflated_from: u64,
     /// The changes of a fold: they are not in commit order.
     folded: BTreeSet<(u64, u64)>,
 }
@@ -65,8 +67,8 @@ impl OpenCommit {
     /// Changes of several commits, each once.
     fn take_folded(&mut self, page: &proto::CommitPage) -> Result<(), BrokenPromise> {
         for change in &page.changes {
-            if !(self.folded_from..=self.revision).contains(&change.revision) {
-                let within = format!("revisions {} to {}", self.folded_from, self.revision);
+            if !(self.conflated_from..=self.revision).contains(&change.revision) {
+                let within = format!("revisions {} to {}", self.conflated_from, self.revision);
                 return broken("Ordered", format!("a change of revision {} within {within}", change.revision));
             }
             if !self.folded.insert((change.revision, change.index)) {
@@ -90,7 +92,7 @@ impl Check {
             self.position = opened.start_revision;
         }
         // A fold comes again with other bounds; a commit is what it was.
-        self.open = self.open.take().filter(|open| open.folded_from == 0);
+        self.open = self.open.take().filter(|open| open.conflated_from == 0);
         if let Some(open) = &mut self.open {
             open.next_page = 0;
         }
@@ -102,14 +104,23 @@ impl Check {
         std::mem::take(self).rows > 0
     }
 
+    /// The version of the digest to ask for.
+    pub(super) fn digest_version(&self) -> u32 {
+        DIGEST.number()
+    }
+
     /// Rows of the state came.
     pub(super) fn rows(&mut self, rows: &[proto::StateRow]) {
         self.rows += rows.len() as u64;
-        self.digest = rows.iter().map(digest::of_row).fold(self.digest, u64::wrapping_add);
+        self.digest = rows.iter().map(|row| DIGEST.of_row(row)).fold(self.digest, u64::wrapping_add);
     }
 
     /// The state is complete.
     pub(super) fn state_ends(&mut self, end: &proto::SnapshotEnd) -> Result<(), BrokenPromise> {
+        if end.digest_version != DIGEST.number() {
+            let detail = format!("a digest of version {} for one of version {}", end.digest_version, DIGEST.number());
+            return broken("Reliable", detail);
+        }
         if (end.row_count, end.digest) != (self.rows, self.digest) {
             let said = format!("{} rows with digest {:016x} were sent", end.row_count, end.digest);
             return broken("Reliable", format!("{said}, {} with {:016x} arrived", self.rows, self.digest));
@@ -128,16 +139,16 @@ impl Check {
             Some(open) if open.revision == revision => open,
             Some(open) => return broken("Atomic", format!("revision {revision} within {}", open.revision)),
             None => {
-                let (folded_from, folded) = (page.folded_from, BTreeSet::new());
-                self.open.insert(OpenCommit { revision, next_page: 0, next_index: 0, folded_from, folded })
+                let (conflated_from, folded) = (page.conflated_from, BTreeSet::new());
+                self.open.insert(OpenCommit { revision, next_page: 0, next_index: 0, conflated_from, folded })
             }
         };
-        if page.folded_from != open.folded_from {
-            let detail = format!("revision {revision} folded from {} and from {}", open.folded_from, page.folded_from);
+        if page.conflated_from != open.conflated_from {
+            let detail = format!("revision {revision} folded from {} and from {}", open.conflated_from, page.conflated_from);
             return broken("Atomic", detail);
         }
-        if open.folded_from > 0 && !(self.position + 1..revision).contains(&open.folded_from) {
-            let detail = format!("revisions {} to {revision} after {}", open.folded_from, self.position);
+        if open.conflated_from > 0 && !(self.position + 1..revision).contains(&open.conflated_from) {
+            let detail = format!("revisions {} to {revision} after {}", open.conflated_from, self.position);
             return broken("Ordered", detail);
         }
         if page.page != open.next_page {
@@ -150,7 +161,7 @@ impl Check {
             return broken("Chained", format!("revision {revision} follows {before}, which never came"));
         }
         open.next_page += 1;
-        match open.folded_from {
+        match open.conflated_from {
             0 => open.take(page)?,
             _ => open.take_folded(page)?,
         }
@@ -179,7 +190,7 @@ impl Check {
 
     /// Part of a commit came already. Of a fold nothing is yielded before it is whole.
     pub(super) fn within_commit(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| open.folded_from == 0)
+        self.open.as_ref().is_some_and(|open| open.conflated_from == 0)
     }
 }
 
@@ -229,7 +240,7 @@ mod tests {
             ..Default::default()
         });
         let changes = changes.collect();
-        proto::CommitPage { folded_from: from, changes, ..page(revision, before, 0, last_page, &[]) }
+        proto::CommitPage { conflated_from: from, changes, ..page(revision, before, 0, last_page, &[]) }
     }
 
     #[test]

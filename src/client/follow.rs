@@ -15,9 +15,15 @@ use super::{
     check::{BrokenPromise, Check},
 };
 use crate::proto::{
-    self, GoodbyeReason, feed_service_client::FeedServiceClient, subscribe_request::Start as AskedStart,
-    subscribe_response::Message,
+    self, ERROR_DOMAIN, GoodbyeReason, change::Detail, feed_service_client::FeedServiceClient, state_row::Item,
+    subscribe_request::Start as AskedStart,
+    subscribe_response::Body as Message,
 };
+
+/// How often a follower that did not say asks to hear something.
+const PROGRESS_DEFAULT: Duration = Duration::from_secs(5);
+/// A connection on which nothing came for so many progress intervals is given up: the server speaks in each of them.
+const SILENT_INTERVALS_MAX: u32 = 3;
 
 /// Where to start.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,13 +67,13 @@ pub enum Event {
     },
 }
 
-/// Part of a commit, or several commits folded into one. Apply it when `last` is here.
+/// Part of a commit, or several commits conflated into one. Apply it when `last` is here.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
-    /// The commit's revision; of a fold the last one folded into it.
+    /// The commit's revision; of a conflated one that of the last commit in it.
     pub revision: u64,
-    /// The first revision folded into it; 0 for a commit as it is. A fold comes in one part.
-    pub folded_from: u64,
+    /// The first revision in a conflated commit; 0 for a commit as it is. A conflated one comes in one part.
+    pub conflated_from: u64,
     /// About the commit; with its first part.
     pub commit: Option<proto::Commit>,
     /// The matching commit before this one; 0 for the first of the subscription.
@@ -88,6 +94,9 @@ pub enum FollowError {
     /// What came cannot be relied on.
     #[error(transparent)]
     Broken(#[from] BrokenPromise),
+    /// A newer server sent something that this follower does not know: a copy would no longer be true.
+    #[error("the server sent {0} of a kind that this client does not know; it needs a newer version of the client")]
+    Unknown(&'static str),
 }
 
 /// Follows the feed through broken connections and restarts of the server.
@@ -96,7 +105,7 @@ pub struct Follower<T> {
     feed: FeedServiceClient<T>,
     start: Start,
     filters: Vec<proto::Filter>,
-    progress_interval: Option<Duration>,
+    progress_interval: Duration,
     conflate: bool,
     /// This connection was asked not to conflate, only to have the rest of a commit.
     plain: bool,
@@ -115,6 +124,43 @@ pub struct Follower<T> {
     ended: bool,
 }
 
+fn silent(silence: Duration) -> Status {
+    Status::unavailable(format!("nothing came for {} s: the connection is dead", silence.as_secs_f32()))
+}
+
+/// Whether asking again cannot help. A code alone does not say so: a message that a proxy cut looks like `INVALID_ARGUMENT` to
+/// a client's own library. The server gives its reasons.
+fn hopeless(status: &Status) -> bool {
+    match status.code() {
+        Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented => true,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange | Code::NotFound | Code::DataLoss => {
+            status.get_error_details().error_info().is_some_and(|info| info.domain == ERROR_DOMAIN)
+        }
+        _ => false,
+    }
+}
+
+fn known_definition(definition: Option<&proto::Definition>) -> bool {
+    definition.is_none_or(|definition| definition.item.is_some())
+}
+
+fn known_row(row: &proto::StateRow) -> bool {
+    match &row.item {
+        Some(Item::Definition(definition)) => known_definition(Some(definition)),
+        item => item.is_some(),
+    }
+}
+
+fn known_change(change: &proto::Change) -> bool {
+    let known = match &change.detail {
+        Some(Detail::Definition(change)) => {
+            known_definition(change.before.as_ref()) && known_definition(change.after.as_ref())
+        }
+        detail => detail.is_some(),
+    };
+    known && change.scope() != proto::ChangeScope::Unspecified
+}
+
 impl<T> Follower<T>
 where
     T: GrpcService<Body>,
@@ -130,7 +176,7 @@ where
             start,
             filters,
             token,
-            progress_interval: None,
+            progress_interval: PROGRESS_DEFAULT,
             conflate: false,
             plain: false,
             stream: None,
@@ -144,9 +190,10 @@ where
         }
     }
 
-    /// Asks to hear so often when nothing matches.
+    /// Asks to hear so often when nothing matches: 100 ms to 20 s, by default 5 s. A connection on which nothing came for three
+    /// times as long is given up for dead.
     pub fn progress_every(mut self, interval: Duration) -> Self {
-        self.progress_interval = Some(interval);
+        self.progress_interval = interval;
         self
     }
 
@@ -188,13 +235,16 @@ where
             if let Some(wait) = self.wait.take() {
                 tokio::time::sleep(wait).await;
             }
+            let silence = self.progress_interval.saturating_mul(SILENT_INTERVALS_MAX);
             let Some(stream) = &mut self.stream else {
-                if let Err(status) = self.connect().await {
+                let connected = tokio::time::timeout(silence, self.connect()).await;
+                if let Err(status) = connected.unwrap_or_else(|_| Err(silent(silence))) {
                     return self.failed(status).map(Some);
                 }
                 continue;
             };
-            match stream.message().await {
+            let message = tokio::time::timeout(silence, stream.message()).await;
+            match message.unwrap_or_else(|_| Err(silent(silence))) {
                 Ok(Some(message)) => {
                     self.backoff.reset();
                     if let Some(event) = self.take(message)? {
@@ -216,7 +266,7 @@ where
             (None, Start::Now) => AskedStart::Now(proto::StartNow {}),
             (None, Start::Token(token)) => AskedStart::ResumeToken(token.clone()),
             (None, Start::Range(from, until)) => {
-                AskedStart::Range(proto::StartRange { from: *from, until: until.unwrap_or(0) })
+                AskedStart::Range(proto::StartRange { first_revision: *from, last_revision: until.unwrap_or(0) })
             }
         };
         self.fold = None;
@@ -227,8 +277,9 @@ where
         let request = proto::SubscribeRequest {
             start: Some(start),
             filters: self.filters.clone(),
-            progress_interval: self.progress_interval.and_then(|interval| interval.try_into().ok()),
+            progress_interval: self.progress_interval.try_into().ok(),
             conflate: self.conflate && !self.plain && !beyond,
+            digest_version: self.check.digest_version(),
         };
         self.stream = Some(self.feed.subscribe(request).await?.into_inner());
         Ok(())
@@ -236,7 +287,8 @@ where
 
     /// One message; what of it the application should see.
     fn take(&mut self, message: proto::SubscribeResponse) -> Result<Option<Event>, FollowError> {
-        let Some(message) = message.message else { return Ok(None) };
+        // A message of an unknown kind is passed over, as the contract says; the chain shows if it mattered.
+        let Some(message) = message.body else { return Ok(None) };
         Ok(match message {
             Message::Opened(opened) => {
                 self.check.opened(&opened)?;
@@ -245,6 +297,9 @@ where
                 Some(Event::Opened(opened))
             }
             Message::SnapshotPage(page) => {
+                if !page.rows.iter().all(known_row) {
+                    return Err(FollowError::Unknown("a row"));
+                }
                 self.check.rows(&page.rows);
                 Some(Event::Rows(page.rows))
             }
@@ -259,8 +314,11 @@ where
                 None
             }
             Message::CommitPage(mut page) => {
+                if !page.changes.iter().all(known_change) {
+                    return Err(FollowError::Unknown("a change"));
+                }
                 self.check.page(&mut page)?;
-                if page.folded_from > 0 {
+                if page.conflated_from > 0 {
                     page = match self.fold.take() {
                         Some(mut fold) => {
                             fold.changes.append(&mut page.changes);
@@ -282,7 +340,7 @@ where
                 }
                 let part = Part {
                     revision: page.revision,
-                    folded_from: page.folded_from,
+                    conflated_from: page.conflated_from,
                     commit,
                     prev_matching_revision: page.prev_matching_revision,
                     changes: page.changes,
@@ -325,18 +383,7 @@ where
     /// A failure: comes back if that can help.
     fn failed(&mut self, status: Status) -> Result<Event, FollowError> {
         self.stream = None;
-        let hopeless = matches!(
-            status.code(),
-            Code::InvalidArgument
-                | Code::FailedPrecondition
-                | Code::OutOfRange
-                | Code::NotFound
-                | Code::PermissionDenied
-                | Code::Unauthenticated
-                | Code::Unimplemented
-                | Code::DataLoss
-        );
-        if hopeless {
+        if hopeless(&status) {
             return Err(FollowError::Refused(Box::new(status)));
         }
         let asked = status.get_error_details().retry_info().and_then(|retry| retry.retry_delay);

@@ -24,14 +24,13 @@
 //! # Ok(()) }
 //! ```
 //!
-//! In reading order: [`follow`] is the loop; [`check`] holds what the promises say a stream may do; [`digest`] proves a
-//! copy of the state; [`backoff`] says how long to wait.
+//! In reading order: [`follow`] is the loop; [`check`] holds what the promises say a stream may do; [`backoff`] says how long
+//! to wait. [`crate::convert::digest`] proves a copy of the state.
 //!
 //! Invariant: [`Follower::token`] never runs ahead of what was yielded.
 
 mod backoff;
 mod check;
-pub mod digest;
 mod follow;
 
 pub use check::BrokenPromise;

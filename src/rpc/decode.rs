@@ -185,7 +185,7 @@ fn optional_value(field: &str, given: Option<proto::Value>) -> Result<Option<Val
 }
 
 pub(super) fn definition(given: proto::Definition) -> Result<Definition> {
-    use proto::definition::Object;
+    use proto::definition::Item;
     let bytes = given.encoded_len();
     let object = given.object.ok_or_else(|| BadField::new("object", "must be given"))?;
     if bytes > OBJECT_BYTES_MAX {

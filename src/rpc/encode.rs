@@ -135,7 +135,7 @@ pub(super) fn disagreement(disagreement: &Disagreement) -> proto::Disagreement {
 }
 
 pub(super) fn definition(definition: &Definition) -> proto::Definition {
-    use proto::definition::Object;
+    use proto::definition::Item;
     let object = match definition {
         Definition::Indicator(given) => Object::Indicator(indicator(given)),
         Definition::Entity(given) => Object::Entity(entity(given)),
@@ -464,16 +464,16 @@ fn entry_change(change: &EntryChange) -> proto::EntryChange {
     }
 }
 
-pub(super) fn scope(scope: Scope) -> proto::Scope {
+pub(super) fn scope(scope: Scope) -> proto::ChangeScope {
     match scope {
-        Scope::Entered => proto::Scope::Entered,
-        Scope::Changed => proto::Scope::Changed,
-        Scope::Left => proto::Scope::Left,
+        Scope::Entered => proto::ChangeScope::Entered,
+        Scope::Changed => proto::ChangeScope::Changed,
+        Scope::Left => proto::ChangeScope::Left,
     }
 }
 
-fn what(change: &Change) -> proto::change::What {
-    use proto::change::What;
+fn what(change: &Change) -> proto::change::Detail {
+    use proto::change::Detail;
     match change {
         Change::Value(change) => What::Value(value_change(change)),
         Change::Entry(change) => What::Entry(entry_change(change)),
@@ -514,7 +514,7 @@ pub(super) fn commit_head(part: &CommitPart, token: String) -> proto::CommitPage
         commit: (part.page == 0).then(|| commit(&header.commit)),
         changes: Vec::new(),
         resume_token: token,
-        folded_from: 0,
+        conflated_from: 0,
     }
 }
 
@@ -528,7 +528,7 @@ pub(super) fn fold_head(page: &FoldPage, token: String) -> proto::CommitPage {
         commit: (page.page == 0).then(|| commit(&page.header.commit)),
         changes: Vec::new(),
         resume_token: token,
-        folded_from: page.folded_from.0,
+        conflated_from: page.conflated_from.0,
     }
 }
 
@@ -544,8 +544,8 @@ pub(super) fn commit_page<'a>(part: &CommitPart, token: String, name: impl Fn(us
 pub(super) fn finding(finding: &Finding) -> proto::Finding {
     proto::Finding {
         severity: match finding.severity {
-            Severity::Warning => proto::Severity::Warning,
-            Severity::Error => proto::Severity::Error,
+            Severity::Warning => proto::FindingSeverity::Warning,
+            Severity::Error => proto::FindingSeverity::Error,
         }
         .into(),
         code: finding.code.clone(),
@@ -556,7 +556,7 @@ pub(super) fn finding(finding: &Finding) -> proto::Finding {
 }
 
 pub(super) fn state_row(row: &StateRow, matched_filters: Vec<String>) -> proto::StateRow {
-    use proto::state_row::Row;
+    use proto::state_row::Item;
     let row = match row {
         StateRow::Definition(given) => Row::Definition(definition(given)),
         StateRow::Edition(given) => Row::Edition(edition(given)),

@@ -22,7 +22,7 @@ use crate::{
     },
     ledger::cursor::{CursorMove, CursorPlace},
     model::id::Revision,
-    proto::{self, feed_service_server::FeedService, subscribe_response::Message},
+    proto::{self, feed_service_server::FeedService, subscribe_response::Body as Message},
     query::AsOf,
     store::cursors::Cursor,
 };

@@ -100,8 +100,8 @@ impl RankingService for Rankings {
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
         let page: Page<usize> = Page::of(&plain, size, &token, MOVES_DEFAULT, MOVES_MAX)?;
         let ranking = decode::id("ranking", &plain.ranking, RankingId::new)?;
-        let from = decode::id("from_edition", &plain.from_edition, EditionId::new)?;
-        let to = decode::id("to_edition", &plain.to_edition, EditionId::new)?;
+        let from = decode::id("earlier_edition", &plain.earlier_edition, EditionId::new)?;
+        let to = decode::id("later_edition", &plain.later_edition, EditionId::new)?;
         let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
             let found = snapshot.compare(&ranking, &from, &to).map_err(query_status)?;
             let moves = found.moves_from(page.position.unwrap_or(0));

@@ -7,7 +7,7 @@ use std::{
 };
 
 use almanac::{
-    proto::{feed_service_client::FeedServiceClient, subscribe_request::Start, subscribe_response::Message, *},
+    proto::{feed_service_client::FeedServiceClient, subscribe_request::Start, subscribe_response::Body, *},
     store::{Engine, faults::CrashPoint},
 };
 use tempfile::TempDir;

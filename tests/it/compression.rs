@@ -5,7 +5,7 @@ use std::{
     pin::{Pin, pin},
 };
 
-use almanac::proto::{subscribe_request::Start, subscribe_response::Message, *};
+use almanac::proto::{subscribe_request::Start, subscribe_response::Body, *};
 use flate2::bufread::GzDecoder;
 use http_body::Body as _;
 use prost::Message as _;

@@ -11,8 +11,8 @@ use std::{
 use almanac::{
     client::{Event, Follower, Start as From},
     proto::{
-        change::What, definition::Object, feed_service_client::FeedServiceClient, subscribe_request::Start,
-        subscribe_response::Message, *,
+        change::Detail, definition::Item, feed_service_client::FeedServiceClient, subscribe_request::Start,
+        subscribe_response::Body, *,
     },
 };
 use tokio::{
@@ -117,12 +117,12 @@ impl Copy {
     fn row(&mut self, row: &StateRow) {
         let key = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect();
         let (key, held) = match row.row.clone().unwrap() {
-            state_row::Row::Figure(row) => {
+            state_row::Item::Figure(row) => {
                 let dimensions = format!("{:?}", row.dimensions);
                 let key = key(&["V", &row.indicator, &row.entity, &row.source, &dimensions, &row.period]);
                 (key, Held::Figure(row.dimensions, row.value.unwrap()))
             }
-            state_row::Row::Entry(row) => {
+            state_row::Item::Entry(row) => {
                 let entry = row.entry.unwrap();
                 let standing = Standing {
                     rank: entry.rank,
@@ -135,8 +135,8 @@ impl Copy {
                 };
                 (key(&["E", &row.ranking, &row.edition, &entry.entity]), Held::Entry(standing))
             }
-            state_row::Row::Edition(row) => (key(&["T", &row.ranking, &row.edition]), Held::Edition(row)),
-            state_row::Row::Definition(row) => {
+            state_row::Item::Edition(row) => (key(&["T", &row.ranking, &row.edition]), Held::Edition(row)),
+            state_row::Item::Definition(row) => {
                 let what = What::Definition(DefinitionChange { before: None, after: Some(row.clone()) });
                 (key_of(&what), Held::Definition(row))
             }
@@ -172,7 +172,7 @@ fn plain_copy(truth: &Truth, filters: &[Filter], until: u64) -> Copy {
 #[derive(Debug, Clone)]
 struct Step {
     revision: u64,
-    folded_from: u64,
+    conflated_from: u64,
     previous: u64,
     commit: Commit,
     changes: Vec<Change>,
@@ -185,10 +185,10 @@ fn steps(recording: &Recording) -> Vec<Step> {
     for page in recording.pages() {
         if let Some(commit) = page.commit {
             let (revision, previous) = (page.revision, page.prev_matching_revision);
-            steps.push(Step { revision, folded_from: page.folded_from, previous, commit, changes: Vec::new() });
+            steps.push(Step { revision, conflated_from: page.conflated_from, previous, commit, changes: Vec::new() });
         }
         let step = steps.last_mut().unwrap();
-        assert_eq!((page.revision, page.folded_from), (step.revision, step.folded_from));
+        assert_eq!((page.revision, page.conflated_from), (step.revision, step.conflated_from));
         step.changes.extend(page.changes);
     }
     steps
@@ -204,8 +204,8 @@ fn check(truth: &Truth, recording: &Recording, last_match: u64) -> Vec<Step> {
         assert_eq!(step.previous, previous, "the chain names what was sent before");
         let commit = &truth.commits[step.revision as usize - 1].commit;
         assert_eq!((&step.commit, step.commit.revision), (commit, step.revision));
-        if step.folded_from > 0 {
-            assert!(step.folded_from > position && step.folded_from < step.revision);
+        if step.conflated_from > 0 {
+            assert!(step.conflated_from > position && step.conflated_from < step.revision);
             folded_true(truth, &recording.filters, step);
         } else {
             assert!(step.changes.iter().all(|change| change.revision == 0));
@@ -223,7 +223,7 @@ fn folded_true(truth: &Truth, filters: &[Filter], step: &Step) {
     assert_eq!(net.len(), step.changes.len(), "each key once");
     let mut by_key: BTreeMap<Vec<String>, Vec<(u64, Change)>> = BTreeMap::new();
     let mut gone = BTreeSet::new();
-    for commit in truth.seen(filters, step.folded_from - 1, step.revision) {
+    for commit in truth.seen(filters, step.conflated_from - 1, step.revision) {
         for change in commit.changes {
             let what = change.what.as_ref().unwrap();
             let key = key_of(what);
@@ -369,7 +369,7 @@ async fn a_copy_kept_from_folds_is_the_copy_kept_from_every_commit() {
             let recording = watch.ended().await.unwrap();
             let steps = check(&truth, &recording, 0);
             assert!(steps.iter().all(|step| step.revision <= until));
-            let folded = steps.iter().filter(|step| step.folded_from > 0).count();
+            let folded = steps.iter().filter(|step| step.conflated_from > 0).count();
             (folds, plain) = (folds + folded, plain + steps.len() - folded);
             if is_copy {
                 let mut copy = plain_copy(&truth, &filters, from - 1);
@@ -471,7 +471,7 @@ async fn two_hundred_commits_of_one_hot_figure_are_one_message_to_who_comes_late
     let recording = watch.leave().await;
     let truth = Truth::read(clients).await;
     let steps = check(&truth, &recording, 0);
-    assert_eq!((steps.len(), steps[0].folded_from, steps[0].revision), (1, 2, 201));
+    assert_eq!((steps.len(), steps[0].conflated_from, steps[0].revision), (1, 2, 201));
     let [change] = steps[0].changes.as_slice() else { panic!("one figure, one change") };
     let Some(What::Value(value)) = &change.what else { panic!("{change:?}") };
     assert_eq!((value.r#move(), &value.before), (ValueMove::Added, &None));
@@ -490,7 +490,7 @@ async fn two_hundred_commits_of_one_hot_figure_are_one_message_to_who_comes_late
     let recording = watch.leave().await;
     let steps = check(&Truth::read(clients).await, &recording, 201);
     assert_eq!(steps.len(), 1);
-    assert_eq!((steps[0].revision, steps[0].previous, steps[0].folded_from), (205, 201, 0));
+    assert_eq!((steps[0].revision, steps[0].previous, steps[0].conflated_from), (205, 201, 0));
     world.end().await;
 }
 
@@ -509,7 +509,7 @@ async fn who_keeps_up_gets_every_commit_as_it_is() {
     let recording = watch.leave().await;
     let truth = Truth::read(clients).await;
     promises::check_recorded(&truth, &recording, 0);
-    assert!(recording.pages().iter().all(|page| page.folded_from == 0));
+    assert!(recording.pages().iter().all(|page| page.conflated_from == 0));
     assert_eq!(recording.commits().len(), 22);
     world.end().await;
 }
@@ -542,7 +542,7 @@ async fn who_reads_slowly_gets_less_and_ends_with_the_right_figures() {
     assert_eq!(copy, plain_copy(&truth, &[], head));
     println!("{rounds} commits came in {} steps", steps.len());
     assert!(steps.len() < rounds / 2, "{rounds} commits came in {} steps", steps.len());
-    assert!(steps.iter().any(|step| step.folded_from > 0));
+    assert!(steps.iter().any(|step| step.conflated_from > 0));
     world.end().await;
 }
 
@@ -572,16 +572,16 @@ async fn folds_are_bounded_and_a_long_commit_comes_as_it_is() {
     let recording = watch.leave().await;
     let steps = check(&Truth::read(clients).await, &recording, 0);
     let outline: Vec<(u64, u64, usize)> =
-        steps.iter().map(|step| (step.folded_from, step.revision, step.changes.len())).collect();
+        steps.iter().map(|step| (step.conflated_from, step.revision, step.changes.len())).collect();
     let expected = [(2, 3, 3), (0, 4, KEYS_MAX + 1), (5, 9, 403), (10, 12, 400), (13, 15, 400), (0, 16, 200)];
     assert_eq!(outline, expected);
     let mut pages_of_folds = 0;
     for page in recording.pages() {
-        pages_of_folds += usize::from(page.folded_from > 0);
+        pages_of_folds += usize::from(page.conflated_from > 0);
         let bytes = SubscribeResponse { message: Some(Message::CommitPage(page)) }.encoded_len();
         assert!(bytes < 256 << 10, "{bytes} bytes");
     }
-    assert!(pages_of_folds > steps.iter().filter(|step| step.folded_from > 0).count());
+    assert!(pages_of_folds > steps.iter().filter(|step| step.conflated_from > 0).count());
     world.end().await;
 }
 
@@ -744,11 +744,11 @@ async fn a_follower_that_is_cut_within_a_fold_never_applies_half_of_it() {
             }
             match follower.next().await.unwrap().expect("goes on for ever") {
                 Event::Changes(part) => {
-                    assert!(part.folded_from == 0 || part.last, "a fold comes whole");
+                    assert!(part.conflated_from == 0 || part.last, "a fold comes whole");
                     assert!(part.commit.is_none() || open.is_empty(), "nothing of another commit is open");
                     open.extend(part.changes);
                     if part.last {
-                        let count = if part.folded_from > 0 { &mut folds } else { &mut commits };
+                        let count = if part.conflated_from > 0 { &mut folds } else { &mut commits };
                         *count += 1;
                         open.drain(..).for_each(|change| copy.change(&change));
                     }

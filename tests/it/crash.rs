@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use almanac::proto::{change::What, subscribe_request::Start, subscribe_response::Message, *};
+use almanac::proto::{change::Detail, subscribe_request::Start, subscribe_response::Body, *};
 
 use crate::{
     author::{Act, Author},
@@ -131,15 +131,15 @@ impl Book {
             let Message::SnapshotPage(page) = message else { continue };
             for row in page.rows {
                 match row.row.unwrap() {
-                    state_row::Row::Figure(row) => {
+                    state_row::Item::Figure(row) => {
                         let key = figure_key([&row.indicator, &row.entity, &row.source], &row.dimensions, &row.period);
                         figures.insert(key, row.value.unwrap());
                     }
-                    state_row::Row::Entry(row) => {
+                    state_row::Item::Entry(row) => {
                         let entry = row.entry.unwrap();
                         ranks.insert(format!("{} {}", row.edition, entry.entity), entry.rank);
                     }
-                    state_row::Row::Edition(_) | state_row::Row::Definition(_) => {}
+                    state_row::Item::Edition(_) | state_row::Item::Definition(_) => {}
                 }
             }
         }

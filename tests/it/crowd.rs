@@ -15,7 +15,7 @@ use std::{
 };
 
 use almanac::{
-    proto::{subscribe_request::Start, subscribe_response::Message, *},
+    proto::{subscribe_request::Start, subscribe_response::Body, *},
     server,
 };
 use tokio::{

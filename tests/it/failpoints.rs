@@ -3,7 +3,7 @@
 use std::{cell::Cell, path::Path};
 
 use almanac::{
-    proto::{subscribe_request::Start, subscribe_response::Message, *},
+    proto::{subscribe_request::Start, subscribe_response::Body, *},
     store::faults::CrashPoint,
 };
 use tempfile::TempDir;

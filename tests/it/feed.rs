@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use almanac::proto::{change::What, subscribe_request::Start, subscribe_response::Message, *};
+use almanac::proto::{change::Detail, subscribe_request::Start, subscribe_response::Body, *};
 use tonic::Code;
 
 use crate::{
@@ -153,16 +153,16 @@ impl Copy {
 
     fn row(&mut self, row: &StateRow) {
         match row.row.as_ref().unwrap() {
-            state_row::Row::Figure(row) => {
+            state_row::Item::Figure(row) => {
                 let key = figure_key([&row.indicator, &row.entity, &row.source], &row.dimensions, &row.period);
                 self.figures.insert(key, (row.dimensions.clone(), row.value.clone().unwrap()));
             }
-            state_row::Row::Entry(row) => {
+            state_row::Item::Entry(row) => {
                 let entry = row.entry.as_ref().unwrap();
                 let key = (row.ranking.clone(), row.edition.clone(), entry.entity.clone());
                 self.entries.insert(key, entry.rank);
             }
-            state_row::Row::Edition(_) | state_row::Row::Definition(_) => {}
+            state_row::Item::Edition(_) | state_row::Item::Definition(_) => {}
         }
     }
 
@@ -338,7 +338,7 @@ async fn a_filter_narrows_the_state_as_it_narrows_changes() {
     watch.until_covers(head).await;
     for message in &watch.leave().await.messages {
         if let Message::SnapshotPage(page) = message {
-            let entry = |row: &StateRow| matches!(row.row, Some(state_row::Row::Entry(_)));
+            let entry = |row: &StateRow| matches!(row.row, Some(state_row::Item::Entry(_)));
             assert!(page.rows.iter().all(entry), "only entries move, so only entries are in its state");
         }
     }
@@ -756,9 +756,9 @@ async fn no_message_is_longer_than_promised() {
     let world = world().await;
     let clients = &world.clients;
     let sources = (0..300).map(|number| {
-        let Some(definition::Object::Source(given)) = source(&format!("s{number}"), 1).object else { unreachable!() };
+        let Some(definition::Item::Source(given)) = source(&format!("s{number}"), 1).object else { unreachable!() };
         let long = Source { title: "t".repeat(1_000), url: "u".repeat(2_000), ..given };
-        Definition { object: Some(definition::Object::Source(long)) }
+        Definition { object: Some(definition::Item::Source(long)) }
     });
     clients.define(WriteOptions::default(), sources.collect()).await.unwrap();
     // The longest figures there are, each revised, so that what was before is as long.

@@ -1,6 +1,6 @@
 //! The small world most tests live in: some sources, indicators, economies, clusters and two rankings.
 
-use almanac::proto::{definition::Object, *};
+use almanac::proto::{definition::Item, *};
 
 use crate::harness::{Clients, World};
 

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use almanac::proto::{change::What, subscribe_request::Start, subscribe_response::Message, *};
+use almanac::proto::{change::Detail, subscribe_request::Start, subscribe_response::Body, *};
 
 use crate::{
     fixture::SOURCES,
@@ -150,7 +150,7 @@ fn sides(what: &What) -> (Option<Facts>, Option<Facts>) {
 }
 
 fn of_definition(definition: &Definition) -> Facts {
-    use definition::Object;
+    use definition::Item;
     let facts = Facts { kind: ChangeKind::Definition.into(), ..Facts::default() };
     match definition.object.as_ref().unwrap() {
         Object::Indicator(given) => Facts { indicator: Some(given.id.clone()), ..facts },
@@ -437,7 +437,7 @@ async fn known_figures(clients: &Clients, of: &(String, String), as_of: Option<A
 }
 
 async fn known_definition(clients: &Clients, like: &Definition, as_of: Option<AsOf>) -> Option<Definition> {
-    use definition::Object;
+    use definition::Item;
     let mut catalog = clients.catalog.clone();
     let object = match like.object.as_ref().unwrap() {
         Object::Indicator(given) => {
@@ -520,15 +520,15 @@ pub(crate) async fn state_true(clients: &Clients, recording: &Recording) {
     let mut expected = BTreeSet::new();
     for row in &rows {
         match row.row.as_ref().unwrap() {
-            state_row::Row::Figure(figure) => {
+            state_row::Item::Figure(figure) => {
                 let line = format!("{figure:?}");
                 assert!(figures.insert(line), "a figure twice");
             }
-            state_row::Row::Definition(definition) => {
+            state_row::Item::Definition(definition) => {
                 let known = known_definition(clients, definition, as_of.clone()).await;
                 assert_eq!(known.as_ref(), Some(definition));
             }
-            state_row::Row::Edition(edition) => {
+            state_row::Item::Edition(edition) => {
                 let request = GetEditionRequest {
                     ranking: edition.ranking.clone(),
                     edition: edition.edition.clone(),
@@ -540,13 +540,13 @@ pub(crate) async fn state_true(clients: &Clients, recording: &Recording) {
                 let told: Vec<Entry> = rows
                     .iter()
                     .filter_map(|row| match row.row.as_ref().unwrap() {
-                        state_row::Row::Entry(row) if row.edition == edition.edition => row.entry.clone(),
+                        state_row::Item::Entry(row) if row.edition == edition.edition => row.entry.clone(),
                         _ => None,
                     })
                     .collect();
                 assert_eq!(told, entries);
             }
-            state_row::Row::Entry(_) => {}
+            state_row::Item::Entry(_) => {}
         }
     }
     let indicators = clients.catalog_ids(as_of.clone()).await;
@@ -564,16 +564,16 @@ pub(crate) async fn state_true(clients: &Clients, recording: &Recording) {
 /// The digest of a row, by the definition in the documentation.
 pub(crate) fn digest_of(row: &StateRow) -> u64 {
     match row.row.as_ref().unwrap() {
-        state_row::Row::Figure(figure) => {
+        state_row::Item::Figure(figure) => {
             let value = figure.value.as_ref().unwrap();
             let series = [&figure.indicator, &figure.entity, &figure.source].map(String::as_str);
             figure_digest(series, &figure.dimensions, &figure.period, value)
         }
-        state_row::Row::Entry(row) => {
+        state_row::Item::Entry(row) => {
             let entry = row.entry.as_ref().unwrap();
             entry_digest(&row.ranking, &row.edition, &entry.entity, entry.rank)
         }
-        state_row::Row::Edition(_) | state_row::Row::Definition(_) => 0,
+        state_row::Item::Edition(_) | state_row::Item::Definition(_) => 0,
     }
 }
 

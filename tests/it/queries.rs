@@ -26,8 +26,8 @@ async fn with_editions() -> World {
 async fn compare(clients: &Clients, from: &str, to: &str) -> CompareEditionsResponse {
     let request = CompareEditionsRequest {
         ranking: RANKING.into(),
-        from_edition: from.into(),
-        to_edition: to.into(),
+        earlier_edition: from.into(),
+        later_edition: to.into(),
         ..Default::default()
     };
     clients.rankings.clone().compare_editions(request).await.unwrap().into_inner()
@@ -168,8 +168,8 @@ async fn a_comparison_comes_in_pages_of_one_revision_that_each_tell_of_all() {
     assert_eq!((whole.moves.len(), whole.next_page_token.as_str()), (6, ""), "a short comparison is one page");
     let request = CompareEditionsRequest {
         ranking: RANKING.into(),
-        from_edition: "2022".into(),
-        to_edition: "2023".into(),
+        earlier_edition: "2022".into(),
+        later_edition: "2023".into(),
         page_size: 4,
         ..Default::default()
     };
@@ -187,7 +187,7 @@ async fn a_comparison_comes_in_pages_of_one_revision_that_each_tell_of_all() {
         assert_eq!((&page.counts, page.comparable), (&whole.counts, whole.comparable));
     }
     let mut rankings = world.clients.rankings.clone();
-    let other = CompareEditionsRequest { to_edition: "2024".into(), ..rest };
+    let other = CompareEditionsRequest { later_edition: "2024".into(), ..rest };
     let status = assert_refused(rankings.compare_editions(other).await, Code::InvalidArgument, "FIELD");
     assert_eq!(fields(&status), ["page_token"]);
     let negative = CompareEditionsRequest { page_size: -1, ..request };
@@ -223,8 +223,8 @@ async fn long_comparisons_and_trajectories_are_cut_before_a_client_of_default_li
     // The harness takes 4 MiB a message, as a client does unless told otherwise.
     let request = CompareEditionsRequest {
         ranking: RANKING.into(),
-        from_edition: "2021".into(),
-        to_edition: "2022".into(),
+        earlier_edition: "2021".into(),
+        later_edition: "2022".into(),
         ..Default::default()
     };
     let pages = compare_pages(&world.clients, request).await;
@@ -579,7 +579,7 @@ async fn the_catalog_is_found_by_id_by_code_and_by_words() {
     let hits = catalog.search_catalog(search("TURKIYE")).await.unwrap().into_inner().hits;
     assert_eq!(hits[0].matched, "Türkiye");
     let hits = catalog.search_catalog(search("innovation clus")).await.unwrap().into_inner().hits;
-    assert!(matches!(hits[0].definition.as_ref().unwrap().object, Some(definition::Object::Ranking(_))));
+    assert!(matches!(hits[0].definition.as_ref().unwrap().object, Some(definition::Item::Ranking(_))));
     assert!(catalog.search_catalog(search("zebra")).await.unwrap().into_inner().hits.is_empty());
     let too_long = catalog.search_catalog(search(&"x".repeat(201))).await;
     assert_refused(too_long, Code::InvalidArgument, "FIELD");

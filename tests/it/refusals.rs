@@ -398,7 +398,7 @@ async fn ties_and_gaps_are_taken_where_they_are_declared() {
 
 #[tokio::test]
 async fn definitions_that_make_no_sense_are_refused() {
-    use definition::Object;
+    use definition::Item;
     let untouched = Untouched::new().await;
     let define = |object| vec![Definition { object: Some(object) }];
     let entity = |change: &dyn Fn(&mut Entity)| {
@@ -611,7 +611,7 @@ async fn reads_of_the_wrong_shape_are_refused() {
     assert_refused(clients.statistics.clone().get_figure(bad).await, Code::InvalidArgument, "FIELD");
     let bad = GetFigureRequest { indicator: String::new(), ..figure };
     assert_refused(clients.statistics.clone().get_figure(bad).await, Code::InvalidArgument, "FIELD");
-    let bad = CompareEditionsRequest { ranking: RANKING.into(), from_edition: "2022".into(), ..Default::default() };
+    let bad = CompareEditionsRequest { ranking: RANKING.into(), earlier_edition: "2022".into(), ..Default::default() };
     assert_refused(clients.rankings.clone().compare_editions(bad).await, Code::InvalidArgument, "FIELD");
     let bad = StreamSeriesRequest { selection: None, as_of: None };
     assert_refused(clients.statistics.clone().stream_series(bad).await.map(|_| ()), Code::InvalidArgument, "FIELD");

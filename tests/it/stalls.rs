@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use almanac::proto::{
-    feed_service_client::FeedServiceClient, subscribe_request::Start, subscribe_response::Message, *,
+    feed_service_client::FeedServiceClient, subscribe_request::Start, subscribe_response::Body, *,
 };
 use prost::Message as _;
 use tokio::{

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use almanac::proto::{subscribe_request::Start, subscribe_response::Message, *};
+use almanac::proto::{subscribe_request::Start, subscribe_response::Body, *};
 use tokio::{sync::watch, task::JoinHandle};
 use tonic::Status;
 

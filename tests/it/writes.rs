@@ -143,7 +143,7 @@ async fn validate_only_says_the_whole_difference_and_writes_nothing() {
     assert_refused(figure(clients, RD, "CHN", "2022", None).await, Code::NotFound, "NO_FIGURE");
 
     // The real thing then does what was said. The id of a dry run is still free.
-    let plain = |changes: &[Change]| -> Vec<(u64, change::What)> {
+    let plain = |changes: &[Change]| -> Vec<(u64, change::Detail)> {
         changes.iter().map(|change| (change.index, change.what.clone().unwrap())).collect()
     };
     let wet = clients.ingest(with(request("dry"), released("2024-03-01")), figures()).await.unwrap();
@@ -153,9 +153,9 @@ async fn validate_only_says_the_whole_difference_and_writes_nothing() {
     assert_eq!(plain(&commit.changes), plain(&dry.difference));
     let wet = clients.publish(publish(WriteOptions::default()), entries(&[2, 1, 5])).await.unwrap().result.unwrap();
     let commit = &clients.commits(wet.revision - 1, Vec::new()).await[0];
-    let entries_only = |changes: &[Change]| -> Vec<(u64, change::What)> {
+    let entries_only = |changes: &[Change]| -> Vec<(u64, change::Detail)> {
         let all = plain(changes);
-        all.into_iter().filter(|(_, what)| matches!(what, change::What::Entry(_))).collect()
+        all.into_iter().filter(|(_, what)| matches!(what, change::Detail::Entry(_))).collect()
     };
     assert_eq!(entries_only(&commit.changes), entries_only(&dry_edition.result.unwrap().difference));
     world.end().await;

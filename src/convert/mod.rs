@@ -1,0 +1,5 @@
+//! What both ends of a connection make of the contract's messages: the server, the command line and the follower alike.
+//!
+//! Invariant: pure functions of messages, without I/O. [`digest`] lets a subscriber prove that its copy is the server's state.
+
+pub mod digest;
