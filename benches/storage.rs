@@ -70,7 +70,7 @@ fn main() -> Outcome<()> {
         println!("gathered in {:.2} s; memory {} MiB", gathering.as_secs_f64(), resident("VmRSS")?);
         write(Act::Define(definitions(&names.0, &names.1)))?;
         let started = Instant::now();
-        let written: Written = write(Act::Ingest(upload))?;
+        let written: Written = write(Act::Ingest { upload, definitions: Vec::new() })?;
         let took = started.elapsed();
         assert_eq!(written.counts.added, values);
         let all = took + gathering;

@@ -103,7 +103,7 @@ impl Key {
             Change::Entry(change) => {
                 Self::Entry(change.ranking.clone(), change.edition.clone(), change.entry_move.entity.clone())
             }
-            Change::Edition(_, after) => Self::Edition(after.ranking.clone(), after.edition.clone()),
+            Change::Edition { after, .. } => Self::Edition(after.ranking.clone(), after.edition.clone()),
             Change::Definition(_, after) => Self::Definition(after.kind(), after.id().to_owned()),
         }
     }
@@ -203,7 +203,7 @@ impl Fold {
 
     fn note_edition(&mut self, change: &Change) {
         match change {
-            Change::Edition(_, after) => {
+            Change::Edition { after, .. } => {
                 let ending = Ending {
                     withdrawn: after.status == EditionStatus::Withdrawn,
                     whole: after.coverage.kind != CoverageKind::Partial,
@@ -323,7 +323,9 @@ fn net_change(first: &Change, last: &Change) -> Option<Change> {
             };
             Some(Change::Value(ValueChange { before: first.before.clone(), movement, ..last.clone() }))
         }
-        (Change::Edition(before, _), Change::Edition(_, after)) => Some(Change::Edition(before.clone(), after.clone())),
+        // Versions filled in behind what stands are no part of the difference.
+        (Change::Edition { before, .. }, Change::Edition { after, .. }) => (before.as_ref() != Some(after))
+            .then(|| Change::Edition { before: before.clone(), after: after.clone(), backfilled: None }),
         (Change::Definition(before, _), Change::Definition(_, after)) => {
             (before.as_ref() != Some(after)).then(|| Change::Definition(before.clone(), after.clone()))
         }

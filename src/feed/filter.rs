@@ -263,7 +263,7 @@ impl<'a> Sides<'a> {
                 };
                 Self { before: side(&change.entry_move.before), after: side(&change.entry_move.after) }
             }
-            Change::Edition(before, after) => {
+            Change::Edition { before, after, .. } => {
                 let stands = |edition: &&Edition| edition.status != EditionStatus::Withdrawn;
                 Self {
                     before: before.as_deref().filter(stands).map(Facts::of_edition),
@@ -311,6 +311,7 @@ impl<'a> Facts<'a> {
             Definition::Indicator(indicator) => Self { indicator: Some(indicator.id.as_str()), ..facts },
             Definition::Entity(entity) => Self { entities: vec![entity.id.as_str()], ..facts },
             Definition::Source(source) => Self { source: Some(source.id.as_str()), ..facts },
+            Definition::Methodology(_) => facts,
             Definition::Ranking(ranking) => Self { ranking: Some(ranking.id.as_str()), ..facts },
         }
     }

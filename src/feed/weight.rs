@@ -42,7 +42,10 @@ pub(super) fn of_change(change: &Change) -> usize {
             let economies = 20 * change.entry_move.economies.len();
             160 + economies + side(&change.entry_move.before) + side(&change.entry_move.after)
         }
-        Change::Edition(before, after) => before.as_deref().map_or(0, of_edition) + of_edition(after),
+        Change::Edition { before, after, backfilled } => {
+            let others = [before, backfilled].into_iter().flatten().map(|edition| of_edition(edition));
+            of_edition(after) + others.sum::<usize>()
+        }
         Change::Definition(before, after) => before.as_deref().map_or(0, of_definition) + of_definition(after),
     }
 }
@@ -67,12 +70,10 @@ fn of_definition(definition: &Definition) -> usize {
             100 + names.sum::<usize>() + 60 * entity.codes.len() + 150 * entity.relations.len()
         }
         Definition::Source(source) => 200 + source.producer.len() + source.title.len() + source.url.len(),
-        Definition::Ranking(ranking) => {
-            let components = ranking.methodologies.iter().map(|methodology| {
-                let parts = methodology.components.iter().map(|part| 100 + part.name.len());
-                300 + methodology.description.len() + parts.sum::<usize>()
-            });
-            500 + ranking.description.len() + components.sum::<usize>()
+        Definition::Methodology(methodology) => {
+            let parts = methodology.components.iter().map(|part| 100 + part.name.len());
+            300 + methodology.description.len() + parts.sum::<usize>()
         }
+        Definition::Ranking(ranking) => 500 + ranking.description.len(),
     }
 }

@@ -83,6 +83,16 @@ impl Application<'_> {
                 let known = known.into_iter().map(|entry| (entry.entity.clone(), entry)).collect();
                 self.table = Some((Table { edition: *after, entries: Vec::new() }, known));
             }
+            Record::OlderEdition { older, .. } => {
+                self.close_table()?;
+                self.table = Some((Table { edition: *older, entries: Vec::new() }, BTreeMap::new()));
+            }
+            Record::OlderEntry(entry) => {
+                let Some((_, entries)) = &mut self.table else {
+                    return Err(missing(self.header.commit.revision, "the edition of its entries"));
+                };
+                entries.insert(entry.entity.clone(), *entry);
+            }
             Record::Entry(entry, change) => {
                 let Some((_, entries)) = &mut self.table else {
                     return Err(missing(self.header.commit.revision, "the edition of its entries"));

@@ -33,6 +33,8 @@ const FULL_RELEASE: u8 = 2;
 const DEFINITION: u8 = 3;
 const EDITION: u8 = 4;
 const ENTRY: u8 = 5;
+const OLDER_EDITION: u8 = 6;
+const OLDER_ENTRY: u8 = 7;
 
 /// A decoded page.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +84,8 @@ impl PageEncoder {
             }
             Record::Definition(before, after) => self.packed(DEFINITION, &pack(&(before, after))?),
             Record::Edition(before, after) => self.packed(EDITION, &pack(&(before, after))?),
+            Record::OlderEdition { standing, older } => self.packed(OLDER_EDITION, &pack(&(standing, older))?),
+            Record::OlderEntry(entry) => self.packed(OLDER_ENTRY, &pack(entry)?),
             Record::Entry(entry, change) => self.packed(ENTRY, &pack(&(entry, change))?),
         }
         Ok(())
@@ -198,6 +202,11 @@ fn read_record<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>, room: usiz
             let (before, after) = unpack(reader.bytes()?)?;
             Record::Edition(before, after)
         }
+        OLDER_EDITION => {
+            let (standing, older) = unpack(reader.bytes()?)?;
+            Record::OlderEdition { standing, older }
+        }
+        OLDER_ENTRY => Record::OlderEntry(unpack(reader.bytes()?)?),
         ENTRY => {
             let (entry, change) = unpack(reader.bytes()?)?;
             Record::Entry(entry, change)

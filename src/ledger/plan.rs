@@ -38,16 +38,30 @@ pub enum Act {
     /// Add or replace definitions.
     Define(Vec<Definition>),
     /// Add, revise and withdraw figures.
-    Ingest(Upload),
+    Ingest {
+        /// The figures.
+        upload: Upload,
+        /// What the figures need to be defined, in the same commit.
+        definitions: Vec<Definition>,
+    },
     /// Publish or correct an edition.
     Publish {
         /// The edition and its entries, in any order.
         table: Table,
-        /// It replaces one that stands.
+        /// It replaces one that stands, or is older and filled in behind it.
         correction: bool,
+        /// What the edition needs to be defined, in the same commit.
+        definitions: Vec<Definition>,
     },
     /// Withdraw an edition.
-    Withdraw(RankingId, EditionId),
+    Withdraw {
+        /// Ranking.
+        ranking: RankingId,
+        /// Edition.
+        edition: EditionId,
+        /// The day on which the producer withdrew it. Default: the day of recording; never before the version withdrawn.
+        released: Option<Date>,
+    },
 }
 
 /// Why a plan was not finished.
@@ -99,12 +113,15 @@ pub struct Outcome {
     pub released: Option<Date>,
     /// The edition as it would stand.
     pub edition: Option<Edition>,
+    /// It corrects an edition, if only its title or its date.
+    pub corrects: bool,
 }
 
 /// Plans one write.
 #[derive(Debug)]
 pub struct Planner<'a> {
     view: &'a View,
+    /// The catalog at head, and at `revision` with the definitions that were sent.
     catalog: Arc<Catalog>,
     head: Revision,
     /// The revision it would have.
@@ -125,9 +142,15 @@ impl<'a> Planner<'a> {
     pub fn run(mut self, act: Act) -> Result<(Outcome, Sink<'a>), PlanError> {
         match act {
             Act::Define(definitions) => self.define(definitions)?,
-            Act::Ingest(upload) => self.ingest(&upload)?,
-            Act::Publish { table, correction } => self.publish(table, correction)?,
-            Act::Withdraw(ranking, edition) => self.withdraw(&ranking, &edition)?,
+            Act::Ingest { upload, definitions } => {
+                self.define(definitions)?;
+                self.ingest(&upload)?;
+            }
+            Act::Publish { table, correction, definitions } => {
+                self.define(definitions)?;
+                self.publish(table, correction)?;
+            }
+            Act::Withdraw { ranking, edition, released } => self.withdraw(&ranking, &edition, released)?,
         }
         self.sink.finish()?;
         Ok((self.outcome, self.sink))
@@ -136,6 +159,15 @@ impl<'a> Planner<'a> {
     /// What is known now.
     fn now(&self) -> Horizon {
         Horizon::at(self.head)
+    }
+
+    /// Refuses a release date after tomorrow; tomorrow is today somewhere.
+    fn check_release(&mut self, released: Date, location: &str) {
+        let today = self.recorded.day();
+        if today.plus_days(1).is_some_and(|tomorrow| released > tomorrow) {
+            let message = format!("{released} has not come yet; today is {today} by the clock of the server");
+            self.outcome.findings.error("FUTURE_RELEASE", location, message);
+        }
     }
 
     /// Hands out a record, unless the write is going to be refused anyway.

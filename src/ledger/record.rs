@@ -23,6 +23,15 @@ pub enum Record {
     Definition(Option<Box<Definition>>, Box<Definition>),
     /// An edition; its entries follow.
     Edition(Option<Box<Edition>>, Box<Edition>),
+    /// A version of an edition that is older than the one that stands, filled in behind it; its entries follow.
+    OlderEdition {
+        /// What stands, before and after.
+        standing: Box<Edition>,
+        /// What is filled in.
+        older: Box<Edition>,
+    },
+    /// An entry of the older version before it. Subscribers are told of the version, not of its entries.
+    OlderEntry(Box<Entry>),
     /// A row of the edition before it. `None`: the entity is not in the table, or no more.
     Entry(Option<Box<Entry>>, Box<EntryChange>),
 }
@@ -54,9 +63,16 @@ impl Record {
             Self::Series(key, rows) => {
                 rows.iter().filter_map(|row| value_change(key, row)).map(Change::Value).collect()
             }
-            Self::FullRelease(..) => Vec::new(),
+            Self::FullRelease(..) | Self::OlderEntry(_) => Vec::new(),
             Self::Definition(before, after) => vec![Change::Definition(before.clone(), after.clone())],
-            Self::Edition(before, after) => vec![Change::Edition(before.clone(), after.clone())],
+            Self::Edition(before, after) => {
+                vec![Change::Edition { before: before.clone(), after: after.clone(), backfilled: None }]
+            }
+            Self::OlderEdition { standing, older } => vec![Change::Edition {
+                before: Some(standing.clone()),
+                after: standing.clone(),
+                backfilled: Some(older.clone()),
+            }],
             Self::Entry(_, change) => vec![Change::Entry(change.clone())],
         }
     }
@@ -65,8 +81,8 @@ impl Record {
     pub fn change_count(&self) -> u64 {
         match self {
             Self::Series(_, rows) => rows.iter().filter(|row| row.movement.is_some()).count() as u64,
-            Self::FullRelease(..) => 0,
-            Self::Definition(..) | Self::Edition(..) | Self::Entry(..) => 1,
+            Self::FullRelease(..) | Self::OlderEntry(_) => 0,
+            Self::Definition(..) | Self::Edition(..) | Self::OlderEdition { .. } | Self::Entry(..) => 1,
         }
     }
 }

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     model::{
         change::{Cause, Change, Commit, Counts},
-        edition::{Edition, EditionStatus},
+        edition::Edition,
         finding::Finding,
         id::{RequestId, Revision},
         time::{Clock, Instant},
@@ -368,7 +368,7 @@ impl Work {
             revision: head.next(),
             recorded,
             author: options.author.clone(),
-            cause: options.cause.unwrap_or_else(|| natural_cause(&outcome)),
+            cause: options.cause.unwrap_or_else(|| natural_cause(&outcome, sink.changes)),
             note: options.note.clone(),
             released: outcome.released,
             document_sha256: options.document_sha256.clone(),
@@ -439,14 +439,15 @@ impl Work {
     }
 }
 
-fn natural_cause(outcome: &Outcome) -> Cause {
+/// The cause of a commit whose author names none. A correction may change no entry: the title, the source, the date.
+fn natural_cause(outcome: &Outcome, changes: u64) -> Cause {
     let counts = &outcome.counts;
-    let corrected = outcome.edition.as_ref().is_some_and(|edition| edition.status == EditionStatus::Corrected);
-    if !counts.any_change() {
+    let data = counts.added + counts.revised + counts.withdrawn + counts.backfilled;
+    if changes == 0 {
         Cause::ReloadUnchanged
-    } else if corrected {
+    } else if outcome.corrects {
         Cause::Correction
-    } else if outcome.released.is_none() {
+    } else if data == 0 {
         Cause::Definition
     } else if counts.withdrawn > 0 && counts.added + counts.revised == 0 {
         Cause::Withdrawal

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    id::{EntityId, IndicatorId, RankingId, SourceId},
+    id::{EntityId, IndicatorId, MethodologyId, RankingId, SourceId},
     time::Date,
 };
 
@@ -170,18 +170,18 @@ pub struct MethodologyComponent {
     pub aggregation: Aggregation,
 }
 
-/// How an edition was made, as data.
+/// How an edition was made, as data. One definition serves any number of editions and rankings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Methodology {
-    pub id: String,
+    pub id: MethodologyId,
     pub description: String,
     pub components: Vec<MethodologyComponent>,
     pub aggregation: Aggregation,
 }
 
 /// A series of editions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Ranking {
     pub id: RankingId,
@@ -189,14 +189,6 @@ pub struct Ranking {
     pub subject: EntityKind,
     pub source: SourceId,
     pub description: String,
-    pub methodologies: Vec<Methodology>,
-}
-
-impl Ranking {
-    /// One of its methodologies.
-    pub fn methodology(&self, id: &str) -> Option<&Methodology> {
-        self.methodologies.iter().find(|methodology| methodology.id == id)
-    }
 }
 
 /// One object of the catalog.
@@ -206,6 +198,7 @@ pub enum Definition {
     Indicator(Indicator),
     Entity(Entity),
     Source(Source),
+    Methodology(Methodology),
     Ranking(Ranking),
 }
 
@@ -214,16 +207,21 @@ pub enum Definition {
 #[allow(missing_docs)]
 pub enum DefinitionKind {
     Source,
+    Methodology,
     Indicator,
     Entity,
     Ranking,
 }
 
 impl DefinitionKind {
+    /// Every kind, in the order they may refer to each other.
+    pub const ALL: [Self; 5] = [Self::Source, Self::Methodology, Self::Indicator, Self::Entity, Self::Ranking];
+
     /// In words.
     pub fn name(self) -> &'static str {
         match self {
             Self::Source => "source",
+            Self::Methodology => "methodology",
             Self::Indicator => "indicator",
             Self::Entity => "entity",
             Self::Ranking => "ranking",
@@ -238,6 +236,7 @@ impl Definition {
             Self::Indicator(_) => DefinitionKind::Indicator,
             Self::Entity(_) => DefinitionKind::Entity,
             Self::Source(_) => DefinitionKind::Source,
+            Self::Methodology(_) => DefinitionKind::Methodology,
             Self::Ranking(_) => DefinitionKind::Ranking,
         }
     }
@@ -248,6 +247,7 @@ impl Definition {
             Self::Indicator(indicator) => indicator.id.as_str(),
             Self::Entity(entity) => entity.id.as_str(),
             Self::Source(source) => source.id.as_str(),
+            Self::Methodology(methodology) => methodology.id.as_str(),
             Self::Ranking(ranking) => ranking.id.as_str(),
         }
     }

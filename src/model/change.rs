@@ -36,12 +36,20 @@ pub struct Counts {
     pub unchanged: u64,
     pub withdrawn: u64,
     pub backfilled: u64,
+    /// Definitions are counted here and nowhere else.
+    #[serde(default)]
+    pub definitions_added: u64,
+    #[serde(default)]
+    pub definitions_revised: u64,
+    #[serde(default)]
+    pub definitions_unchanged: u64,
 }
 
 impl Counts {
     /// Whether anything changed at all.
     pub fn any_change(&self) -> bool {
-        self.added + self.revised + self.withdrawn + self.backfilled > 0
+        let data = self.added + self.revised + self.withdrawn + self.backfilled;
+        data + self.definitions_added + self.definitions_revised > 0
     }
 }
 
@@ -169,8 +177,15 @@ pub enum Change {
     Value(ValueChange),
     /// A row of an edition.
     Entry(Box<EntryChange>),
-    /// An edition as a whole: before and after.
-    Edition(Option<Box<Edition>>, Box<Edition>),
+    /// An edition as a whole.
+    Edition {
+        /// The version that stood.
+        before: Option<Box<Edition>>,
+        /// The version that stands now. The same as before if an older one was filled in behind it.
+        after: Box<Edition>,
+        /// The older version that was filled in behind what stands.
+        backfilled: Option<Box<Edition>>,
+    },
     /// A definition: before and after.
     Definition(Option<Box<Definition>>, Box<Definition>),
 }

@@ -77,7 +77,12 @@ pub struct Edition {
     pub coverage: Coverage,
     /// Methodology id; empty if not known.
     pub methodology: String,
+    /// When the producer published this version.
     pub released: Date,
+    /// From which day on this version answers, if not from `released` on: see [`Edition::effective_day`].
+    #[serde(default)]
+    pub effective: Option<Date>,
+    /// Always some since version 0.2: the ranking's own source where the publisher names none.
     pub source: Option<SourceId>,
     pub note: String,
     pub entry_count: u32,
@@ -87,6 +92,22 @@ pub struct Edition {
     pub recorded: Instant,
     /// The edition its stored moves were computed against.
     pub compared_with: Option<EditionId>,
+}
+
+impl Edition {
+    /// From which day on this version answers: its release date; for a withdrawal the day on which the producer withdrew
+    /// it; for a publication after a withdrawal at least the day of the withdrawal.
+    ///
+    /// Within a horizon the version of the newest effective day answers, of one day the newest revision. So an older
+    /// release that is loaded as a correction is filled in behind what stands.
+    pub fn effective_day(&self) -> Date {
+        self.effective.unwrap_or(self.released)
+    }
+
+    #[allow(missing_docs)]
+    pub fn stands(&self) -> bool {
+        self.status != EditionStatus::Withdrawn
+    }
 }
 
 /// A component of an entry, as printed.

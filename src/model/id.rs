@@ -3,7 +3,7 @@
 //! Invariant: an id is 1 to [`ID_BYTES_MAX`] bytes of printable ASCII without blanks, so it can stand in keys, logs and
 //! command lines as it is.
 
-use std::{fmt, sync::Arc};
+use std::{cmp::Ordering, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -101,9 +101,46 @@ id!(
     EditionId
 );
 id!(
+    /// How an edition was made; one name for all rankings.
+    MethodologyId
+);
+id!(
     /// The name a client gives a write, so that a retry is harmless.
     RequestId
 );
+
+/// Compares ids as people number things: runs of digits by their number (`9` before `10`, `2022-q2` before `2022-q10`), all
+/// else by bytes. Ids that differ in leading zeros alone are ordered as text.
+pub fn natural_order(a: &str, b: &str) -> Ordering {
+    let mut left = a.as_bytes();
+    let mut right = b.as_bytes();
+    loop {
+        match (left.first(), right.first()) {
+            (Some(x), Some(y)) if x.is_ascii_digit() && y.is_ascii_digit() => {
+                let x = take_number(&mut left);
+                let y = take_number(&mut right);
+                match x.len().cmp(&y.len()).then_with(|| x.cmp(y)) {
+                    Ordering::Equal => {}
+                    unequal => return unequal,
+                }
+            }
+            (Some(x), Some(y)) if x == y => {
+                left = &left[1..];
+                right = &right[1..];
+            }
+            (x, y) => return x.cmp(&y).then_with(|| a.cmp(b)),
+        }
+    }
+}
+
+/// Takes the digits at the start; returns them without leading zeros.
+fn take_number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
+    let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at(length);
+    *text = rest;
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    &digits[zeros..]
+}
 
 /// Number of a commit: dense from 1; 0 is the empty store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -147,6 +184,29 @@ mod tests {
         assert!(EntityId::new("cluster:tokyo-yokohama").is_ok());
         for bad in ["", " ", "a b", "é", "a\n", &"x".repeat(129)] {
             assert!(EntityId::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn digits_compare_as_numbers() {
+        const ASCENDING: [&str; 12] = [
+            "",
+            "09",
+            "9",
+            "10",
+            "2022-q2-x",
+            "2022-q10",
+            "99999999999999999999",
+            "100000000000000000000",
+            "a",
+            "a1b2",
+            "a1b10",
+            "b",
+        ];
+        for (at, a) in ASCENDING.iter().enumerate() {
+            for (other_at, b) in ASCENDING.iter().enumerate() {
+                assert_eq!(natural_order(a, b), at.cmp(&other_at), "{a} and {b}");
+            }
         }
     }
 }

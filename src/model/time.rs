@@ -7,6 +7,9 @@ use std::{fmt, sync::Arc};
 use jiff::{Timestamp, civil};
 use serde::{Deserialize, Serialize};
 
+/// Microseconds of a day.
+const DAY_MICROS: i64 = 86_400_000_000;
+
 /// A day of the civil calendar, as days since 1970-01-01.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Date(i32);
@@ -102,6 +105,14 @@ impl fmt::Debug for Date {
 /// A moment of our own clock, in microseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Instant(pub i64);
+
+impl Instant {
+    /// The day it lies in, in UTC. A moment outside the calendar lies in its first or last day.
+    pub fn day(self) -> Date {
+        let days = self.0.div_euclid(DAY_MICROS).clamp(i64::from(FIRST_DAY), i64::from(LAST_DAY));
+        Date(i32::try_from(days).unwrap_or(LAST_DAY))
+    }
+}
 
 /// The machine's clock.
 pub fn now() -> Instant {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{QueryError, Snapshot};
 use crate::{
     model::{
-        catalog::DefinitionKind,
+        catalog::{DefinitionKind, Methodology},
         change::{EntryMove, Movement, Standing},
         edition::{Edition, EditionStatus, RankClaim, Table},
         id::{EditionId, EntityId, RankingId},
@@ -90,15 +90,18 @@ impl Snapshot {
     /// What moved between two editions.
     pub fn compare(&self, ranking: &RankingId, from: &EditionId, to: &EditionId) -> Result<Comparison, QueryError> {
         let (from, to) = (self.table(ranking, Some(from))?, self.table(ranking, Some(to))?);
-        let ranking = self.catalog.ranking(ranking.as_str(), self.revision());
-        let comparability = comparability(&from.edition, &to.edition, ranking);
+        let comparability = comparability(&from.edition, &to.edition, self.methodologies());
         Ok(Comparison { pairs: pairs(Some(&from), &to), comparability, from, to })
+    }
+
+    /// Looks up methodologies.
+    fn methodologies<'a>(&'a self) -> impl Fn(&str) -> Option<&'a Methodology> {
+        |id| self.catalog.methodology(id, self.revision())
     }
 
     /// Where an entity stood over all editions that stand.
     pub fn trajectory(&self, ranking: &RankingId, entity: &EntityId) -> Result<Vec<TrajectoryPoint>, QueryError> {
         self.require(DefinitionKind::Entity, entity.as_str())?;
-        let definition = self.catalog.ranking(ranking.as_str(), self.revision());
         let mut points: Vec<TrajectoryPoint> = Vec::new();
         for edition in self.editions(ranking)?.into_iter().filter(|edition| edition.status != EditionStatus::Withdrawn)
         {
@@ -109,7 +112,7 @@ impl Snapshot {
                 edition: edition.clone(),
                 standing: standing(edition, entry),
                 comparable_to_previous: previous
-                    .is_some_and(|previous| comparability(&previous, edition, definition).comparable),
+                    .is_some_and(|previous| comparability(&previous, edition, self.methodologies()).comparable),
                 disputed: entry.map_or_else(Vec::new, |entry| entry.disputed.clone()),
             });
         }

@@ -28,8 +28,13 @@ impl Snapshot {
         if words.is_empty() {
             return Vec::new();
         }
-        let kinds =
-            [DefinitionKind::Ranking, DefinitionKind::Indicator, DefinitionKind::Entity, DefinitionKind::Source];
+        let kinds = [
+            DefinitionKind::Ranking,
+            DefinitionKind::Indicator,
+            DefinitionKind::Entity,
+            DefinitionKind::Source,
+            DefinitionKind::Methodology,
+        ];
         let all = kinds.into_iter().flat_map(|kind| self.catalog.definitions(kind, "", self.revision()));
         let mut found: Vec<(u32, Hit)> = all
             .filter_map(|definition| {

@@ -48,13 +48,9 @@ impl Snapshot {
     pub fn read_state(&self, cursor: StateCursor) -> Result<(Vec<StateRow>, StateCursor), QueryError> {
         match cursor {
             StateCursor::Definitions => {
-                let kinds = [
-                    DefinitionKind::Source,
-                    DefinitionKind::Indicator,
-                    DefinitionKind::Entity,
-                    DefinitionKind::Ranking,
-                ];
-                let rows = kinds.into_iter().flat_map(|kind| self.catalog.definitions(kind, "", self.revision()));
+                let rows = DefinitionKind::ALL
+                    .into_iter()
+                    .flat_map(|kind| self.catalog.definitions(kind, "", self.revision()));
                 Ok((rows.cloned().map(StateRow::Definition).collect(), StateCursor::Editions(0)))
             }
             StateCursor::Editions(from) => self.read_editions(from),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::model::{
-    catalog::Ranking,
+    catalog::Methodology,
     change::{EntryMove, Movement, Standing},
     edition::{CoverageKind, Edition, Entry, Table},
     id::EntityId,
@@ -18,14 +18,18 @@ pub struct Comparability {
     pub notes: Vec<String>,
 }
 
-/// Says whether ranks of two editions mean the same, and what to keep in mind.
-pub fn comparability(before: &Edition, after: &Edition, ranking: Option<&Ranking>) -> Comparability {
+/// Says whether ranks of two editions mean the same, and what to keep in mind. `methodology` looks one up by its id.
+pub fn comparability<'a>(
+    before: &Edition,
+    after: &Edition,
+    methodology: impl Fn(&str) -> Option<&'a Methodology>,
+) -> Comparability {
     let mut notes = Vec::new();
     if before.methodology.is_empty() || after.methodology.is_empty() {
         let unknown = if before.methodology.is_empty() { before } else { after };
         notes.push(format!("the method of edition {} is not known", unknown.edition));
     } else if before.methodology != after.methodology {
-        notes.push(method_change(&before.methodology, &after.methodology, ranking));
+        notes.push(method_change(&before.methodology, &after.methodology, methodology));
     }
     if before.basis != after.basis {
         notes.push(format!(
@@ -58,11 +62,10 @@ fn partial(edition: &Edition) -> String {
     format!("edition {} is partial: {known}{whole}; what it does not list is unknown", edition.edition)
 }
 
-fn method_change(before: &str, after: &str, ranking: Option<&Ranking>) -> String {
+fn method_change<'a>(before: &str, after: &str, methodology: impl Fn(&str) -> Option<&'a Methodology>) -> String {
     let components = |id: &str| -> Vec<&str> {
-        let methodology = ranking.and_then(|ranking| ranking.methodology(id));
-        methodology
-            .map_or(Vec::new(), |methodology| methodology.components.iter().map(|part| part.id.as_str()).collect())
+        let parts = methodology(id).map_or(&[][..], |methodology| &methodology.components);
+        parts.iter().map(|part| part.id.as_str()).collect()
     };
     let (old, new) = (components(before), components(after));
     let listed = |what: &str, from: &[&str], without: &[&str]| {
@@ -230,6 +233,7 @@ mod tests {
             coverage: Coverage { kind, listed: 0, universe: 0 },
             methodology: "m".into(),
             released: Date::parse("2025-09-01").unwrap(),
+            effective: None,
             source: None,
             note: String::new(),
             entry_count: entries.len() as u32,
@@ -268,7 +272,7 @@ mod tests {
         let one = table("2019", CoverageKind::Partial, &[("a", Some(52), false)]);
         let mut two = table("2018", CoverageKind::Partial, &[("a", Some(1), false), ("b", Some(2), false)]);
         two.edition.basis = Basis::Restated;
-        let said = comparability(&one.edition, &two.edition, None);
+        let said = comparability(&one.edition, &two.edition, |_| None);
         assert!(!said.comparable);
         assert_eq!(
             said.notes,

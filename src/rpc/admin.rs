@@ -151,10 +151,14 @@ impl AdminService for Admin {
         }
         let mut content = Content::default();
         let mut definitions = Vec::with_capacity(request.definitions.len());
+        let mut methodologies = Vec::new();
         for (at, given) in request.definitions.into_iter().enumerate() {
             content.add(&given);
+            methodologies
+                .extend(decode::methodologies(&given).map_err(|bad| bad.under(&format!("definitions[{at}]")))?);
             definitions.push(decode::definition(given).map_err(|bad| bad.under(&format!("definitions[{at}]")))?);
         }
+        definitions.append(&mut methodologies);
         let (result, _) = self.write(content.options(request.options)?, Act::Define(definitions)).await?;
         Ok(Response::new(proto::DefineCatalogResponse { result: Some(result) }))
     }
@@ -183,7 +187,8 @@ impl AdminService for Admin {
             }
             next = messages.message().await?;
         }
-        let (result, _) = self.write(content.options(options)?, Act::Ingest(upload)).await?;
+        let act = Act::Ingest { upload, definitions: Vec::new() };
+        let (result, _) = self.write(content.options(options)?, act).await?;
         Ok(Response::new(proto::IngestObservationsResponse { result: Some(result) }))
     }
 
@@ -220,7 +225,8 @@ impl AdminService for Admin {
             }
             next = messages.message().await?;
         }
-        let act = Act::Publish { table: Table { edition, entries }, correction: header.correction };
+        let table = Table { edition, entries };
+        let act = Act::Publish { table, correction: header.correction, definitions: Vec::new() };
         let (result, edition) = self.write(content.options(options)?, act).await?;
         Ok(Response::new(proto::PublishEditionResponse {
             result: Some(result),
@@ -238,7 +244,8 @@ impl AdminService for Admin {
         content.add(&request);
         let ranking = decode::id("ranking", &request.ranking, RankingId::new)?;
         let edition = decode::id("edition", &request.edition, EditionId::new)?;
-        let (result, edition) = self.write(content.options(options)?, Act::Withdraw(ranking, edition)).await?;
+        let act = Act::Withdraw { ranking, edition, released: None };
+        let (result, edition) = self.write(content.options(options)?, act).await?;
         Ok(Response::new(proto::WithdrawEditionResponse {
             result: Some(result),
             edition: edition.as_ref().map(encode::edition),

@@ -12,7 +12,7 @@ use crate::{
         },
         change::Cause,
         edition::{Basis, Coverage, CoverageKind, Edition, EditionStatus, Entry, EntryComponent, RankClaim},
-        id::{EditionId, EntityId, IdError, IndicatorId, RankingId, Revision, SourceId},
+        id::{EditionId, EntityId, IdError, IndicatorId, MethodologyId, RankingId, Revision, SourceId},
         period::Period,
         series::{Dimensions, SeriesKey},
         time::{Date, Instant},
@@ -325,15 +325,20 @@ fn ranking(given: proto::Ranking) -> Result<Ranking> {
     if let Some(twice) = given.methodologies.iter().find(|methodology| !seen.insert(&methodology.id)) {
         return Err(BadField::new("methodologies", format!("`{}` comes twice", twice.id)));
     }
-    let methodologies = given.methodologies.into_iter().map(methodology);
     Ok(Ranking {
         id: id("id", &given.id, RankingId::new)?,
         name: text("name", given.name, 500)?,
         subject: entity_kind("subject", given.subject)?,
         source: id("source", &given.source, SourceId::new)?,
         description: text("description", given.description, TEXT_BYTES_MAX)?,
-        methodologies: methodologies.collect::<Result<_>>()?,
     })
+}
+
+/// The methodologies that a ranking's message brings along, while the contract has no message of their own for them.
+pub(super) fn methodologies(given: &proto::Definition) -> Result<Vec<Definition>> {
+    let Some(proto::definition::Object::Ranking(ranking)) = &given.object else { return Ok(Vec::new()) };
+    let methodologies = ranking.methodologies.iter().cloned().map(methodology);
+    methodologies.map(|read| read.map(Definition::Methodology).map_err(|bad| bad.under("ranking"))).collect()
 }
 
 fn methodology(given: proto::Methodology) -> Result<Methodology> {
@@ -362,7 +367,7 @@ fn methodology(given: proto::Methodology) -> Result<Methodology> {
     });
     Ok(Methodology {
         components: components.collect::<Result<_>>()?,
-        id: text("methodologies.id", given.id, 128)?,
+        id: id("methodologies.id", &given.id, MethodologyId::new)?,
         description: text("methodologies.description", given.description, TEXT_BYTES_MAX)?,
         aggregation: aggregation(given.aggregation)?,
     })
@@ -408,6 +413,7 @@ pub(super) fn edition(given: proto::Edition) -> Result<Edition> {
         },
         methodology: text("edition.methodology", given.methodology, 128)?,
         released: date("edition.released", &given.released)?,
+        effective: None,
         source: optional_id("edition.source", &given.source, SourceId::new)?,
         note: text("edition.note", given.note, 2_000)?,
         entry_count: 0,

@@ -12,8 +12,8 @@ use crate::{
     ledger::log::Header,
     model::{
         catalog::{
-            Aggregation, Definition, Direction, Entity, EntityKind, Frequency, Indicator, Methodology, Ranking,
-            Redistribution, RelationKind, Source, Timing,
+            Definition, Direction, Entity, EntityKind, Frequency, Indicator, Ranking, Redistribution, RelationKind,
+            Source, Timing,
         },
         change::{Cause, Change, Commit, Counts, EntryChange, EntryMove, Movement, Standing, ValueChange, ValueMove},
         edition::{Basis, Coverage, CoverageKind, Edition, EditionStatus, Entry, EntryComponent, RankClaim},
@@ -140,6 +140,8 @@ pub(super) fn definition(definition: &Definition) -> proto::Definition {
         Definition::Indicator(given) => Object::Indicator(indicator(given)),
         Definition::Entity(given) => Object::Entity(entity(given)),
         Definition::Source(given) => Object::Source(source(given)),
+        // The contract has no message for it yet.
+        Definition::Methodology(_) => return proto::Definition::default(),
         Definition::Ranking(given) => Object::Ranking(ranking(given)),
     };
     proto::Definition { object: Some(object) }
@@ -242,15 +244,6 @@ pub(super) fn source(source: &Source) -> proto::Source {
     }
 }
 
-fn aggregation(aggregation: Aggregation) -> i32 {
-    match aggregation {
-        Aggregation::NotPublished => proto::Aggregation::Unspecified,
-        Aggregation::Sum => proto::Aggregation::Sum,
-        Aggregation::WeightedMean => proto::Aggregation::WeightedMean,
-    }
-    .into()
-}
-
 pub(super) fn ranking(ranking: &Ranking) -> proto::Ranking {
     proto::Ranking {
         id: ranking.id.to_string(),
@@ -258,24 +251,7 @@ pub(super) fn ranking(ranking: &Ranking) -> proto::Ranking {
         subject: entity_kind(ranking.subject),
         source: ranking.source.to_string(),
         description: ranking.description.clone(),
-        methodologies: ranking.methodologies.iter().map(methodology).collect(),
-    }
-}
-
-fn methodology(methodology: &Methodology) -> proto::Methodology {
-    let components = methodology.components.iter().map(|component| proto::MethodologyComponent {
-        id: component.id.clone(),
-        name: component.name.clone(),
-        weight: component.weight,
-        direction: direction(component.direction),
-        parent: component.parent.clone(),
-        aggregation: aggregation(component.aggregation),
-    });
-    proto::Methodology {
-        id: methodology.id.clone(),
-        description: methodology.description.clone(),
-        components: components.collect(),
-        aggregation: aggregation(methodology.aggregation),
+        methodologies: Vec::new(),
     }
 }
 
@@ -371,9 +347,10 @@ pub(super) fn cause(cause: Cause) -> proto::Cause {
 
 pub(super) fn counts(counts: &Counts) -> proto::ChangeCounts {
     proto::ChangeCounts {
-        added: counts.added,
-        revised: counts.revised,
-        unchanged: counts.unchanged,
+        // The contract does not count definitions apart yet.
+        added: counts.added + counts.definitions_added,
+        revised: counts.revised + counts.definitions_revised,
+        unchanged: counts.unchanged + counts.definitions_unchanged,
         withdrawn: counts.withdrawn,
         backfilled: counts.backfilled,
     }
@@ -477,7 +454,8 @@ fn what(change: &Change) -> proto::change::Detail {
     match change {
         Change::Value(change) => What::Value(value_change(change)),
         Change::Entry(change) => What::Entry(entry_change(change)),
-        Change::Edition(before, after) => {
+        // The contract has no field for what is filled in behind yet.
+        Change::Edition { before, after, .. } => {
             What::Edition(proto::EditionChange { before: before.as_deref().map(edition), after: Some(edition(after)) })
         }
         Change::Definition(before, after) => What::Definition(proto::DefinitionChange {

@@ -98,6 +98,7 @@ fn of_unknown(kind: DefinitionKind, id: &str, near: &[String], message: String) 
         DefinitionKind::Indicator => "UNKNOWN_INDICATOR",
         DefinitionKind::Entity => "UNKNOWN_ENTITY",
         DefinitionKind::Source => "UNKNOWN_SOURCE",
+        DefinitionKind::Methodology => "UNKNOWN_METHODOLOGY",
         DefinitionKind::Ranking => "UNKNOWN_RANKING",
     };
     let mut details = info(reason, [("near", near.join(","))]);

@@ -5,13 +5,18 @@
 //!
 //! Invariant: versions of one object are in revision order; reading at a revision gives the last one not above it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use crate::model::{
-    catalog::{Definition, DefinitionKind, Entity, Indicator, Ranking, Source},
-    edition::{Basis, Edition, EditionStatus},
-    id::{EditionId, RankingId, Revision},
+    catalog::{Definition, DefinitionKind, Entity, Indicator, Methodology, Ranking, Source},
+    edition::{Basis, Edition},
+    id::{EditionId, RankingId, Revision, natural_order},
     series::Horizon,
+    time::Date,
 };
 
 type Versions<T> = Vec<(Revision, Arc<T>)>;
@@ -78,6 +83,14 @@ impl Catalog {
         }
     }
 
+    /// A methodology at a revision.
+    pub fn methodology(&self, id: &str, at: Revision) -> Option<&Methodology> {
+        match self.definition(DefinitionKind::Methodology, id, at)?.as_ref() {
+            Definition::Methodology(methodology) => Some(methodology),
+            _ => None,
+        }
+    }
+
     /// A ranking at a revision.
     pub fn ranking(&self, id: &str, at: Revision) -> Option<&Ranking> {
         match self.definition(DefinitionKind::Ranking, id, at)?.as_ref() {
@@ -92,15 +105,28 @@ impl Catalog {
     }
 
     /// The editions of a ranking as a horizon shows them, oldest first.
+    ///
+    /// Editions as published are ordered by the day on which they were first released, then by the natural order of their
+    /// ids. Others stand behind the edition that they are about: a restatement of 2022 stands at 2022.
     pub fn editions(&self, ranking: &RankingId, at: Horizon) -> Vec<&Arc<Edition>> {
-        let mut found: Vec<_> = self
-            .editions
+        let of_ranking = self.editions.iter().filter(|((of, _), _)| of == ranking);
+        let known: Vec<Aged<'_>> = of_ranking.filter_map(|(_, versions)| Aged::of(versions, at)).collect();
+        let first_released: HashMap<&str, Date> = known
             .iter()
-            .filter(|((of, _), _)| of == ranking)
-            .filter_map(|(_, versions)| edition_at(versions, at))
+            .filter(|aged| aged.edition.basis == Basis::AsPublished)
+            .map(|aged| (aged.id(), aged.first_released))
             .collect();
-        found.sort_by(|a, b| age(a).cmp(&age(b)));
-        found
+        let mut placed: Vec<(Date, Aged<'_>)> = known
+            .into_iter()
+            .map(|aged| (first_released.get(aged.subject()).copied().unwrap_or(aged.first_released), aged))
+            .collect();
+        placed.sort_by(|(day, a), (other_day, b)| {
+            day.cmp(other_day)
+                .then_with(|| natural_order(a.subject(), b.subject()))
+                .then_with(|| a.rank_of_basis().cmp(&b.rank_of_basis()))
+                .then_with(|| a.cmp_as_published(b))
+        });
+        placed.into_iter().map(|(_, aged)| aged.edition).collect()
     }
 
     /// The editions of all rankings as a horizon shows them.
@@ -108,13 +134,35 @@ impl Catalog {
         self.editions.values().filter_map(move |versions| edition_at(versions, at))
     }
 
-    /// The newest edition of a ranking that stands as published: what "the ranking" means without an edition.
+    /// The newest edition of a ranking that stands as published: what "the ranking" means without an edition. By the day on
+    /// which it was first released, then by the natural order of ids.
     pub fn newest_edition(&self, ranking: &RankingId, at: Horizon) -> Option<&Arc<Edition>> {
-        let stands = |edition: &&&Arc<Edition>| {
-            edition.basis == Basis::AsPublished && edition.status != EditionStatus::Withdrawn
-        };
-        let editions = self.editions(ranking, at);
-        editions.iter().rev().find(stands).copied()
+        self.as_published(ranking, at).max_by(Aged::cmp_as_published).map(|newest| newest.edition)
+    }
+
+    /// The edition that a new one of this id and release date follows: the newest before it, in the same order, that stands
+    /// as published.
+    pub fn previous_edition(
+        &self,
+        ranking: &RankingId,
+        id: &EditionId,
+        released: Date,
+        at: Horizon,
+    ) -> Option<&Arc<Edition>> {
+        self.as_published(ranking, at)
+            .filter(|other| {
+                let by_day = other.first_released.cmp(&released);
+                by_day.then_with(|| natural_order(other.id(), id.as_str())) == Ordering::Less
+            })
+            .max_by(Aged::cmp_as_published)
+            .map(|previous| previous.edition)
+    }
+
+    /// The editions of a ranking that stand as published, in no order.
+    fn as_published(&self, ranking: &RankingId, at: Horizon) -> impl Iterator<Item = Aged<'_>> {
+        let of_ranking = self.editions.iter().filter(move |((of, _), _)| of == ranking);
+        let aged = of_ranking.filter_map(move |(_, versions)| Aged::of(versions, at));
+        aged.filter(|aged| aged.edition.basis == Basis::AsPublished && aged.edition.stands())
     }
 
     /// How many definitions of a kind there are.
@@ -128,15 +176,44 @@ impl Catalog {
     }
 }
 
-/// Editions are ordered by what they are about, then by when they were released: a restatement of 2022 stands at 2022.
-fn age(edition: &Edition) -> (&str, u8, crate::model::time::Date, &EditionId) {
-    let about = if edition.about.is_empty() { edition.edition.as_str() } else { &edition.about };
-    let basis = match edition.basis {
-        Basis::AsPublished => 0,
-        Basis::Restated => 1,
-        Basis::Counterfactual => 2,
-    };
-    (about, basis, edition.released, &edition.edition)
+/// An edition as a horizon shows it, with what says how old it is.
+struct Aged<'a> {
+    edition: &'a Arc<Edition>,
+    /// The first release date since it was last withdrawn. A late correction does not make an edition newer.
+    first_released: Date,
+}
+
+impl<'a> Aged<'a> {
+    fn of(versions: &'a Versions<Edition>, at: Horizon) -> Option<Self> {
+        let edition = edition_at(versions, at)?;
+        let mut past: Vec<&Edition> = admitted(versions, at).map(Arc::as_ref).collect();
+        past.sort_by_key(|version| (version.effective_day(), version.revision));
+        let since = past.iter().rposition(|version| !version.stands()).map_or(0, |withdrawal| withdrawal + 1);
+        let first_released = past[since..].iter().map(|version| version.released).min();
+        Some(Self { edition, first_released: first_released.unwrap_or(edition.released) })
+    }
+
+    fn id(&self) -> &'a str {
+        self.edition.edition.as_str()
+    }
+
+    /// The edition that it is about: itself, unless it restates another.
+    fn subject(&self) -> &'a str {
+        let restates = self.edition.basis != Basis::AsPublished && !self.edition.about.is_empty();
+        if restates { &self.edition.about } else { self.id() }
+    }
+
+    fn rank_of_basis(&self) -> u8 {
+        match self.edition.basis {
+            Basis::AsPublished => 0,
+            Basis::Restated => 1,
+            Basis::Counterfactual => 2,
+        }
+    }
+
+    fn cmp_as_published(&self, other: &Self) -> Ordering {
+        self.first_released.cmp(&other.first_released).then_with(|| natural_order(self.id(), other.id()))
+    }
 }
 
 fn put<T>(versions: &mut Versions<T>, revision: Revision, object: T) {
@@ -150,8 +227,12 @@ fn version_at<T>(versions: &Versions<T>, at: Revision) -> Option<&Arc<T>> {
     versions.iter().rev().find(|(revision, _)| *revision <= at).map(|(_, object)| object)
 }
 
+fn admitted(versions: &Versions<Edition>, at: Horizon) -> impl Iterator<Item = &Arc<Edition>> {
+    let known = versions.iter().take_while(move |(revision, _)| *revision <= at.revision);
+    known.map(|(_, edition)| edition).filter(move |edition| edition.effective_day() <= at.released)
+}
+
+/// Of the newest effective day, and of that day the newest revision.
 fn edition_at(versions: &Versions<Edition>, at: Horizon) -> Option<&Arc<Edition>> {
-    let admitted =
-        |(revision, edition): &&(Revision, Arc<Edition>)| *revision <= at.revision && edition.released <= at.released;
-    versions.iter().rev().find(admitted).map(|(_, edition)| edition)
+    admitted(versions, at).max_by_key(|edition| (edition.effective_day(), edition.revision))
 }

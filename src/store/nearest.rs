@@ -45,6 +45,7 @@ pub fn texts(definition: &Definition) -> Box<dyn Iterator<Item = &str> + '_> {
         Definition::Source(source) => {
             Box::new([source.id.as_str(), source.producer.as_str(), source.title.as_str()].into_iter())
         }
+        Definition::Methodology(methodology) => Box::new(std::iter::once(methodology.id.as_str())),
         Definition::Ranking(ranking) => Box::new([ranking.id.as_str(), ranking.name.as_str()].into_iter()),
         Definition::Entity(entity) => Box::new(
             [entity.id.as_str(), entity.name.as_str()]

@@ -33,6 +33,7 @@ pub fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 pub fn put_definition(batch: &mut Batch<'_>, revision: Revision, definition: &Definition) -> Result<()> {
     let kind = match definition.kind() {
         DefinitionKind::Source => b's',
+        DefinitionKind::Methodology => b'm',
         DefinitionKind::Indicator => b'i',
         DefinitionKind::Entity => b'e',
         DefinitionKind::Ranking => b'r',

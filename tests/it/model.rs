@@ -199,7 +199,7 @@ fn any_uploads_in_any_order_answer_as_a_plain_list_of_them_does() {
                     let value = value.map(|value| Value::number(Number::parse(&value.to_string()).unwrap()));
                     upload.add(series(case, *entity), vec![(Period::year(*year).unwrap(), value)]).unwrap();
                 }
-                Act::Ingest(upload)
+                Act::Ingest { upload, definitions: Vec::new() }
             };
             // Now and then the server dies under the write, or is restarted; from then on it keeps more or less of the ledger.
             match random(60) {

@@ -104,6 +104,7 @@ fn table(id: &str, whole: bool, ranks: &[Option<u32>]) -> Table {
         coverage: Coverage { kind, listed: 0, universe: 0 },
         methodology: "m".into(),
         released: Date::EPOCH,
+        effective: None,
         source: None,
         note: String::new(),
         entry_count: entries.len() as u32,
@@ -119,7 +120,7 @@ fn table(id: &str, whole: bool, ranks: &[Option<u32>]) -> Table {
 fn replaced(before: &Table, after: &Table) -> Vec<Change> {
     let correction = before.edition.edition == after.edition.edition;
     let stood = correction.then(|| Box::new(before.edition.clone()));
-    let mut changes = vec![Change::Edition(stood, Box::new(after.edition.clone()))];
+    let mut changes = vec![Change::Edition { before: stood, after: Box::new(after.edition.clone()), backfilled: None }];
     for entry_move in moves(Some(before), after) {
         let same = |entry: &&Entry| entry.entity == entry_move.entity;
         let (old, new) = (before.entries.iter().find(same), after.entries.iter().find(same));
@@ -143,7 +144,11 @@ fn replaced(before: &Table, after: &Table) -> Vec<Change> {
 fn withdrawn(table: &Table) -> Vec<Change> {
     let mut after = table.edition.clone();
     (after.status, after.entry_count, after.complete_to) = (EditionStatus::Withdrawn, 0, 0);
-    let mut changes = vec![Change::Edition(Some(Box::new(table.edition.clone())), Box::new(after.clone()))];
+    let mut changes = vec![Change::Edition {
+        before: Some(Box::new(table.edition.clone())),
+        after: Box::new(after.clone()),
+        backfilled: None,
+    }];
     for mut change in replaced(table, &Table { edition: after, entries: Vec::new() }).split_off(1) {
         if let Change::Entry(change) = &mut change {
             change.entry_move.movement = Movement::Withdrawn;

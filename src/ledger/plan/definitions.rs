@@ -1,58 +1,117 @@
 //! Definitions: which really change, and whether what they refer to is known.
+//!
+//! They are planned before whatever else a write brings, which may use them: afterwards the planner's catalog has them at
+//! the revision that the commit would have.
 
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{PlanError, Planner};
 use crate::{
     ledger::record::Record,
-    model::catalog::{Definition, DefinitionKind},
+    model::{
+        catalog::{Definition, DefinitionKind, Entity, Methodology},
+        edition::Edition,
+    },
     store::nearest::nearest,
 };
 
 impl Planner<'_> {
     pub(super) fn define(&mut self, definitions: Vec<Definition>) -> Result<(), PlanError> {
-        let sent: HashSet<(DefinitionKind, String)> =
-            definitions.iter().map(|definition| (definition.kind(), definition.id().to_owned())).collect();
+        if definitions.is_empty() {
+            return Ok(());
+        }
         let mut seen = HashSet::new();
-        for (at, definition) in definitions.into_iter().enumerate() {
-            let location = format!("definitions[{at}]");
-            if !seen.insert((definition.kind(), definition.id().to_owned())) {
+        for (at, definition) in definitions.iter().enumerate() {
+            if seen.insert((definition.kind(), definition.id())) {
+                Arc::make_mut(&mut self.catalog).define(self.revision, definition.clone());
+            } else {
                 let message = format!("{} `{}` comes twice", definition.kind().name(), definition.id());
-                self.outcome.findings.error("DUPLICATE_DEFINITION", location, message);
-                continue;
-            }
-            for (kind, id) in references(&definition) {
-                let known = self.catalog.definition(kind, id, self.head).is_some();
-                if !known && !sent.contains(&(kind, id.to_owned())) {
-                    let code = if kind == DefinitionKind::Source { "UNKNOWN_SOURCE" } else { "UNKNOWN_ENTITY" };
-                    let message = format!("`{}` refers to {} `{id}`, which is not known", definition.id(), kind.name());
-                    let near = nearest(&self.catalog, kind, id, self.head);
-                    self.outcome.findings.unknown(code, location.clone(), message, near);
-                }
-            }
-            let before = self.catalog.definition(definition.kind(), definition.id(), self.head).cloned();
-            match before {
-                Some(before) if *before == definition => self.outcome.counts.unchanged += 1,
-                before => {
-                    let count = if before.is_some() {
-                        &mut self.outcome.counts.revised
-                    } else {
-                        &mut self.outcome.counts.added
-                    };
-                    *count += 1;
-                    let before = before.map(|before| Box::new(before.as_ref().clone()));
-                    self.emit(Record::Definition(before, Box::new(definition)))?;
-                }
+                self.outcome.findings.error("DUPLICATE_DEFINITION", format!("definitions[{at}]"), message);
             }
         }
+        self.check_codes(&definitions);
+        for (at, definition) in definitions.into_iter().enumerate() {
+            let location = format!("definitions[{at}]");
+            self.check_references(&definition, &location);
+            let before = self.catalog.definition(definition.kind(), definition.id(), self.head).cloned();
+            let counts = &mut self.outcome.counts;
+            match &before {
+                Some(before) if **before == definition => {
+                    counts.definitions_unchanged += 1;
+                    continue;
+                }
+                Some(_) => counts.definitions_revised += 1,
+                None => counts.definitions_added += 1,
+            }
+            if let (Some(_), Definition::Methodology(methodology)) = (&before, &definition) {
+                self.check_in_use(methodology, &location);
+            }
+            let before = before.map(|before| Box::new(before.as_ref().clone()));
+            self.emit(Record::Definition(before, Box::new(definition)))?;
+        }
         Ok(())
+    }
+
+    fn check_references(&mut self, definition: &Definition, location: &str) {
+        for (kind, id) in references(definition) {
+            if self.catalog.definition(kind, id, self.revision).is_none() {
+                let code = if kind == DefinitionKind::Source { "UNKNOWN_SOURCE" } else { "UNKNOWN_ENTITY" };
+                let message = format!("`{}` refers to {} `{id}`, which is not known", definition.id(), kind.name());
+                let near = nearest(&self.catalog, kind, id, self.revision);
+                self.outcome.findings.unknown(code, location, message, near);
+            }
+        }
+    }
+
+    /// A code names one entity: looking it up must not depend on chance.
+    fn check_codes(&mut self, definitions: &[Definition]) {
+        let has_codes =
+            |definition: &Definition| matches!(definition, Definition::Entity(entity) if !entity.codes.is_empty());
+        if !definitions.iter().any(has_codes) {
+            return;
+        }
+        let catalog = self.catalog.clone();
+        let sent: HashMap<&str, usize> = definitions
+            .iter()
+            .enumerate()
+            .filter(|(_, definition)| definition.kind() == DefinitionKind::Entity)
+            .map(|(at, definition)| (definition.id(), at))
+            .collect();
+        let mut owners: HashMap<(&str, &str), &Entity> = HashMap::new();
+        for definition in catalog.definitions(DefinitionKind::Entity, "", self.revision) {
+            let Definition::Entity(entity) = definition.as_ref() else { continue };
+            for (scheme, code) in &entity.codes {
+                let Some(other) = owners.insert((scheme, code), entity) else { continue };
+                // What stood before this rule stands.
+                let Some(at) = sent.get(entity.id.as_str()).or_else(|| sent.get(other.id.as_str())) else { continue };
+                let message = if other.id == entity.id {
+                    format!("{} has code `{code}` of scheme `{scheme}` twice", entity.id)
+                } else {
+                    format!("{} and {} both have code `{code}` of scheme `{scheme}`", other.id, entity.id)
+                };
+                self.outcome.findings.error("DUPLICATE_CODE", format!("definitions[{at}]"), message);
+            }
+        }
+    }
+
+    fn check_in_use(&mut self, methodology: &Methodology, location: &str) {
+        let uses = |edition: &&Arc<Edition>| edition.stands() && edition.methodology == methodology.id.as_str();
+        let Some(edition) = self.catalog.all_editions(self.now()).find(uses) else { return };
+        let message = format!(
+            "edition {} of {} was made by `{}`; an edition of another method names a methodology of its own",
+            edition.edition, edition.ranking, methodology.id
+        );
+        self.outcome.findings.warning("METHODOLOGY_IN_USE", location, message);
     }
 }
 
 /// What a definition refers to.
 fn references(definition: &Definition) -> Vec<(DefinitionKind, &str)> {
     match definition {
-        Definition::Indicator(_) | Definition::Source(_) => Vec::new(),
+        Definition::Indicator(_) | Definition::Source(_) | Definition::Methodology(_) => Vec::new(),
         Definition::Entity(entity) => {
             entity.relations.iter().map(|relation| (DefinitionKind::Entity, relation.entity.as_str())).collect()
         }

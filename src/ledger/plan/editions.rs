@@ -9,17 +9,19 @@ use super::{PlanError, Planner};
 use crate::{
     ledger::record::Record,
     model::{
-        catalog::{DefinitionKind, Ranking},
+        catalog::{DefinitionKind, EntityKind, Ranking},
         change::{EntryChange, EntryMove, Movement, Standing},
         edition::{Basis, CoverageKind, Edition, EditionStatus, Entry, Table, complete_to, sort_entries},
         id::{EditionId, EntityId, RankingId},
+        series::Horizon,
+        time::Date,
     },
     ranking::compare::{comparability, moves},
     store::nearest::nearest,
 };
 
 impl Planner<'_> {
-    pub(super) fn publish(&mut self, table: Table, correction: bool) -> Result<(), PlanError> {
+    pub(super) fn publish(&mut self, mut table: Table, correction: bool) -> Result<(), PlanError> {
         let ranking = self.known_ranking(&table.edition.ranking)?;
         let standing = self.standing_edition(&table.edition.ranking, &table.edition.edition);
         match (&standing, correction) {
@@ -30,12 +32,15 @@ impl Planner<'_> {
             (None, true) => return Err(self.no_edition(&table.edition.ranking, &table.edition.edition)),
             _ => {}
         }
-        let mut table = table;
+        table.edition.source.get_or_insert_with(|| ranking.source.clone());
         sort_entries(&mut table.entries);
-        self.check_edition(&table.edition, &ranking);
+        self.check_edition(&table.edition);
         self.check_entries(&table);
         if self.outcome.findings.refuse() {
             return Ok(());
+        }
+        if let Some(standing) = standing.as_ref().filter(|standing| table.edition.released < standing.released) {
+            return self.fill_in_behind(table, standing);
         }
         let compared = match &standing {
             Some(standing) => Some(standing.clone()),
@@ -43,31 +48,78 @@ impl Planner<'_> {
         };
         let compared = compared.map(|edition| self.view.table(&edition)).transpose()?;
         self.complete_edition(&mut table, correction, compared.as_deref());
-        if correction {
-            let before = standing.as_deref().zip(compared.as_deref());
-            if before
-                .is_some_and(|(edition, old)| same_edition(edition, &table.edition) && old.entries == table.entries)
-            {
+        table.edition.effective = self.effective_day(&table.edition);
+        if let Some(standing) = standing.as_ref().filter(|standing| same_edition(standing, &table.edition)) {
+            if compared.as_ref().is_some_and(|old| old.entries == table.entries) {
                 self.outcome.counts.unchanged = table.entries.len() as u64;
-                self.outcome.edition = standing.map(|edition| edition.as_ref().clone());
+                self.outcome.edition = Some(standing.as_ref().clone());
                 return Ok(());
             }
         }
         self.outcome.released = Some(table.edition.released);
         self.outcome.edition = Some(table.edition.clone());
+        self.outcome.corrects = correction;
         let before = standing.map(|edition| Box::new(edition.as_ref().clone()));
         self.emit(Record::Edition(before, Box::new(table.edition.clone())))?;
-        self.emit_entries(&table, compared.as_deref(), correction, &ranking)
+        self.emit_entries(&table, compared.as_deref(), correction)
     }
 
-    pub(super) fn withdraw(&mut self, ranking: &RankingId, edition: &EditionId) -> Result<(), PlanError> {
+    /// Plans a correction that is older than what stands: it answers for its own day, and what is current does not change.
+    fn fill_in_behind(&mut self, mut table: Table, standing: &Arc<Edition>) -> Result<(), PlanError> {
+        self.complete_edition(&mut table, true, None);
+        self.outcome.edition = Some(standing.as_ref().clone());
+        let day = Horizon { revision: self.head, released: table.edition.released };
+        let known = self.catalog.edition(&table.edition.ranking, &table.edition.edition, day);
+        if let Some(known) = known.filter(|known| known.stands() && same_edition(known, &table.edition)) {
+            if self.view.table(known)?.entries == table.entries {
+                self.outcome.counts.unchanged = table.entries.len() as u64;
+                return Ok(());
+            }
+        }
+        let message = format!(
+            "edition {} as released on {} stands; the release of {} is older and is filled in behind it",
+            standing.edition, standing.released, table.edition.released
+        );
+        self.outcome.findings.warning("OLDER_RELEASE", "header.edition.released", message);
+        self.outcome.released = Some(table.edition.released);
+        self.outcome.corrects = true;
+        self.outcome.counts.backfilled = table.entries.len() as u64;
+        self.emit(Record::OlderEdition {
+            standing: Box::new(standing.as_ref().clone()),
+            older: Box::new(table.edition),
+        })?;
+        for entry in table.entries {
+            self.emit(Record::OlderEntry(Box::new(entry)))?;
+        }
+        Ok(())
+    }
+
+    /// From which day on a version answers that becomes the current one, if not from its release date on: never before the
+    /// version that it follows.
+    fn effective_day(&self, edition: &Edition) -> Option<Date> {
+        let followed = self.catalog.edition(&edition.ranking, &edition.edition, self.now())?;
+        Some(followed.effective_day()).filter(|day| *day > edition.released)
+    }
+
+    pub(super) fn withdraw(
+        &mut self,
+        ranking: &RankingId,
+        edition: &EditionId,
+        released: Option<Date>,
+    ) -> Result<(), PlanError> {
         self.known_ranking(ranking)?;
         let standing = self.standing_edition(ranking, edition).ok_or_else(|| self.no_edition(ranking, edition))?;
+        let day = released.unwrap_or(self.recorded.day()).max(standing.effective_day());
+        if let Some(released) = released {
+            self.check_release(released, "released");
+            self.check_withdrawal(released, &standing);
+        }
         let table = self.view.table(&standing)?;
         let mut after = standing.as_ref().clone();
         (after.status, after.revision, after.recorded) = (EditionStatus::Withdrawn, self.revision, self.recorded);
         (after.entry_count, after.complete_to) = (0, 0);
-        self.outcome.released = Some(after.released);
+        after.effective = Some(day);
+        self.outcome.released = Some(day);
         self.outcome.edition = Some(after.clone());
         self.emit(Record::Edition(Some(Box::new(standing.as_ref().clone())), Box::new(after.clone())))?;
         for entry in &table.entries {
@@ -93,16 +145,16 @@ impl Planner<'_> {
     }
 
     fn known_ranking(&self, id: &RankingId) -> Result<Ranking, PlanError> {
-        self.catalog.ranking(id.as_str(), self.head).cloned().ok_or_else(|| PlanError::Unknown {
+        self.catalog.ranking(id.as_str(), self.revision).cloned().ok_or_else(|| PlanError::Unknown {
             kind: DefinitionKind::Ranking,
             id: id.to_string(),
-            near: nearest(&self.catalog, DefinitionKind::Ranking, id.as_str(), self.head),
+            near: nearest(&self.catalog, DefinitionKind::Ranking, id.as_str(), self.revision),
         })
     }
 
     fn standing_edition(&self, ranking: &RankingId, edition: &EditionId) -> Option<Arc<Edition>> {
         let found = self.catalog.edition(ranking, edition, self.now())?;
-        (found.status != EditionStatus::Withdrawn).then(|| found.clone())
+        found.stands().then(|| found.clone())
     }
 
     fn no_edition(&self, ranking: &RankingId, edition: &EditionId) -> PlanError {
@@ -111,26 +163,31 @@ impl Planner<'_> {
         PlanError::NoEdition { ranking: ranking.clone(), edition: edition.clone(), near }
     }
 
-    /// The edition that a new one is compared with: the newest as published before it; for a restatement the one it restates.
+    /// The edition that a new one is compared with: the newest as published that was first released before it (of one day,
+    /// the natural order of ids decides); for a restatement the one it restates.
     fn previous_edition(&self, edition: &Edition) -> Option<Arc<Edition>> {
-        let stands = |other: &&Arc<Edition>| {
-            other.basis == Basis::AsPublished
-                && other.status != EditionStatus::Withdrawn
-                && other.edition != edition.edition
-        };
-        let editions = self.catalog.editions(&edition.ranking, self.now());
-        let mut standing = editions.into_iter().filter(stands);
-        match edition.basis {
-            Basis::AsPublished => standing.rfind(|other| other.edition.as_str() < edition.edition.as_str()).cloned(),
-            _ => standing.find(|other| other.edition.as_str() == edition.about).cloned(),
+        if edition.basis == Basis::AsPublished {
+            let (id, released) = (&edition.edition, edition.released);
+            return self.catalog.previous_edition(&edition.ranking, id, released, self.now()).cloned();
+        }
+        let about = EditionId::new(&edition.about).ok()?;
+        let restated = self.standing_edition(&edition.ranking, &about)?;
+        (restated.basis == Basis::AsPublished && about != edition.edition).then_some(restated)
+    }
+
+    fn check_withdrawal(&mut self, released: Date, standing: &Edition) {
+        let since = standing.effective_day();
+        if released < since {
+            let message = format!("{released} is before {since}, from which on the edition stands");
+            self.outcome.findings.error("WITHDRAWN_BEFORE_RELEASE", "released", message);
         }
     }
 
-    fn check_edition(&mut self, edition: &Edition, ranking: &Ranking) {
-        if !edition.methodology.is_empty() && ranking.methodology(&edition.methodology).is_none() {
-            let known: Vec<String> = ranking.methodologies.iter().map(|methodology| methodology.id.clone()).collect();
-            let message = format!("{} has no methodology `{}`", ranking.id, edition.methodology);
-            self.outcome.findings.unknown("UNKNOWN_METHODOLOGY", "header.edition.methodology", message, known);
+    fn check_edition(&mut self, edition: &Edition) {
+        self.check_release(edition.released, "header.edition.released");
+        if !edition.methodology.is_empty() {
+            let (id, location) = (&edition.methodology, "header.edition.methodology");
+            self.check_name(DefinitionKind::Methodology, id, "UNKNOWN_METHODOLOGY", location);
         }
         if let Some(source) = &edition.source {
             self.check_name(DefinitionKind::Source, source.as_str(), "UNKNOWN_SOURCE", "header.edition.source");
@@ -159,20 +216,56 @@ impl Planner<'_> {
                 "UNKNOWN_ENTITY",
                 &format!("{location}.entity"),
             );
-            for economy in &entry.economies {
-                self.check_name(
-                    DefinitionKind::Entity,
-                    economy.as_str(),
-                    "UNKNOWN_ENTITY",
-                    &format!("{location}.economies"),
-                );
-            }
+            self.check_economies(entry, &location);
+            self.check_components(entry, &location);
+            self.check_claims(entry, &location);
             if entry.rank == Some(0) {
                 self.outcome.findings.error("BAD_RANK", format!("{location}.rank"), "ranks start at 1");
             }
         }
         self.check_ranks(table);
         self.check_scores(&table.entries);
+    }
+
+    fn check_economies(&mut self, entry: &Entry, location: &str) {
+        let location = format!("{location}.economies");
+        let mut seen = HashSet::new();
+        for economy in &entry.economies {
+            if !seen.insert(economy) {
+                let message = format!("{economy} is named twice");
+                self.outcome.findings.error("DUPLICATE_ECONOMY", location.clone(), message);
+                continue;
+            }
+            self.check_name(DefinitionKind::Entity, economy.as_str(), "UNKNOWN_ENTITY", &location);
+            let entity = self.catalog.entity(economy.as_str(), self.revision);
+            if entity.is_some_and(|entity| entity.kind != EntityKind::Economy) {
+                let message = format!("{economy} is no economy");
+                self.outcome.findings.error("NOT_AN_ECONOMY", location.clone(), message);
+            }
+        }
+    }
+
+    fn check_components(&mut self, entry: &Entry, location: &str) {
+        let mut seen = HashSet::new();
+        for component in &entry.components {
+            let location = format!("{location}.components[{}]", component.id);
+            if component.rank == Some(0) {
+                self.outcome.findings.error("BAD_RANK", format!("{location}.rank"), "ranks start at 1");
+            }
+            if !seen.insert(&component.id) {
+                let message = format!("component `{}` comes twice", component.id);
+                self.outcome.findings.error("DUPLICATE_COMPONENT", location, message);
+            }
+        }
+    }
+
+    fn check_claims(&mut self, entry: &Entry, location: &str) {
+        for (field, claims) in [("previous", &entry.previous), ("disputed", &entry.disputed)] {
+            if claims.iter().any(|claim| claim.rank == 0) {
+                let location = format!("{location}.{field}");
+                self.outcome.findings.error("BAD_RANK", location, "ranks start at 1");
+            }
+        }
     }
 
     fn check_ranks(&mut self, table: &Table) {
@@ -211,11 +304,34 @@ impl Planner<'_> {
             places += u32::try_from(group.len()).unwrap_or(u32::MAX);
             last = rank;
         }
-        let listed = table.edition.coverage.listed;
-        if table.edition.coverage.kind == CoverageKind::Top && listed != 0 && listed as usize != table.entries.len() {
-            let message =
-                format!("a top {listed} with {} entries; declare it partial if not all are known", table.entries.len());
-            self.outcome.findings.error("COVERAGE_MISMATCH", "header.edition.coverage", message);
+        self.check_coverage(table);
+    }
+
+    fn check_coverage(&mut self, table: &Table) {
+        let coverage = table.edition.coverage;
+        let entries = u32::try_from(table.entries.len()).unwrap_or(u32::MAX);
+        let last = table.entries.iter().filter_map(|entry| Some((entry.rank?, entry))).next_back();
+        let mut mismatch = |field: &str, message: String| {
+            let location = format!("header.edition.coverage{field}");
+            self.outcome.findings.error("COVERAGE_MISMATCH", location, message);
+        };
+        if coverage.listed != 0 {
+            let listed = coverage.listed;
+            if coverage.kind == CoverageKind::Top && listed != entries {
+                mismatch("", format!("a top {listed} with {entries} entries; declare it partial if not all are known"));
+            } else if listed < entries {
+                mismatch(".listed", format!("{entries} entries of a list of {listed}"));
+            }
+        }
+        if coverage.universe != 0 && coverage.universe < entries.max(coverage.listed) {
+            let (universe, needed) = (coverage.universe, entries.max(coverage.listed));
+            mismatch(".universe", format!("{universe} were ranked in all, and {needed} are listed"));
+        }
+        // Of a whole table its ranks without gaps say the same.
+        if let Some((rank, entry)) = last.filter(|(rank, _)| coverage.listed != 0 && *rank > coverage.listed) {
+            let location = format!("entries[{}].rank", entry.entity);
+            let message = format!("rank {rank} of a list of {}", coverage.listed);
+            self.outcome.findings.error("RANK_ABOVE_LISTED", location, message);
         }
     }
 
@@ -247,18 +363,13 @@ impl Planner<'_> {
         edition.compared_with = compared.map(|table| table.edition.edition.clone());
     }
 
-    fn emit_entries(
-        &mut self,
-        table: &Table,
-        compared: Option<&Table>,
-        correction: bool,
-        ranking: &Ranking,
-    ) -> Result<(), PlanError> {
+    fn emit_entries(&mut self, table: &Table, compared: Option<&Table>, correction: bool) -> Result<(), PlanError> {
         let old: HashSet<&Entry> =
             if correction { compared.iter().flat_map(|table| &table.entries).collect() } else { HashSet::new() };
         let new: HashMap<&EntityId, &Entry> = table.entries.iter().map(|entry| (&entry.entity, entry)).collect();
+        let methodology = |id: &str| self.catalog.methodology(id, self.revision);
         let comparable =
-            compared.is_some_and(|old| comparability(&old.edition, &table.edition, Some(ranking)).comparable);
+            compared.is_some_and(|old| comparability(&old.edition, &table.edition, methodology).comparable);
         for entry_move in moves(compared, table) {
             let entry = new.get(&entry_move.entity).copied();
             if entry.is_some_and(|entry| old.contains(entry)) {
@@ -294,6 +405,7 @@ fn same_edition(before: &Edition, after: &Edition) -> bool {
         revision: crate::model::id::Revision::ZERO,
         recorded: crate::model::time::Instant(0),
         compared_with: None,
+        effective: None,
         ..edition.clone()
     };
     plain(before) == plain(after)

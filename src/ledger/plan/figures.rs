@@ -36,6 +36,7 @@ struct Release {
 impl Planner<'_> {
     pub(super) fn ingest(&mut self, upload: &Upload) -> Result<(), PlanError> {
         self.outcome.released = Some(upload.released());
+        self.check_release(upload.released(), "header.released");
         if upload.is_empty() {
             self.outcome.findings.error("EMPTY_UPLOAD", "batches", "there is no figure in the upload");
         }
@@ -101,9 +102,9 @@ impl Planner<'_> {
     }
 
     pub(super) fn check_name(&mut self, kind: DefinitionKind, id: &str, code: &str, location: &str) {
-        if self.catalog.definition(kind, id, self.head).is_none() {
+        if self.catalog.definition(kind, id, self.revision).is_none() {
             let message = format!("no {} is called `{id}`", kind.name());
-            let near = nearest(&self.catalog, kind, id, self.head);
+            let near = nearest(&self.catalog, kind, id, self.revision);
             self.outcome.findings.unknown(code, location, message, near);
         }
     }
