@@ -11,9 +11,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("almanac_descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    let mut config = tonic_prost_build::Config::new();
+    // The strict codec finds the fields of a message by its name.
+    config.enable_type_names();
     tonic_prost_build::configure()
+        .codec_path("crate::rpc::codec::StrictCodec")
         // The two variants differ a lot in size; boxing them would cost an allocation per message instead.
         .type_attribute(".", "#[allow(clippy::large_enum_variant)]")
-        .compile_fds(compiler.file_descriptor_set())?;
+        .compile_fds_with_config(compiler.file_descriptor_set(), config)?;
     Ok(())
 }

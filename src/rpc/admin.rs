@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     App, BACKUPS_MAX, decode, encode,
     status::{self, BadField},
+    violations::Violations,
 };
 use crate::{
     ledger::{
@@ -21,7 +22,7 @@ use crate::{
     },
     model::{
         catalog::DefinitionKind,
-        edition::{Edition, Table},
+        edition::{Edition, Entry, Table},
         id::{EditionId, IndicatorId, RankingId, RequestId, Revision, SourceId},
     },
     proto::{self, admin_service_server::AdminService},
@@ -150,15 +151,15 @@ impl AdminService for Admin {
             return Err(BadField::new("definitions", format!("give 1 to {DEFINITIONS_MAX}")).into());
         }
         let mut content = Content::default();
+        let mut violations = Violations::default();
         let mut definitions = Vec::with_capacity(request.definitions.len());
         let mut methodologies = Vec::new();
         for (at, given) in request.definitions.into_iter().enumerate() {
             content.add(&given);
-            methodologies
-                .extend(decode::methodologies(&given).map_err(|bad| bad.under(&format!("definitions[{at}]")))?);
-            definitions.push(decode::definition(given).map_err(|bad| bad.under(&format!("definitions[{at}]")))?);
+            let decoded = decode::definition(given).map_err(|bad| bad.under(&format!("definitions[{at}]")));
+            definitions.extend(violations.take(decoded));
         }
-        definitions.append(&mut methodologies);
+        violations.check()?;
         let (result, _) = self.write(content.options(request.options)?, Act::Define(definitions)).await?;
         Ok(Response::new(proto::DefineCatalogResponse { result: Some(result) }))
     }
@@ -176,19 +177,20 @@ impl AdminService for Admin {
         content.add(&header);
         let mut upload = open_upload(&header, self.0.reader.view().engine().folder())?;
         let mut number = 0;
+        let mut violations = Violations::default();
         while let Some(message) = next {
             if message.header.is_some() {
                 return Err(BadField::new("header", "only the first message may have it").into());
             }
             for batch in message.batches {
                 content.add(&batch);
-                add_batch(&mut upload, batch, number)?;
+                add_batch(&mut upload, batch, number, &mut violations)?;
                 number += 1;
             }
             next = messages.message().await?;
         }
-        let act = Act::Ingest { upload, definitions: Vec::new() };
-        let (result, _) = self.write(content.options(options)?, act).await?;
+        violations.check()?;
+        let (result, _) = self.write(content.options(options)?, Act::Ingest(upload)).await?;
         Ok(Response::new(proto::IngestObservationsResponse { result: Some(result) }))
     }
 
@@ -205,28 +207,26 @@ impl AdminService for Admin {
         content.add(&header);
         let given = header.edition.ok_or_else(|| BadField::new("header.edition", "must be given"))?;
         let edition = decode::edition(given).map_err(|bad| bad.under("header"))?;
+        let mut number = 0;
         let mut entries = Vec::new();
+        let mut violations = Violations::default();
         while let Some(message) = next {
             if message.header.is_some() {
                 return Err(BadField::new("header", "only the first message may have it").into());
             }
             for given in message.entries {
                 content.add(&given);
-                let field = format!("entries[{}]", entries.len());
-                if given.components.len() > COMPONENTS_MAX {
-                    return Err(
-                        BadField::new(format!("{field}.components"), format!("more than {COMPONENTS_MAX}")).into()
-                    );
-                }
-                if entries.len() == ENTRIES_MAX {
+                if number == ENTRIES_MAX {
                     return Err(BadField::new("entries", format!("more than {ENTRIES_MAX}")).into());
                 }
-                entries.push(decode::entry(given).map_err(|bad| bad.under(&field))?);
+                let decoded = decode_entry(given).map_err(|bad| bad.under(&format!("entries[{number}]")));
+                entries.extend(violations.take(decoded));
+                number += 1;
             }
             next = messages.message().await?;
         }
-        let table = Table { edition, entries };
-        let act = Act::Publish { table, correction: header.correction, definitions: Vec::new() };
+        violations.check()?;
+        let act = Act::Publish { table: Table { edition, entries }, correction: header.correction };
         let (result, edition) = self.write(content.options(options)?, act).await?;
         Ok(Response::new(proto::PublishEditionResponse {
             result: Some(result),
@@ -309,15 +309,31 @@ fn open_upload(header: &proto::IngestHeader, folder: &Path) -> Result<Upload, St
     Ok(Upload::new(released, mode, replaced, folder))
 }
 
-fn add_batch(upload: &mut Upload, batch: proto::SeriesBatch, number: usize) -> Result<(), Status> {
-    let field = |bad: BadField| bad.under(&format!("batches[{number}]"));
-    let key = decode::series_key(&batch).map_err(field)?;
+fn decode_entry(given: proto::Entry) -> Result<Entry, BadField> {
+    if given.components.len() > COMPONENTS_MAX {
+        return Err(BadField::new("components", format!("more than {COMPONENTS_MAX}")));
+    }
+    decode::entry(given)
+}
+
+/// Adds a batch, unless something is wrong with it or with an earlier one: then the upload is refused at its end.
+fn add_batch(
+    upload: &mut Upload,
+    batch: proto::SeriesBatch,
+    number: usize,
+    violations: &mut Violations,
+) -> Result<(), Status> {
+    let key = decode::series_key(&batch).map_err(|bad| bad.under(&format!("batches[{number}]")));
+    let key = violations.take(key);
     let mut points = Vec::with_capacity(batch.points.len());
     for (at, point) in batch.points.into_iter().enumerate() {
-        let point = decode_point(point).map_err(|bad| bad.under(&format!("batches[{number}].points[{at}]")))?;
-        points.push(point);
+        let point = decode_point(point).map_err(|bad| bad.under(&format!("batches[{number}].points[{at}]")));
+        points.extend(violations.take(point));
     }
-    upload.add(key, points).map_err(|error| status::of_upload(&error))
+    match key {
+        Some(key) if violations.is_empty() => upload.add(key, points).map_err(|error| status::of_upload(&error)),
+        _ => Ok(()),
+    }
 }
 
 fn decode_point(point: proto::IngestPoint) -> Result<crate::ledger::upload::Point, BadField> {

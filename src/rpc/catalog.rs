@@ -71,7 +71,7 @@ macro_rules! list {
     ($self:ident, $request:ident, $kind:ident, $response:ident { $field:ident }, $encode:path) => {{
         let mut plain = $request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page = Page::of(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let page = $self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
         let as_of = decode::as_of(plain.as_of)?;
         let encode = |definition: &Definition| match definition {
             Definition::$kind(object) => Some($encode(object)),
@@ -138,7 +138,7 @@ impl CatalogService for Catalog {
     ) -> Result<Response<proto::ListEntitiesResponse>, Status> {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page = Page::of(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let page = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
         let kind: Option<EntityKind> = match plain.kind {
             0 => None,
             kind => Some(decode::entity_kind("kind", kind)?),
@@ -191,7 +191,7 @@ impl CatalogService for Catalog {
     ) -> Result<Response<proto::SearchCatalogResponse>, Status> {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page: Page<usize> = Page::of(&plain, size, &token, SEARCH_DEFAULT, SEARCH_MAX)?;
+        let page: Page<usize> = self.0.page(&plain, size, &token, SEARCH_DEFAULT, SEARCH_MAX)?;
         let query = decode::text("query", plain.query, QUERY_BYTES_MAX)?;
         let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
             let snapshot = snapshot.without_release_dates().map_err(query_status)?;

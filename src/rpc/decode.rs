@@ -1,5 +1,7 @@
 //! Messages of the contract → checked values of the model. What is ill-formed is refused with its field.
 
+use std::time::Duration;
+
 use prost::Message;
 
 use super::status::BadField;
@@ -35,6 +37,10 @@ const OBJECT_BYTES_MAX: usize = 1 << 20;
 const PARTS_MAX: usize = 500;
 /// Precedence of a source that does not say.
 const DEFAULT_PRECEDENCE: u32 = 100;
+/// Most nanoseconds beside whole seconds.
+const NANOS_MAX: u32 = 999_999_999;
+/// 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z, in seconds since 1970.
+const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 pub(super) fn id<T>(field: &str, text: &str, new: impl Fn(&str) -> std::result::Result<T, IdError>) -> Result<T> {
     new(text).map_err(|error| BadField::new(field, error))
@@ -87,11 +93,28 @@ fn required<E: TryFrom<i32> + PartialEq + Default>(field: &str, number: i32) -> 
 
 pub(super) fn instant(field: &str, timestamp: &prost_types::Timestamp) -> Result<Instant> {
     // Half-open: an instant given to the nanosecond is not before the microsecond it lies in.
-    let micros = timestamp
-        .seconds
-        .checked_mul(1_000_000)
-        .and_then(|micros| micros.checked_add(i64::from(timestamp.nanos / 1_000)));
-    micros.map(Instant).ok_or_else(|| BadField::new(field, "outside the calendar"))
+    if !TIMESTAMP_SECONDS.contains(&timestamp.seconds) {
+        return Err(BadField::new(format!("{field}.seconds"), "outside the years 1 to 9999"));
+    }
+    check_nanos(field, timestamp.nanos)?;
+    Ok(Instant(timestamp.seconds * 1_000_000 + i64::from(timestamp.nanos / 1_000)))
+}
+
+/// A duration within bounds, both included.
+pub(super) fn duration(
+    field: &str,
+    given: &prost_types::Duration,
+    bounds: &std::ops::RangeInclusive<Duration>,
+) -> Result<Duration> {
+    let outside = || BadField::new(field, format!("not from {:?} to {:?}", bounds.start(), bounds.end()));
+    let seconds = u64::try_from(given.seconds).map_err(|_| outside())?;
+    let duration = Duration::new(seconds, check_nanos(field, given.nanos)?);
+    if bounds.contains(&duration) { Ok(duration) } else { Err(outside()) }
+}
+
+fn check_nanos(field: &str, nanos: i32) -> Result<u32> {
+    let checked = u32::try_from(nanos).ok().filter(|nanos| *nanos <= NANOS_MAX);
+    checked.ok_or_else(|| BadField::new(format!("{field}.nanos"), format!("not from 0 to {NANOS_MAX}")))
 }
 
 pub(super) fn as_of(as_of: Option<proto::AsOf>) -> Result<AsOf> {
@@ -484,4 +507,49 @@ pub(super) fn ingest_mode(number: i32) -> Result<Mode> {
         proto::IngestMode::Unspecified | proto::IngestMode::Merge => Mode::Merge,
         proto::IngestMode::Replace => Mode::Replace,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_outside_the_calendar_or_with_odd_nanoseconds_are_refused() {
+        let (first, last) = (*TIMESTAMP_SECONDS.start(), *TIMESTAMP_SECONDS.end());
+        let cases = [
+            (0, -5, Err("at.nanos")),
+            (0, 1_000_000_000, Err("at.nanos")),
+            (0, 2_000_000_000, Err("at.nanos")),
+            (first - 1, 0, Err("at.seconds")),
+            (last + 1, 0, Err("at.seconds")),
+            (i64::MIN, 0, Err("at.seconds")),
+            (0, 999_999_999, Ok(999_999)),
+            (-1, 999_999_999, Ok(-1)),
+            (first, 0, Ok(first * 1_000_000)),
+            (last, 0, Ok(last * 1_000_000)),
+        ];
+        for (seconds, nanos, expected) in cases {
+            let found = instant("at", &prost_types::Timestamp { seconds, nanos });
+            let found = found.map(|instant| instant.0).map_err(|bad| bad.field);
+            assert_eq!(found, expected.map_err(str::to_owned), "{seconds} s {nanos} ns");
+        }
+    }
+
+    #[test]
+    fn durations_out_of_bounds_or_with_odd_nanoseconds_are_refused() {
+        let bounds = Duration::from_millis(100)..=Duration::from_secs(20);
+        let cases = [
+            (0, 99_999_999, Err("every")),
+            (20, 1, Err("every")),
+            (-1, 0, Err("every")),
+            (1, -5, Err("every.nanos")),
+            (0, 2_000_000_000, Err("every.nanos")),
+            (0, 100_000_000, Ok(Duration::from_millis(100))),
+            (20, 0, Ok(Duration::from_secs(20))),
+        ];
+        for (seconds, nanos, expected) in cases {
+            let found = duration("every", &prost_types::Duration { seconds, nanos }, &bounds);
+            assert_eq!(found.map_err(|bad| bad.field), expected.map_err(str::to_owned), "{seconds} s {nanos} ns");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! `FeedService`.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status};
@@ -30,8 +30,8 @@ use crate::{
 const PAGE_DEFAULT: usize = 1_000;
 const PAGE_MAX: usize = 10_000;
 const PROGRESS_DEFAULT: Duration = Duration::from_secs(5);
-const PROGRESS_MIN: Duration = Duration::from_millis(100);
-const PROGRESS_MAX: Duration = Duration::from_secs(3_600);
+/// How often a client may want to hear that all is well. The longest lets it notice a silent connection within a minute.
+const PROGRESS_INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(20);
 /// Longest name of a cursor.
 const CURSOR_NAME_BYTES_MAX: usize = 128;
 /// Clients of a server that goes away come back spread over this time.
@@ -122,10 +122,11 @@ fn start(given: Option<proto::subscribe_request::Start>) -> Result<Start, Status
     })
 }
 
-fn progress_interval(given: Option<prost_types::Duration>) -> Result<Duration, Status> {
-    let Some(given) = given else { return Ok(PROGRESS_DEFAULT) };
-    let interval = Duration::try_from(given).ok().filter(|interval| (PROGRESS_MIN..=PROGRESS_MAX).contains(interval));
-    interval.ok_or_else(|| BadField::new("progress_interval", "not from 100 ms to 1 h").into())
+fn progress_interval(given: Option<prost_types::Duration>) -> Result<Duration, BadField> {
+    match given {
+        None => Ok(PROGRESS_DEFAULT),
+        Some(given) => decode::duration("progress_interval", &given, &PROGRESS_INTERVALS),
+    }
 }
 
 /// A cursor's name, checked.
@@ -176,7 +177,7 @@ impl FeedService for Feed {
     ) -> Result<Response<proto::ListCommitsResponse>, Status> {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page: Page<ListPosition> = Page::of(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let page: Page<ListPosition> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
         let hub = &self.0.hub;
         let group = hub.group(filters(plain.filters)?);
         let filters = &group.filters;

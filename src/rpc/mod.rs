@@ -1,6 +1,7 @@
 //! One thin file per service: decode, call, encode. The only room beside the command line that knows the generated types.
 //!
-//! In reading order: [`decode`] and [`encode`] translate; [`status`] maps every error; [`paging`] makes page tokens; then
+//! In reading order: [`codec`] refuses requests with fields that the contract does not have, by [`known_fields`]; [`decode`]
+//! and [`encode`] translate; [`status`] maps every error, [`violations`] collects them; [`paging`] makes page tokens; then
 //! [`catalog`], [`statistics`], [`rankings`], [`feed`] and [`admin`], a file per service; [`subscribe`] sends the feed's
 //! stream from shared bytes.
 //!
@@ -9,23 +10,30 @@
 
 pub mod admin;
 pub mod catalog;
+pub mod codec;
 mod decode;
 mod encode;
 pub mod feed;
+mod known_fields;
 mod paging;
 pub mod rankings;
 pub mod statistics;
 pub mod status;
 pub mod subscribe;
+mod violations;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::Semaphore;
+use prost::{Message, Name};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::{Semaphore, watch};
 use tonic::Status;
 
+use self::paging::Page;
 use crate::{
     feed::{hub::Hub, outlet::Outlets},
     ledger::{Writer, cursor::CursorMove},
+    model::id::Revision,
     query::{AsOf, QueryError, Reader, Snapshot},
     store::{cursors::Cursor, offload::Offload},
 };
@@ -36,8 +44,24 @@ const READS_MAX: usize = 64;
 const BACKUPS_MAX: usize = 2;
 /// Most cursors on their way to the writer; more wait here, so that they do not take the places of writes.
 const CURSOR_WRITES_MAX: usize = 8;
+/// How long a read waits for the revision that it must not answer without.
+const MIN_REVISION_WAIT: Duration = Duration::from_secs(2);
 /// Longest message taken, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// Which state a read asks for.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    as_of: AsOf,
+    /// It waits until this revision is there. 0: it does not wait.
+    min_revision: Revision,
+}
+
+impl From<AsOf> for At {
+    fn from(as_of: AsOf) -> Self {
+        Self { as_of, min_revision: Revision::ZERO }
+    }
+}
 
 /// What all services share.
 #[derive(Debug)]
@@ -77,42 +101,126 @@ impl App {
     /// and back costs more than such an answer.
     async fn read_at_hand<T: Send + 'static>(
         &self,
-        as_of: AsOf,
+        at: impl Into<At>,
         at_hand: impl FnOnce(&Snapshot) -> bool,
         read: impl FnOnce(Snapshot) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
+        let at = at.into();
+        self.reach(at.min_revision).await?;
         // An instant is found by reading commits.
-        if !matches!(as_of, AsOf::Recorded(_)) {
-            let snapshot = self.reader.at(as_of).map_err(query_status)?;
+        if !matches!(at.as_of, AsOf::Recorded(_)) {
+            let snapshot = self.reader.at(at.as_of).map_err(query_status)?;
             if at_hand(&snapshot) {
                 return read(snapshot);
             }
         }
-        self.read(as_of, read).await
+        self.read(at, read).await
     }
 
     /// Answers from a point of history, off the async threads.
     async fn read<T: Send + 'static>(
         &self,
-        as_of: AsOf,
+        at: impl Into<At>,
         read: impl FnOnce(Snapshot) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
-        let stopping = |_| Status::unavailable("the server is stopping");
+        let At { as_of, min_revision } = at.into();
+        // Before it takes a place: those that wait must not keep others from reading.
+        self.reach(min_revision).await?;
+        let stopping = |_| status::of_stopping();
         let _permit = self.reads.acquire().await.map_err(stopping)?;
         let reader = self.reader.clone();
         let done = self.offload.run(move || read(reader.at(as_of).map_err(|error| status::of_query(&error))?)).await;
         done.map_err(|error| status::of_store(&error))?
     }
 
+    /// Waits until a revision can be read. The async thread is free meanwhile.
+    async fn reach(&self, min_revision: Revision) -> Result<(), Status> {
+        if self.reader.head() >= min_revision {
+            return Ok(());
+        }
+        until_there(self.hub.head(), min_revision).await
+    }
+
+    /// Reads the paging fields of a request; `request` is the request without them.
+    fn page<P: Serialize + DeserializeOwned>(
+        &self,
+        request: &(impl Message + Name),
+        size: i32,
+        token: &str,
+        default: usize,
+        most: usize,
+    ) -> Result<Page<P>, Status> {
+        Page::of(self.reader.ledger().history(), request, size, token, default, most)
+    }
+
     /// Hands a client's cursor to the writer.
     async fn keep_cursor(&self, given: CursorMove) -> Result<Option<Cursor>, Status> {
-        let stopping = |_| Status::unavailable("the server is stopping");
+        let stopping = |_| status::of_stopping();
         let _permit = self.cursor_writes.acquire().await.map_err(stopping)?;
         self.writer.keep_cursor(given).await.map_err(|error| status::of_cursor(&error))
     }
 }
 
+/// Waits until a revision is there, for [`MIN_REVISION_WAIT`] at the most.
+async fn until_there(mut head: watch::Receiver<Revision>, min_revision: Revision) -> Result<(), Status> {
+    if *head.borrow() >= min_revision {
+        return Ok(());
+    }
+    let waited = tokio::time::timeout(MIN_REVISION_WAIT, head.wait_for(|head| *head >= min_revision)).await;
+    match waited.map(|found| found.map(drop)) {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(_)) => return Err(status::of_stopping()),
+        Err(_) => {}
+    }
+    let head = *head.borrow();
+    if head >= min_revision { Ok(()) } else { Err(status::of_not_yet_there(min_revision, head)) }
+}
+
 /// For `map_err`.
 fn query_status(error: impl Into<QueryError>) -> Status {
     status::of_query(&error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+    use tonic_types::StatusExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_revision_that_is_there_is_not_waited_for() {
+        let (_sender, head) = watch::channel(Revision(5));
+        let began = tokio::time::Instant::now();
+        until_there(head, Revision(5)).await.unwrap();
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_revision_that_comes_in_time_is_waited_for() {
+        let (sender, head) = watch::channel(Revision(5));
+        let began = tokio::time::Instant::now();
+        let writing = async {
+            for revision in [6, 7] {
+                tokio::time::sleep(Duration::from_millis(900)).await;
+                sender.send_replace(Revision(revision));
+            }
+        };
+        let (waited, ()) = tokio::join!(until_there(head, Revision(7)), writing);
+        waited.unwrap();
+        assert_eq!(began.elapsed(), Duration::from_millis(1_800));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_revision_that_does_not_come_is_unavailable_for_now() {
+        let (_sender, head) = watch::channel(Revision(5));
+        let began = tokio::time::Instant::now();
+        let status = until_there(head, Revision(7)).await.unwrap_err();
+        assert_eq!(began.elapsed(), MIN_REVISION_WAIT);
+        assert_eq!(status.code(), Code::Unavailable);
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.metadata["head"].as_str()), ("NOT_YET_THERE", "5"));
+        let retry = status.get_details_retry_info().unwrap();
+        assert_eq!(retry.retry_delay, Some(Duration::from_secs(1)));
+    }
 }

@@ -1,16 +1,23 @@
 //! Page tokens: where a list goes on, for the same request at the same revision.
 //!
-//! Invariant: all pages of a list are answered at one revision. A token with another request, or a damaged one, is refused.
+//! Invariant: all pages of a list are answered at one revision of one history. A token of another history, with another
+//! request or method, or a damaged one, is refused.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use prost::Message;
-use serde::{Serialize, de::DeserializeOwned};
+use prost::{Message, Name};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use sha2::{Digest, Sha256};
 use tonic::Status;
 
-use super::status::BadField;
+use super::status::{self, BadField};
 use crate::{
-    model::{id::Revision, series::Horizon},
+    model::{
+        id::{HistoryId, Revision},
+        series::Horizon,
+    },
     query::AsOf,
 };
 
@@ -20,6 +27,8 @@ const ANSWER_BYTES: usize = 1 << 20;
 /// A page as asked for.
 #[derive(Debug)]
 pub(super) struct Page<P> {
+    /// The beginning of the history's id.
+    history: u64,
     fingerprint: u64,
     /// Most items on it.
     pub size: usize,
@@ -29,33 +38,49 @@ pub(super) struct Page<P> {
     pub position: Option<P>,
 }
 
+/// What a token says: history, fingerprint of the request, revision of all pages, position.
+#[derive(Serialize, Deserialize)]
+struct Token<P>(u64, u64, u64, P);
+
+/// Tells requests apart: those of two methods may have the same bytes.
+fn fingerprint<M: Message + Name>(request: &M) -> u64 {
+    let digest = Sha256::new().chain_update(M::NAME).chain_update([0]).chain_update(request.encode_to_vec()).finalize();
+    digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
 impl<P: Serialize + DeserializeOwned> Page<P> {
     /// Reads the paging fields of a request; `request` is the request without them.
     pub(super) fn of(
-        request: &impl Message,
+        history: HistoryId,
+        request: &(impl Message + Name),
         size: i32,
         token: &str,
         default: usize,
         most: usize,
     ) -> Result<Self, Status> {
-        let digest = Sha256::digest(request.encode_to_vec());
-        let fingerprint = digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let history = history.0.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let fingerprint = fingerprint(request);
         let size = match usize::try_from(size) {
             Ok(0) => default,
             Ok(size) => size.min(most),
             Err(_) => return Err(BadField::new("page_size", "below 0").into()),
         };
-        let page = Self { fingerprint, size, revision: None, position: None };
+        let page = Self { history, fingerprint, size, revision: None, position: None };
         if token.is_empty() {
             return Ok(page);
         }
         let refused = |why: &str| Status::from(BadField::new("page_token", why));
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| refused("not a token of this server"))?;
-        let (found, revision, position): (u64, u64, P) =
-            rmp_serde::from_slice(&bytes).map_err(|_| refused("not a token of this list"))?;
-        if found != fingerprint {
+        let token: Token<IgnoredAny> =
+            rmp_serde::from_slice(&bytes).map_err(|_| refused("not a token of this server"))?;
+        if token.0 != history {
+            return Err(status::of_foreign_page_token());
+        }
+        if token.1 != fingerprint {
             return Err(refused("made for another request; change nothing but page_size between pages"));
         }
+        let Token::<P>(_, _, revision, position) =
+            rmp_serde::from_slice(&bytes).map_err(|_| refused("not a token of this list"))?;
         Ok(Self { revision: Some(Revision(revision)), position: Some(position), ..page })
     }
 
@@ -70,7 +95,7 @@ impl<P: Serialize + DeserializeOwned> Page<P> {
 
     /// The token of the page after this one.
     pub(super) fn next(&self, revision: Revision, position: &P) -> String {
-        let bytes = rmp_serde::to_vec(&(self.fingerprint, revision.0, position)).unwrap_or_default();
+        let bytes = rmp_serde::to_vec(&Token(self.history, self.fingerprint, revision.0, position)).unwrap_or_default();
         URL_SAFE_NO_PAD.encode(bytes)
     }
 

@@ -32,7 +32,7 @@ impl RankingService for Rankings {
     ) -> Result<Response<proto::ListEditionsResponse>, Status> {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page: Page<usize> = Page::of(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let page: Page<usize> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
         let ranking = decode::id("ranking", &plain.ranking, RankingId::new)?;
         let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
             let editions = snapshot.editions(&ranking).map_err(query_status)?;
@@ -65,7 +65,7 @@ impl RankingService for Rankings {
     ) -> Result<Response<proto::ListEntriesResponse>, Status> {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page: Page<usize> = Page::of(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let page: Page<usize> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
         let ranking = decode::id("ranking", &plain.ranking, RankingId::new)?;
         let edition = decode::optional_id("edition", &plain.edition, EditionId::new)?;
         let economy = decode::optional_id("economy", &plain.economy, EntityId::new)?;
@@ -98,7 +98,7 @@ impl RankingService for Rankings {
     ) -> Result<Response<proto::CompareEditionsResponse>, Status> {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page: Page<usize> = Page::of(&plain, size, &token, MOVES_DEFAULT, MOVES_MAX)?;
+        let page: Page<usize> = self.0.page(&plain, size, &token, MOVES_DEFAULT, MOVES_MAX)?;
         let ranking = decode::id("ranking", &plain.ranking, RankingId::new)?;
         let from = decode::id("earlier_edition", &plain.earlier_edition, EditionId::new)?;
         let to = decode::id("later_edition", &plain.later_edition, EditionId::new)?;
@@ -128,7 +128,7 @@ impl RankingService for Rankings {
     ) -> Result<Response<proto::GetTrajectoryResponse>, Status> {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page: Page<PointPosition> = Page::of(&plain, size, &token, POINTS_MAX, POINTS_MAX)?;
+        let page: Page<PointPosition> = self.0.page(&plain, size, &token, POINTS_MAX, POINTS_MAX)?;
         let ranking = decode::id("ranking", &plain.ranking, RankingId::new)?;
         if plain.entities.is_empty() || plain.entities.len() > TRAJECTORIES_MAX {
             return Err(BadField::new("entities", format!("name 1 to {TRAJECTORIES_MAX} entities")).into());

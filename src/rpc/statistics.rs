@@ -104,7 +104,7 @@ impl StatisticsService for Statistics {
     ) -> Result<Response<proto::QueryObservationsResponse>, Status> {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page: Page<RowPosition> = Page::of(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let page: Page<RowPosition> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
         let selection = selection(plain.selection)?;
         let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
             snapshot.check_selection(&selection).map_err(query_status)?;
@@ -168,7 +168,7 @@ impl StatisticsService for Statistics {
     ) -> Result<Response<proto::ListVersionsResponse>, Status> {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page: Page<usize> = Page::of(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let page: Page<usize> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
         let indicator = decode::id("indicator", &plain.indicator, IndicatorId::new)?;
         let entity = decode::id("entity", &plain.entity, EntityId::new)?;
         let period = decode::optional_period("period", &plain.period)?;

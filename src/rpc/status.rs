@@ -1,20 +1,20 @@
 //! Every error as a gRPC status, in one place.
 //!
-//! A status carries `google.rpc.ErrorInfo` with one of the reasons below (domain `almanac`), and where it helps
-//! `BadRequest`, `ResourceInfo` or `RetryInfo`. Details stay below 4 KiB: h2 drops a call whose headers grow above 16 KiB.
+//! A status carries `google.rpc.ErrorInfo` with a [`Reason`] (domain `almanac`), and where it helps `BadRequest`,
+//! `ResourceInfo` or `RetryInfo`. Details stay below 4 KiB: h2 drops a call whose headers grow above 16 KiB.
 //!
 //! | code | reasons |
 //! |---|---|
-//! | `INVALID_ARGUMENT` | `FIELD`, `FINDINGS`, `TOKEN_MALFORMED`, `TOKEN_OTHER_FILTER`, `PAGE_TOKEN`, `POLICY` |
+//! | `INVALID_ARGUMENT` | `FIELD`, `UNKNOWN_FIELD`, `MALFORMED_REQUEST`, `FINDINGS`, `TOKEN_MALFORMED`, `TOKEN_OTHER_FILTER`, `PAGE_TOKEN_FOREIGN`, `POLICY` |
 //! | `NOT_FOUND` | `UNKNOWN_INDICATOR`, `UNKNOWN_ENTITY`, `UNKNOWN_SOURCE`, `UNKNOWN_RANKING`, `NO_EDITION`, `NO_FIGURE`, `UNKNOWN_METHODOLOGY`, `NO_CURSOR` |
 //! | `ALREADY_EXISTS` | `REQUEST_REUSED`, `EDITION_EXISTS` |
 //! | `FAILED_PRECONDITION` | `EDITION_WITHDRAWN`, `TOKEN_OTHER_HISTORY`, `CURSOR_BACKWARDS`, `CURSOR_OTHER_FILTER`, `COMPACTED` |
 //! | `OUT_OF_RANGE` | `ABOVE_HEAD`, `BELOW_FLOOR` |
 //! | `ABORTED` | `HEAD_MOVED` |
 //! | `PERMISSION_DENIED` | `LICENCE` |
-//! | `RESOURCE_EXHAUSTED` | `TOO_MANY_SUBSCRIBERS`, `WRITER_BUSY`, `UPLOAD_TOO_LARGE`, `NO_SPACE`, `TOO_MANY_BACKUPS`, `TOO_MANY_CURSORS` |
+//! | `RESOURCE_EXHAUSTED` | `TOO_MANY_SUBSCRIBERS`, `TOO_MANY_CONFLATING`, `WRITER_BUSY`, `UPLOAD_TOO_LARGE`, `NO_SPACE`, `TOO_MANY_BACKUPS`, `TOO_MANY_CURSORS` |
 //! | `UNIMPLEMENTED` | `NOT_SUPPORTED` |
-//! | `UNAVAILABLE` | `WRITES_STOPPED` |
+//! | `UNAVAILABLE` | `WRITES_STOPPED`, `NOT_YET_THERE`, `STOPPING` |
 //! | `DATA_LOSS` | `STORE_DAMAGED` |
 //! | `INTERNAL` | `STORE_FAILED` |
 
@@ -23,12 +23,14 @@ use std::{collections::HashMap, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
+use super::known_fields::MessageError;
 use crate::{
     feed::FeedError,
     ledger::{WriteError, cursor::CursorError, plan::PlanError, upload::UploadError},
     model::{
         catalog::DefinitionKind,
         finding::{Finding, Severity},
+        id::Revision,
     },
     query::QueryError,
     store::StoreError,
@@ -36,9 +38,86 @@ use crate::{
 
 const DOMAIN: &str = "almanac";
 /// Most field violations in a status.
-const VIOLATIONS_MAX: usize = 20;
+pub(super) const VIOLATIONS_MAX: usize = 20;
 /// Most bytes of all violations together.
 const VIOLATION_BYTES_MAX: usize = 3_000;
+/// Longest description of one violation, in characters.
+const DESCRIPTION_CHARS_MAX: usize = 400;
+/// When to come again after the server was busy for a moment.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
+/// When to come again after all places were taken.
+const FULL_RETRY: Duration = Duration::from_secs(10);
+
+/// Makes the enum and its texts from one list.
+macro_rules! reasons {
+    ($($name:ident = $text:literal,)*) => {
+        /// Why a request failed, as `ErrorInfo.reason` says it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Reason {
+            $(#[doc = concat!("`", $text, "`")] $name,)*
+        }
+
+        impl Reason {
+            /// Every reason there is.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The text that clients compare with.
+            pub fn as_str_name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+
+            /// The reason with this text.
+            pub fn from_str_name(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.as_str_name() == text)
+            }
+        }
+    };
+}
+
+reasons! {
+    Field = "FIELD",
+    UnknownField = "UNKNOWN_FIELD",
+    MalformedRequest = "MALFORMED_REQUEST",
+    Findings = "FINDINGS",
+    TokenMalformed = "TOKEN_MALFORMED",
+    TokenOtherFilter = "TOKEN_OTHER_FILTER",
+    PageTokenForeign = "PAGE_TOKEN_FOREIGN",
+    Policy = "POLICY",
+    UnknownIndicator = "UNKNOWN_INDICATOR",
+    UnknownEntity = "UNKNOWN_ENTITY",
+    UnknownSource = "UNKNOWN_SOURCE",
+    UnknownRanking = "UNKNOWN_RANKING",
+    UnknownMethodology = "UNKNOWN_METHODOLOGY",
+    NoEdition = "NO_EDITION",
+    NoFigure = "NO_FIGURE",
+    NoCursor = "NO_CURSOR",
+    RequestReused = "REQUEST_REUSED",
+    EditionExists = "EDITION_EXISTS",
+    EditionWithdrawn = "EDITION_WITHDRAWN",
+    TokenOtherHistory = "TOKEN_OTHER_HISTORY",
+    CursorBackwards = "CURSOR_BACKWARDS",
+    CursorOtherFilter = "CURSOR_OTHER_FILTER",
+    Compacted = "COMPACTED",
+    AboveHead = "ABOVE_HEAD",
+    BelowFloor = "BELOW_FLOOR",
+    HeadMoved = "HEAD_MOVED",
+    Licence = "LICENCE",
+    TooManySubscribers = "TOO_MANY_SUBSCRIBERS",
+    TooManyConflating = "TOO_MANY_CONFLATING",
+    WriterBusy = "WRITER_BUSY",
+    UploadTooLarge = "UPLOAD_TOO_LARGE",
+    NoSpace = "NO_SPACE",
+    TooManyBackups = "TOO_MANY_BACKUPS",
+    TooManyCursors = "TOO_MANY_CURSORS",
+    NotSupported = "NOT_SUPPORTED",
+    WritesStopped = "WRITES_STOPPED",
+    NotYetThere = "NOT_YET_THERE",
+    Stopping = "STOPPING",
+    StoreDamaged = "STORE_DAMAGED",
+    StoreFailed = "STORE_FAILED",
+}
 
 /// A field of a request that can never work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,45 +142,119 @@ impl BadField {
 
 impl From<BadField> for Status {
     fn from(bad: BadField) -> Self {
-        let mut details = info("FIELD", []);
-        details.add_bad_request_violation(&bad.field, &bad.reason);
-        Self::with_error_details(Code::InvalidArgument, format!("{}: {}", bad.field, bad.reason), details)
+        of_bad_fields(&[bad], 1)
     }
 }
 
-fn info<const N: usize>(reason: &str, metadata: [(&str, String); N]) -> ErrorDetails {
+fn info<const N: usize>(reason: Reason, metadata: [(&str, String); N]) -> ErrorDetails {
     let metadata: HashMap<String, String> = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    ErrorDetails::with_error_info(reason, DOMAIN, metadata)
+    ErrorDetails::with_error_info(reason.as_str_name(), DOMAIN, metadata)
 }
 
-fn status<const N: usize>(code: Code, reason: &str, message: String, metadata: [(&str, String); N]) -> Status {
+/// Ids as one text: they hold no blanks.
+fn joined(ids: &[String]) -> String {
+    ids.join(" ")
+}
+
+fn status<const N: usize>(code: Code, reason: Reason, message: String, metadata: [(&str, String); N]) -> Status {
     Status::with_error_details(code, message, info(reason, metadata))
+}
+
+/// A failure that may be gone after a while.
+fn retry(code: Code, reason: Reason, message: String, after: Duration) -> Status {
+    let mut details = info(reason, []);
+    details.set_retry_info(Some(after));
+    Status::with_error_details(code, message, details)
+}
+
+/// The first violations, as many as fit; `total` counts those that are left out too.
+fn violations<'a>(code: Code, reason: Reason, all: impl Iterator<Item = (&'a str, String)>, total: usize) -> Status {
+    let mut kept: Vec<FieldViolation> = Vec::new();
+    let mut bytes = 0;
+    for (field, description) in all.take(VIOLATIONS_MAX) {
+        let description: String = description.chars().take(DESCRIPTION_CHARS_MAX).collect();
+        bytes += field.len() + description.len();
+        if !kept.is_empty() && bytes > VIOLATION_BYTES_MAX {
+            break;
+        }
+        kept.push(FieldViolation::new(field, description));
+    }
+    let first = kept.first().map_or_else(String::new, |first| format!("{}: {}", first.field, first.description));
+    let rest = if total > 1 { format!(" (and {} more)", total - 1) } else { String::new() };
+    let mut details = info(reason, [("errors", total.to_string())]);
+    details.set_bad_request(kept);
+    Status::with_error_details(code, format!("{first}{rest}"), details)
+}
+
+/// Fields that can never work, of which `total` were found.
+pub(super) fn of_bad_fields(kept: &[BadField], total: usize) -> Status {
+    let all = kept.iter().map(|bad| (bad.field.as_str(), bad.reason.clone()));
+    violations(Code::InvalidArgument, Reason::Field, all, total)
+}
+
+/// A request that says something this server does not know, or that is no message at all.
+pub(super) fn of_refused_message(error: &MessageError) -> Status {
+    let message = error.to_string();
+    match error {
+        MessageError::UnknownField { path, message: name, number } => {
+            let field = if path.is_empty() { number.to_string() } else { format!("{path}.{number}") };
+            let metadata = [("message", (*name).to_owned()), ("number", number.to_string())];
+            let mut details = info(Reason::UnknownField, metadata);
+            details.add_bad_request_violation(field, &message);
+            Status::with_error_details(Code::InvalidArgument, message, details)
+        }
+        MessageError::Malformed(_) | MessageError::TooDeep => {
+            status(Code::InvalidArgument, Reason::MalformedRequest, message, [])
+        }
+        MessageError::NoSuchMessage(_) => Status::internal(message),
+    }
+}
+
+/// A read that waited for a revision in vain.
+pub(super) fn of_not_yet_there(wanted: Revision, head: Revision) -> Status {
+    let message = format!("revision {wanted} is not there yet, head is {head}: ask again in a moment");
+    let mut details = info(Reason::NotYetThere, [("head", head.to_string())]);
+    details.set_retry_info(Some(BUSY_RETRY));
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
+/// A page token that another server, or an older store, made.
+pub(super) fn of_foreign_page_token() -> Status {
+    let message = "page_token: made by another history; begin the list again without it";
+    let mut details = info(Reason::PageTokenForeign, []);
+    details.add_bad_request_violation("page_token", message);
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+/// Calls that come while the server stops.
+pub(super) fn of_stopping() -> Status {
+    retry(Code::Unavailable, Reason::Stopping, "the server is stopping".to_owned(), BUSY_RETRY)
 }
 
 /// Errors of a store.
 pub fn of_store(error: &StoreError) -> Status {
     if let StoreError::Compacted { floor } = error {
-        return status(Code::FailedPrecondition, "COMPACTED", error.to_string(), [("floor", floor.to_string())]);
+        return status(Code::FailedPrecondition, Reason::Compacted, error.to_string(), [("floor", floor.to_string())]);
     }
     tracing::error!(%error, "the store failed");
     match error {
         StoreError::Corrupt(_) | StoreError::Damaged { .. } => {
-            status(Code::DataLoss, "STORE_DAMAGED", error.to_string(), [])
+            status(Code::DataLoss, Reason::StoreDamaged, error.to_string(), [])
         }
-        StoreError::Stopped(_) => status(Code::Unavailable, "WRITES_STOPPED", error.to_string(), []),
-        _ => status(Code::Internal, "STORE_FAILED", error.to_string(), []),
+        StoreError::Stopped(_) => status(Code::Unavailable, Reason::WritesStopped, error.to_string(), []),
+        _ => status(Code::Internal, Reason::StoreFailed, error.to_string(), []),
     }
 }
 
 fn of_unknown(kind: DefinitionKind, id: &str, near: &[String], message: String) -> Status {
     let reason = match kind {
-        DefinitionKind::Indicator => "UNKNOWN_INDICATOR",
-        DefinitionKind::Entity => "UNKNOWN_ENTITY",
-        DefinitionKind::Source => "UNKNOWN_SOURCE",
-        DefinitionKind::Methodology => "UNKNOWN_METHODOLOGY",
-        DefinitionKind::Ranking => "UNKNOWN_RANKING",
+        DefinitionKind::Indicator => Reason::UnknownIndicator,
+        DefinitionKind::Entity => Reason::UnknownEntity,
+        DefinitionKind::Source => Reason::UnknownSource,
+        DefinitionKind::Methodology => Reason::UnknownMethodology,
+        DefinitionKind::Ranking => Reason::UnknownRanking,
     };
-    let mut details = info(reason, [("near", near.join(","))]);
+    let mut details = info(reason, [("near", joined(near))]);
     details.set_resource_info(format!("almanac.v1/{}", kind.name()), id, "", &message);
     Status::with_error_details(Code::NotFound, message, details)
 }
@@ -111,20 +264,24 @@ pub fn of_query(error: &QueryError) -> Status {
     let message = error.to_string();
     match error {
         QueryError::Unknown { kind, id, near } => of_unknown(*kind, id, near, message),
-        QueryError::NoEdition { near, .. } => status(Code::NotFound, "NO_EDITION", message, [("near", near.join(","))]),
-        QueryError::NoFigure { near, .. } => status(Code::NotFound, "NO_FIGURE", message, [("near", near.join(","))]),
+        QueryError::NoEdition { near, .. } => {
+            status(Code::NotFound, Reason::NoEdition, message, [("near", joined(near))])
+        }
+        QueryError::NoFigure { near, .. } => {
+            status(Code::NotFound, Reason::NoFigure, message, [("near", joined(near))])
+        }
         QueryError::Withdrawn { revision, .. } => {
-            status(Code::FailedPrecondition, "EDITION_WITHDRAWN", message, [("revision", revision.to_string())])
+            status(Code::FailedPrecondition, Reason::EditionWithdrawn, message, [("revision", revision.to_string())])
         }
         QueryError::AboveHead { head, .. } => {
-            status(Code::OutOfRange, "ABOVE_HEAD", message, [("head", head.to_string())])
+            status(Code::OutOfRange, Reason::AboveHead, message, [("head", head.to_string())])
         }
         QueryError::ReleasedUnsupported => {
-            status(Code::Unimplemented, "NOT_SUPPORTED", message, [("field", "as_of.released".into())])
+            status(Code::Unimplemented, Reason::NotSupported, message, [("field", "as_of.released".into())])
         }
-        QueryError::NoPolicy(_) => status(Code::InvalidArgument, "POLICY", message, []),
+        QueryError::NoPolicy(_) => status(Code::InvalidArgument, Reason::Policy, message, []),
         QueryError::Forbidden(source) => {
-            status(Code::PermissionDenied, "LICENCE", message, [("source", source.clone())])
+            status(Code::PermissionDenied, Reason::Licence, message, [("source", source.clone())])
         }
         QueryError::Store(error) => of_store(error),
     }
@@ -134,24 +291,20 @@ pub fn of_query(error: &QueryError) -> Status {
 pub fn of_feed(error: &FeedError) -> Status {
     let message = error.to_string();
     match error {
-        FeedError::TokenMalformed => status(Code::InvalidArgument, "TOKEN_MALFORMED", message, []),
-        FeedError::TokenOtherFilter => status(Code::InvalidArgument, "TOKEN_OTHER_FILTER", message, []),
-        FeedError::TokenOtherHistory => status(Code::FailedPrecondition, "TOKEN_OTHER_HISTORY", message, []),
+        FeedError::TokenMalformed => status(Code::InvalidArgument, Reason::TokenMalformed, message, []),
+        FeedError::TokenOtherFilter => status(Code::InvalidArgument, Reason::TokenOtherFilter, message, []),
+        FeedError::TokenOtherHistory => status(Code::FailedPrecondition, Reason::TokenOtherHistory, message, []),
         FeedError::AboveHead { head, .. } => {
-            status(Code::OutOfRange, "ABOVE_HEAD", message, [("head", head.to_string())])
+            status(Code::OutOfRange, Reason::AboveHead, message, [("head", head.to_string())])
         }
         FeedError::BelowFloor { floor, .. } => {
-            status(Code::OutOfRange, "BELOW_FLOOR", message, [("floor", floor.to_string())])
+            status(Code::OutOfRange, Reason::BelowFloor, message, [("floor", floor.to_string())])
         }
         FeedError::TooManySubscribers { .. } => {
-            let mut details = info("TOO_MANY_SUBSCRIBERS", []);
-            details.set_retry_info(Some(Duration::from_secs(10)));
-            Status::with_error_details(Code::ResourceExhausted, message, details)
+            retry(Code::ResourceExhausted, Reason::TooManySubscribers, message, FULL_RETRY)
         }
         FeedError::TooManyConflating { .. } => {
-            let mut details = info("TOO_MANY_CONFLATING", []);
-            details.set_retry_info(Some(Duration::from_secs(10)));
-            Status::with_error_details(Code::ResourceExhausted, message, details)
+            retry(Code::ResourceExhausted, Reason::TooManyConflating, message, FULL_RETRY)
         }
         FeedError::Query(error) => of_query(error),
         FeedError::Store(error) => of_store(error),
@@ -161,14 +314,14 @@ pub fn of_feed(error: &FeedError) -> Status {
 /// Errors of figures on their way in.
 pub fn of_upload(error: &UploadError) -> Status {
     match error {
-        UploadError::TooManySeries => status(Code::ResourceExhausted, "UPLOAD_TOO_LARGE", error.to_string(), []),
-        UploadError::Io(_) => status(Code::ResourceExhausted, "NO_SPACE", error.to_string(), []),
+        UploadError::TooManySeries => status(Code::ResourceExhausted, Reason::UploadTooLarge, error.to_string(), []),
+        UploadError::Io(_) => status(Code::ResourceExhausted, Reason::NoSpace, error.to_string(), []),
     }
 }
 
 /// A cursor that nobody stored.
 pub fn of_no_cursor(name: &str) -> Status {
-    status(Code::NotFound, "NO_CURSOR", format!("there is no cursor `{name}`"), [])
+    status(Code::NotFound, Reason::NoCursor, format!("there is no cursor `{name}`"), [])
 }
 
 /// Errors of keeping a cursor.
@@ -176,11 +329,11 @@ pub fn of_cursor(error: &CursorError) -> Status {
     let message = error.to_string();
     match error {
         CursorError::Backwards { stored, .. } => {
-            status(Code::FailedPrecondition, "CURSOR_BACKWARDS", message, [("revision", stored.to_string())])
+            status(Code::FailedPrecondition, Reason::CursorBackwards, message, [("revision", stored.to_string())])
         }
-        CursorError::OtherFilters { .. } => status(Code::FailedPrecondition, "CURSOR_OTHER_FILTER", message, []),
+        CursorError::OtherFilters { .. } => status(Code::FailedPrecondition, Reason::CursorOtherFilter, message, []),
         CursorError::NotMeant { .. } => BadField::new("resume_token", message).into(),
-        CursorError::TooMany { .. } => status(Code::ResourceExhausted, "TOO_MANY_CURSORS", message, []),
+        CursorError::TooMany { .. } => status(Code::ResourceExhausted, Reason::TooManyCursors, message, []),
         CursorError::Write(error) => of_write(error),
         CursorError::Store(error) => of_store(error),
     }
@@ -188,9 +341,7 @@ pub fn of_cursor(error: &CursorError) -> Status {
 
 /// Too many backups at one time.
 pub fn of_many_backups(limit: usize) -> Status {
-    let mut details = info("TOO_MANY_BACKUPS", []);
-    details.set_retry_info(Some(Duration::from_secs(10)));
-    Status::with_error_details(Code::ResourceExhausted, format!("{limit} backups are under way"), details)
+    retry(Code::ResourceExhausted, Reason::TooManyBackups, format!("{limit} backups are under way"), FULL_RETRY)
 }
 
 /// Errors of a write.
@@ -199,23 +350,21 @@ pub fn of_write(error: &WriteError) -> Status {
     match error {
         WriteError::Refused { findings, errors } => of_findings(findings, *errors),
         WriteError::RequestReused { revision, .. } => {
-            status(Code::AlreadyExists, "REQUEST_REUSED", message, [("revision", revision.to_string())])
+            status(Code::AlreadyExists, Reason::RequestReused, message, [("revision", revision.to_string())])
         }
         WriteError::HeadMoved { head, .. } => {
-            status(Code::Aborted, "HEAD_MOVED", message, [("head", head.to_string())])
+            status(Code::Aborted, Reason::HeadMoved, message, [("head", head.to_string())])
         }
-        WriteError::Plan(PlanError::EditionExists { .. }) => status(Code::AlreadyExists, "EDITION_EXISTS", message, []),
+        WriteError::Plan(PlanError::EditionExists { .. }) => {
+            status(Code::AlreadyExists, Reason::EditionExists, message, [])
+        }
         WriteError::Plan(PlanError::NoEdition { near, .. }) => {
-            status(Code::NotFound, "NO_EDITION", message, [("near", near.join(","))])
+            status(Code::NotFound, Reason::NoEdition, message, [("near", joined(near))])
         }
         WriteError::Plan(PlanError::Unknown { kind, id, near }) => of_unknown(*kind, id, near, message),
         WriteError::Plan(PlanError::Store(error)) => of_store(error),
-        WriteError::Busy => {
-            let mut details = info("WRITER_BUSY", []);
-            details.set_retry_info(Some(Duration::from_secs(1)));
-            Status::with_error_details(Code::ResourceExhausted, message, details)
-        }
-        WriteError::Stopped(_) => status(Code::Unavailable, "WRITES_STOPPED", message, []),
+        WriteError::Busy => retry(Code::ResourceExhausted, Reason::WriterBusy, message, BUSY_RETRY),
+        WriteError::Stopped(_) => status(Code::Unavailable, Reason::WritesStopped, message, []),
     }
 }
 
@@ -223,32 +372,41 @@ pub fn of_write(error: &WriteError) -> Status {
 fn of_findings(findings: &[Finding], errors: usize) -> Status {
     let refused: Vec<&Finding> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
     let unknown_only = refused.iter().all(|finding| finding.code.starts_with("UNKNOWN_"));
-    let (code, reason) = match refused.first() {
-        Some(first) if unknown_only => (Code::NotFound, first.code.as_str()),
-        _ => (Code::InvalidArgument, "FINDINGS"),
+    let unknown = refused.first().filter(|_| unknown_only).and_then(|first| Reason::from_str_name(&first.code));
+    let (code, reason) = match unknown {
+        Some(reason) => (Code::NotFound, reason),
+        None => (Code::InvalidArgument, Reason::Findings),
     };
-    let mut details = info(reason, [("errors", errors.to_string())]);
-    let mut bytes = 0;
-    let mut violations = Vec::new();
-    for finding in refused.iter().take(VIOLATIONS_MAX) {
-        let description = describe(finding);
-        bytes += description.len() + finding.location.len();
-        if bytes > VIOLATION_BYTES_MAX {
-            break;
-        }
-        violations.push(FieldViolation::new(&finding.location, description));
-    }
-    details.set_bad_request(violations);
-    let first =
-        refused.first().map_or_else(String::new, |finding| format!("{}: {}", finding.location, describe(finding)));
-    let rest = if errors > 1 { format!(" (and {} more)", errors - 1) } else { String::new() };
-    Status::with_error_details(code, format!("{first}{rest}"), details)
+    let all = refused.iter().map(|finding| (finding.location.as_str(), describe(finding)));
+    violations(code, reason, all, errors)
 }
 
 fn describe(finding: &Finding) -> String {
-    let mut text: String = format!("{}: {}", finding.code, finding.message).chars().take(400).collect();
+    let mut text: String =
+        format!("{}: {}", finding.code, finding.message).chars().take(DESCRIPTION_CHARS_MAX).collect();
     if !finding.suggestions.is_empty() {
         text.push_str(&format!("; near it: {}", finding.suggestions.join(", ")));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_read_as_they_are_written() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::from_str_name(reason.as_str_name()), Some(*reason));
+        }
+        assert_eq!(Reason::from_str_name("NO_SUCH_REASON"), None);
+    }
+
+    #[test]
+    fn ids_near_by_are_joined_by_a_blank() {
+        let near = ["DEU".to_owned(), "DNK".to_owned()];
+        let status = of_unknown(DefinitionKind::Entity, "DEE", &near, String::new());
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.metadata["near"].as_str()), ("UNKNOWN_ENTITY", "DEU DNK"));
+    }
 }

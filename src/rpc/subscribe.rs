@@ -21,10 +21,9 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, header};
 use tonic::{Status, Streaming, body::Body, codec::CompressionEncoding, codegen::Service, server::NamedService};
-use tonic_prost::ProstDecoder;
 
 use self::body::SubscribeBody;
-use super::{App, MESSAGE_BYTES_MAX, feed::Feed};
+use super::{App, MESSAGE_BYTES_MAX, codec::StrictDecoder, feed::Feed};
 use crate::{
     feed::outlet::Connection,
     proto::{self, feed_service_server::FeedServiceServer},
@@ -85,7 +84,7 @@ async fn subscribe(feed: Feed, request: http::Request<Body>) -> Result<http::Res
         Some(b"gzip") => Some(CompressionEncoding::Gzip),
         Some(_) => return Err(Status::unimplemented("requests may be compressed with gzip only")),
     };
-    let decoder = ProstDecoder::<proto::SubscribeRequest>::default();
+    let decoder = StrictDecoder::<proto::SubscribeRequest>::default();
     let mut messages = Streaming::new_request(decoder, request.into_body(), encoding, Some(MESSAGE_BYTES_MAX));
     let asked = messages.message().await?.ok_or_else(|| Status::invalid_argument("there is no request"))?;
     let subscription = Box::new(feed.open(asked, connection.clone()).await?);
