@@ -29,6 +29,7 @@ use crate::{
     model::{
         catalog::DefinitionKind,
         finding::{Finding, Severity},
+        series::Dimensions,
     },
     query::QueryError,
     store::StoreError,
@@ -100,7 +101,7 @@ fn of_unknown(kind: DefinitionKind, id: &str, near: &[String], message: String) 
         DefinitionKind::Source => "UNKNOWN_SOURCE",
         DefinitionKind::Ranking => "UNKNOWN_RANKING",
     };
-    let mut details = info(reason, [("near", near.join(","))]);
+    let mut details = info(reason, [("near", near.join(" "))]);
     details.set_resource_info(format!("almanac.v1/{}", kind.name()), id, "", &message);
     Status::with_error_details(Code::NotFound, message, details)
 }
@@ -109,9 +110,15 @@ fn of_unknown(kind: DefinitionKind, id: &str, near: &[String], message: String) 
 pub fn of_query(error: &QueryError) -> Status {
     let message = error.to_string();
     match error {
-        QueryError::Unknown { kind, id, near } => of_unknown(*kind, id, near, message),
-        QueryError::NoEdition { near, .. } => status(Code::NotFound, "NO_EDITION", message, [("near", near.join(","))]),
-        QueryError::NoFigure { near, .. } => status(Code::NotFound, "NO_FIGURE", message, [("near", near.join(","))]),
+        QueryError::Unknown { kind, id, near } => of_unknown(*kind, id, &near.ids, message),
+        QueryError::NoEdition { near, .. } => {
+            status(Code::NotFound, "NO_EDITION", message, [("near", near.ids.join(" "))])
+        }
+        QueryError::NoFigure { near, .. } => status(Code::NotFound, "NO_FIGURE", message, [("near", near.join(" "))]),
+        QueryError::OtherDimensions { known, .. } => {
+            let known: Vec<&str> = known.iter().map(Dimensions::as_str).filter(|text| !text.is_empty()).collect();
+            status(Code::NotFound, "NO_FIGURE", message, [("near", known.join(" "))])
+        }
         QueryError::Withdrawn { revision, .. } => {
             status(Code::FailedPrecondition, "EDITION_WITHDRAWN", message, [("revision", revision.to_string())])
         }
@@ -205,7 +212,7 @@ pub fn of_write(error: &WriteError) -> Status {
         }
         WriteError::Plan(PlanError::EditionExists { .. }) => status(Code::AlreadyExists, "EDITION_EXISTS", message, []),
         WriteError::Plan(PlanError::NoEdition { near, .. }) => {
-            status(Code::NotFound, "NO_EDITION", message, [("near", near.join(","))])
+            status(Code::NotFound, "NO_EDITION", message, [("near", near.join(" "))])
         }
         WriteError::Plan(PlanError::Unknown { kind, id, near }) => of_unknown(*kind, id, near, message),
         WriteError::Plan(PlanError::Store(error)) => of_store(error),
