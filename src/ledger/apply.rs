@@ -70,7 +70,7 @@ impl Application<'_> {
             Record::FullRelease(indicator, source) => {
                 let released = self.header.commit.released;
                 let released = released.ok_or_else(|| missing(self.header.commit.revision, "its release date"))?;
-                self.writer.full_release(&indicator, &source, released)?;
+                self.writer.full_release(&indicator, &source, released, self.header.commit.revision)?;
             }
             Record::Definition(_, after) => self.writer.definition(self.header.commit.revision, &after)?,
             Record::Edition(before, after) => {

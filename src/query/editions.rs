@@ -11,6 +11,7 @@ use crate::{
         id::{EditionId, EntityId, RankingId},
     },
     ranking::compare::{Comparability, Pair, comparability, entry_move, pairs, standing},
+    store::nearest::Near,
 };
 
 /// Two tables and what moved between them.
@@ -65,12 +66,7 @@ impl Snapshot {
         found.ok_or_else(|| QueryError::NoEdition {
             ranking: ranking.to_string(),
             edition: edition.map_or_else(String::new, EditionId::to_string),
-            near: self
-                .catalog
-                .editions(ranking, self.horizon)
-                .iter()
-                .map(|edition| edition.edition.to_string())
-                .collect(),
+            near: Near::newest(self.catalog.editions(ranking, self.horizon).iter().map(|known| &known.edition)),
         })
     }
 

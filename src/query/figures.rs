@@ -8,11 +8,12 @@ use super::{
 };
 use crate::{
     model::{
-        catalog::{DefinitionKind, Redistribution},
+        catalog::DefinitionKind,
         change::Commit,
         id::{EntityId, IndicatorId, SourceId},
         period::Period,
-        series::{Dimensions, Row, SeriesKey, by_period, state_at},
+        series::{Dimensions, Row, SeriesKey, by_period, newest_at, state_at},
+        time::Date,
     },
     store::{
         StoreError,
@@ -30,6 +31,27 @@ pub struct Observation {
     pub row: Row,
     /// The commit that brought it.
     pub commit: Arc<Commit>,
+    /// The newest release within the horizon that published the same figure again, at least `row.released`. `None` where
+    /// nobody asked for it: in single versions and in the feed's state.
+    pub last_released: Option<Date>,
+}
+
+/// The version of one period that answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CurrentFigure {
+    /// The version, of the release that first said it.
+    pub row: Row,
+    /// The newest release within the horizon that published the same figure again.
+    pub last_released: Date,
+}
+
+/// Most sets of dimensions that an error lists.
+const DIMENSIONS_LISTED_MAX: usize = 20;
+
+/// The order in which periods are later: by last day, then by first day. So 2020 comes before 2019/2023, and 2024-Q4
+/// (the narrower) after 2024.
+pub fn recency(period: Period) -> (Date, Date) {
+    (period.end(), period.start())
 }
 
 /// Which figure.
@@ -38,7 +60,7 @@ pub struct Observation {
 pub struct FigureQuery {
     pub indicator: IndicatorId,
     pub entity: EntityId,
-    /// `None`: the latest that has a figure.
+    /// `None`: the latest period ([`recency`]) that an admitted source has a figure for.
     pub period: Option<Period>,
     pub dimensions: Dimensions,
     pub policy: Policy,
@@ -55,39 +77,6 @@ pub struct SelectedFigure {
     pub unit: String,
 }
 
-/// Which series.
-#[derive(Debug, Clone, Default)]
-#[allow(missing_docs)]
-pub struct Selection {
-    pub indicators: Vec<IndicatorId>,
-    /// Empty: all.
-    pub entities: Vec<EntityId>,
-    /// Empty: all.
-    pub sources: Vec<SourceId>,
-    pub from: Option<Period>,
-    pub to: Option<Period>,
-}
-
-impl Selection {
-    fn admits(&self, period: Period) -> bool {
-        self.from.is_none_or(|from| period.start() >= from.start()) && self.to.is_none_or(|to| period.end() <= to.end())
-    }
-}
-
-/// The current rows of one series.
-#[derive(Debug, Clone)]
-pub struct CurrentSeries {
-    /// Its numbers: the position of a reader that goes on later.
-    pub ids: SeriesIds,
-    /// Its name.
-    pub key: SeriesKey,
-    /// One version per period, in period order.
-    pub rows: Vec<Row>,
-}
-
-/// Where a paged read goes on: after this period of this series, or after all of it.
-pub type Position = (SeriesIds, Option<Period>);
-
 impl Snapshot {
     /// One figure, with what every other source says about it.
     pub fn figure(&self, query: &FigureQuery) -> Result<SelectedFigure, QueryError> {
@@ -97,18 +86,10 @@ impl Snapshot {
             self.require(DefinitionKind::Source, source.as_str())?;
         }
         let series = self.series_of(query)?;
-        let mut found = Vec::new();
-        match query.period {
-            Some(period) => {
-                for (ids, key) in &series {
-                    let rows = self.view().rows_of(*ids, period)?;
-                    if let Some(row) = state_at(&rows, self.horizon) {
-                        found.push(self.observation(key.clone(), row.clone())?);
-                    }
-                }
-            }
-            None => found = self.latest(&series)?,
-        }
+        let mut found = match query.period {
+            Some(period) => self.figures_of(&series, period)?,
+            None => self.latest(&series)?,
+        };
         query.policy.sort(&mut found, &self.catalog, self.revision());
         let disagreement = Disagreement::among(&found);
         let mut found = found.into_iter();
@@ -120,6 +101,12 @@ impl Snapshot {
 
     /// The series of a figure, one per source.
     fn series_of(&self, query: &FigureQuery) -> Result<Vec<(SeriesIds, SeriesKey)>, StoreError> {
+        let mut series = self.series_of_any_dimensions(query)?;
+        series.retain(|(_, key)| key.dimensions == query.dimensions);
+        Ok(series)
+    }
+
+    fn series_of_any_dimensions(&self, query: &FigureQuery) -> Result<Vec<(SeriesIds, SeriesKey)>, StoreError> {
         let indicator = self.view().number(NameKind::Indicator, query.indicator.as_str());
         let Some(scope) = indicator.zip(self.view().number(NameKind::Entity, query.entity.as_str())) else {
             return Ok(Vec::new());
@@ -128,9 +115,7 @@ impl Snapshot {
         let mut at = None;
         while let Some(ids) = self.view().next_series(Scope::Figure(scope.0, scope.1), at)? {
             let key = self.view().series_key(ids)?;
-            let wanted =
-                key.dimensions == query.dimensions && query.source.as_ref().is_none_or(|source| *source == key.source);
-            if wanted {
+            if query.source.as_ref().is_none_or(|source| *source == key.source) {
                 found.push((ids, key));
             }
             at = Some(ids);
@@ -138,25 +123,50 @@ impl Snapshot {
         Ok(found)
     }
 
-    /// The figures of the latest period that any source has one for.
-    fn latest(&self, series: &[(SeriesIds, SeriesKey)]) -> Result<Vec<Observation>, StoreError> {
-        let mut found: Vec<Observation> = Vec::new();
+    /// What each of these series says about one period.
+    fn figures_of(&self, series: &[(SeriesIds, SeriesKey)], period: Period) -> Result<Vec<Observation>, StoreError> {
+        let mut found = Vec::new();
         for (ids, key) in series {
-            let rows = self.view().rows(*ids)?;
-            if let Some(row) = self.current(&rows).pop() {
-                found.push(self.observation(key.clone(), row)?);
+            let rows = self.view().rows_of(*ids, period)?;
+            if let Some(figure) = self.current_figures(*ids, &rows)?.pop() {
+                found.push(self.current_observation(key.clone(), figure)?);
             }
         }
-        // By end, then by start: the year 2025 is not later than December 2025.
-        let latest = found.iter().map(|figure| (figure.row.period.end(), figure.row.period.start())).max();
-        found.retain(|figure| Some((figure.row.period.end(), figure.row.period.start())) == latest);
         Ok(found)
+    }
+
+    /// What these series say about the latest period that one of them has a figure for.
+    fn latest(&self, series: &[(SeriesIds, SeriesKey)]) -> Result<Vec<Observation>, StoreError> {
+        let mut latest: Option<Period> = None;
+        let mut found: Vec<(SeriesKey, CurrentFigure)> = Vec::new();
+        for (ids, key) in series {
+            let figures = self.current_figures(*ids, &self.view().rows(*ids)?)?;
+            let Some(figure) = figures.into_iter().max_by_key(|figure| recency(figure.row.period)) else { continue };
+            let period = figure.row.period;
+            if latest.is_none_or(|latest| recency(latest) < recency(period)) {
+                latest = Some(period);
+            }
+            found.push((key.clone(), figure));
+        }
+        found.retain(|(_, figure)| Some(figure.row.period) == latest);
+        found.into_iter().map(|(key, figure)| self.current_observation(key, figure)).collect()
     }
 
     fn no_figure(&self, query: &FigureQuery, series: &[(SeriesIds, SeriesKey)]) -> Result<QueryError, StoreError> {
         let mut periods = BTreeSet::new();
         for (ids, _) in series {
             periods.extend(self.current(&self.view().rows(*ids)?).into_iter().map(|row| row.period));
+        }
+        if periods.is_empty() {
+            let known = self.dimensions_there_are(query)?;
+            if !known.is_empty() {
+                return Ok(QueryError::OtherDimensions {
+                    indicator: query.indicator.to_string(),
+                    entity: query.entity.to_string(),
+                    asked: query.dimensions.clone(),
+                    known: known.into_iter().collect(),
+                });
+            }
         }
         let first_last = [periods.first(), periods.last()];
         let near: BTreeSet<_> = first_last.into_iter().flatten().map(|period| format!("{period}")).collect();
@@ -172,92 +182,52 @@ impl Snapshot {
         })
     }
 
+    /// The dimensions that the admitted sources have a figure of the indicator and entity for, at most
+    /// [`DIMENSIONS_LISTED_MAX`].
+    fn dimensions_there_are(&self, query: &FigureQuery) -> Result<BTreeSet<Dimensions>, StoreError> {
+        let mut known = BTreeSet::new();
+        for (ids, key) in self.series_of_any_dimensions(query)? {
+            if known.len() == DIMENSIONS_LISTED_MAX {
+                break;
+            }
+            if !known.contains(&key.dimensions) && !self.current(&self.view().rows(ids)?).is_empty() {
+                known.insert(key.dimensions);
+            }
+        }
+        Ok(known)
+    }
+
+    /// The versions that answer, one per period, of rows of a series, each with the newest release that said the same.
+    ///
+    /// A later release says the same by a version with an equal value, or as a whole release of the indicator and source:
+    /// whole releases write no versions for figures that stay as they are.
+    pub fn current_figures(&self, ids: SeriesIds, rows: &[Row]) -> Result<Vec<CurrentFigure>, StoreError> {
+        let whole = self.view().newest_full_release((ids.indicator, ids.source), self.horizon)?;
+        let mut figures = Vec::new();
+        for rows in by_period(rows) {
+            let Some(row) = state_at(rows, self.horizon) else { continue };
+            let said_again = newest_at(rows, self.horizon).map_or(row.released, |newest| newest.released);
+            let last_released = whole.map_or(said_again, |whole| whole.max(said_again));
+            figures.push(CurrentFigure { row: row.clone(), last_released });
+        }
+        Ok(figures)
+    }
+
+    /// A current figure with its commit.
+    pub fn current_observation(&self, series: SeriesKey, figure: CurrentFigure) -> Result<Observation, StoreError> {
+        let commit = self.reader.commit(figure.row.revision)?;
+        Ok(Observation { series, row: figure.row, commit, last_released: Some(figure.last_released) })
+    }
+
     /// The versions that answer, one per period, of all rows of a series.
     pub fn current(&self, rows: &[Row]) -> Vec<Row> {
         by_period(rows).filter_map(|rows| state_at(rows, self.horizon)).cloned().collect()
     }
 
-    /// A figure with its commit.
+    /// A version with its commit.
     pub fn observation(&self, series: SeriesKey, row: Row) -> Result<Observation, StoreError> {
         let commit = self.reader.commit(row.revision)?;
-        Ok(Observation { series, row, commit })
-    }
-
-    /// Refuses a selection that names what is not known.
-    pub fn check_selection(&self, selection: &Selection) -> Result<(), QueryError> {
-        selection.indicators.iter().try_for_each(|id| self.require(DefinitionKind::Indicator, id.as_str()))?;
-        selection.entities.iter().try_for_each(|id| self.require(DefinitionKind::Entity, id.as_str()))?;
-        selection.sources.iter().try_for_each(|id| self.require(DefinitionKind::Source, id.as_str()))
-    }
-
-    /// Sources that may not be handed out in bulk. Naming one is refused.
-    pub fn forbidden_sources(&self, selection: &Selection) -> Result<BTreeSet<SourceId>, QueryError> {
-        let sources = self.catalog.definitions(DefinitionKind::Source, "", self.revision());
-        let forbidden = sources.filter_map(|definition| match definition.as_ref() {
-            crate::model::catalog::Definition::Source(source) if source.redistribution == Redistribution::Forbidden => {
-                Some(source.id.clone())
-            }
-            _ => None,
-        });
-        let forbidden: BTreeSet<SourceId> = forbidden.collect();
-        match selection.sources.iter().find(|source| forbidden.contains(*source)) {
-            Some(source) => Err(QueryError::Forbidden(source.to_string())),
-            None => Ok(forbidden),
-        }
-    }
-
-    /// The current series of a selection in key order, after a position. Each item costs one read; take what is needed.
-    pub fn series<'a>(
-        &'a self,
-        selection: &'a Selection,
-        after: Option<Position>,
-    ) -> impl Iterator<Item = Result<CurrentSeries, StoreError>> + 'a {
-        let mut indicators: Vec<u32> =
-            selection.indicators.iter().filter_map(|id| self.view().number(NameKind::Indicator, id.as_str())).collect();
-        indicators.sort_unstable();
-        indicators.dedup();
-        let numbers = |kind, ids: Vec<&str>| -> BTreeSet<u32> {
-            ids.into_iter().filter_map(|id| self.view().number(kind, id)).collect()
-        };
-        let entities = numbers(NameKind::Entity, selection.entities.iter().map(EntityId::as_str).collect());
-        let sources = numbers(NameKind::Source, selection.sources.iter().map(SourceId::as_str).collect());
-        let start = after.map(|(ids, _)| ids);
-        let indicators = indicators.into_iter().filter(move |number| start.is_none_or(|ids| *number >= ids.indicator));
-        let items = indicators.flat_map(move |indicator| {
-            let scopes: Vec<Scope> = if entities.is_empty() {
-                vec![Scope::Indicator(indicator)]
-            } else {
-                entities.iter().map(|entity| Scope::Figure(indicator, *entity)).collect()
-            };
-            scopes.into_iter().flat_map(move |scope| {
-                let within = start.filter(|ids| match scope {
-                    Scope::All => true,
-                    Scope::Indicator(indicator) => ids.indicator == indicator,
-                    Scope::Figure(indicator, entity) => (ids.indicator, ids.entity) == (indicator, entity),
-                });
-                self.view().scan_series(scope, within)
-            })
-        });
-        items.filter_map(move |item| {
-            let (ids, rows) = match item {
-                Ok(item) => item,
-                Err(error) => return Some(Err(error)),
-            };
-            if start.is_some_and(|start| ids < start) || (!sources.is_empty() && !sources.contains(&ids.source)) {
-                return None;
-            }
-            let last = match after {
-                Some((start, None)) if start == ids => return None,
-                Some((start, last)) if start == ids => last,
-                _ => None,
-            };
-            let mut rows = self.current(&rows);
-            rows.retain(|row| selection.admits(row.period) && last.is_none_or(|last| row.period > last));
-            if rows.is_empty() {
-                return None;
-            }
-            Some(self.view().series_key(ids).map(|key| CurrentSeries { ids, key, rows }))
-        })
+        Ok(Observation { series, row, commit, last_released: None })
     }
 
     /// Every version of the figures of one indicator and entity within the horizon, by source, dimensions, period, release

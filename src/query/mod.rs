@@ -1,7 +1,7 @@
 //! Reading the view: figures, series, editions and definitions, at any point of history.
 //!
 //! In reading order: [`snapshot`] fixes the point of history that a query answers at; [`policy`] says which source answers;
-//! [`figures`], [`editions`] and [`search`] answer; [`state`] lists everything that is current, for the feed.
+//! [`figures`], [`series`], [`editions`] and [`search`] answer; [`state`] lists everything that is current, for the feed.
 //!
 //! Invariants: a query answers from one revision and says which. It never writes. All of it is synchronous: callers keep
 //! it off the async threads.
@@ -10,12 +10,16 @@ pub mod editions;
 pub mod figures;
 pub mod policy;
 pub mod search;
+pub mod series;
 pub mod snapshot;
 pub mod state;
 
 use crate::{
-    model::{catalog::DefinitionKind, id::Revision},
-    store::{StoreError, nearest::near_it},
+    model::{catalog::DefinitionKind, id::Revision, series::Dimensions},
+    store::{
+        StoreError,
+        nearest::{Near, near_it},
+    },
 };
 
 pub use snapshot::{AsOf, Reader, Snapshot};
@@ -25,24 +29,24 @@ pub use snapshot::{AsOf, Reader, Snapshot};
 #[non_exhaustive]
 pub enum QueryError {
     /// An id that no definition had.
-    #[error("no {} is called `{id}`{}", .kind.name(), near_it(.near))]
+    #[error("no {} is called `{id}`{near}", .kind.name())]
     Unknown {
         /// What was looked for.
         kind: DefinitionKind,
         /// The id.
         id: String,
-        /// Nearest ids.
-        near: Vec<String>,
+        /// Ids there are.
+        near: Near,
     },
     /// A ranking without such an edition.
-    #[error("{ranking} has no edition `{edition}`{}", near_it(.near))]
+    #[error("{ranking} has no edition `{edition}`{near}")]
     NoEdition {
         /// Ranking.
         ranking: String,
         /// Edition; empty if it has none at all.
         edition: String,
-        /// Editions there are.
-        near: Vec<String>,
+        /// Editions there are, the newest.
+        near: Near,
     },
     /// Ids are known, but there is no figure.
     #[error("no source has a figure of {indicator} for {entity} {what}{}", near_it(.near))]
@@ -55,6 +59,22 @@ pub enum QueryError {
         what: String,
         /// Periods there are.
         near: Vec<String>,
+    },
+    /// There are figures, but with other dimensions.
+    #[error(
+        "no source has a figure of {indicator} for {entity} {}; there are figures {}",
+        in_words(.asked),
+        .known.iter().map(in_words).collect::<Vec<_>>().join(", ")
+    )]
+    OtherDimensions {
+        /// Indicator.
+        indicator: String,
+        /// Entity.
+        entity: String,
+        /// As asked.
+        asked: Dimensions,
+        /// Those there are, at most 20.
+        known: Vec<Dimensions>,
     },
     /// The edition was withdrawn.
     #[error("edition {edition} of {ranking} was withdrawn in revision {revision}; as of revision {} it stands", .revision.0 - 1)]
@@ -86,4 +106,11 @@ pub enum QueryError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+fn in_words(dimensions: &Dimensions) -> String {
+    match dimensions.as_str() {
+        "" => "without dimensions".to_owned(),
+        text => format!("with {text}"),
+    }
 }

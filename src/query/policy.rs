@@ -2,20 +2,28 @@
 //!
 //! Invariant: figures of different sources are put in order, never mixed.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Ordering;
 
-use super::{QueryError, figures::Observation};
+use super::{
+    QueryError,
+    figures::{CurrentFigure, Observation},
+};
 use crate::{
-    model::{id::Revision, value::Figure},
+    model::{
+        id::Revision,
+        series::{Row, SeriesKey},
+        time::Date,
+        value::Figure,
+    },
     store::catalog::Catalog,
 };
 
 /// A selection policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// The source of least precedence number, then the newest release, then id order.
+    /// The source of least precedence number, then the newest release that published the figure, then id order.
     Default1,
-    /// The newest release, then the least precedence number, then id order.
+    /// The newest release that published the figure, be it again, then the least precedence number, then id order.
     Newest1,
 }
 
@@ -39,23 +47,47 @@ impl Policy {
 
     /// Puts figures in order: the first answers. A missing value answers only if there is no number.
     pub fn sort(self, figures: &mut [Observation], catalog: &Catalog, at: Revision) {
-        let precedence = |figure: &Observation| {
-            catalog.source(figure.series.source.as_str(), at).map_or(u32::MAX, |source| source.precedence)
-        };
-        let missing = |figure: &Observation| {
-            figure.row.value.as_ref().is_none_or(|value| matches!(value.figure, Figure::Missing(_)))
-        };
-        figures.sort_by(|a, b| {
-            let by_precedence = || precedence(a).cmp(&precedence(b));
-            let by_release = || Reverse(a.row.released).cmp(&Reverse(b.row.released));
-            let ordered = match self {
-                Self::Default1 => by_precedence().then_with(by_release),
-                Self::Newest1 => by_release().then_with(by_precedence),
-            };
-            let rest = || a.series.cmp(&b.series);
-            missing(a).cmp(&missing(b)).then(ordered).then_with(rest)
+        figures.sort_by_cached_key(|figure| {
+            let last_released = figure.last_released.unwrap_or(figure.row.released);
+            (self.preference(&figure.series, &figure.row, last_released, catalog, at), figure.series.clone())
         });
     }
+
+    /// The index of the figure that answers among those of one key.
+    pub fn choose(self, figures: &[(SeriesKey, CurrentFigure)], catalog: &Catalog, at: Revision) -> Option<usize> {
+        let preferences = figures.iter().enumerate().map(|(index, (series, figure))| {
+            let preference = self.preference(series, &figure.row, figure.last_released, catalog, at);
+            (preference, series, index)
+        });
+        preferences.min().map(|(.., index)| index)
+    }
+
+    fn preference(
+        self,
+        series: &SeriesKey,
+        row: &Row,
+        last_released: Date,
+        catalog: &Catalog,
+        at: Revision,
+    ) -> Preference {
+        let source = catalog.source(series.source.as_str(), at);
+        let precedence = i64::from(source.map_or(u32::MAX, |source| source.precedence));
+        let newest_first = -i64::from(last_released.days());
+        Preference {
+            missing: row.value.as_ref().is_none_or(|value| matches!(value.figure, Figure::Missing(_))),
+            criteria: match self {
+                Self::Default1 => [precedence, newest_first],
+                Self::Newest1 => [newest_first, precedence],
+            },
+        }
+    }
+}
+
+/// How a figure stands to others of its key under a policy: the least answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Preference {
+    missing: bool,
+    criteria: [i64; 2],
 }
 
 /// How far figures disagree.

@@ -15,7 +15,7 @@ use crate::{
         series::Horizon,
         time::{Date, Instant},
     },
-    store::{StoreError, catalog::Catalog, nearest::nearest, view::View},
+    store::{StoreError, catalog::Catalog, nearest::Near, view::View},
 };
 
 /// Commits kept at hand for the times and causes of figures.
@@ -164,7 +164,11 @@ impl Snapshot {
 
     /// The error that an id is not known, with what is near it.
     pub fn unknown(&self, kind: DefinitionKind, id: &str) -> QueryError {
-        QueryError::Unknown { kind, id: id.to_owned(), near: nearest(&self.catalog, kind, id, self.revision()) }
+        QueryError::Unknown {
+            kind,
+            id: id.to_owned(),
+            near: Near::definitions(&self.catalog, kind, id, self.revision()),
+        }
     }
 
     /// Refuses release dates, for what carries none.

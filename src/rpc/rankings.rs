@@ -6,7 +6,10 @@ use tonic::{Request, Response, Status};
 
 use super::{App, decode, encode, paging::Page, query_status, status::BadField};
 use crate::{
-    model::id::{EditionId, EntityId, RankingId},
+    model::{
+        catalog::DefinitionKind,
+        id::{EditionId, EntityId, RankingId},
+    },
     proto::{self, ranking_service_server::RankingService},
     query::{Snapshot, editions::TrajectoryPoint},
 };
@@ -136,23 +139,22 @@ impl RankingService for Rankings {
         let entities = plain.entities.iter().map(|id| decode::id("entities", id, EntityId::new));
         let entities = entities.collect::<Result<Vec<_>, _>>()?;
         let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
-            let (first, seen) = page.position.unwrap_or_default();
-            let mut parts = Vec::new();
-            for (at, entity) in entities.iter().enumerate().skip(first) {
-                let part = |points| proto::Trajectory { entity: entity.to_string(), points };
-                let points = snapshot.trajectory(&ranking, entity).map_err(query_status)?;
-                // An entity without points is told all the same.
-                if points.is_empty() {
-                    parts.push(((at, 0), part(Vec::new())));
-                }
-                let seen = if at == first { seen } else { 0 };
-                let rest = points.iter().enumerate().skip(seen);
-                parts.extend(rest.map(|(number, point)| ((at, number), part(vec![trajectory_point(point)]))));
+            let (first, told) = page.position.unwrap_or_default();
+            for entity in &entities {
+                snapshot.require(DefinitionKind::Entity, entity.as_str()).map_err(query_status)?;
             }
+            let parts = entities.iter().enumerate().skip(first).flat_map(|(at, entity)| {
+                let told = if at == first { told } else { 0 };
+                match snapshot.trajectory(&ranking, entity) {
+                    Ok(points) => trajectory_parts(at, entity, &points, told).into_iter().map(Ok).collect(),
+                    Err(error) => vec![Err(query_status(error))],
+                }
+            });
             let mut of = Vec::new();
-            let each = parts.into_iter().map(|((at, number), part)| {
+            let each = parts.map(|part| {
+                let (at, part, position) = part?;
                 of.push(at);
-                Ok((part, (at, number + 1)))
+                Ok((part, position))
             });
             let (parts, next_page_token) = page.fill(snapshot.revision(), each)?;
             let mut trajectories: Vec<proto::Trajectory> = Vec::new();
@@ -170,8 +172,29 @@ impl RankingService for Rankings {
     }
 }
 
-/// Which entity of the request, and how many of its points were told.
+/// Which entity of the request is next, and how many of its points were told already.
 type PointPosition = (usize, usize);
+
+/// The points of one entity that are still to be told, each a message with the entity's number and the position behind it.
+/// The last one leads to the next entity, so that every position lies behind the one before.
+fn trajectory_parts(
+    at: usize,
+    entity: &EntityId,
+    points: &[TrajectoryPoint],
+    told: usize,
+) -> Vec<(usize, proto::Trajectory, PointPosition)> {
+    let part = |points| proto::Trajectory { entity: entity.to_string(), points };
+    // An entity without points is told all the same.
+    if points.is_empty() {
+        return vec![(at, part(Vec::new()), (at + 1, 0))];
+    }
+    let mut parts = Vec::new();
+    for (number, point) in points.iter().enumerate().skip(told) {
+        let next = if number + 1 == points.len() { (at + 1, 0) } else { (at, number + 1) };
+        parts.push((at, part(vec![trajectory_point(point)]), next));
+    }
+    parts
+}
 
 fn trajectory_point(point: &TrajectoryPoint) -> proto::TrajectoryPoint {
     proto::TrajectoryPoint {

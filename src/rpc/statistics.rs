@@ -15,8 +15,9 @@ use crate::{
     proto::{self, statistics_service_server::StatisticsService},
     query::{
         Snapshot,
-        figures::{CurrentSeries, FigureQuery, Position, Selection},
+        figures::FigureQuery,
         policy::Policy,
+        series::{CurrentSeries, Position, Selection},
     },
     store::series::SeriesIds,
 };
@@ -66,6 +67,7 @@ fn selection(given: Option<proto::SeriesSelection>) -> Result<Selection, Status>
         sources: sources.collect::<Result<_, _>>()?,
         from: decode::optional_period("selection.period_from", &given.period_from)?,
         to: decode::optional_period("selection.period_to", &given.period_to)?,
+        ..Selection::default()
     })
 }
 
@@ -105,23 +107,21 @@ impl StatisticsService for Statistics {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
         let page: Page<RowPosition> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
-        let selection = selection(plain.selection)?;
+        let mut selection = selection(plain.selection)?;
         let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
             snapshot.check_selection(&selection).map_err(query_status)?;
-            let forbidden = snapshot.forbidden_sources(&selection).map_err(query_status)?;
+            selection.left_out = snapshot.forbidden_sources(&selection).map_err(query_status)?;
             let series = snapshot.series(&selection, page.position.map(position_in));
-            let allowed =
-                series.filter(|series| !series.as_ref().is_ok_and(|series| forbidden.contains(&series.key.source)));
-            let rows = allowed.flat_map(|series| match series {
-                Ok(CurrentSeries { ids, key, rows }) => {
-                    rows.into_iter().map(|row| Ok((ids, key.clone(), row))).collect()
+            let rows = series.flat_map(|series| match series {
+                Ok(CurrentSeries { ids, key, figures }) => {
+                    figures.into_iter().map(|figure| Ok((ids, key.clone(), figure))).collect()
                 }
                 Err(error) => vec![Err(error)],
             });
             let figures = rows.map(|found| {
-                let (ids, key, row) = found.map_err(query_status)?;
-                let position = position_out(ids, Some(row.period));
-                let observation = snapshot.observation(key, row).map_err(query_status)?;
+                let (ids, key, figure) = found.map_err(query_status)?;
+                let position = position_out(ids, Some(figure.row.period));
+                let observation = snapshot.current_observation(key, figure).map_err(query_status)?;
                 Ok((encode::observation(&observation), position))
             });
             let (observations, next_page_token) = page.fill(snapshot.revision(), figures)?;
@@ -137,24 +137,23 @@ impl StatisticsService for Statistics {
         request: Request<proto::StreamSeriesRequest>,
     ) -> Result<Response<Self::StreamSeriesStream>, Status> {
         let request = request.into_inner();
-        let selection = Arc::new(selection(request.selection)?);
-        let checked = selection.clone();
+        let mut selection = selection(request.selection)?;
         let opened = self.0.read(decode::as_of(request.as_of)?, move |snapshot| {
-            snapshot.check_selection(&checked).map_err(query_status)?;
-            let forbidden = snapshot.forbidden_sources(&checked).map_err(query_status)?;
-            Ok((snapshot, forbidden))
+            snapshot.check_selection(&selection).map_err(query_status)?;
+            selection.left_out = snapshot.forbidden_sources(&selection).map_err(query_status)?;
+            let left_out = snapshot.sources_left_out(&selection).map_err(query_status)?;
+            Ok((snapshot, selection, left_out))
         });
-        let (snapshot, forbidden) = opened.await?;
+        let (snapshot, selection, left_out) = opened.await?;
         let first = proto::StreamSeriesResponse {
             series: Vec::new(),
             revision: snapshot.revision().0,
-            left_out_sources: forbidden.iter().map(ToString::to_string).collect(),
+            left_out_sources: left_out.iter().map(ToString::to_string).collect(),
         };
         let bulk = Bulk {
             app: self.0.clone(),
             snapshot,
-            selection,
-            forbidden: Arc::new(forbidden),
+            selection: Arc::new(selection),
             after: None,
             ready: std::collections::VecDeque::from([first]),
             done: false,
@@ -190,7 +189,6 @@ struct Bulk {
     app: Arc<App>,
     snapshot: Snapshot,
     selection: Arc<Selection>,
-    forbidden: Arc<std::collections::BTreeSet<SourceId>>,
     after: Option<SeriesIds>,
     ready: std::collections::VecDeque<proto::StreamSeriesResponse>,
     done: bool,
@@ -217,20 +215,18 @@ impl Bulk {
             let (mut message, mut bytes, mut count) = (empty(), 0, 0);
             self.done = true;
             for series in self.snapshot.series(&self.selection, self.after.map(|ids| (ids, None))) {
-                let CurrentSeries { ids, key, rows } = series.map_err(query_status)?;
+                let CurrentSeries { ids, key, figures } = series.map_err(query_status)?;
                 self.after = Some(ids);
                 count += 1;
-                if !self.forbidden.contains(&key.source) {
-                    let series = proto::Series {
-                        indicator: key.indicator.to_string(),
-                        entity: key.entity.to_string(),
-                        source: key.source.to_string(),
-                        dimensions: encode::dimensions(&key.dimensions),
-                        points: rows.iter().map(encode::series_point).collect(),
-                    };
-                    bytes += series.encoded_len();
-                    message.series.push(series);
-                }
+                let series = proto::Series {
+                    indicator: key.indicator.to_string(),
+                    entity: key.entity.to_string(),
+                    source: key.source.to_string(),
+                    dimensions: encode::dimensions(&key.dimensions),
+                    points: figures.iter().map(|figure| encode::series_point(&figure.row)).collect(),
+                };
+                bytes += series.encoded_len();
+                message.series.push(series);
                 if bytes >= SERIES_MESSAGE_BYTES {
                     self.ready.push_back(std::mem::replace(&mut message, empty()));
                     bytes = 0;

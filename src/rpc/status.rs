@@ -31,6 +31,7 @@ use crate::{
         catalog::DefinitionKind,
         finding::{Finding, Severity},
         id::Revision,
+        series::Dimensions,
     },
     query::QueryError,
     store::StoreError,
@@ -263,12 +264,16 @@ fn of_unknown(kind: DefinitionKind, id: &str, near: &[String], message: String) 
 pub fn of_query(error: &QueryError) -> Status {
     let message = error.to_string();
     match error {
-        QueryError::Unknown { kind, id, near } => of_unknown(*kind, id, near, message),
+        QueryError::Unknown { kind, id, near } => of_unknown(*kind, id, &near.ids, message),
         QueryError::NoEdition { near, .. } => {
-            status(Code::NotFound, Reason::NoEdition, message, [("near", joined(near))])
+            status(Code::NotFound, Reason::NoEdition, message, [("near", joined(&near.ids))])
         }
         QueryError::NoFigure { near, .. } => {
             status(Code::NotFound, Reason::NoFigure, message, [("near", joined(near))])
+        }
+        QueryError::OtherDimensions { known, .. } => {
+            let known: Vec<&str> = known.iter().map(Dimensions::as_str).filter(|text| !text.is_empty()).collect();
+            status(Code::NotFound, Reason::NoFigure, message, [("near", known.join(" "))])
         }
         QueryError::Withdrawn { revision, .. } => {
             status(Code::FailedPrecondition, Reason::EditionWithdrawn, message, [("revision", revision.to_string())])

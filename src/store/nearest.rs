@@ -1,5 +1,7 @@
 //! What somebody may have meant by an id that is not known.
 
+use std::fmt;
+
 use super::catalog::Catalog;
 use crate::model::{
     catalog::{Definition, DefinitionKind},
@@ -10,6 +12,50 @@ use crate::model::{
 /// The end of a sentence that names what is near.
 pub fn near_it(near: &[String]) -> String {
     if near.is_empty() { String::new() } else { format!("; near it: {}", near.join(", ")) }
+}
+
+/// So many ids are few: all of them are named.
+const FEW: usize = 20;
+
+/// The ids there are, where they are few; else those nearest to one that is not known, or the newest.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Near {
+    /// Best first.
+    pub ids: Vec<String>,
+    /// There are no others.
+    pub complete: bool,
+}
+
+impl Near {
+    /// Of definitions of a kind.
+    pub fn definitions(catalog: &Catalog, kind: DefinitionKind, id: &str, at: Revision) -> Self {
+        let all: Vec<String> =
+            catalog.definitions(kind, "", at).take(FEW + 1).map(|known| known.id().to_owned()).collect();
+        let nearest = nearest(catalog, kind, id, at);
+        if all.len() > FEW {
+            return Self { ids: nearest, complete: false };
+        }
+        let rest = all.into_iter().filter(|known| !nearest.contains(known)).collect();
+        Self { ids: [nearest, rest].concat(), complete: true }
+    }
+
+    /// Of ids from the oldest to the newest.
+    pub fn newest(ids: impl DoubleEndedIterator<Item = impl ToString>) -> Self {
+        let mut ids: Vec<String> = ids.rev().take(FEW + 1).map(|id| id.to_string()).collect();
+        let complete = ids.len() <= FEW;
+        ids.truncate(FEW);
+        Self { ids, complete }
+    }
+}
+
+/// The end of a sentence about an id that is not known.
+impl fmt::Display for Near {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.complete && !self.ids.is_empty() {
+            return write!(f, "; there are: {}", self.ids.join(", "));
+        }
+        f.write_str(&near_it(&self.ids))
+    }
 }
 
 /// How many are named.

@@ -22,7 +22,7 @@ use crate::model::{
     catalog::Definition,
     edition::{Edition, Table},
     id::{EntityId, IndicatorId, Revision, SourceId},
-    series::{Dimensions, Row, SeriesKey},
+    series::{Dimensions, Horizon, Row, SeriesKey},
     time::Date,
 };
 
@@ -159,6 +159,20 @@ impl View {
         Ok(day.and_then(|bytes| Date::from_days((u32::from_be_bytes(bytes) ^ 0x8000_0000) as i32)))
     }
 
+    /// The newest day within a horizon on which a source released an indicator whole.
+    pub fn newest_full_release(&self, ids: (u32, u32), horizon: Horizon) -> Result<Option<Date>> {
+        for item in self.engine.scan(&full_release_prefix(ids), None).rev() {
+            let (key, value) = item?;
+            let day = key.get(9..13).and_then(|bytes| bytes.first_chunk().copied());
+            let day = day.and_then(|bytes| Date::from_days((u32::from_be_bytes(bytes) ^ 0x8000_0000) as i32));
+            let day = day.ok_or_else(|| corrupt("a whole release without its day"))?;
+            if day <= horizon.released && full_release_revision(&value)? <= horizon.revision {
+                return Ok(Some(day));
+            }
+        }
+        Ok(None)
+    }
+
     /// Starts to apply a commit. There is one writer.
     pub fn write(&self) -> ViewWriter<'_> {
         ViewWriter { view: self, batch: self.engine.batch(), definitions: Vec::new(), editions: Vec::new() }
@@ -187,10 +201,22 @@ impl ViewWriter<'_> {
         series::insert(&self.view.engine, &mut self.batch, ids, rows)
     }
 
-    /// Notes that a source released an indicator whole on a day.
-    pub fn full_release(&mut self, indicator: &IndicatorId, source: &SourceId, released: Date) -> Result<()> {
+    /// Notes that a source released an indicator whole on a day, as a revision recorded it. The first to say so stands.
+    pub fn full_release(
+        &mut self,
+        indicator: &IndicatorId,
+        source: &SourceId,
+        released: Date,
+        revision: Revision,
+    ) -> Result<()> {
         let ids = (self.name(NameKind::Indicator, indicator.as_str())?, self.name(NameKind::Source, source.as_str())?);
-        self.batch.put(&full_release_key(ids, released.days()), &frame(VERSION, &[]))
+        let key = full_release_key(ids, released.days());
+        if let Some(known) = self.view.engine.get(&key)? {
+            if full_release_revision(&known)? <= revision {
+                return Ok(());
+            }
+        }
+        self.batch.put(&key, &frame(VERSION, &revision.0.to_le_bytes()))
     }
 
     /// Adds a version of a definition.
@@ -232,10 +258,26 @@ impl ViewWriter<'_> {
     }
 }
 
+fn full_release_prefix(ids: (u32, u32)) -> Vec<u8> {
+    let mut prefix = vec![FULL_RELEASES];
+    prefix.extend_from_slice(&ids.0.to_be_bytes());
+    prefix.extend_from_slice(&ids.1.to_be_bytes());
+    prefix
+}
+
+/// The revision that recorded a whole release. Folders of format 2 do not say it: there it counts as known always.
+fn full_release_revision(value: &[u8]) -> Result<Revision> {
+    match unframe(VERSION, value)? {
+        [] => Ok(Revision::ZERO),
+        bytes => match bytes.first_chunk() {
+            Some(bytes) => Ok(Revision(u64::from_le_bytes(*bytes))),
+            None => Err(corrupt("a whole release whose revision is too short")),
+        },
+    }
+}
+
 fn full_release_key(ids: (u32, u32), day: i32) -> Vec<u8> {
-    let mut key = vec![FULL_RELEASES];
-    key.extend_from_slice(&ids.0.to_be_bytes());
-    key.extend_from_slice(&ids.1.to_be_bytes());
+    let mut key = full_release_prefix(ids);
     key.extend_from_slice(&(day as u32 ^ 0x8000_0000).to_be_bytes());
     key
 }
