@@ -43,7 +43,7 @@ impl Policy {
             catalog.source(figure.series.source.as_str(), at).map_or(u32::MAX, |source| source.precedence)
         };
         let missing = |figure: &Observation| {
-            figure.row.value.as_ref().is_none_or(|value| matches!(value.figure, Figure::Missing(_)))
+            figure.row.value().is_none_or(|value| matches!(value.figure, Figure::Missing(_)))
         };
         figures.sort_by(|a, b| {
             let by_precedence = || precedence(a).cmp(&precedence(b));
@@ -77,7 +77,7 @@ impl Disagreement {
         let (mut all, mut numbers) = (0u32, Vec::new());
         for figure in figures {
             all += 1;
-            numbers.extend(figure.row.value.as_ref().and_then(crate::model::value::Value::comparable));
+            numbers.extend(figure.row.value().and_then(crate::model::value::Value::comparable));
         }
         if all < 2 {
             return None;
