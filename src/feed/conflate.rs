@@ -315,6 +315,7 @@ impl Folded {
 fn net_change(first: &Change, last: &Change) -> Option<Change> {
     match (first, last) {
         (Change::Value(first), Change::Value(last)) => {
+            // Whole rows: a figure that comes back is another version of it.
             let movement = match (&first.before, &last.after) {
                 (before, after) if before == after => return None,
                 (None, _) => ValueMove::Added,

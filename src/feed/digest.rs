@@ -26,7 +26,7 @@ pub fn row_digest(row: &StateRow) -> u64 {
         }
         StateRow::Figure(figure) => {
             let series = &figure.series;
-            let value = figure.row.value.as_ref().map_or_else(String::new, value_text);
+            let value = figure.row.value().map_or_else(String::new, value_text);
             let dimensions = series.dimensions.as_str();
             line_digest(&format!(
                 "V\t{}\t{}\t{}\t{dimensions}\t{}\t{value}",

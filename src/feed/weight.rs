@@ -13,7 +13,7 @@ use crate::{
 /// A row of the state.
 pub(super) fn of_row(row: &StateRow) -> usize {
     match row {
-        StateRow::Figure(figure) => 160 + remarks(figure.row.value.as_ref()),
+        StateRow::Figure(figure) => 160 + remarks(figure.row.value()),
         StateRow::Edition(edition) => of_edition(edition),
         StateRow::Entry(_, entry) => {
             let claims = entry.previous.iter().chain(&entry.disputed).map(|claim| 40 + claim.claimed_by.len());
@@ -29,8 +29,8 @@ pub(super) fn of_change(change: &Change) -> usize {
         Change::Value(change) => {
             let key = &change.series;
             let names = key.indicator.as_str().len() + key.entity.as_str().len() + key.source.as_str().len();
-            let values = [&change.before, &change.after, &change.backfilled];
-            let remarks: usize = values.into_iter().map(|value| remarks(value.as_ref())).sum();
+            let rows = [change.before.as_ref(), change.after.as_ref(), Some(&change.recorded)];
+            let remarks: usize = rows.into_iter().flatten().map(|row| remarks(row.value())).sum();
             120 + names + 2 * key.dimensions.as_str().len() + remarks
         }
         Change::Entry(change) => {

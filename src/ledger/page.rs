@@ -9,9 +9,8 @@ use super::record::{Record, RecordedRow};
 use crate::{
     model::{
         change::ValueMove,
-        id::{EntityId, IndicatorId, Revision, SourceId},
+        id::{EntityId, IndicatorId, SourceId},
         series::{Dimensions, Row, SeriesKey},
-        time::Date,
     },
     store::{
         StoreError,
@@ -26,7 +25,7 @@ use crate::{
 pub const PAGE_CHANGES_MAX: usize = 256;
 /// A page is closed when it is this long.
 pub const PAGE_BYTES: usize = 12 * 1024;
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 const SERIES: u8 = 1;
 const FULL_RELEASE: u8 = 2;
@@ -112,18 +111,13 @@ impl PageEncoder {
         encode_rows(&mut self.body, &rows);
         let movements: Vec<u8> = recorded.iter().map(movement_code).collect();
         put_runs(&mut self.body, &movements, |out, code| out.push(code));
-        // Before-values as rows without a time of their own; only what changed from something has one.
-        let befores: Vec<Row> = recorded
-            .iter()
-            .filter(|recorded| has_before(recorded.movement))
-            .map(|recorded| Row {
-                revision: Revision::ZERO,
-                released: Date::EPOCH,
-                value: recorded.before.clone(),
-                ..recorded.row
-            })
-            .collect();
+        let answers: Vec<u8> = recorded.iter().map(answers_code).collect();
+        put_runs(&mut self.body, &answers, |out, code| out.push(code));
+        let befores: Vec<Row> = recorded.iter().filter_map(|recorded| recorded.before.clone()).collect();
         encode_rows(&mut self.body, &befores);
+        let apart = recorded.iter().filter(|recorded| answers_code(recorded) & AFTER_BITS == AFTER_APART);
+        let afters: Vec<Row> = apart.filter_map(|recorded| recorded.after.clone()).collect();
+        encode_rows(&mut self.body, &afters);
     }
 
     fn packed(&mut self, kind: u8, bytes: &[u8]) {
@@ -230,21 +224,51 @@ fn read_name<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>) -> Result<&'
 fn read_rows(reader: &mut Reader<'_>, room: usize) -> Result<Vec<RecordedRow>> {
     let rows = decode_rows_up_to(reader, room)?;
     let movements = reader.runs(rows.len(), |reader| movement_of(reader.byte()?))?;
+    let answers = reader.runs(rows.len(), Reader::byte)?;
     let mut befores = decode_rows_up_to(reader, rows.len())?.into_iter();
-    rows.into_iter()
-        .zip(movements)
-        .map(|(row, movement)| {
-            let before = match has_before(movement) {
-                true => befores.next().ok_or_else(|| corrupt("a change without its before-value"))?.value,
-                false => None,
-            };
-            Ok(RecordedRow { row, movement, before })
-        })
-        .collect()
+    let mut afters = decode_rows_up_to(reader, rows.len())?.into_iter();
+    let answer = |rows: &mut std::vec::IntoIter<Row>, of: &Row| match rows.next() {
+        Some(row) if row.period == of.period => Ok(Some(row)),
+        _ => Err(corrupt("a change without the version that answers")),
+    };
+    let mut recorded = Vec::with_capacity(rows.len());
+    for ((row, movement), answers) in rows.into_iter().zip(movements).zip(answers) {
+        if answers & !(WITH_BEFORE | AFTER_BITS) != 0 || (answers != 0 && movement.is_none()) {
+            return Err(corrupt("answers of an unknown kind"));
+        }
+        let before = if answers & WITH_BEFORE == 0 { None } else { answer(&mut befores, &row)? };
+        let after = match answers & AFTER_BITS {
+            AFTER_NONE => None,
+            AFTER_RECORDED => Some(row.clone()),
+            AFTER_AS_BEFORE => before.clone(),
+            _ => answer(&mut afters, &row)?,
+        };
+        recorded.push(RecordedRow { row, movement, before, after });
+    }
+    match (befores.next(), afters.next()) {
+        (None, None) => Ok(recorded),
+        _ => Err(corrupt("more answers than changes")),
+    }
 }
 
-fn has_before(movement: Option<ValueMove>) -> bool {
-    !matches!(movement, None | Some(ValueMove::Added))
+/// Which versions answer before and after a row's commit: this bit, and one of the codes below.
+const WITH_BEFORE: u8 = 1;
+/// The bits of the codes of `after`.
+const AFTER_BITS: u8 = 6;
+const AFTER_NONE: u8 = 0;
+const AFTER_RECORDED: u8 = 2;
+const AFTER_AS_BEFORE: u8 = 4;
+const AFTER_APART: u8 = 6;
+
+fn answers_code(recorded: &RecordedRow) -> u8 {
+    let before = if recorded.before.is_some() { WITH_BEFORE } else { 0 };
+    let after = match &recorded.after {
+        None => AFTER_NONE,
+        Some(after) if *after == recorded.row => AFTER_RECORDED,
+        after if *after == recorded.before => AFTER_AS_BEFORE,
+        Some(_) => AFTER_APART,
+    };
+    before | after
 }
 
 fn movement_code(recorded: &RecordedRow) -> u8 {
@@ -277,7 +301,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::store::rows::tests::{any_row, any_value};
+    use crate::store::rows::tests::any_row;
 
     fn any_record() -> impl Strategy<Value = Record> {
         let movement = prop_oneof![
@@ -287,10 +311,19 @@ mod tests {
             Just(Some(ValueMove::Withdrawn)),
             Just(Some(ValueMove::Backfilled)),
         ];
-        let recorded = (any_row(), movement, any_value()).prop_map(|(row, movement, before)| RecordedRow {
-            before: has_before(movement).then_some(before),
-            row,
-            movement,
+        let answers = (proptest::option::of(any_row()), 0u8..4, any_row());
+        let recorded = (any_row(), movement, answers).prop_map(|(row, movement, (before, kind, other))| {
+            if movement.is_none() {
+                return RecordedRow::silent(row);
+            }
+            let before = before.map(|before| Row { period: row.period, ..before });
+            let after = match kind {
+                0 => None,
+                1 => Some(row.clone()),
+                2 => before.clone(),
+                _ => Some(Row { period: row.period, ..other }),
+            };
+            RecordedRow { row, movement, before, after }
         });
         ("[A-C]\\.X", "[A-D]{3}", proptest::collection::vec(recorded, 0..40)).prop_map(|(indicator, entity, rows)| {
             let key = SeriesKey {

@@ -7,8 +7,8 @@ use crate::model::{
     catalog::Definition,
     change::{Change, EntryChange, ValueChange, ValueMove},
     edition::{Edition, Entry},
-    id::{IndicatorId, SourceId},
-    series::{Row, SeriesKey},
+    id::{IndicatorId, Revision, SourceId},
+    series::{Horizon, Row, SeriesKey, state_at},
     value::Value,
 };
 
@@ -37,22 +37,48 @@ pub enum Record {
 }
 
 /// A version of a figure, and what it does.
+///
+/// Invariant: a commit that changes which version of a period answers has one row of that period with a movement, and its
+/// `before` and `after` are those answers. Rows without a movement carry neither.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedRow {
     /// The version.
     pub row: Row,
-    /// What subscribers are told. `None`: nothing, it only keeps what was already so true (a figure confirmed by a later
-    /// release, or held in place when an older release was filled in before it).
+    /// What subscribers are told. `None`: nothing. The row confirms a figure for a later release, or keeps a figure in
+    /// place when an older release is filled in behind it.
     pub movement: Option<ValueMove>,
-    /// What was current before; only with a movement.
-    pub before: Option<Value>,
+    /// The version that answers at the revision before.
+    pub before: Option<Row>,
+    /// The version that answers at the row's own revision.
+    pub after: Option<Row>,
 }
 
 impl RecordedRow {
-    /// Length of the remarks it carries, before and after.
+    /// A row that subscribers are not told of.
+    pub fn silent(row: Row) -> Self {
+        Self { row, movement: None, before: None, after: None }
+    }
+
+    /// A row that subscribers are told of, with the answers before and after its commit. `known` holds the rows of its
+    /// period before the commit, `with` also those that the commit adds.
+    pub fn told(row: Row, known: &[Row], with: &[Row]) -> Self {
+        let always = Horizon::at(Revision::MAX);
+        let before = state_at(known, always).cloned();
+        let after = state_at(with, always).cloned();
+        let movement = match (before.as_ref().and_then(Row::value), after.as_ref().and_then(Row::value)) {
+            (before, after) if before == after => ValueMove::Backfilled,
+            (None, _) => ValueMove::Added,
+            (Some(_), None) => ValueMove::Withdrawn,
+            (Some(_), Some(_)) => ValueMove::Revised,
+        };
+        Self { row, movement: Some(movement), before, after }
+    }
+
+    /// Length of the remarks it carries: recorded, before and after.
     pub fn remark_bytes(&self) -> usize {
-        let values = [self.row.value.as_ref(), self.before.as_ref()];
-        values.into_iter().flatten().filter_map(Value::notes).map(|notes| notes.comment.len()).sum()
+        let rows = [Some(&self.row), self.before.as_ref(), self.after.as_ref()];
+        let values = rows.into_iter().flatten().filter_map(Row::value);
+        values.filter_map(Value::notes).map(|notes| notes.comment.len()).sum()
     }
 }
 
@@ -88,19 +114,12 @@ impl Record {
 }
 
 fn value_change(key: &SeriesKey, recorded: &RecordedRow) -> Option<ValueChange> {
-    let movement = recorded.movement?;
-    let row = &recorded.row;
-    let (after, backfilled) = match movement {
-        ValueMove::Backfilled => (recorded.before.clone(), row.value.clone()),
-        _ => (row.value.clone(), None),
-    };
     Some(ValueChange {
         series: key.clone(),
-        period: row.period,
-        movement,
+        period: recorded.row.period,
+        movement: recorded.movement?,
         before: recorded.before.clone(),
-        after,
-        released: row.released,
-        backfilled,
+        after: recorded.after.clone(),
+        recorded: recorded.row.clone(),
     })
 }

@@ -104,7 +104,12 @@ impl Upload {
         }
         let rows: Vec<Row> = points
             .into_iter()
-            .map(|(period, value)| Row { period, revision: Revision::ZERO, released: self.released, value })
+            .map(|(period, value)| Row {
+                period,
+                revision: Revision::ZERO,
+                released: self.released,
+                statement: value.into(),
+            })
             .collect();
         let batch = self.batches;
         self.batches += 1;
@@ -195,7 +200,7 @@ impl Upload {
 fn unpack(parts: &[u8], points: &mut Vec<Point>) -> Result<()> {
     let mut reader = Reader::new(parts);
     while !reader.is_empty() {
-        points.extend(decode_rows(&mut reader)?.into_iter().map(|row| (row.period, row.value)));
+        points.extend(decode_rows(&mut reader)?.into_iter().map(|row| (row.period, row.value().cloned())));
     }
     Ok(())
 }

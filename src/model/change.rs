@@ -1,6 +1,6 @@
 //! What a commit does: changes, their cause and their counts.
 //!
-//! Invariant: before-values equal the state at the revision before the change.
+//! Invariant: what is before a change is the state at the revision before, and what is after it the state at its own.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use super::{
     edition::{Edition, EntryComponent},
     id::{EditionId, EntityId, RankingId, RequestId, Revision},
     period::Period,
-    series::SeriesKey,
+    series::{Row, SeriesKey},
     time::{Date, Instant},
     value::Value,
 };
@@ -95,14 +95,12 @@ pub struct ValueChange {
     pub period: Period,
     /// What happened.
     pub movement: ValueMove,
-    /// What was current.
-    pub before: Option<Value>,
-    /// What is current.
-    pub after: Option<Value>,
-    /// Release date of the version recorded.
-    pub released: Date,
-    /// The version recorded, if it is not what is current.
-    pub backfilled: Option<Value>,
+    /// The version that answers at the previous revision.
+    pub before: Option<Row>,
+    /// The version that answers at this revision. Not `recorded` where that was filled in behind a newer release.
+    pub after: Option<Row>,
+    /// The version that this commit brought.
+    pub recorded: Row,
 }
 
 /// How an entry moved.

@@ -1,10 +1,12 @@
 //! Versions of figures on three time axes, and which of them answers.
 //!
 //! A series is every period of one (indicator, entity, source, dimensions). Each of its [`Row`]s is one version of one
-//! period: what the producer said on a release date, as Almanac came to know it at a revision. Rows are never changed.
+//! period: what the producer said on a release date, as Almanac came to know it at a revision. Rows are never changed; a
+//! later row can retract what was said for its release date.
 //!
-//! Invariant (as-of): among the rows of one period that a [`Horizon`] admits, the one of the newest release answers; of
-//! one release the newest revision. So vintages may be loaded in any order, and one key never has two answers.
+//! Invariant (as-of): among the rows of one period that a [`Horizon`] admits, the newest revision speaks for each release
+//! date; retracted release dates are skipped; the newest of the others answers. So vintages may be loaded in any order, and
+//! one key never has two answers.
 
 use serde::{Deserialize, Serialize};
 
@@ -104,11 +106,49 @@ pub struct Row {
     pub revision: Revision,
     /// When the producer published it.
     pub released: Date,
-    /// What it says; `None`: the producer publishes no figure here.
-    pub value: Option<Value>,
+    /// What it says.
+    pub statement: Statement,
+}
+
+/// What a version says about its period as of its release date.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Statement {
+    /// The producer publishes this figure.
+    Figure(Value),
+    /// The producer publishes no figure here.
+    NoFigure,
+    /// What earlier revisions say for the same period and release date counts as never said.
+    Retracted,
+}
+
+impl Statement {
+    /// The figure, if it states one.
+    pub fn value(&self) -> Option<&Value> {
+        match self {
+            Self::Figure(value) => Some(value),
+            Self::NoFigure | Self::Retracted => None,
+        }
+    }
+}
+
+/// What a producer states: a figure, or that there is none.
+impl From<Option<Value>> for Statement {
+    fn from(value: Option<Value>) -> Self {
+        value.map_or(Self::NoFigure, Self::Figure)
+    }
 }
 
 impl Row {
+    /// The figure, if it states one.
+    pub fn value(&self) -> Option<&Value> {
+        self.statement.value()
+    }
+
+    /// Whether it takes back what was said for its release date.
+    pub fn is_retraction(&self) -> bool {
+        self.statement == Statement::Retracted
+    }
+
     /// What names the version within its series.
     pub fn name(&self) -> (Period, Revision, Date) {
         (self.period, self.revision, self.released)
@@ -138,25 +178,31 @@ impl Horizon {
 
 /// The version of one period that answers, of rows of that period in any order. `None`: there is none, or it says that
 /// the producer publishes no figure.
+///
+/// A later release that only confirms a figure does not make it newer: the release that first said so answers.
 pub fn state_at(rows: &[Row], horizon: Horizon) -> Option<&Row> {
-    let newest = newest_at(rows, horizon)?;
-    newest.value.as_ref()?;
-    // A later release that only confirmed the figure does not make it newer: answer with the release that first said so.
-    let mut first = newest;
-    let mut admitted: Vec<&Row> = rows.iter().filter(|row| horizon.admits(row)).collect();
-    admitted.sort_unstable_by_key(|row| (row.released, row.revision));
-    for row in admitted.into_iter().rev() {
-        if row.value != newest.value {
+    let mut releases = releases_at(rows, horizon);
+    let mut first = releases.next().filter(|row| row.value().is_some())?;
+    for earlier in releases {
+        if earlier.statement != first.statement {
             break;
         }
-        first = row;
+        first = earlier;
     }
     Some(first)
 }
 
-/// The version of the newest release that a horizon admits, confirmations and withdrawals included.
+/// The version of the newest release that a horizon admits, confirmations and withdrawals included; never a retraction.
 pub fn newest_at(rows: &[Row], horizon: Horizon) -> Option<&Row> {
-    rows.iter().filter(|row| horizon.admits(row)).max_by_key(|row| (row.released, row.revision))
+    releases_at(rows, horizon).next()
+}
+
+/// The version that speaks for each release date within a horizon, newest date first. Retracted dates are left out.
+fn releases_at(rows: &[Row], horizon: Horizon) -> impl Iterator<Item = &Row> {
+    let mut admitted: Vec<&Row> = rows.iter().filter(|row| horizon.admits(row)).collect();
+    admitted.sort_unstable_by_key(|row| std::cmp::Reverse((row.released, row.revision)));
+    admitted.dedup_by_key(|row| row.released);
+    admitted.into_iter().filter(|row| !row.is_retraction())
 }
 
 /// Splits rows sorted by period into one slice per period.
@@ -174,7 +220,7 @@ mod tests {
             period: Period::parse("2015").unwrap(),
             revision: Revision(revision),
             released: Date::parse(released).unwrap(),
-            value: text.map(|text| Value::number(Number::parse(text).unwrap())),
+            statement: text.map(|text| Value::number(Number::parse(text).unwrap())).into(),
         }
     }
 
@@ -199,6 +245,68 @@ mod tests {
         let at = |revision| state_at(&rows, Horizon::at(Revision(revision))).map(|row| row.revision);
         assert_eq!(at(2), Some(Revision(1)));
         assert_eq!(at(3), None);
+    }
+
+    #[test]
+    fn a_retracted_release_counts_as_never_said_until_it_is_said_again() {
+        let retracted = Row { statement: Statement::Retracted, ..row(3, "2019-01-01", None) };
+        let rows = [
+            row(1, "2018-01-01", Some("1")),
+            row(2, "2019-01-01", Some("2")),
+            retracted,
+            row(4, "2019-01-01", Some("3")),
+        ];
+        let at = |revision| state_at(&rows, Horizon::at(Revision(revision))).map(|row| row.revision.0);
+        assert_eq!([1, 2, 3, 4].map(at), [Some(1), Some(2), Some(1), Some(4)]);
+        let only = [row(1, "2019-01-01", Some("2")), Row { revision: Revision(2), ..rows[2].clone() }];
+        assert_eq!(newest_at(&only, Horizon::at(Revision(2))), None);
+    }
+
+    /// One statement of the plain model: revision, release day, and what is said (0: retracted, 1: no figure, else a figure).
+    type Said = (u64, i32, u8);
+
+    fn row_of(&(revision, day, said): &Said) -> Row {
+        let statement = match said {
+            0 => Statement::Retracted,
+            1 => Statement::NoFigure,
+            figure => Statement::Figure(Value::number(Number::parse(&figure.to_string()).unwrap())),
+        };
+        Row { revision: Revision(revision), released: Date::from_days(day).unwrap(), statement, ..row(0, "2018-01-01", None) }
+    }
+
+    /// Plays the statements in order of revision on a map of release days, then walks the days from the newest back.
+    fn model(said: &[Said], revision: u64, day: i32) -> Option<(u64, i32)> {
+        let mut days = std::collections::BTreeMap::new();
+        let mut said: Vec<Said> = said.to_vec();
+        said.sort_unstable();
+        for (of, on, what) in said.into_iter().filter(|(of, on, _)| *of <= revision && *on <= day) {
+            match what {
+                0 => days.remove(&on),
+                _ => days.insert(on, (of, what)),
+            };
+        }
+        let (_, (_, newest)) = days.last_key_value()?;
+        let unchanged = days.iter().rev().take_while(|(_, (_, what))| what == newest);
+        let (on, (of, _)) = unchanged.last()?;
+        (*newest > 1).then_some((*of, *on))
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_answer_is_that_of_a_plain_model(
+            said in proptest::collection::btree_map((1u64..8, 0i32..5), 0u8..4, 0..16),
+        ) {
+            let said: Vec<Said> = said.into_iter().map(|((revision, day), what)| (revision, day, what)).collect();
+            let mut rows: Vec<Row> = said.iter().map(row_of).collect();
+            rows.reverse();
+            for revision in 0..9 {
+                for day in -1..6 {
+                    let horizon = Horizon { revision: Revision(revision), released: Date::from_days(day).unwrap() };
+                    let found = state_at(&rows, horizon).map(|row| (row.revision.0, row.released.days()));
+                    proptest::prop_assert_eq!(found, model(&said, revision, day));
+                }
+            }
+        }
     }
 
     #[test]

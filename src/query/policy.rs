@@ -74,7 +74,7 @@ impl Policy {
         let precedence = i64::from(source.map_or(u32::MAX, |source| source.precedence));
         let newest_first = -i64::from(last_released.days());
         Preference {
-            missing: row.value.as_ref().is_none_or(|value| matches!(value.figure, Figure::Missing(_))),
+            missing: row.value().is_none_or(|value| matches!(value.figure, Figure::Missing(_))),
             criteria: match self {
                 Self::Default1 => [precedence, newest_first],
                 Self::Newest1 => [newest_first, precedence],
@@ -109,7 +109,7 @@ impl Disagreement {
         let (mut all, mut numbers) = (0u32, Vec::new());
         for figure in figures {
             all += 1;
-            numbers.extend(figure.row.value.as_ref().and_then(crate::model::value::Value::comparable));
+            numbers.extend(figure.row.value().and_then(crate::model::value::Value::comparable));
         }
         if all < 2 {
             return None;

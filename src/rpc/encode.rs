@@ -105,19 +105,19 @@ pub(super) fn observation(figure: &Observation) -> proto::Observation {
         source: figure.series.source.to_string(),
         dimensions: dimensions(&figure.series.dimensions),
         period: figure.row.period.to_string(),
-        value: optional_value(figure.row.value.as_ref()),
+        value: optional_value(figure.row.value()),
         released: figure.row.released.to_string(),
         recorded: Some(timestamp(figure.commit.recorded)),
         revision: figure.row.revision.0,
         cause: cause(figure.commit.cause).into(),
-        withdrawn: figure.row.value.is_none(),
+        withdrawn: figure.row.value().is_none(),
     }
 }
 
 pub(super) fn series_point(row: &Row) -> proto::SeriesPoint {
     proto::SeriesPoint {
         period: row.period.to_string(),
-        value: optional_value(row.value.as_ref()),
+        value: optional_value(row.value()),
         released: row.released.to_string(),
         revision: row.revision.0,
     }
@@ -409,6 +409,7 @@ pub(super) fn entry_move(entry: &EntryMove) -> proto::EntryMove {
 }
 
 fn value_change(change: &ValueChange) -> proto::ValueChange {
+    let backfilled = change.movement == ValueMove::Backfilled;
     proto::ValueChange {
         r#move: match change.movement {
             ValueMove::Added => proto::ValueMove::Added,
@@ -422,10 +423,10 @@ fn value_change(change: &ValueChange) -> proto::ValueChange {
         source: change.series.source.to_string(),
         dimensions: dimensions(&change.series.dimensions),
         period: change.period.to_string(),
-        before: optional_value(change.before.as_ref()),
-        after: optional_value(change.after.as_ref()),
-        released: change.released.to_string(),
-        recorded_version: optional_value(change.backfilled.as_ref()),
+        before: optional_value(change.before.as_ref().and_then(Row::value)),
+        after: optional_value(change.after.as_ref().and_then(Row::value)),
+        released: change.recorded.released.to_string(),
+        recorded_version: optional_value(backfilled.then(|| change.recorded.value()).flatten()),
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::model::{
     id::Revision,
     period::{Period, Unit},
-    series::Row,
+    series::{Row, Statement},
     time::Date,
     value::{Figure, MissingReason, Notes, Number, Value},
 };
@@ -23,12 +23,13 @@ use crate::model::{
 /// Most rows packed together.
 pub const ROWS_MAX: usize = 1 << 20;
 
-/// Shapes of a row's value: the number of decimals of a plain number, or one of these. `SHAPE_SCALED` is a plain number
+/// Shapes of what a row states: the number of decimals of a plain number, or one of these. `SHAPE_SCALED` is a plain number
 /// whose decimals follow from the common scale.
 const SHAPE_SCALED: u8 = 31;
 const SHAPE_TEXT: u8 = 32;
 const SHAPE_MISSING: u8 = 33;
-const SHAPE_WITHDRAWN: u8 = 34;
+const SHAPE_NO_FIGURE: u8 = 34;
+const SHAPE_RETRACTED: u8 = 35;
 /// Added to a shape when notes follow.
 const WITH_NOTES: u8 = 64;
 
@@ -39,7 +40,7 @@ pub fn encode_rows(out: &mut Vec<u8>, rows: &[Row]) {
     put_vintages(out, rows);
     let plain: Vec<(i64, u8)> = rows.iter().filter_map(plain_number).collect();
     let common = CommonScale::of(&plain);
-    let shapes: Vec<u8> = rows.iter().map(|row| shape(row.value.as_ref(), common.is_some())).collect();
+    let shapes: Vec<u8> = rows.iter().map(|row| shape(&row.statement, common.is_some())).collect();
     put_runs(out, &shapes, |out, shape| out.push(shape));
     if let Some(common) = common {
         out.extend_from_slice(&[common.decimals, common.decimals_min, common.zeros]);
@@ -55,7 +56,7 @@ pub fn encode_rows(out: &mut Vec<u8>, rows: &[Row]) {
     if !differences.is_empty() {
         put_golomb(out, &differences);
     }
-    rows.iter().filter_map(|row| row.value.as_ref()).for_each(|value| put_rest(out, value));
+    rows.iter().filter_map(Row::value).for_each(|value| put_rest(out, value));
 }
 
 /// Unpacks rows.
@@ -78,17 +79,18 @@ pub fn decode_rows_up_to(reader: &mut Reader<'_>, limit: usize) -> Result<Vec<Ro
     let mut scale = Scale::default();
     let mut rows = Vec::with_capacity(count);
     for ((period, (revision, released)), shape) in periods.into_iter().zip(vintages).zip(shapes) {
-        let value = match shape {
-            SHAPE_WITHDRAWN => None,
-            _ => Some(read_value(reader, shape, common, &mut scale, &mut differences)?),
+        let statement = match shape {
+            SHAPE_NO_FIGURE => Statement::NoFigure,
+            SHAPE_RETRACTED => Statement::Retracted,
+            _ => Statement::Figure(read_value(reader, shape, common, &mut scale, &mut differences)?),
         };
-        rows.push(Row { period, revision, released, value });
+        rows.push(Row { period, revision, released, statement });
     }
     Ok(rows)
 }
 
 fn plain_number(row: &Row) -> Option<(i64, u8)> {
-    match &row.value.as_ref()?.figure {
+    match &row.value()?.figure {
         Figure::Number(Number::Decimal { mantissa, decimals }) => Some((*mantissa, *decimals)),
         _ => None,
     }
@@ -175,8 +177,12 @@ impl Scale {
     }
 }
 
-fn shape(value: Option<&Value>, scaled: bool) -> u8 {
-    let Some(value) = value else { return SHAPE_WITHDRAWN };
+fn shape(statement: &Statement, scaled: bool) -> u8 {
+    let value = match statement {
+        Statement::Figure(value) => value,
+        Statement::NoFigure => return SHAPE_NO_FIGURE,
+        Statement::Retracted => return SHAPE_RETRACTED,
+    };
     let figure = match &value.figure {
         Figure::Number(Number::Decimal { .. }) if scaled => SHAPE_SCALED,
         Figure::Number(Number::Decimal { decimals, .. }) => *decimals,
@@ -423,13 +429,21 @@ pub(crate) mod tests {
         ]
     }
 
+    pub(crate) fn any_statement() -> impl Strategy<Value = Statement> {
+        prop_oneof![
+            18 => any_value().prop_map(Statement::Figure),
+            1 => Just(Statement::NoFigure),
+            1 => Just(Statement::Retracted),
+        ]
+    }
+
     pub(crate) fn any_row() -> impl Strategy<Value = Row> {
-        (any_period(), 1u64..6, 10_000i32..10_004, proptest::option::weighted(0.9, any_value())).prop_map(
-            |(period, revision, released, value)| Row {
+        (any_period(), 1u64..6, 10_000i32..10_004, any_statement()).prop_map(
+            |(period, revision, released, statement)| Row {
                 period,
                 revision: Revision(revision),
                 released: Date::from_days(released).unwrap(),
-                value,
+                statement,
             },
         )
     }
@@ -457,7 +471,10 @@ pub(crate) mod tests {
                 period: Period::year(year).unwrap(),
                 revision: Revision(3),
                 released: Date::parse("2013-12-21").unwrap(),
-                value: Some(Value::number(Number::Decimal { mantissa: 1_000 + i64::from(year % 7), decimals: 1 })),
+                statement: Statement::Figure(Value::number(Number::Decimal {
+                    mantissa: 1_000 + i64::from(year % 7),
+                    decimals: 1,
+                })),
             })
             .collect();
         let mut out = Vec::new();

@@ -271,7 +271,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{super::rows::tests::any_row, *};
-    use crate::model::id::Revision;
+    use crate::model::{id::Revision, series::Statement};
 
     const IDS: SeriesIds = SeriesIds { indicator: 1, entity: 2, source: 3, dimensions: 0 };
 
@@ -325,7 +325,7 @@ mod tests {
             period: Period::year(2024).unwrap(),
             revision: Revision(revision),
             released: crate::model::time::Date::from_days(20_000 + revision as i32).unwrap(),
-            value: Some(crate::model::value::Value::number(crate::model::value::Number::Decimal {
+            statement: Statement::Figure(crate::model::value::Value::number(crate::model::value::Number::Decimal {
                 mantissa: revision as i64 * 7919,
                 decimals: 3,
             })),
@@ -351,7 +351,7 @@ mod tests {
             period: month(at),
             revision: Revision(revision),
             released: crate::model::time::Date::from_days(20_000 + revision as i32).unwrap(),
-            value: Some(crate::model::value::Value::number(crate::model::value::Number::Decimal {
+            statement: Statement::Figure(crate::model::value::Value::number(crate::model::value::Number::Decimal {
                 mantissa: (at * 7_919 * 1_000_003) % 1_000_000_007 + revision as i64 * 1_000_000_000,
                 decimals: 9,
             })),
@@ -377,7 +377,7 @@ mod tests {
             period: Period::parse(&format!("{:04}-{:02}", 1820 + month / 12, month % 12 + 1)).unwrap(),
             revision: Revision(revision),
             released: crate::model::time::Date::from_days(20_000 + revision as i32).unwrap(),
-            value: Some(crate::model::value::Value::number(crate::model::value::Number::Decimal {
+            statement: Statement::Figure(crate::model::value::Value::number(crate::model::value::Number::Decimal {
                 mantissa: (month * 7_919 * 1_000_003) % 1_000_000_007,
                 decimals: 9,
             })),

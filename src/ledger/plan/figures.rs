@@ -17,7 +17,7 @@ use crate::{
         change::ValueMove,
         id::Revision,
         period::Period,
-        series::{Horizon, Row, SeriesKey, by_period, newest_at},
+        series::{Horizon, Row, SeriesKey, Statement, by_period, newest_at},
         time::Date,
         value::Value,
     },
@@ -197,13 +197,13 @@ impl Planner<'_> {
     ) {
         let released = release.released;
         let prior = newest_at(known, Horizon { revision: Revision::MAX, released });
-        let prior_value = prior.and_then(|row| row.value.as_ref());
+        let prior_value = prior.and_then(Row::value);
         let value = match &sent {
             Sent::Value(value) => value.as_ref(),
             Sent::Nothing => None,
         };
-        let row =
-            |released, value: Option<&Value>| Row { period, revision: self.revision, released, value: value.cloned() };
+        let revision = self.revision;
+        let row = |released, statement| Row { period, revision, released, statement };
         if prior_value == value {
             if matches!(sent, Sent::Value(_)) {
                 self.outcome.counts.unchanged += 1;
@@ -211,48 +211,46 @@ impl Planner<'_> {
                 // So is a withdrawal of what is not known yet. A whole release needs no such row, it is known as a whole.
                 let later = prior.is_none_or(|prior| prior.released < released);
                 if later && release.mode == Mode::Merge {
-                    added.push(RecordedRow { row: row(released, value), movement: None, before: None });
+                    added.push(RecordedRow::silent(row(released, Statement::from(value.cloned()))));
                 }
             }
             return;
         }
+        let told = row(released, Statement::from(value.cloned()));
         let mut with: Vec<Row> = known.to_vec();
-        with.push(row(released, value));
+        with.push(told.clone());
         // What a later whole release left as it was stays as it was.
         if let Some(next_full) = release.next_full {
             let horizon = Horizon { revision: Revision::MAX, released: next_full };
-            let was = newest_at(known, horizon).and_then(|row| row.value.as_ref());
-            if newest_at(&with, horizon).and_then(|row| row.value.as_ref()) != was {
-                added.push(RecordedRow { row: row(next_full, was), movement: None, before: None });
-                with.push(row(next_full, was));
+            let was = newest_at(known, horizon).map_or(Statement::NoFigure, |row| row.statement.clone());
+            if newest_at(&with, horizon).is_none_or(|row| row.statement != was) {
+                let held = row(next_full, was);
+                with.push(held.clone());
+                added.push(RecordedRow::silent(held));
             }
         }
-        let always = Horizon::at(Revision::MAX);
-        let before = newest_at(known, always).and_then(|row| row.value.clone());
-        let after = newest_at(&with, always).and_then(|row| row.value.as_ref());
-        let (counts, totals) = (&mut self.outcome.counts, &mut self.outcome.totals);
-        let movement = match (&before, after) {
-            (before, after) if before.as_ref() == after => {
-                counts.backfilled += 1;
-                ValueMove::Backfilled
-            }
-            (None, _) => {
+        let recorded = RecordedRow::told(told, known, &with);
+        self.count(recorded.movement);
+        added.push(recorded);
+    }
+
+    /// Counts what happens to a figure.
+    fn count(&mut self, movement: Option<ValueMove>) {
+        let counts = &mut self.outcome.counts;
+        let totals = &mut self.outcome.totals;
+        match movement {
+            None => {}
+            Some(ValueMove::Added) => {
                 counts.added += 1;
                 totals.current += 1;
-                ValueMove::Added
             }
-            (Some(_), Some(_)) => {
-                counts.revised += 1;
-                ValueMove::Revised
-            }
-            (Some(_), None) => {
+            Some(ValueMove::Revised) => counts.revised += 1,
+            Some(ValueMove::Withdrawn) => {
                 counts.withdrawn += 1;
                 totals.current = totals.current.saturating_sub(1);
-                ValueMove::Withdrawn
             }
-        };
-        let row = row(released, value);
-        added.push(RecordedRow { row, movement: Some(movement), before });
+            Some(ValueMove::Backfilled) => counts.backfilled += 1,
+        }
     }
 }
 
