@@ -10,7 +10,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    filter::{Facts, Filter, Kind, Match, Sides, scope},
+    filter::{Facts, Filter, Kind, Match, Matching, Sides},
     group::Group,
     page::NumberedChange,
 };
@@ -178,16 +178,16 @@ impl Index {
         }
         for (at, numbered) in changes.iter().enumerate() {
             let sides = Sides::of(&numbered.change);
-            if let Some(scope) = scope(sides.before.is_some(), sides.after.is_some()) {
+            if let Some(of_all) = sides.there().into_match(Vec::new()) {
                 for place in &self.everything {
-                    let found = found.entry(self.groups[*place].id).or_default();
-                    found.push((at, Match { scope, filters: Vec::new() }));
+                    found.entry(self.groups[*place].id).or_default().push((at, of_all.clone()));
                 }
             }
             let side =
                 |facts: &Option<Facts<'_>>| facts.as_ref().map(|facts| self.accepting(facts, numbered, &of_cause));
-            let (before, after) = (side(&sides.before), side(&sides.after));
-            self.gather(at, before.as_ref(), after.as_ref(), &mut found);
+            let accepting =
+                Accepting { before: side(&sides.before), after: side(&sides.after), beside: side(&sides.beside) };
+            self.gather(at, &accepting, &mut found);
         }
         found
     }
@@ -220,40 +220,60 @@ impl Index {
         bits
     }
 
-    /// Puts the filters of the two sides together, group by group.
-    fn gather(
-        &self,
-        at: usize,
-        before: Option<&Bits>,
-        after: Option<&Bits>,
-        found: &mut HashMap<u64, Vec<(usize, Match)>>,
-    ) {
-        let mut either = before.or(after).cloned().unwrap_or_else(|| Bits::none(0));
-        after.into_iter().for_each(|after| either.or(after));
-        let mut open: Option<(usize, bool, bool, Vec<usize>)> = None;
-        let mut close = |open: (usize, bool, bool, Vec<usize>)| {
-            let (place, was, is, filters) = open;
-            if let Some(scope) = scope(was, is) {
-                found.entry(self.groups[place].id).or_default().push((at, Match { scope, filters }));
+    /// Puts the filters of the sides together, group by group.
+    fn gather(&self, at: usize, accepting: &Accepting, found: &mut HashMap<u64, Vec<(usize, Match)>>) {
+        let mut open: Option<OpenMatch> = None;
+        let mut close = |open: OpenMatch| {
+            if let Some(of_group) = open.matching.into_match(open.filters) {
+                found.entry(self.groups[open.place].id).or_default().push((at, of_group));
             }
         };
-        for bit in either.iter() {
+        for bit in accepting.any(self.filters.len()).iter() {
             let (place, within) = self.filters[bit];
-            let has = |side: Option<&Bits>| side.is_some_and(|bits| bits.has(bit));
+            let matching = accepting.by(bit);
             match &mut open {
-                Some((same, was, is, filters)) if *same == place => {
-                    *was |= has(before);
-                    *is |= has(after);
-                    filters.push(within);
+                Some(same) if same.place == place => {
+                    same.matching.add(matching);
+                    same.filters.push(within);
                 }
                 _ => {
-                    let next = (place, has(before), has(after), vec![within]);
+                    let next = OpenMatch { place, matching, filters: vec![within] };
                     open.replace(next).into_iter().for_each(&mut close);
                 }
             }
         }
         open.into_iter().for_each(close);
     }
+}
+
+/// The filters that accept each side of a change; `None`: there is nothing on that side.
+struct Accepting {
+    before: Option<Bits>,
+    after: Option<Bits>,
+    beside: Option<Bits>,
+}
+
+impl Accepting {
+    fn any(&self, count: usize) -> Bits {
+        let mut any = Bits::none(count);
+        for side in [&self.before, &self.after, &self.beside].into_iter().flatten() {
+            any.or(side);
+        }
+        any
+    }
+
+    fn by(&self, filter: usize) -> Matching {
+        let has = |side: &Option<Bits>| side.as_ref().is_some_and(|bits| bits.has(filter));
+        Matching { before: has(&self.before), after: has(&self.after), beside: has(&self.beside) }
+    }
+}
+
+/// What a group matches of a change, as far as its filters were looked at.
+struct OpenMatch {
+    /// The group's place in the index.
+    place: usize,
+    matching: Matching,
+    filters: Vec<usize>,
 }
 
 #[cfg(test)]
