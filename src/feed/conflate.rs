@@ -89,7 +89,7 @@ impl NetChange {
 
 /// What changes are about, one by one.
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum Key {
+pub(super) enum Key {
     Value(SeriesKey, Period),
     Entry(RankingId, EditionId, EntityId),
     Edition(RankingId, EditionId),
@@ -97,7 +97,7 @@ enum Key {
 }
 
 impl Key {
-    fn of(change: &Change) -> Self {
+    pub(super) fn of(change: &Change) -> Self {
         match change {
             Change::Value(change) => Self::Value(change.series.clone(), change.period),
             Change::Entry(change) => Self::Entry(change.ranking.clone(), change.edition.clone(), change.entity.clone()),

@@ -372,24 +372,34 @@ impl<'a> Facts<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{
-        change::{EntryChange, EntryMove},
-        id::{EditionId, EntityId, RankingId},
+    use crate::{
+        feed::fixture,
+        model::{
+            change::{ValueChange, ValueMove},
+            id::{EditionId, IndicatorId},
+            period::Period,
+            series::Dimensions,
+            time::Date,
+            value::{Number, Value},
+        },
     };
 
+    /// A correction of an entry's rank; `None`: it is not listed.
     fn entry(before: Option<u32>, after: Option<u32>) -> Change {
-        let standing = |rank: Option<u32>| Standing { rank, listed: rank.is_some(), ..Standing::default() };
+        let row = |rank: Option<u32>| Some(Box::new(fixture::entry("cluster:tokyo-yokohama", &["JPN"], Some(rank?))));
         Change::Entry(Box::new(EntryChange {
             ranking: RankingId::new("gii-clusters").unwrap(),
             edition: EditionId::new("2025").unwrap(),
-            compared_with: None,
-            entry_move: EntryMove {
-                entity: EntityId::new("cluster:tokyo-yokohama").unwrap(),
-                movement: Movement::Up,
-                before: standing(before),
-                after: standing(after),
-                economies: vec![EntityId::new("JPN").unwrap()],
-            },
+            source: None,
+            entity: EntityId::new("cluster:tokyo-yokohama").unwrap(),
+            before: row(before),
+            after: row(after),
+            compared_with: Some(EditionId::new("2025").unwrap()),
+            compared: None,
+            earlier_source: None,
+            movement: Movement::Up,
+            earlier_absence: None,
+            later_absence: None,
             entries_before: 1,
             entries_after: 1,
             comparable: true,
@@ -425,6 +435,42 @@ mod tests {
         let found = either.match_change(&change, Cause::FirstRelease).unwrap();
         assert_eq!((found.scope, found.filters), (Scope::Entered, vec![1]));
         assert!(either.match_change(&entry(Some(3), Some(2)), Cause::FirstRelease).is_none());
+    }
+
+    #[test]
+    fn a_figure_filled_in_behind_no_figure_is_outside() {
+        let figure = |there: bool| there.then(|| Value::number(Number::parse("1.5").unwrap()));
+        let change = |movement: ValueMove, before: bool, after: bool| {
+            Change::Value(ValueChange {
+                series: SeriesKey {
+                    indicator: IndicatorId::new("I").unwrap(),
+                    entity: EntityId::new("E").unwrap(),
+                    source: SourceId::new("S").unwrap(),
+                    dimensions: Dimensions::default(),
+                },
+                period: Period::parse("2020").unwrap(),
+                movement,
+                before: figure(before),
+                after: figure(after),
+                released: Date::EPOCH,
+                backfilled: figure(movement == ValueMove::Backfilled),
+            })
+        };
+        const CASES: [(ValueMove, bool, bool, Scope); 5] = [
+            (ValueMove::Added, false, true, Scope::Entered),
+            (ValueMove::Revised, true, true, Scope::Changed),
+            (ValueMove::Withdrawn, true, false, Scope::Left),
+            (ValueMove::Backfilled, true, true, Scope::Changed),
+            (ValueMove::Backfilled, false, false, Scope::Outside),
+        ];
+        for (movement, before, after, expected) in CASES {
+            let change = change(movement, before, after);
+            assert_eq!(scope_of(Filter::default(), &change), Some(expected), "{movement:?}");
+            let all = Filters::new(Vec::new()).match_change(&change, Cause::FirstRelease).unwrap();
+            assert_eq!(all.scope, expected, "{movement:?}");
+            let of_others = Filter { sources: ["T".to_owned()].into(), ..Filter::default() };
+            assert_eq!(scope_of(of_others, &change), None, "{movement:?}");
+        }
     }
 
     #[test]

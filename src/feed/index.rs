@@ -282,9 +282,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        feed::{filter::Filters, group::Groups},
+        feed::{filter::Filters, fixture, group::Groups},
         model::{
-            change::{Change, EntryChange, EntryMove, Movement, Standing, ValueChange, ValueMove},
+            change::{Change, EntryChange, Movement, ValueChange, ValueMove},
             id::{EditionId, EntityId, IndicatorId, RankingId, SourceId},
             period::Period,
             series::{Dimensions, SeriesKey},
@@ -332,30 +332,39 @@ mod tests {
                 backfilled: None,
             })
         });
-        let rank = || proptest::option::of(1..6_u32);
-        let entry = (id(), id(), id(), rank(), rank()).prop_map(|(ranking, entity, economy, before, after)| {
-            let standing = |rank: Option<u32>| Standing { rank, listed: rank.is_some(), ..Standing::default() };
-            Change::Entry(Box::new(EntryChange {
-                ranking: RankingId::new(ranking).unwrap(),
-                edition: EditionId::new("2025").unwrap(),
-                compared_with: None,
-                entry_move: EntryMove {
+        let row = || proptest::option::of((id(), 1..6_u32));
+        let source = || proptest::option::of(id());
+        let rows = (row(), row(), row());
+        let entry = (id(), id(), source(), source(), rows).prop_map(
+            |(ranking, entity, source, earlier_source, (before, after, compared))| {
+                let row = |row: Option<(&str, u32)>| {
+                    row.map(|(economy, rank)| Box::new(fixture::entry(entity, &[economy], Some(rank))))
+                };
+                let id_of = |id: Option<&str>| id.map(|id| SourceId::new(id).unwrap());
+                Change::Entry(Box::new(EntryChange {
+                    ranking: RankingId::new(ranking).unwrap(),
+                    edition: EditionId::new("2025").unwrap(),
+                    source: id_of(source),
                     entity: EntityId::new(entity).unwrap(),
-                    movement: match (before, after) {
+                    before: row(before),
+                    after: row(after),
+                    compared_with: compared.map(|_| EditionId::new("2024").unwrap()),
+                    compared: row(compared),
+                    earlier_source: id_of(earlier_source),
+                    movement: match (compared, after) {
                         (None, _) => Movement::Entered,
                         (_, None) => Movement::Left,
-                        (before, after) if before > after => Movement::Up,
+                        (Some((_, from)), Some((_, to))) if from > to => Movement::Up,
                         _ => Movement::Down,
                     },
-                    before: standing(before),
-                    after: standing(after),
-                    economies: vec![EntityId::new(economy).unwrap()],
-                },
-                entries_before: 1,
-                entries_after: 1,
-                comparable: true,
-            }))
-        });
+                    earlier_absence: None,
+                    later_absence: None,
+                    entries_before: 1,
+                    entries_after: 1,
+                    comparable: true,
+                }))
+            },
+        );
         prop_oneof![value, entry]
     }
 
