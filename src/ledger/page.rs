@@ -85,7 +85,7 @@ impl PageEncoder {
             Record::Edition(before, after) => self.packed(EDITION, &pack(&(before, after))?),
             Record::OlderEdition { standing, older } => self.packed(OLDER_EDITION, &pack(&(standing, older))?),
             Record::OlderEntry(entry) => self.packed(OLDER_ENTRY, &pack(entry)?),
-            Record::Entry(entry, change) => self.packed(ENTRY, &pack(&(entry, change))?),
+            Record::Entry(change) => self.packed(ENTRY, &pack(change)?),
         }
         Ok(())
     }
@@ -201,10 +201,7 @@ fn read_record<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>, room: usiz
             Record::OlderEdition { standing, older }
         }
         OLDER_ENTRY => Record::OlderEntry(unpack(reader.bytes()?)?),
-        ENTRY => {
-            let (entry, change) = unpack(reader.bytes()?)?;
-            Record::Entry(entry, change)
-        }
+        ENTRY => Record::Entry(Box::new(unpack(reader.bytes()?)?)),
         kind => return Err(corrupt(format!("a record of unknown kind {kind}"))),
     })
 }

@@ -32,8 +32,8 @@ pub enum Record {
     },
     /// An entry of the older version before it. Subscribers are told of the version, not of its entries.
     OlderEntry(Box<Entry>),
-    /// A row of the edition before it. `None`: the entity is not in the table, or no more.
-    Entry(Option<Box<Entry>>, Box<EntryChange>),
+    /// A row of the edition before it. Without an entry after, the entity is not in the table.
+    Entry(Box<EntryChange>),
 }
 
 /// A version of a figure, and what it does.
@@ -99,7 +99,7 @@ impl Record {
                 after: standing.clone(),
                 backfilled: Some(older.clone()),
             }],
-            Self::Entry(_, change) => vec![Change::Entry(change.clone())],
+            Self::Entry(change) => vec![Change::Entry(change.clone())],
         }
     }
 
