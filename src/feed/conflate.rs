@@ -13,6 +13,7 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     filter::{Match, Matching, Scope},
     page::NumberedChange,
+    stamps::CommitStamps,
     weight,
 };
 use crate::{
@@ -74,7 +75,7 @@ pub enum Net {
     /// The only change of its key: as it is, with the encoded form that all share.
     Alone(Arc<NumberedChange>),
     /// Several in one.
-    Folded(Box<Change>),
+    Folded(Box<Change>, CommitStamps),
 }
 
 impl NetChange {
@@ -82,7 +83,7 @@ impl NetChange {
     pub fn change(&self) -> &Change {
         match &self.what {
             Net::Alone(numbered) => &numbered.change,
-            Net::Folded(change) => change,
+            Net::Folded(change, _) => change,
         }
     }
 }
@@ -290,6 +291,8 @@ impl Folded {
             (first, last) => Some(net_change(first, last)?),
         };
         let (revision, number) = (last.revision, last.numbered.number);
+        let mut stamps = CommitStamps::clone(&self.first.numbered.stamps);
+        stamps.extend(&last.numbered.stamps);
         let found = match &self.last {
             None => self.first.found,
             Some(last) => {
@@ -306,7 +309,7 @@ impl Folded {
             }
         };
         let what = match folded {
-            Some(change) => Net::Folded(Box::new(change)),
+            Some(change) => Net::Folded(Box::new(change), stamps),
             None => Net::Alone(self.first.numbered),
         };
         Some(NetChange { revision, number, found, what })

@@ -20,11 +20,12 @@ use super::{
     filter::Filters,
     group::{Group, Groups},
     page::{Kept, MatchedParts, SharedPage},
+    stamps::CommitStamps,
     token::Tokens,
 };
 use crate::{
     ledger::{log::Header, page::Page, writer::Published},
-    model::id::Revision,
+    model::{change::Change, id::Revision},
     query::Reader,
     store::{StoreError, offload::Offload},
 };
@@ -114,7 +115,12 @@ impl Hub {
     pub fn publish(&self, published: Published) {
         let Published { header, pages } = published;
         let (revision, cause) = (header.commit.revision, header.commit.cause);
-        let page = pages.map(|pages| Arc::new(SharedPage::new(pages.iter().flat_map(|page| page.changes()))));
+        let page = pages.and_then(|pages| {
+            let changes: Vec<_> = pages.iter().flat_map(|page| page.changes()).collect();
+            // A store that cannot be read is told to those who read it next.
+            shared(changes, &self.reader).inspect_err(|error| tracing::error!(%error, %revision, "not in the ring")).ok()
+        });
+        let page = page.map(Arc::new);
         let index = self.groups.index();
         let matching: Vec<&Arc<Group>> = match &page {
             // Nobody looked at it: all have to.
@@ -233,14 +239,17 @@ impl Hub {
             return Ok(known);
         }
         let read: Result<_, StoreError> = self
-            .read(move |reader| reader.ledger().read(revision, page)?.map(|bytes| Page::decode(&bytes)).transpose())
+            .read(move |reader| {
+                let Some(bytes) = reader.ledger().read(revision, page)? else { return Ok(None) };
+                shared(Page::decode(&bytes)?.changes(), reader).map(Some)
+            })
             .await;
         // A page may be dropped by compaction while it is read. The floor is raised before that.
         let floor = self.reader.ledger().floor();
         if revision < floor && !matches!(read, Ok(Some(_))) {
             return Err(FeedError::BelowFloor { asked: revision, floor });
         }
-        let shared = Arc::new(SharedPage::new(read?.ok_or_else(|| missing(revision))?.changes()));
+        let shared = Arc::new(read?.ok_or_else(|| missing(revision))?);
         let mut read_pages = self.read_pages.lock().unwrap_or_else(PoisonError::into_inner);
         if read_pages.len() == READ_PAGES_MAX {
             read_pages.pop_front();
@@ -270,6 +279,11 @@ impl Hub {
     fn ring(&self) -> std::sync::MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn shared(changes: Vec<(u64, Change)>, reader: &Reader) -> Result<SharedPage, StoreError> {
+    let stamps = CommitStamps::read(changes.iter().map(|(_, change)| change), reader)?;
+    Ok(SharedPage::new(changes, stamps))
 }
 
 fn missing(revision: Revision) -> StoreError {

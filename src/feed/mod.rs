@@ -18,6 +18,7 @@ pub mod hub;
 mod index;
 pub mod outlet;
 pub mod page;
+pub mod stamps;
 pub mod subscription;
 pub mod token;
 mod weight;

@@ -21,6 +21,7 @@ use super::{
     filter::Match,
     group::{Group, Groups},
     index::Index,
+    stamps::CommitStamps,
     weight,
 };
 use crate::model::change::{Cause, Change};
@@ -37,20 +38,22 @@ pub struct NumberedChange {
     pub number: u64,
     /// The change.
     pub change: Change,
+    /// The commits that its rows come from.
+    pub stamps: Arc<CommitStamps>,
     encoded: OnceLock<Bytes>,
 }
 
 impl NumberedChange {
     /// Numbers a change.
-    pub fn new(number: u64, change: Change) -> Self {
-        Self { number, change, encoded: OnceLock::new() }
+    pub fn new(number: u64, change: Change, stamps: Arc<CommitStamps>) -> Self {
+        Self { number, change, stamps, encoded: OnceLock::new() }
     }
 
     /// The encoded form; made the first time.
-    pub fn encoded(&self, kept: &Kept, encode: impl FnOnce(&Change) -> Vec<u8>) -> &Bytes {
+    pub fn encoded(&self, kept: &Kept, encode: impl FnOnce(&Change, &CommitStamps) -> Vec<u8>) -> &Bytes {
         self.encoded.get_or_init(|| {
             kept.encoded.fetch_add(1, Ordering::Relaxed);
-            encode(&self.change).into()
+            encode(&self.change, &self.stamps).into()
         })
     }
 }
@@ -105,8 +108,9 @@ pub enum Packed {
 
 impl SharedPage {
     /// Of the changes of one or several ledger pages.
-    pub(super) fn new(changes: impl IntoIterator<Item = (u64, Change)>) -> Self {
-        let numbered = |(number, change)| Arc::new(NumberedChange::new(number, change));
+    pub(super) fn new(changes: Vec<(u64, Change)>, stamps: CommitStamps) -> Self {
+        let stamps = Arc::new(stamps);
+        let numbered = |(number, change)| Arc::new(NumberedChange::new(number, change, stamps.clone()));
         let changes = changes.into_iter().map(numbered).collect();
         Self { changes, found: Mutex::default() }
     }

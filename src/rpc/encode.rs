@@ -136,15 +136,15 @@ pub(super) fn disagreement(disagreement: &Disagreement) -> proto::Disagreement {
 
 pub(super) fn definition(definition: &Definition) -> proto::Definition {
     use proto::definition::Item;
-    let object = match definition {
-        Definition::Indicator(given) => Object::Indicator(indicator(given)),
-        Definition::Entity(given) => Object::Entity(entity(given)),
-        Definition::Source(given) => Object::Source(source(given)),
+    let item = match definition {
+        Definition::Indicator(given) => Item::Indicator(indicator(given)),
+        Definition::Entity(given) => Item::Entity(entity(given)),
+        Definition::Source(given) => Item::Source(source(given)),
         // The contract has no message for it yet.
         Definition::Methodology(_) => return proto::Definition::default(),
-        Definition::Ranking(given) => Object::Ranking(ranking(given)),
+        Definition::Ranking(given) => Item::Ranking(ranking(given)),
     };
-    proto::Definition { object: Some(object) }
+    proto::Definition { item: Some(item) }
 }
 
 fn direction(direction: Direction) -> i32 {
@@ -281,7 +281,7 @@ pub(super) fn coverage(coverage: Coverage, complete_to: u32) -> proto::Coverage 
 pub(super) fn edition(edition: &Edition) -> proto::Edition {
     proto::Edition {
         ranking: edition.ranking.to_string(),
-        edition: edition.edition.to_string(),
+        id: edition.edition.to_string(),
         title: edition.title.clone(),
         status: match edition.status {
             EditionStatus::Provisional => proto::EditionStatus::Provisional,
@@ -301,6 +301,7 @@ pub(super) fn edition(edition: &Edition) -> proto::Edition {
         revision: edition.revision.0,
         recorded: Some(timestamp(edition.recorded)),
         compared_with: edition.compared_with.as_ref().map_or_else(String::new, ToString::to_string),
+        withdrawn: optional_date(edition.withdrawn_on()),
     }
 }
 
@@ -347,12 +348,15 @@ pub(super) fn cause(cause: Cause) -> proto::Cause {
 
 pub(super) fn counts(counts: &Counts) -> proto::ChangeCounts {
     proto::ChangeCounts {
-        // The contract does not count definitions apart yet.
-        added: counts.added + counts.definitions_added,
-        revised: counts.revised + counts.definitions_revised,
-        unchanged: counts.unchanged + counts.definitions_unchanged,
+        added: counts.added,
+        revised: counts.revised,
+        unchanged: counts.unchanged,
         withdrawn: counts.withdrawn,
         backfilled: counts.backfilled,
+        definitions_added: counts.definitions_added,
+        definitions_revised: counts.definitions_revised,
+        definitions_unchanged: counts.definitions_unchanged,
+        definitions_removed: 0,
     }
 }
 
@@ -367,6 +371,7 @@ pub(super) fn commit(commit: &Commit) -> proto::Commit {
         document_sha256: commit.document_sha256.clone(),
         counts: Some(counts(&commit.counts)),
         request_id: commit.request_id.as_ref().map_or_else(String::new, ToString::to_string),
+        chain: Vec::new(),
     }
 }
 
@@ -384,44 +389,52 @@ pub(super) fn movement(movement: Movement) -> i32 {
     .into()
 }
 
-/// One side of a comparison.
-pub(super) fn standing(entry: Option<&Entry>, absence: Option<Absence>) -> proto::Standing {
-    let Some(entry) = entry else {
-        let worse_than = match absence {
-            Some(Absence::WorseThan(rank)) => rank,
-            Some(Absence::NotRanked | Absence::Unknown) | None => 0,
-        };
-        return proto::Standing { worse_than, ..Default::default() };
+fn absence(absence: Absence) -> proto::Absence {
+    let (kind, worse_than) = match absence {
+        Absence::Unknown => (proto::AbsenceKind::Unknown, 0),
+        Absence::WorseThan(rank) => (proto::AbsenceKind::WorseThan, rank),
+        Absence::NotRanked => (proto::AbsenceKind::NotRanked, 0),
     };
-    proto::Standing {
-        rank: entry.rank,
-        tied: entry.tied,
-        score: optional_value(entry.score.as_ref()),
-        components: entry.components.iter().map(component).collect(),
-        published_name: entry.published_name.clone(),
-        worse_than: 0,
-        listed: true,
-    }
+    proto::Absence { kind: kind.into(), worse_than }
 }
 
-fn economies(entry: Option<&Entry>) -> Vec<String> {
-    entry.map_or_else(Vec::new, |entry| entry.economies.iter().map(ToString::to_string).collect())
-}
-
-pub(super) fn entry_move(entry: &EntryMove) -> proto::EntryMove {
+pub(super) fn entry_move(moved: &EntryMove) -> proto::EntryMove {
     proto::EntryMove {
-        entity: entry.entity.to_string(),
-        movement: movement(entry.movement),
-        before: Some(standing(entry.earlier.as_ref(), entry.earlier_absence)),
-        after: Some(standing(entry.later.as_ref(), entry.later_absence)),
-        places: entry.places(),
-        renamed: entry.renamed(),
-        economies: economies(entry.later.as_ref().or(entry.earlier.as_ref())),
+        entity: moved.entity.to_string(),
+        movement: movement(moved.movement),
+        earlier: moved.earlier.as_ref().map(entry),
+        later: moved.later.as_ref().map(entry),
+        earlier_absence: moved.earlier_absence.map(absence),
+        later_absence: moved.later_absence.map(absence),
+        places: moved.places(),
+        renamed: moved.renamed(),
     }
 }
 
-fn value_change(change: &ValueChange) -> proto::ValueChange {
-    let backfilled = change.movement == ValueMove::Backfilled;
+pub(super) fn trajectory_point(point: &TrajectoryPoint) -> proto::TrajectoryPoint {
+    proto::TrajectoryPoint {
+        edition: point.edition.edition.to_string(),
+        basis: basis(point.edition.basis),
+        entry: point.entry.as_ref().map(entry),
+        absence: point.absence.map(absence),
+        methodology: point.edition.methodology.clone(),
+        comparable_to_previous: point.comparable_to_previous,
+        coverage: Some(coverage(point.edition.coverage, point.edition.complete_to)),
+    }
+}
+
+/// A row of a change as readers are shown it.
+fn row(series: &SeriesKey, row: &Row, stamps: &CommitStamps) -> proto::Observation {
+    let stamp = stamps.get(row.revision);
+    proto::Observation {
+        recorded: stamp.map(|stamp| timestamp(stamp.recorded)),
+        cause: stamp.map_or(0, |stamp| cause(stamp.cause).into()),
+        ..version(series, row)
+    }
+}
+
+fn value_change(change: &ValueChange, stamps: &CommitStamps) -> proto::ValueChange {
+    let row = |of: &Row| row(&change.series, of, stamps);
     proto::ValueChange {
         r#move: match change.movement {
             ValueMove::Added => proto::ValueMove::Added,
@@ -430,15 +443,9 @@ fn value_change(change: &ValueChange) -> proto::ValueChange {
             ValueMove::Backfilled => proto::ValueMove::Backfilled,
         }
         .into(),
-        indicator: change.series.indicator.to_string(),
-        entity: change.series.entity.to_string(),
-        source: change.series.source.to_string(),
-        dimensions: dimensions(&change.series.dimensions),
-        period: change.period.to_string(),
-        before: optional_value(change.before.as_ref().and_then(Row::value)),
-        after: optional_value(change.after.as_ref().and_then(Row::value)),
-        released: change.recorded.released.to_string(),
-        recorded_version: optional_value(backfilled.then(|| change.recorded.value()).flatten()),
+        before: change.before.as_ref().map(row),
+        after: change.after.as_ref().map(row),
+        recorded_version: (change.movement == ValueMove::Backfilled).then(|| row(&change.recorded)),
     }
 }
 
@@ -446,16 +453,16 @@ fn entry_change(change: &EntryChange) -> proto::EntryChange {
     proto::EntryChange {
         ranking: change.ranking.to_string(),
         edition: change.edition.to_string(),
+        entity: change.entity.to_string(),
+        before: change.before.as_deref().map(entry),
+        after: change.after.as_deref().map(entry),
         compared_with: change.compared_with.as_ref().map_or_else(String::new, ToString::to_string),
-        r#move: Some(proto::EntryMove {
-            entity: change.entity.to_string(),
-            movement: movement(change.movement),
-            before: Some(standing(change.earlier(), change.earlier_absence)),
-            after: Some(standing(change.after.as_deref(), change.later_absence)),
-            places: change.places(),
-            renamed: change.renamed(),
-            economies: economies(change.after.as_deref().or(change.earlier())),
-        }),
+        compared: change.compared.as_deref().map(entry),
+        movement: movement(change.movement),
+        places: change.places(),
+        renamed: change.renamed(),
+        earlier_absence: change.earlier_absence.map(absence),
+        later_absence: change.later_absence.map(absence),
         entries_before: change.entries_before,
         entries_after: change.entries_after,
         comparable: change.comparable,
@@ -471,30 +478,33 @@ pub(super) fn scope(scope: Scope) -> proto::ChangeScope {
     }
 }
 
-fn what(change: &Change) -> proto::change::Detail {
+fn detail(change: &Change, stamps: &CommitStamps) -> proto::change::Detail {
     use proto::change::Detail;
     match change {
-        Change::Value(change) => What::Value(value_change(change)),
-        Change::Entry(change) => What::Entry(entry_change(change)),
-        // The contract has no field for what is filled in behind yet.
-        Change::Edition { before, after, .. } => {
-            What::Edition(proto::EditionChange { before: before.as_deref().map(edition), after: Some(edition(after)) })
-        }
-        Change::Definition(before, after) => What::Definition(proto::DefinitionChange {
+        Change::Value(change) => Detail::Value(value_change(change, stamps)),
+        Change::Entry(change) => Detail::Entry(entry_change(change)),
+        Change::Edition { before, after, backfilled } => Detail::Edition(proto::EditionChange {
+            before: before.as_deref().map(edition),
+            after: Some(edition(after)),
+            recorded_version: backfilled.as_deref().map(edition),
+        }),
+        Change::Definition(before, after) => Detail::Definition(proto::DefinitionChange {
             before: before.as_deref().map(definition),
             after: Some(definition(after)),
         }),
     }
 }
 
-/// A change that stands to no filter: part of the difference of a write that was only checked.
-pub(super) fn change(index: u64, change: &Change) -> proto::Change {
-    proto::Change { index, what: Some(what(change)), ..Default::default() }
+/// A change as a subscriber to everything is told it: part of the difference of a write that was only checked.
+pub(super) fn change(index: u64, change: &Change, stamps: &CommitStamps) -> proto::Change {
+    let found = Filters::new(Vec::new()).match_change(change, Cause::ReloadUnchanged);
+    let scope = found.map_or(proto::ChangeScope::Unspecified, |found| scope(found.scope));
+    proto::Change { index, scope: scope.into(), detail: Some(detail(change, stamps)), ..Default::default() }
 }
 
 /// The fields of a change that say what changed, as bytes: the same for every subscriber.
-pub(super) fn change_what(change: &Change) -> Vec<u8> {
-    proto::Change { what: Some(what(change)), ..Default::default() }.encode_to_vec()
+pub(super) fn change_detail(change: &Change, stamps: &CommitStamps) -> Vec<u8> {
+    proto::Change { detail: Some(detail(change, stamps)), ..Default::default() }.encode_to_vec()
 }
 
 /// The fields of a change that say how it stands to a subscription; `name` gives the name of a filter.
@@ -535,7 +545,7 @@ pub(super) fn fold_head(page: &FoldPage, token: String) -> proto::CommitPage {
 /// Part of a commit; `name` gives the name of a filter.
 pub(super) fn commit_page<'a>(part: &CommitPart, token: String, name: impl Fn(usize) -> &'a str) -> proto::CommitPage {
     let changes = part.changes.iter().flat_map(Matched::iter).map(|(numbered, found)| proto::Change {
-        what: Some(what(&numbered.change)),
+        detail: Some(detail(&numbered.change, &numbered.stamps)),
         ..change_head(numbered.number, found, &name)
     });
     proto::CommitPage { changes: changes.collect(), ..commit_head(part, token) }
@@ -557,15 +567,15 @@ pub(super) fn finding(finding: &Finding) -> proto::Finding {
 
 pub(super) fn state_row(row: &StateRow, matched_filters: Vec<String>) -> proto::StateRow {
     use proto::state_row::Item;
-    let row = match row {
-        StateRow::Definition(given) => Row::Definition(definition(given)),
-        StateRow::Edition(given) => Row::Edition(edition(given)),
-        StateRow::Entry(of, given) => Row::Entry(proto::StateEntry {
+    let item = match row {
+        StateRow::Definition(given) => Item::Definition(definition(given)),
+        StateRow::Edition(given) => Item::Edition(edition(given)),
+        StateRow::Entry(of, given) => Item::Entry(proto::StateEntry {
             ranking: of.ranking.to_string(),
             edition: of.edition.to_string(),
             entry: Some(entry(given)),
         }),
-        StateRow::Figure(figure) => Row::Figure(observation(figure)),
+        StateRow::Figure(figure) => Item::Figure(observation(figure)),
     };
-    proto::StateRow { row: Some(row), matched_filters }
+    proto::StateRow { item: Some(item), matched_filters }
 }

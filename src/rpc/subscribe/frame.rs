@@ -38,7 +38,7 @@ pub(super) fn frames(event: Event, subscription: &Subscription, gzip: bool) -> i
         Event::Fold(page, token) => own_page(&fold_page(&page, token.unwrap_or_default(), subscription), gzip),
         event => {
             let rows = gzip && matches!(event, Event::State { .. });
-            let message = proto::SubscribeResponse { message: message(event, subscription) };
+            let message = proto::SubscribeResponse { body: message(event, subscription) };
             own_page(&message.encode_to_vec(), rows)
         }
     };
@@ -115,7 +115,7 @@ fn commit_page(part: &CommitPart, token: String, subscription: &Subscription, gz
 fn changes(matched: &Matched, subscription: &Subscription) -> Vec<u8> {
     let mut body = Vec::new();
     for (numbered, found) in matched.iter() {
-        let what = numbered.encoded(subscription.kept(), encode::change_what);
+        let what = numbered.encoded(subscription.kept(), encode::change_detail);
         let head = encode::change_head(numbered.number, found, |at| subscription.filter_name(at));
         put_change(&mut body, &head, what);
     }
@@ -130,9 +130,9 @@ fn fold_page(page: &FoldPage, token: String, subscription: &Subscription) -> Vec
         let head = proto::Change { revision: net.revision.0, ..head };
         match &net.what {
             Net::Alone(numbered) => {
-                put_change(&mut body, &head, numbered.encoded(subscription.kept(), encode::change_what));
+                put_change(&mut body, &head, numbered.encoded(subscription.kept(), encode::change_detail));
             }
-            Net::Folded(change) => put_change(&mut body, &head, &encode::change_what(change)),
+            Net::Folded(change, stamps) => put_change(&mut body, &head, &encode::change_detail(change, stamps)),
         }
     }
     let mut message = page_head(&encode::fold_head(page, token).encode_to_vec(), body.len());
