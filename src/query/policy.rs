@@ -42,9 +42,8 @@ impl Policy {
         let precedence = |figure: &Observation| {
             catalog.source(figure.series.source.as_str(), at).map_or(u32::MAX, |source| source.precedence)
         };
-        let missing = |figure: &Observation| {
-            figure.row.value().is_none_or(|value| matches!(value.figure, Figure::Missing(_)))
-        };
+        let missing =
+            |figure: &Observation| figure.row.value().is_none_or(|value| matches!(value.figure, Figure::Missing(_)));
         figures.sort_by(|a, b| {
             let by_precedence = || precedence(a).cmp(&precedence(b));
             let by_release = || Reverse(a.row.released).cmp(&Reverse(b.row.released));

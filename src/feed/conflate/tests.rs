@@ -7,12 +7,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     feed::filter::Filters,
-    ledger::log::Totals,
+    ledger::log::{CHAIN_START, Draft, Totals},
     model::{
         change::{Cause, Commit, Counts},
         edition::{Basis, Coverage, Edition, Entry, Table, complete_to, sort_entries},
         id::{IndicatorId, SourceId},
-        series::Dimensions,
+        series::{Dimensions, Row},
         time::{Date, Instant},
         value::{Number, Value},
     },
@@ -31,7 +31,8 @@ fn header(revision: u64) -> Arc<Header> {
         counts: Counts::default(),
         request_id: None,
     };
-    Arc::new(Header { commit, pages: 1, changes: 0, totals: Totals::default() })
+    let draft = Draft { commit, pages: 1, changes: 0, totals: Totals::default() };
+    Arc::new(draft.sealed(CHAIN_START, [0; 32]).unwrap())
 }
 
 /// Folds commits from revision 1 on, as a subscriber without filters gets them.
@@ -49,7 +50,12 @@ fn fold(commits: Vec<Vec<Change>>) -> Vec<NetChange> {
 }
 
 fn figure(key: usize, movement: ValueMove, before: Option<u8>, after: Option<u8>) -> Change {
-    let value = |value: Option<u8>| value.map(|value| Value::number(Number::parse(&value.to_string()).unwrap()));
+    let period = Period::parse(&(2000 + key).to_string()).unwrap();
+    let row = |value: Option<u8>| {
+        let value = value.map(|value| Value::number(Number::parse(&value.to_string()).unwrap()));
+        Row { period, revision: Revision(1), released: Date::EPOCH, statement: value.into() }
+    };
+    let answer = |value: Option<u8>| value.is_some().then(|| row(value));
     Change::Value(ValueChange {
         series: SeriesKey {
             indicator: IndicatorId::new("I").unwrap(),
@@ -57,12 +63,11 @@ fn figure(key: usize, movement: ValueMove, before: Option<u8>, after: Option<u8>
             source: SourceId::new("S").unwrap(),
             dimensions: Dimensions::default(),
         },
-        period: Period::parse(&(2000 + key).to_string()).unwrap(),
+        period,
         movement,
-        before: value(before),
-        after: value(after),
-        released: Date::EPOCH,
-        backfilled: None,
+        before: answer(before),
+        after: answer(after),
+        recorded: row(after),
     })
 }
 

@@ -260,3 +260,6 @@ enum Sent {
     /// Nothing, and it is a whole release: there is none.
     Nothing,
 }
+
+#[cfg(test)]
+mod tests;
