@@ -285,9 +285,9 @@ mod tests {
         feed::{filter::Filters, fixture, group::Groups},
         model::{
             change::{Change, EntryChange, Movement, ValueChange, ValueMove},
-            id::{EditionId, EntityId, IndicatorId, RankingId, SourceId},
+            id::{EditionId, EntityId, IndicatorId, RankingId, Revision, SourceId},
             period::Period,
-            series::{Dimensions, SeriesKey},
+            series::{Dimensions, Row, SeriesKey, Statement},
             time::Date,
             value::{Number, Value},
         },
@@ -316,7 +316,13 @@ mod tests {
     fn change() -> impl Strategy<Value = Change> {
         let id = || proptest::sample::select(&IDS[..]);
         let value = (id(), id(), id(), 0..4_u8).prop_map(|(indicator, entity, source, sides)| {
-            let value = |there: bool| there.then(|| Value::number(Number::parse("1.5").unwrap()));
+            let recorded = Row {
+                period: Period::parse("2020").unwrap(),
+                revision: Revision(1),
+                released: Date::parse("2020-01-01").unwrap(),
+                statement: Statement::Figure(Value::number(Number::parse("1.5").unwrap())),
+            };
+            let answer = |there: bool| there.then(|| recorded.clone());
             Change::Value(ValueChange {
                 series: SeriesKey {
                     indicator: IndicatorId::new(indicator).unwrap(),
@@ -324,12 +330,11 @@ mod tests {
                     source: SourceId::new(source).unwrap(),
                     dimensions: Dimensions::default(),
                 },
-                period: Period::parse("2020").unwrap(),
+                period: recorded.period,
                 movement: ValueMove::Revised,
-                before: value(sides & 1 > 0),
-                after: value(sides & 2 > 0),
-                released: Date::parse("2020-01-01").unwrap(),
-                backfilled: None,
+                before: answer(sides & 1 > 0),
+                after: answer(sides & 2 > 0),
+                recorded,
             })
         });
         let row = || proptest::option::of((id(), 1..6_u32));
@@ -377,7 +382,7 @@ mod tests {
             let registry = Groups::default();
             let groups: Vec<Arc<Group>> = groups.into_iter().map(|filters| registry.join(Filters::new(filters))).collect();
             let changes: Vec<Arc<NumberedChange>> = changes.into_iter().enumerate()
-                .map(|(at, change)| Arc::new(NumberedChange::new(at as u64, change)))
+                .map(|(at, change)| Arc::new(NumberedChange::new(at as u64, change, Arc::default())))
                 .collect();
             let index = registry.index();
             let found = index.matches(&changes, Cause::FirstRelease);

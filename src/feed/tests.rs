@@ -216,7 +216,7 @@ proptest! {
             for step in steps {
                 for (number, change) in (0..).zip(state.take(step)) {
                     let Some(found) = filters.match_change(&change, Cause::FirstRelease) else { continue };
-                    let numbered = Arc::new(NumberedChange::new(number, change));
+                    let numbered = Arc::new(NumberedChange::new(number, change, Arc::default()));
                     prop_assert!(fold.take(Revision(state.revision), &numbered, &found));
                 }
                 prop_assert!(fold.close_commit(&header(state.revision)));

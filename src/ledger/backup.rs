@@ -33,7 +33,7 @@ use crate::{
 };
 
 const MAGIC: &[u8; 15] = b"ALMANAC BACKUP\n";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Longest part; a header with its receipt and a bundle are far below.
 const PART_BYTES_MAX: usize = 64 << 20;
 
@@ -190,8 +190,18 @@ pub enum RestoreError {
     #[error("{0} is no almanac backup")]
     NoBackup(PathBuf),
     /// A later version made it.
-    #[error("{file} has backup format {found}, and this almanac reads up to {VERSION}; use the version that made it")]
+    #[error("{file} has backup format {found}, and this almanac reads format {VERSION}; use the version that made it")]
     NewerFormat {
+        /// The file.
+        file: PathBuf,
+        /// Its format.
+        found: u8,
+    },
+    /// An earlier version made it.
+    #[error(
+        "{file} has backup format {found} of an earlier almanac, and this one reads format {VERSION}; restore it with the version that made it, then bring the folder over with `almanac migrate OLD NEW`"
+    )]
+    OlderFormat {
         /// The file.
         file: PathBuf,
         /// Its format.
@@ -299,6 +309,7 @@ impl PartReader {
         }
         match head[MAGIC.len()] {
             VERSION => Ok(Self { file: file.to_owned(), bytes, digest: Sha256::new_with_prefix(head) }),
+            found @ ..VERSION => Err(RestoreError::OlderFormat { file: file.to_owned(), found }),
             found => Err(RestoreError::NewerFormat { file: file.to_owned(), found }),
         }
     }

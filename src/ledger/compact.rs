@@ -137,7 +137,7 @@ impl Compaction {
 mod tests {
     use super::*;
     use crate::{
-        ledger::log::{Header, MemoryLedger, Totals},
+        ledger::log::{Draft, MemoryLedger, Totals},
         model::change::{Cause, Commit, Counts},
     };
 
@@ -157,7 +157,7 @@ mod tests {
                 counts: Counts::default(),
                 request_id: None,
             };
-            ledger.seal(&Header { commit, pages: 1, changes: 0, totals: Totals::default() }, None).unwrap();
+            ledger.seal(&Draft { commit, pages: 1, changes: 0, totals: Totals::default() }, None).unwrap();
         }
         ledger
     }

@@ -3,6 +3,9 @@
 //! A commit is its pages, then its header. The header is the seal: a commit without one does not exist, and its pages are
 //! dropped at the next start. [`Ledger`] is small on purpose: a shared engine may take the place of the embedded one.
 //!
+//! Each header carries a hash of its pages and continues a hash chain over all headers before it: two ledgers with the same
+//! chain at a revision hold the same commits up to there.
+//!
 //! Invariants: revisions are dense from 1. What [`Ledger::head`] says is durable. There is one writer.
 
 use std::{
@@ -16,6 +19,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::bundle;
 use crate::{
@@ -27,13 +31,26 @@ use crate::{
     },
     store::{
         Engine, StoreError,
-        bytes::{frame, unframe},
+        bytes::{frame, put_varint, unframe},
         chunks,
         engine::{BATCH_OPS_MAX, Batch, Result},
         faults::{CrashPoint, crash_at},
         records::{pack, unpack},
     },
 };
+
+/// What a header says before the ledger seals it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Draft {
+    /// About it.
+    pub commit: Commit,
+    /// How many pages it has.
+    pub pages: u32,
+    /// How many changes subscribers see in it.
+    pub changes: u64,
+    /// What the store holds with it.
+    pub totals: Totals,
+}
 
 /// What seals a commit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +63,59 @@ pub struct Header {
     pub changes: u64,
     /// What the store holds with it.
     pub totals: Totals,
+    /// SHA-256 of its pages: see [`ContentHash`].
+    pub content: [u8; 32],
+    /// SHA-256 of the chain at the revision before, of the header without its hashes, and of `content`.
+    pub chain: [u8; 32],
+}
+
+/// The chain before the first commit.
+pub const CHAIN_START: [u8; 32] = [0; 32];
+
+impl Draft {
+    /// The header, as the one after a revision of which this is the chain.
+    pub fn sealed(&self, previous: [u8; 32], content: [u8; 32]) -> Result<Header> {
+        let chain = Sha256::new().chain_update(previous).chain_update(pack(self)?).chain_update(content);
+        Ok(Header {
+            commit: self.commit.clone(),
+            pages: self.pages,
+            changes: self.changes,
+            totals: self.totals,
+            content,
+            chain: chain.finalize().into(),
+        })
+    }
+}
+
+impl Header {
+    /// What it says without its hashes.
+    pub fn draft(&self) -> Draft {
+        Draft { commit: self.commit.clone(), pages: self.pages, changes: self.changes, totals: self.totals }
+    }
+
+    /// Whether it continues a chain. Says nothing about the pages.
+    pub fn continues(&self, previous: [u8; 32]) -> Result<bool> {
+        Ok(self.draft().sealed(previous, self.content)? == *self)
+    }
+}
+
+/// SHA-256 over the pages of a commit, in order, each with its length before it as in a bundle.
+#[derive(Debug, Clone, Default)]
+pub struct ContentHash(Sha256);
+
+impl ContentHash {
+    /// Adds the next page.
+    pub fn add(&mut self, page: &[u8]) {
+        let mut length = Vec::new();
+        put_varint(&mut length, page.len() as u64);
+        self.0.update(length);
+        self.0.update(page);
+    }
+
+    /// The hash of all pages added.
+    pub fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
 }
 
 /// What the store holds, counted on from commit to commit.
@@ -91,12 +161,16 @@ pub trait Ledger: Send + Sync + Debug {
     fn append(&self, page: u32, bytes: Vec<u8>) -> Result<()>;
     /// Drops the pages appended since head.
     fn abandon(&self) -> Result<()>;
-    /// Makes the commit after head exist, durably, with all its pages and the receipt of its request.
-    fn seal(&self, header: &Header, receipt: Option<&Receipt>) -> Result<()>;
+    /// Makes the commit after head exist, durably, with all its pages and the receipt of its request. Its header continues
+    /// the chain.
+    fn seal(&self, draft: &Draft, receipt: Option<&Receipt>) -> Result<Header>;
     /// A page of a commit. `None` too where the commit is below the floor.
     fn read(&self, revision: Revision, page: u32) -> Result<Option<Vec<u8>>>;
     /// The header of a commit.
     fn header(&self, revision: Revision) -> Result<Option<Header>>;
+    /// The chain at a revision that is not above head. Revision zero has [`CHAIN_START`]. For head it costs nothing, else it
+    /// reads one header.
+    fn chain(&self, revision: Revision) -> Result<[u8; 32]>;
     /// The receipt of a request.
     fn receipt(&self, request: &RequestId) -> Result<Option<Receipt>>;
     /// Waits until head is above a revision, or the time is over; says what head is.
@@ -121,6 +195,8 @@ pub struct StoreLedger {
     history: HistoryId,
     secret: [u8; 32],
     head: Head,
+    /// The chain at head.
+    chain: Mutex<(Revision, [u8; 32])>,
     floor: AtomicU64,
     held: Mutex<Held>,
     unpacked: Mutex<VecDeque<Unpacked>>,
@@ -149,6 +225,8 @@ struct Held {
     bytes: usize,
     /// Pages of this commit are in the engine already.
     spilled: bool,
+    /// Of all its pages so far.
+    content: ContentHash,
 }
 
 impl StoreLedger {
@@ -171,11 +249,16 @@ impl StoreLedger {
         if floor > head.max(Revision(1)) {
             return Err(StoreError::Corrupt(format!("the floor is revision {floor}, and head is {head}")));
         }
+        let chain = match head {
+            Revision::ZERO => CHAIN_START,
+            head => read_header(&engine, head)?.ok_or_else(|| without_header(head))?.chain,
+        };
         let ledger = Self {
             engine,
             history: HistoryId(history),
             secret,
             head: Head::new(head),
+            chain: Mutex::new((head, chain)),
             floor: AtomicU64::new(floor.0),
             held: Mutex::default(),
             unpacked: Mutex::default(),
@@ -299,6 +382,7 @@ impl Ledger for StoreLedger {
             return Err(StoreError::Corrupt(format!("page {page} does not follow the one before")));
         }
         held.bytes += bytes.len();
+        held.content.add(&bytes);
         held.pages.push(bytes);
         crash_at(CrashPoint::PageAppended);
         if held.bytes > HELD_BYTES_MAX { self.spill(&mut held) } else { Ok(()) }
@@ -309,9 +393,10 @@ impl Ledger for StoreLedger {
         if held.spilled { self.drop_unsealed() } else { Ok(()) }
     }
 
-    fn seal(&self, header: &Header, receipt: Option<&Receipt>) -> Result<()> {
-        let revision = header.commit.revision;
+    fn seal(&self, draft: &Draft, receipt: Option<&Receipt>) -> Result<Header> {
+        let revision = draft.commit.revision;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let header = draft.sealed(self.chain(self.head())?, held.content.clone().finish())?;
         if held.spilled {
             // The header must never be on disk before the pages are.
             self.spill(&mut held)?;
@@ -325,13 +410,14 @@ impl Ledger for StoreLedger {
         if let (Some(request), Some(receipt)) = (&header.commit.request_id, receipt) {
             chunks::put(&mut batch, &receipt_key(request), &pack(receipt)?)?;
         }
-        chunks::put(&mut batch, &header_key(revision), &pack(header)?)?;
+        chunks::put(&mut batch, &header_key(revision), &pack(&header)?)?;
         batch.write()?;
         crash_at(CrashPoint::SealWritten);
         self.engine.sync()?;
         crash_at(CrashPoint::Sealed);
+        *self.chain.lock().unwrap_or_else(PoisonError::into_inner) = (revision, header.chain);
         self.head.set(revision);
-        Ok(())
+        Ok(header)
     }
 
     fn read(&self, revision: Revision, page: u32) -> Result<Option<Vec<u8>>> {
@@ -361,7 +447,16 @@ impl Ledger for StoreLedger {
     }
 
     fn header(&self, revision: Revision) -> Result<Option<Header>> {
-        chunks::get(&self.engine, &header_key(revision))?.map(|bytes| unpack(&bytes)).transpose()
+        read_header(&self.engine, revision)
+    }
+
+    fn chain(&self, revision: Revision) -> Result<[u8; 32]> {
+        let (newest, chain) = *self.chain.lock().unwrap_or_else(PoisonError::into_inner);
+        match revision {
+            Revision::ZERO => Ok(CHAIN_START),
+            revision if revision == newest => Ok(chain),
+            revision => Ok(self.header(revision)?.ok_or_else(|| without_header(revision))?.chain),
+        }
     }
 
     fn receipt(&self, request: &RequestId) -> Result<Option<Receipt>> {
@@ -371,6 +466,14 @@ impl Ledger for StoreLedger {
     fn wait(&self, above: Revision, timeout: Duration) -> Revision {
         self.head.wait(above, timeout)
     }
+}
+
+fn read_header(engine: &Engine, revision: Revision) -> Result<Option<Header>> {
+    chunks::get(engine, &header_key(revision))?.map(|bytes| unpack(&bytes)).transpose()
+}
+
+fn without_header(revision: Revision) -> StoreError {
+    StoreError::Corrupt(format!("commit {revision} has no header"))
 }
 
 fn read_floor(engine: &Engine) -> Result<Revision> {
@@ -499,15 +602,20 @@ impl Ledger for MemoryLedger {
         Ok(())
     }
 
-    fn seal(&self, header: &Header, receipt: Option<&Receipt>) -> Result<()> {
+    fn seal(&self, draft: &Draft, receipt: Option<&Receipt>) -> Result<Header> {
+        let revision = draft.commit.revision;
+        let previous = self.chain(self.head())?;
         let mut commits = self.commits();
+        let mut content = ContentHash::default();
+        commits.pages.range((revision, 0)..=(revision, u32::MAX)).for_each(|(_, page)| content.add(page));
+        let header = draft.sealed(previous, content.finish())?;
         if let (Some(request), Some(receipt)) = (&header.commit.request_id, receipt) {
             commits.receipts.insert(request.clone(), receipt.clone());
         }
-        commits.headers.insert(header.commit.revision, header.clone());
+        commits.headers.insert(revision, header.clone());
         drop(commits);
-        self.head.set(header.commit.revision);
-        Ok(())
+        self.head.set(revision);
+        Ok(header)
     }
 
     fn read(&self, revision: Revision, page: u32) -> Result<Option<Vec<u8>>> {
@@ -517,6 +625,13 @@ impl Ledger for MemoryLedger {
 
     fn header(&self, revision: Revision) -> Result<Option<Header>> {
         Ok(self.commits().headers.get(&revision).cloned())
+    }
+
+    fn chain(&self, revision: Revision) -> Result<[u8; 32]> {
+        match revision {
+            Revision::ZERO => Ok(CHAIN_START),
+            revision => Ok(self.header(revision)?.ok_or_else(|| without_header(revision))?.chain),
+        }
     }
 
     fn receipt(&self, request: &RequestId) -> Result<Option<Receipt>> {

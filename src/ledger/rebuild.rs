@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     Ledger, apply,
-    log::{Header, Receipt, StoreLedger},
+    log::{Draft, Header, Receipt, StoreLedger},
 };
 use crate::{
     model::id::{HistoryId, Revision},
@@ -58,18 +58,34 @@ impl Rebuild {
         Ok(())
     }
 
-    /// Seals and applies the commit whose pages were added.
+    /// Seals and applies the commit whose pages were added. It must have the hashes of this header.
     pub fn seal(&mut self, header: &Header, receipt: Option<&Receipt>) -> Result<()> {
+        if !header.continues(self.ledger.chain(self.head())?)? {
+            return Err(StoreError::Corrupt(format!(
+                "the header of revision {} does not continue the chain of those before",
+                header.commit.revision
+            )));
+        }
+        let sealed = self.seal_draft(&header.draft(), receipt)?;
+        match sealed.content == header.content {
+            true => Ok(()),
+            false => Err(StoreError::Corrupt("its pages are not those that its header was made for".to_owned())),
+        }
+    }
+
+    /// The same for a commit that has no hashes yet.
+    pub fn seal_draft(&mut self, draft: &Draft, receipt: Option<&Receipt>) -> Result<Header> {
         let expected = self.head().next();
-        if header.commit.revision != expected || header.pages != self.pages {
+        if draft.commit.revision != expected || draft.pages != self.pages {
             return Err(StoreError::Corrupt(format!(
                 "revision {expected} with {} pages was expected, and revision {} with {} came",
-                self.pages, header.commit.revision, header.pages
+                self.pages, draft.commit.revision, draft.pages
             )));
         }
         self.pages = 0;
-        self.ledger.seal(header, receipt)?;
-        apply::apply(&self.ledger, &self.view, header)
+        let header = self.ledger.seal(draft, receipt)?;
+        apply::apply(&self.ledger, &self.view, &header)?;
+        Ok(header)
     }
 
     /// Makes all of it durable. Its engine, to look into.

@@ -15,7 +15,7 @@ use std::{
 
 use super::{
     Ledger, apply,
-    log::{Header, StoreLedger},
+    log::{CHAIN_START, ContentHash, Header, StoreLedger},
     page::Page,
     rebuild::{Identity, Rebuild},
     record::Record,
@@ -175,9 +175,10 @@ fn check_compacted(engine: &Arc<Engine>, ledger: &StoreLedger, report: &mut Repo
     apply::catch_up(ledger, &view)?;
     let mut series = 0;
     let mut lacking = 0;
+    let mut previous = CHAIN_START;
     for revision in (1..=ledger.head().0).map(Revision) {
         let checked = match revision < ledger.floor() {
-            true => header_of(ledger, revision).map(|_| ()),
+            true => header_of(ledger, revision),
             false => check_commit(ledger, revision, report, |_, page| {
                 for record in page.records {
                     let Record::Series(key, rows) = record else { continue };
@@ -189,10 +190,11 @@ fn check_compacted(engine: &Arc<Engine>, ledger: &StoreLedger, report: &mut Repo
                     lacking += rows.iter().filter(|recorded| !held.contains(&recorded.row)).count();
                 }
                 Ok(())
-            })
-            .map(|_| ()),
+            }),
         };
-        checked.map_err(|error| in_commit(revision, &error))?;
+        let header = checked.map_err(|error| in_commit(revision, &error))?;
+        let linked = check_link(&header, previous);
+        previous = linked.map_err(|error| in_commit(revision, &error))?;
     }
     report.ledger_damaged = false;
     report.series = series;
@@ -214,6 +216,14 @@ fn header_of(ledger: &StoreLedger, revision: Revision) -> Result<Header> {
     }
 }
 
+/// Checks that a header continues the chain; says how the chain goes on.
+fn check_link(header: &Header, previous: [u8; 32]) -> Result<[u8; 32]> {
+    match header.continues(previous)? {
+        true => Ok(header.chain),
+        false => Err(StoreError::Corrupt("its header does not continue the chain of those before".to_owned())),
+    }
+}
+
 /// Decodes a commit; `seen` gets its pages in order.
 fn check_commit(
     ledger: &StoreLedger,
@@ -223,8 +233,10 @@ fn check_commit(
 ) -> Result<Header> {
     let header = header_of(ledger, revision)?;
     let mut changes = 0;
+    let mut content = ContentHash::default();
     for number in 0..header.pages {
         let bytes = ledger.read(revision, number)?.ok_or_else(|| missing(&format!("page {number}")))?;
+        content.add(&bytes);
         let page = Page::decode(&bytes)?;
         if page.first_change != changes {
             return Err(StoreError::Corrupt(format!("page {number} does not follow the one before")));
@@ -234,6 +246,9 @@ fn check_commit(
     }
     if changes != header.changes {
         return Err(StoreError::Corrupt(format!("{changes} changes, and its header says {}", header.changes)));
+    }
+    if content.finish() != header.content {
+        return Err(StoreError::Corrupt("its pages are not those that its header was made for".to_owned()));
     }
     report.commits += 1;
     report.changes += changes;

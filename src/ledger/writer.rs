@@ -21,7 +21,7 @@ use super::{
     Ledger, apply,
     compact::{Compaction, Keep},
     cursor::{self, CURSORS_MAX, CursorError, CursorMove},
-    log::{Header, Receipt, Totals},
+    log::{Draft, Header, Receipt, Totals},
     page::Page,
     plan::{Act, Outcome, PlanError, Planner, Sink},
 };
@@ -375,16 +375,17 @@ impl Work {
             counts: outcome.counts,
             request_id: options.request_id.clone(),
         };
-        let header = Header { commit, pages: sink.pages, changes: sink.changes, totals: outcome.totals };
+        let draft = Draft { commit, pages: sink.pages, changes: sink.changes, totals: outcome.totals };
         let findings = outcome.findings.into_vec();
         let receipt = Receipt {
-            revision: header.commit.revision,
+            revision: draft.commit.revision,
             content: options.content,
             findings: findings.iter().take(RECEIPT_FINDINGS_MAX).cloned().collect(),
             edition: outcome.edition.clone(),
         };
         crash_at(CrashPoint::Planned);
-        self.ledger.seal(&header, Some(&receipt)).map_err(|error| self.stop_writing(&error))?;
+        let sealed = self.ledger.seal(&draft, Some(&receipt));
+        let header = sealed.map_err(|error| self.stop_writing(&error))?;
         apply::apply(self.ledger.as_ref(), &self.view, &header).map_err(|error| self.stop_writing(&error))?;
         crash_at(CrashPoint::Applied);
         self.totals = outcome.totals;

@@ -271,7 +271,12 @@ mod tests {
             1 => Statement::NoFigure,
             figure => Statement::Figure(Value::number(Number::parse(&figure.to_string()).unwrap())),
         };
-        Row { revision: Revision(revision), released: Date::from_days(day).unwrap(), statement, ..row(0, "2018-01-01", None) }
+        Row {
+            revision: Revision(revision),
+            released: Date::from_days(day).unwrap(),
+            statement,
+            ..row(0, "2018-01-01", None)
+        }
     }
 
     /// Plays the statements in order of revision on a map of release days, then walks the days from the newest back.

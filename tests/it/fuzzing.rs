@@ -13,7 +13,7 @@ use almanac::{
     model::{
         id::{EntityId, IndicatorId, Revision, SourceId},
         period::Period,
-        series::{Dimensions, Row, SeriesKey},
+        series::{Dimensions, Row, SeriesKey, Statement},
         time::Date,
     },
     proto::*,
@@ -116,13 +116,18 @@ fn a_page_of_few_bytes_cannot_say_more_rows_than_a_page_has() {
         source: SourceId::new("bank").unwrap(),
         dimensions: Dimensions::default(),
     };
-    let row = Row { period: Period::parse("2020").unwrap(), revision: Revision(1), released: Date::EPOCH, value: None };
+    let row = Row {
+        period: Period::parse("2020").unwrap(),
+        revision: Revision(1),
+        released: Date::EPOCH,
+        statement: Statement::NoFigure,
+    };
     for (rows, whole) in
         [(&[PAGE_CHANGES_MAX][..], true), (&[PAGE_CHANGES_MAX + 1], false), (&[1 << 20], false), (&[256, 1], false)]
     {
         let mut encoder = PageEncoder::default();
         for count in rows {
-            let recorded = RecordedRow { row: row.clone(), movement: None, before: None };
+            let recorded = RecordedRow::silent(row.clone());
             encoder.add(&Record::Series(key.clone(), vec![recorded; *count])).unwrap();
         }
         let bytes = encoder.finish();

@@ -16,7 +16,7 @@ use almanac::{
         WriteOptions, Writer,
         apply::catch_up,
         compact::Keep,
-        log::{Header, StoreLedger},
+        log::{Draft, StoreLedger},
         plan::{Act, Planner, Sink},
         upload::{Mode, Upload},
         writer::Setup,
@@ -89,8 +89,8 @@ impl Open {
         let revision = head.next();
         let (counts, released) = (outcome.counts, outcome.released);
         let commit = Commit { revision, recorded: now(), counts, released, request_id: None, ..before.commit };
-        let header = Header { commit, pages: sink.pages, changes: sink.changes, totals: outcome.totals };
-        sealed.then(|| ledger.seal(&header, None).unwrap()).map(|()| revision.0)
+        let draft = Draft { commit, pages: sink.pages, changes: sink.changes, totals: outcome.totals };
+        sealed.then(|| ledger.seal(&draft, None).unwrap()).map(|_| revision.0)
     }
 }
 
@@ -233,7 +233,7 @@ fn any_uploads_in_any_order_answer_as_a_plain_list_of_them_does() {
                     let Some(ids) = snapshot.view().series_ids(&series(case, entity)) else { continue };
                     for row in snapshot.current(&snapshot.view().rows(ids).unwrap()) {
                         let year = row.period.start().ymd().0;
-                        let number = match row.value.unwrap().figure {
+                        let number = match row.value().cloned().unwrap().figure {
                             almanac::model::value::Figure::Number(number) => number.text().parse().unwrap(),
                             other => panic!("{other:?}"),
                         };

@@ -10,12 +10,12 @@ use crate::{
         filter::Filters,
         fixture::{self, corrected, published, withdrawn},
     },
-    ledger::log::Totals,
+    ledger::log::{CHAIN_START, Draft, Totals},
     model::{
         change::{Cause, Commit, Counts},
         edition::{Entry, Table},
         id::{IndicatorId, SourceId},
-        series::Dimensions,
+        series::{Dimensions, Row},
         time::{Date, Instant},
         value::{Number, Value},
     },
@@ -33,7 +33,8 @@ fn header(revision: u64) -> Arc<Header> {
         counts: Counts::default(),
         request_id: None,
     };
-    Arc::new(Header { commit, pages: 1, changes: 0, totals: Totals::default() })
+    let draft = Draft { commit, pages: 1, changes: 0, totals: Totals::default() };
+    Arc::new(draft.sealed(CHAIN_START, [0; 32]).unwrap())
 }
 
 /// Folds commits from revision 1 on, as a subscriber without filters gets them.
@@ -42,7 +43,7 @@ fn fold(commits: Vec<Vec<Change>>) -> Vec<NetChange> {
     for (revision, changes) in (1..).zip(commits) {
         for (number, change) in (0..).zip(changes) {
             let Some(found) = filters.match_change(&change, Cause::FirstRelease) else { continue };
-            let numbered = Arc::new(NumberedChange::new(number, change));
+            let numbered = Arc::new(NumberedChange::new(number, change, Arc::default()));
             assert!(fold.take(Revision(revision), &numbered, &found));
         }
         assert!(fold.close_commit(&header(revision)));
@@ -51,7 +52,12 @@ fn fold(commits: Vec<Vec<Change>>) -> Vec<NetChange> {
 }
 
 fn figure(key: usize, movement: ValueMove, before: Option<u8>, after: Option<u8>) -> Change {
-    let value = |value: Option<u8>| value.map(|value| Value::number(Number::parse(&value.to_string()).unwrap()));
+    let period = Period::parse(&(2000 + key).to_string()).unwrap();
+    let row = |value: Option<u8>| {
+        let value = value.map(|value| Value::number(Number::parse(&value.to_string()).unwrap()));
+        Row { period, revision: Revision(1), released: Date::EPOCH, statement: value.into() }
+    };
+    let answer = |value: Option<u8>| value.is_some().then(|| row(value));
     Change::Value(ValueChange {
         series: SeriesKey {
             indicator: IndicatorId::new("I").unwrap(),
@@ -59,12 +65,11 @@ fn figure(key: usize, movement: ValueMove, before: Option<u8>, after: Option<u8>
             source: SourceId::new("S").unwrap(),
             dimensions: Dimensions::default(),
         },
-        period: Period::parse(&(2000 + key).to_string()).unwrap(),
+        period,
         movement,
-        before: value(before),
-        after: value(after),
-        released: Date::EPOCH,
-        backfilled: None,
+        before: answer(before),
+        after: answer(after),
+        recorded: row(after),
     })
 }
 
@@ -212,7 +217,7 @@ fn a_fold_is_bounded_and_leaves_what_does_not_fit_to_the_next() {
         keys.fold(true, |_, key| {
             let change = figure(key, ValueMove::Added, None, Some(1));
             let found = filters.match_change(&change, Cause::FirstRelease).unwrap();
-            fold.take(Revision(revision), &Arc::new(NumberedChange::new(key as u64, change)), &found)
+            fold.take(Revision(revision), &Arc::new(NumberedChange::new(key as u64, change, Arc::default())), &found)
         }) && fold.close_commit(&header(revision))
     };
     assert!(commit(&mut fold, 1, 0..300));

@@ -9,7 +9,7 @@ use crate::{
     store::memory::MemoryDisk,
 };
 
-fn header(revision: u64, pages: u32) -> Header {
+fn draft(revision: u64, pages: u32) -> Draft {
     let commit = Commit {
         revision: Revision(revision),
         recorded: Instant(revision as i64),
@@ -21,7 +21,7 @@ fn header(revision: u64, pages: u32) -> Header {
         counts: Counts::default(),
         request_id: Some(RequestId::new(&format!("request-{revision}")).unwrap()),
     };
-    Header { commit, pages, changes: 0, totals: Totals::default() }
+    Draft { commit, pages, changes: 0, totals: Totals::default() }
 }
 
 /// One suite for every ledger; `reopen` gives the same ledger as a restart would.
@@ -37,10 +37,17 @@ fn suite(mut ledger: Box<dyn Ledger>, mut reopen: impl FnMut(Box<dyn Ledger>) ->
             findings: Vec::new(),
             edition: None,
         };
-        ledger.seal(&header(revision, pages), Some(&receipt)).unwrap();
+        let previous = ledger.chain(Revision(revision - 1)).unwrap();
+        let header = ledger.seal(&draft(revision, pages), Some(&receipt)).unwrap();
         assert_eq!(ledger.head(), Revision(revision));
+        assert_eq!(header.draft(), draft(revision, pages));
+        assert!(header.continues(previous).unwrap() && !header.continues([1; 32]).unwrap());
+        let mut content = ContentHash::default();
+        (0..pages).for_each(|_| content.add(&[revision as u8; 10_000]));
+        assert_eq!(header.content, content.finish());
         ledger = reopen(ledger);
-        assert_eq!(ledger.header(Revision(revision)).unwrap().unwrap(), header(revision, pages));
+        assert_eq!(ledger.chain(Revision(revision)).unwrap(), header.chain);
+        assert_eq!(ledger.header(Revision(revision)).unwrap().unwrap(), header);
         assert_eq!(ledger.receipt(&RequestId::new(&format!("request-{revision}")).unwrap()).unwrap(), Some(receipt));
     }
     assert_eq!(ledger.read(Revision(3), 39).unwrap().unwrap(), vec![3; 10_000]);
@@ -58,7 +65,11 @@ fn suite(mut ledger: Box<dyn Ledger>, mut reopen: impl FnMut(Box<dyn Ledger>) ->
     assert_eq!(ledger.wait(Revision(2), Duration::from_secs(9)), Revision(3));
     ledger.abandon().unwrap();
     ledger.append(0, vec![4; 10]).unwrap();
-    ledger.seal(&header(4, 1), None).unwrap();
+    let header = ledger.seal(&draft(4, 1), None).unwrap();
+    let mut content = ContentHash::default();
+    content.add(&[4; 10]);
+    assert_eq!(header.content, content.finish(), "pages of the abandoned commit are not part of it");
+    assert!(header.continues(ledger.chain(Revision(3)).unwrap()).unwrap());
     assert_eq!(ledger.read(Revision(4), 0).unwrap().unwrap(), vec![4; 10]);
     assert_eq!(ledger.read(Revision(4), 1).unwrap(), None, "a page of the abandoned commit showed through");
 
@@ -72,7 +83,7 @@ fn suite(mut ledger: Box<dyn Ledger>, mut reopen: impl FnMut(Box<dyn Ledger>) ->
         ledger = reopen(ledger);
         assert_eq!((ledger.floor(), ledger.head()), (Revision(4), Revision(4)));
         assert_eq!(ledger.read(Revision(3), 39).unwrap(), None);
-        assert_eq!(ledger.header(Revision(3)).unwrap().unwrap(), header(3, 40));
+        assert_eq!(ledger.header(Revision(3)).unwrap().unwrap().draft(), draft(3, 40));
         assert!(ledger.receipt(&RequestId::new("request-3").unwrap()).unwrap().is_some());
         assert_eq!(ledger.read(Revision(4), 0).unwrap().unwrap(), vec![4; 10]);
     }
@@ -104,7 +115,7 @@ fn what_a_restart_finds_is_durable_before_it_is_told() {
     let ledger = open().unwrap();
     ledger.append(0, vec![1; 10]).unwrap();
     disk.fail_after(1);
-    assert!(ledger.seal(&header(1, 1), None).is_err(), "written, not flushed");
+    assert!(ledger.seal(&draft(1, 1), None).is_err(), "written, not flushed");
     assert_eq!(ledger.head(), Revision::ZERO);
     assert!(open().is_err(), "nobody knows what is on this disk");
     disk.fail_after(u32::MAX);

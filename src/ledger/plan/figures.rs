@@ -261,3 +261,6 @@ enum Sent {
     /// Nothing, and it is a whole release: there is none.
     Nothing,
 }
+
+#[cfg(test)]
+mod tests;
