@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -15,7 +14,7 @@ use crate::{
         change::{Cause, Change, EntryChange, Movement},
         edition::{Edition, EditionStatus, Entry},
         id::{EntityId, RankingId, SourceId},
-        series::SeriesKey,
+        series::{Dimensions, SeriesKey},
     },
     query::state::StateRow,
 };
@@ -26,7 +25,7 @@ pub const FILTERS_MAX: usize = 32;
 pub const FILTER_IDS_MAX: usize = 1_000;
 
 /// What a change is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
 pub enum Kind {
     Value,
@@ -50,7 +49,7 @@ pub enum Scope {
 }
 
 /// One filter: all fields that are set must accept; an empty field accepts all.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default)]
 #[allow(missing_docs)]
 pub struct Filter {
     pub name: String,
@@ -60,21 +59,55 @@ pub struct Filter {
     pub indicators: BTreeSet<String>,
     pub entities: BTreeSet<String>,
     pub sources: BTreeSet<String>,
-    #[serde(serialize_with = "causes_as_text")]
     pub causes: Vec<Cause>,
     pub rank_at_most: u32,
     pub min_places: u32,
+    /// (id, code): codes of one id are alternatives.
+    pub dimensions: Vec<(String, String)>,
 }
 
-fn causes_as_text<S: serde::Serializer>(causes: &[Cause], serializer: S) -> Result<S::Ok, S::Error> {
-    let texts: BTreeSet<String> = causes.iter().map(|cause| format!("{cause:?}")).collect();
-    texts.serialize(serializer)
+impl Filter {
+    /// What it asks for, as bytes: the number of each field that is set, and its values in order. A field that is not set is left
+    /// out, so that a later version with more fields makes the same of the same filter.
+    fn put(&self, digest: &mut Sha256) {
+        let mut field = |number: u8, values: Vec<String>| {
+            if values.is_empty() {
+                return;
+            }
+            digest.update([number]);
+            digest.update((values.len() as u64).to_le_bytes());
+            for value in values {
+                digest.update((value.len() as u64).to_le_bytes());
+                digest.update(value.as_bytes());
+            }
+        };
+        let ids = |ids: &BTreeSet<String>| ids.iter().cloned().collect::<Vec<_>>();
+        let causes: BTreeSet<String> = self.causes.iter().map(|cause| format!("{cause:?}")).collect();
+        let dimensions: BTreeSet<String> = self.dimensions.iter().map(|(id, code)| format!("{id}={code}")).collect();
+        let number = |number: u32| if number == 0 { Vec::new() } else { vec![number.to_string()] };
+        field(1, if self.name.is_empty() { Vec::new() } else { vec![self.name.clone()] });
+        field(2, self.kinds.iter().map(|kind| format!("{kind:?}")).collect());
+        field(3, ids(&self.rankings));
+        field(4, ids(&self.indicators));
+        field(5, ids(&self.entities));
+        field(6, ids(&self.sources));
+        field(7, ids(&causes));
+        field(8, number(self.rank_at_most));
+        field(9, number(self.min_places));
+        field(10, ids(&dimensions));
+        digest.update([0]);
+    }
 }
 
 /// The filters of a subscription; none accept everything.
 #[derive(Debug, Clone)]
 pub struct Filters {
     filters: Vec<Filter>,
+    /// Sources whose figures, editions and entries are left out.
+    left_out: BTreeSet<String>,
+    /// Of what is asked for; part of tokens.
+    hash: u64,
+    /// Of all of it.
     digest: [u8; 32],
 }
 
@@ -92,8 +125,38 @@ pub struct Match {
 impl Filters {
     /// The filters of a subscription.
     pub fn new(filters: Vec<Filter>) -> Self {
-        let text = serde_json::to_vec(&filters).unwrap_or_default();
-        Self { filters, digest: Sha256::digest(&text).into() }
+        Self::without(filters, BTreeSet::new())
+    }
+
+    /// The same, but for what comes from some sources: the licence of those forbids that it is handed on.
+    pub fn without(filters: Vec<Filter>, left_out: BTreeSet<String>) -> Self {
+        let mut digest = Sha256::new();
+        filters.iter().for_each(|filter| filter.put(&mut digest));
+        let hash = digest.clone().finalize().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        for source in &left_out {
+            digest.update((source.len() as u64).to_le_bytes());
+            digest.update(source.as_bytes());
+        }
+        Self { filters, left_out, hash, digest: digest.finalize().into() }
+    }
+
+    /// The sources left out.
+    pub fn left_out(&self) -> &BTreeSet<String> {
+        &self.left_out
+    }
+
+    /// Whether something about a change is left out for its source. A source's own definition never is.
+    fn leaves_out(&self, facts: &Facts<'_>) -> bool {
+        facts.kind != Kind::Definition && facts.source.is_some_and(|source| self.left_out.contains(source))
+    }
+
+    /// What about a change is not left out.
+    pub(super) fn shown<'a>(&self, sides: Sides<'a>) -> Sides<'a> {
+        if self.left_out.is_empty() {
+            return sides;
+        }
+        let shown = |facts: Option<Facts<'a>>| facts.filter(|facts| !self.leaves_out(facts));
+        Sides { before: shown(sides.before), after: shown(sides.after), beside: shown(sides.beside) }
     }
 
     /// One by one.
@@ -101,14 +164,14 @@ impl Filters {
         &self.filters
     }
 
-    /// Equal for equal filters, and for no others.
+    /// Equal for equal filters that leave out the same, and for no others.
     pub(super) fn digest(&self) -> &[u8; 32] {
         &self.digest
     }
 
-    /// The beginning of the digest; part of tokens.
+    /// Equal for filters that ask for the same; part of tokens.
     pub fn hash(&self) -> u64 {
-        self.digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+        self.hash
     }
 
     /// The name of a filter.
@@ -124,6 +187,7 @@ impl Filters {
                 && filter.indicators.is_empty()
                 && filter.entities.is_empty()
                 && filter.sources.is_empty()
+                && filter.dimensions.is_empty()
                 && filter.rank_at_most == 0
                 && filter.min_places == 0)
         };
@@ -133,7 +197,7 @@ impl Filters {
 
     /// How a change stands to the filters. `None`: it does not concern them.
     pub fn match_change(&self, change: &Change, cause: Cause) -> Option<Match> {
-        let sides = Sides::of(change);
+        let sides = self.shown(Sides::of(change));
         if self.filters.is_empty() {
             return sides.there().into_match(Vec::new());
         }
@@ -154,15 +218,18 @@ impl Filters {
 
     /// Which filters accept a row of the state. `None`: no one.
     pub fn match_state(&self, row: &StateRow) -> Option<Vec<usize>> {
-        if self.filters.is_empty() {
-            return Some(Vec::new());
-        }
         let (facts, cause) = match row {
             StateRow::Definition(definition) => (Facts::of_definition(definition), None),
             StateRow::Edition(edition) => (Facts::of_edition(edition), None),
             StateRow::Entry(edition, entry) => (Facts::of_entry(edition, entry), None),
             StateRow::Figure(figure) => (Facts::of_series(&figure.series), Some(figure.commit.cause)),
         };
+        if self.leaves_out(&facts) {
+            return None;
+        }
+        if self.filters.is_empty() {
+            return Some(Vec::new());
+        }
         // Only entries move: a filter by moves never hears of anything else again, so it must not be given it either.
         let moves = matches!(row, StateRow::Entry(..));
         let accepts = |filter: &&Filter| {
@@ -236,6 +303,11 @@ impl Filter {
             && field(&self.sources, facts.source.as_slice())
             && self.accepts_indicator(facts.indicator)
             && self.accepts_rank(facts.rank)
+            && self.accepts_dimensions(facts.dimensions)
+    }
+
+    pub(super) fn accepts_dimensions(&self, dimensions: Option<&Dimensions>) -> bool {
+        self.dimensions.is_empty() || dimensions.is_some_and(|dimensions| dimensions.has(&self.dimensions))
     }
 
     pub(super) fn accepts_rank(&self, rank: Option<u32>) -> bool {
@@ -253,6 +325,7 @@ impl Filter {
 }
 
 /// What a change is about; `None`: there is nothing on that side.
+#[derive(Clone)]
 pub(super) struct Sides<'a> {
     /// The row of its key in the state of the previous revision.
     pub(super) before: Option<Facts<'a>>,
@@ -263,6 +336,7 @@ pub(super) struct Sides<'a> {
 }
 
 /// What filters look at.
+#[derive(Clone)]
 pub(super) struct Facts<'a> {
     pub(super) kind: Kind,
     pub(super) ranking: Option<&'a str>,
@@ -270,6 +344,7 @@ pub(super) struct Facts<'a> {
     pub(super) entities: Vec<&'a str>,
     pub(super) source: Option<&'a str>,
     pub(super) rank: Option<u32>,
+    pub(super) dimensions: Option<&'a Dimensions>,
 }
 
 impl<'a> Sides<'a> {
@@ -318,7 +393,7 @@ impl<'a> Sides<'a> {
 
 impl<'a> Facts<'a> {
     fn new(kind: Kind) -> Self {
-        Self { kind, ranking: None, indicator: None, entities: Vec::new(), source: None, rank: None }
+        Self { kind, ranking: None, indicator: None, entities: Vec::new(), source: None, rank: None, dimensions: None }
     }
 
     fn of_series(key: &'a SeriesKey) -> Self {
@@ -326,6 +401,7 @@ impl<'a> Facts<'a> {
             indicator: Some(key.indicator.as_str()),
             entities: vec![key.entity.as_str()],
             source: Some(key.source.as_str()),
+            dimensions: Some(&key.dimensions),
             ..Self::new(Kind::Value)
         }
     }

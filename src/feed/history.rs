@@ -36,6 +36,17 @@ struct OpenPage {
     taken: usize,
 }
 
+/// How a walk through a commit goes on.
+#[derive(Debug)]
+pub enum WalkStep {
+    /// There is more to read.
+    Reading,
+    /// The next part.
+    Part(CommitPart),
+    /// The walk is over, and what did not match was passed over.
+    Over,
+}
+
 /// Walks through one commit, part by part.
 #[derive(Debug)]
 pub struct CommitWalk {
@@ -68,38 +79,40 @@ impl CommitWalk {
 
     /// The next part. `None`: the walk is over, and what did not match was passed over.
     pub async fn next(&mut self, hub: &Hub, group: &Group) -> Result<Option<CommitPart>, FeedError> {
-        while let Some(matched) = self.matched(hub, group).await? {
-            if let Some(held) = self.held.replace(matched) {
-                return Ok(Some(self.part(Some(held), false)));
+        loop {
+            match self.step(hub, group).await? {
+                WalkStep::Reading => {}
+                WalkStep::Part(part) => return Ok(Some(part)),
+                WalkStep::Over => return Ok(None),
             }
         }
+    }
+
+    /// Goes on by at most one page of the ledger.
+    pub async fn step(&mut self, hub: &Hub, group: &Group) -> Result<WalkStep, FeedError> {
+        if let Some(open) = &mut self.open {
+            if let Some(matched) = open.parts.get(open.taken) {
+                open.taken += 1;
+                let next_page = open.parts.get(open.taken).is_none().then_some(self.next_page);
+                let held = self.held.replace((matched, next_page));
+                return Ok(held.map_or(WalkStep::Reading, |held| WalkStep::Part(self.part(Some(held), false))));
+            }
+            self.open = None;
+        }
+        if self.next_page < self.header.pages {
+            let (parts, next_page) = hub.matched(&self.header, self.next_page, group).await?;
+            self.next_page = next_page;
+            self.open = parts.map(|parts| OpenPage { parts, taken: 0 });
+            return Ok(WalkStep::Reading);
+        }
         if self.done {
-            return Ok(None);
+            return Ok(WalkStep::Over);
         }
         self.done = true;
         let nothing_changed = self.header.changes == 0 && group.filters.wants_empty(self.header.commit.cause);
         let held = self.held.take();
-        Ok((held.is_some() || nothing_changed).then(|| self.part(held, true)))
-    }
-
-    /// What matches next, page after page.
-    async fn matched(&mut self, hub: &Hub, group: &Group) -> Result<Option<(Matched, Option<u32>)>, FeedError> {
-        loop {
-            if let Some(open) = &mut self.open {
-                if let Some(matched) = open.parts.get(open.taken) {
-                    open.taken += 1;
-                    let next_page = open.parts.get(open.taken).is_none().then_some(self.next_page);
-                    return Ok(Some((matched, next_page)));
-                }
-                self.open = None;
-            }
-            if self.next_page >= self.header.pages {
-                return Ok(None);
-            }
-            let (parts, next_page) = hub.matched(&self.header, self.next_page, group).await?;
-            self.next_page = next_page;
-            self.open = parts.map(|parts| OpenPage { parts, taken: 0 });
-        }
+        let last = (held.is_some() || nothing_changed).then(|| self.part(held, true));
+        Ok(last.map_or(WalkStep::Over, WalkStep::Part))
     }
 
     fn part(&mut self, of: Option<(Matched, Option<u32>)>, last: bool) -> CommitPart {

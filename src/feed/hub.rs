@@ -5,11 +5,12 @@
 //! lock that the writer needs.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -21,11 +22,19 @@ use super::{
     group::{Group, Groups},
     page::{Kept, MatchedParts, SharedPage},
     stamps::CommitStamps,
-    token::Tokens,
+    token::{ChainMark, Claim, Place, Tokens},
 };
 use crate::{
-    ledger::{log::Header, page::Page, writer::Published},
-    model::{change::Change, id::Revision},
+    ledger::{
+        log::{CHAIN_START, Header},
+        page::Page,
+        writer::Published,
+    },
+    model::{
+        catalog::{Definition, DefinitionKind, Redistribution},
+        change::Change,
+        id::Revision,
+    },
     query::Reader,
     store::{StoreError, offload::Offload},
 };
@@ -36,6 +45,8 @@ pub const RING_COMMITS_MAX: usize = 4_096;
 pub const RING_CHANGES_MAX: usize = 100_000;
 /// Most subscribers that read history at one time.
 pub const CATCH_UP_READERS_MAX: usize = 32;
+/// How long a genuine token of a revision above head waits for it.
+const TOKEN_WAIT: Duration = Duration::from_secs(2);
 /// Most open subscriptions.
 pub const SUBSCRIBERS_MAX: usize = 20_000;
 
@@ -104,11 +115,6 @@ impl Hub {
     /// Where the history is read.
     pub fn reader(&self) -> &Reader {
         &self.reader
-    }
-
-    /// The tokens of this history.
-    pub fn tokens(&self) -> &Tokens {
-        &self.tokens
     }
 
     /// Adds a commit, durable and applied, and wakes those whom it concerns. Called by the writer, in revision order.
@@ -202,6 +208,44 @@ impl Hub {
         Ok(header)
     }
 
+    /// The chain at a revision that is not above head, as tokens carry it.
+    pub async fn chain(&self, revision: Revision) -> Result<ChainMark, StoreError> {
+        match revision {
+            Revision::ZERO => Ok(ChainMark::of(&CHAIN_START)),
+            revision => Ok(ChainMark::of(&self.header(revision).await?.chain)),
+        }
+    }
+
+    /// The token of a place.
+    pub async fn token(&self, place: Place, filter_hash: u64) -> Result<String, StoreError> {
+        let chain = self.chain(place.revision).await?;
+        Ok(self.tokens.token(Claim { place, filter_hash, chain }))
+    }
+
+    /// The place that a token names, and the hash of its filters. A genuine one of a revision above head waits for it: another
+    /// server may be ahead of this one.
+    pub async fn claimed(&self, token: &str) -> Result<(Place, u64), FeedError> {
+        let Claim { place, filter_hash, chain } = self.tokens.read(token)?;
+        let mut head = self.head();
+        let there = head.wait_for(|head| *head >= place.revision);
+        if tokio::time::timeout(TOKEN_WAIT, there).await.is_err() {
+            return Err(FeedError::TokenAhead { asked: place.revision, head: self.published() });
+        }
+        // A folder that was put back from an older copy has another past from there on.
+        if self.chain(place.revision).await? == chain { Ok((place, filter_hash)) } else { Err(FeedError::TokenOtherHistory) }
+    }
+
+    /// The sources whose licence forbids that what comes from them is handed on.
+    pub fn forbidden_sources(&self) -> BTreeSet<String> {
+        let catalog = self.reader.view().catalog();
+        let sources = catalog.definitions(DefinitionKind::Source, "", self.reader.head());
+        let forbidden = sources.filter_map(|definition| match definition.as_ref() {
+            Definition::Source(source) if source.redistribution == Redistribution::Forbidden => Some(source.id.to_string()),
+            _ => None,
+        });
+        forbidden.collect()
+    }
+
     fn read_headers(&self) -> std::sync::MutexGuard<'_, BTreeMap<Revision, Arc<Header>>> {
         self.read_headers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -282,7 +326,7 @@ impl Hub {
 }
 
 fn shared(changes: Vec<(u64, Change)>, reader: &Reader) -> Result<SharedPage, StoreError> {
-    let stamps = CommitStamps::read(changes.iter().map(|(_, change)| change), reader)?;
+    let stamps = CommitStamps::read(changes.iter().map(|(_, change)| change), reader, Revision::MAX)?;
     Ok(SharedPage::new(changes, stamps))
 }
 

@@ -105,8 +105,10 @@ pub(super) struct Index {
     indicators: Field<String>,
     /// Indicator prefixes, with who wants them.
     prefixes: Vec<(String, Bits)>,
-    /// Filters with a rank window or a smallest move, to be looked at one by one.
+    /// Filters with a rank window, a smallest move or dimensions, to be looked at one by one.
     particular: Bits,
+    /// By source, the filters of groups that leave it out.
+    left_out: HashMap<String, Bits>,
 }
 
 impl Index {
@@ -124,6 +126,7 @@ impl Index {
             indicators: Field::new(count),
             prefixes: Vec::new(),
             particular: Bits::none(count),
+            left_out: HashMap::new(),
             groups: Vec::new(),
         };
         let mut prefixes: HashMap<String, Bits> = HashMap::new();
@@ -142,7 +145,10 @@ impl Index {
                 for prefix in filter.indicators.iter().filter_map(|wanted| wanted.strip_suffix('*')) {
                     prefixes.entry(prefix.to_owned()).or_insert_with(|| Bits::none(count)).set(at);
                 }
-                if filter.rank_at_most > 0 || filter.min_places > 0 {
+                for source in group.filters.left_out() {
+                    index.left_out.entry(source.clone()).or_insert_with(|| Bits::none(count)).set(at);
+                }
+                if filter.rank_at_most > 0 || filter.min_places > 0 || !filter.dimensions.is_empty() {
                     index.particular.set(at);
                 }
             }
@@ -178,9 +184,10 @@ impl Index {
         }
         for (at, numbered) in changes.iter().enumerate() {
             let sides = Sides::of(&numbered.change);
-            if let Some(of_all) = sides.there().into_match(Vec::new()) {
-                for place in &self.everything {
-                    found.entry(self.groups[*place].id).or_default().push((at, of_all.clone()));
+            for place in &self.everything {
+                let group = &self.groups[*place];
+                if let Some(matching) = group.filters.shown(sides.clone()).there().into_match(Vec::new()) {
+                    found.entry(group.id).or_default().push((at, matching));
                 }
             }
             let side =
@@ -209,11 +216,19 @@ impl Index {
             prefixes.for_each(|(_, wanting)| indicators.or(wanting));
         }
         bits.and(&indicators);
+        if facts.kind != Kind::Definition
+            && let Some(without) = facts.source.and_then(|source| self.left_out.get(source))
+        {
+            without.iter().for_each(|at| bits.clear(at));
+        }
         let mut particular = bits.clone();
         particular.and(&self.particular);
         for at in particular.iter() {
             let filter = self.filter(self.filters[at]);
-            if !filter.accepts_rank(facts.rank) || !filter.accepts_move(&numbered.change) {
+            let accepted = filter.accepts_rank(facts.rank)
+                && filter.accepts_move(&numbered.change)
+                && filter.accepts_dimensions(facts.dimensions);
+            if !accepted {
                 bits.clear(at);
             }
         }

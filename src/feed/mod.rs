@@ -10,7 +10,6 @@
 //! woken for whom something matches; the others pass over it when they next say how far they are.
 
 pub mod conflate;
-pub mod digest;
 pub mod filter;
 pub mod group;
 pub mod history;
@@ -40,6 +39,17 @@ pub enum FeedError {
     /// A token of another store, or of this one before a restore.
     #[error("the resume token belongs to another history; start again with the state")]
     TokenOtherHistory,
+    /// A token that an earlier version made.
+    #[error("the resume token was made by Almanac 0.1; start again with the state")]
+    TokenOutdated,
+    /// A genuine token of a revision that is not here yet.
+    #[error("the resume token names revision {asked}, and this server has {head}; try again, or ask another server")]
+    TokenAhead {
+        /// As asked.
+        asked: Revision,
+        /// As it is.
+        head: Revision,
+    },
     /// A token of a stream with other filters.
     #[error("the resume token belongs to a subscription with other filters; use those, or start again with the state")]
     TokenOtherFilter,

@@ -3,7 +3,7 @@
 //! A change carries whole rows, and a row names its commit by revision only. What a reader is shown of that commit is looked up
 //! once a page, off the async threads, so that encoding never waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use crate::{
     model::{
@@ -29,22 +29,20 @@ pub struct CommitStamp {
 pub struct CommitStamps(BTreeMap<Revision, CommitStamp>);
 
 impl CommitStamps {
-    /// Looks up the commits of all rows in these changes.
-    pub fn read<'a>(changes: impl IntoIterator<Item = &'a Change>, reader: &Reader) -> Result<Self, StoreError> {
+    /// Looks up the commits of all rows in these changes, but for those above head: a commit that is only checked is none.
+    pub fn read<'a>(
+        changes: impl IntoIterator<Item = &'a Change>,
+        reader: &Reader,
+        head: Revision,
+    ) -> Result<Self, StoreError> {
         let mut stamps = Self::default();
-        for row in changes.into_iter().flat_map(rows) {
-            stamps.add(row.revision, || {
+        for row in changes.into_iter().flat_map(rows).filter(|row| row.revision <= head) {
+            if let Entry::Vacant(vacant) = stamps.0.entry(row.revision) {
                 let commit = reader.commit(row.revision)?;
-                Ok(CommitStamp { recorded: commit.recorded, cause: commit.cause })
-            })?;
+                vacant.insert(CommitStamp { recorded: commit.recorded, cause: commit.cause });
+            }
         }
         Ok(stamps)
-    }
-
-    /// The commit of a change that is only checked: it has none yet.
-    pub fn with(mut self, revision: Revision, stamp: CommitStamp) -> Self {
-        self.0.insert(revision, stamp);
-        self
     }
 
     /// Adds those of other changes.
@@ -55,17 +53,6 @@ impl CommitStamps {
     /// The commit with this revision, if a row comes from it.
     pub fn get(&self, revision: Revision) -> Option<CommitStamp> {
         self.0.get(&revision).copied()
-    }
-
-    fn add(
-        &mut self,
-        revision: Revision,
-        read: impl FnOnce() -> Result<CommitStamp, StoreError>,
-    ) -> Result<(), StoreError> {
-        if let std::collections::btree_map::Entry::Vacant(vacant) = self.0.entry(revision) {
-            vacant.insert(read()?);
-        }
-        Ok(())
     }
 }
 

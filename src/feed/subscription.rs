@@ -15,10 +15,9 @@ use tokio::{
 use super::{
     FeedError,
     conflate::FoldPage,
-    digest::row_digest,
     filter::Filters,
     group::{Ahead, Group},
-    history::{CommitPart, CommitWalk, FoldStep, FoldWalk},
+    history::{CommitPart, CommitWalk, FoldStep, FoldWalk, WalkStep},
     hub::{Hub, Seat},
     outlet::Connection,
     page::Kept,
@@ -88,6 +87,8 @@ pub enum Event {
         start: Revision,
         /// Resumes here; empty if the state comes first.
         token: String,
+        /// Sources left out.
+        left_out: Vec<String>,
     },
     /// Part of the state, each row with the filters it matches.
     State {
@@ -104,8 +105,6 @@ pub enum Event {
         revision: Revision,
         /// Rows sent.
         rows: u64,
-        /// Digest of figures and entries.
-        digest: u64,
         /// Resumes after it.
         token: String,
     },
@@ -166,7 +165,6 @@ struct StateWalk {
     cursor: StateCursor,
     page: u32,
     rows: u64,
-    digest: u64,
 }
 
 impl Subscription {
@@ -180,7 +178,13 @@ impl Subscription {
         let at = |revision| Place { revision, last_match: Revision::ZERO };
         let place = match wanted.start {
             Start::Now => at(head),
-            Start::Token(token) => hub.tokens().place(&token, wanted.filters.hash())?,
+            Start::Token(token) => {
+                let (place, filter_hash) = hub.claimed(&token).await?;
+                if filter_hash != wanted.filters.hash() {
+                    return Err(FeedError::TokenOtherFilter);
+                }
+                place
+            }
             Start::Range(from, last) => {
                 until = last;
                 at(Revision(from.0.saturating_sub(1)))
@@ -189,7 +193,7 @@ impl Subscription {
                 let snapshot = hub.read(move |reader| reader.state_at(as_of)).await?;
                 let place = at(snapshot.revision());
                 let cursor = StateCursor::Definitions;
-                phase = Phase::State(Box::new(StateWalk { snapshot, cursor, page: 0, rows: 0, digest: 0 }));
+                phase = Phase::State(Box::new(StateWalk { snapshot, cursor, page: 0, rows: 0 }));
                 place
             }
         };
@@ -204,10 +208,11 @@ impl Subscription {
         let token = match phase {
             // The state is not resumable half way: a client that loses it starts again.
             Phase::State(_) => String::new(),
-            _ => hub.tokens().token(place, wanted.filters.hash()),
+            _ => hub.token(place, wanted.filters.hash()).await?,
         };
         let history = hub.reader().ledger().history();
-        let opened = Event::Opened { history, head, floor, start: place.revision, token };
+        let left_out = wanted.filters.left_out().iter().cloned().collect();
+        let opened = Event::Opened { history, head, floor, start: place.revision, token, left_out };
         let now = Instant::now();
         let group = hub.group(wanted.filters);
         Ok(Self {
@@ -259,11 +264,16 @@ impl Subscription {
             // What rings from here on is heard, so nothing that comes after what is looked at now is missed.
             self.bell.mark_unchanged();
             if self.hub.stops() {
-                self.say_goodbye(GoodbyeReason::Shutdown);
+                self.say_goodbye(GoodbyeReason::Shutdown).await?;
                 continue;
             }
             if *self.connection_ends.borrow() {
-                self.say_goodbye(GoodbyeReason::ConnectionStalled);
+                self.say_goodbye(GoodbyeReason::ConnectionStalled).await?;
+                continue;
+            }
+            if self.told_at.elapsed() >= self.progress_interval && self.within() {
+                self.ready.push_back(Event::Lag(true, self.hub.published()));
+                self.told_behind = Some(true);
                 continue;
             }
             match std::mem::replace(&mut self.phase, Phase::Ended) {
@@ -279,6 +289,12 @@ impl Subscription {
         }
     }
 
+    /// Whether the stream is within a state or a commit, where no progress may be said. What is read there may match nothing for
+    /// long, and the client takes silence for a dead connection.
+    fn within(&self) -> bool {
+        matches!(self.phase, Phase::State(_) | Phase::Commit(_))
+    }
+
     /// Between two commits: the next one if there is one, else wait.
     async fn go_on(&mut self) -> Result<(), FeedError> {
         let head = match &mut self.head {
@@ -287,11 +303,11 @@ impl Subscription {
         };
         let behind = self.pass_over(head);
         if self.until.is_some_and(|until| self.place.revision >= until) {
-            self.say_goodbye(GoodbyeReason::RangeComplete);
+            self.say_goodbye(GoodbyeReason::RangeComplete).await?;
             return Ok(());
         }
         if Instant::now() >= self.ends_at {
-            self.say_goodbye(GoodbyeReason::MaxAge);
+            self.say_goodbye(GoodbyeReason::MaxAge).await?;
             return Ok(());
         }
         if self.place.revision < head {
@@ -300,7 +316,7 @@ impl Subscription {
                 self.told_behind = Some(true);
                 self.ready.push_back(Event::Lag(true, head));
             } else if self.told_at.elapsed() >= self.progress_interval {
-                self.say_progress();
+                self.say_progress().await?;
             }
             let end = self.until.map_or(head, |until| until.min(head));
             self.phase = if self.conflating.is_some() && self.place.revision.next() < end {
@@ -313,13 +329,13 @@ impl Subscription {
         if self.told_behind != Some(false) {
             self.told_behind = Some(false);
             if self.told_place < self.place.revision {
-                self.say_progress();
+                self.say_progress().await?;
             }
             self.ready.push_back(Event::Lag(false, head));
             return Ok(());
         }
         if self.told_at.elapsed() >= self.progress_interval {
-            self.say_progress();
+            self.say_progress().await?;
             return Ok(());
         }
         self.wait().await;
@@ -365,7 +381,6 @@ impl Subscription {
         for row in rows {
             let Some(matched) = self.group.filters.match_state(&row) else { continue };
             walk.rows += 1;
-            walk.digest = walk.digest.wrapping_add(row_digest(&row));
             page_weight += weight::of_row(&row);
             page.push((row, matched));
             if page_weight >= STATE_PAGE_WEIGHT {
@@ -379,8 +394,8 @@ impl Subscription {
             walk.page += 1;
         }
         if matches!(walk.cursor, StateCursor::End) {
-            let (rows, digest, token) = (walk.rows, walk.digest, self.token());
-            self.ready.push_back(Event::StateEnd { revision, rows, digest, token });
+            let token = self.token().await?;
+            self.ready.push_back(Event::StateEnd { revision, rows: walk.rows, token });
             self.phase = Phase::Between;
         } else {
             self.phase = Phase::State(walk);
@@ -389,17 +404,18 @@ impl Subscription {
     }
 
     async fn walk_commit(&mut self, mut walk: Box<CommitWalk>) -> Result<(), FeedError> {
-        match walk.next(&self.hub, &self.group).await? {
-            Some(part) if !part.last => {
+        match walk.step(&self.hub, &self.group).await? {
+            WalkStep::Reading => self.phase = Phase::Commit(walk),
+            WalkStep::Part(part) if !part.last => {
                 self.ready.push_back(Event::Commit(part, None));
                 self.phase = Phase::Commit(walk);
             }
             last => {
                 self.place.revision = walk.revision();
-                if let Some(part) = last {
+                if let WalkStep::Part(part) = last {
                     self.place.last_match = walk.revision();
                     self.told_place = walk.revision();
-                    let token = self.token();
+                    let token = self.token().await?;
                     self.ready.push_back(Event::Commit(part, Some(token)));
                 }
                 self.phase = Phase::Between;
@@ -412,7 +428,7 @@ impl Subscription {
         match walk.step(&self.hub, &self.group).await? {
             FoldStep::Reading => {
                 if self.told_at.elapsed() >= self.progress_interval {
-                    self.say_progress();
+                    self.say_progress().await?;
                 }
                 self.phase = Phase::Fold(walk);
             }
@@ -425,7 +441,7 @@ impl Subscription {
                 // What was left out is told before the commit: a client that is cut within it has the rest of it next, also
                 // from a stream that leaves nothing out.
                 if self.told_place < before {
-                    self.say_progress();
+                    self.say_progress().await?;
                 }
                 self.phase = Phase::Commit(Box::new(CommitWalk::after(&self.hub, self.place).await?));
             }
@@ -435,7 +451,7 @@ impl Subscription {
                     let revision = page.header.commit.revision;
                     self.place = Place { revision, last_match: revision };
                     self.told_place = revision;
-                    let token = page.last.then(|| self.token());
+                    let token = if page.last { Some(self.token().await?) } else { None };
                     self.ready.push_back(Event::Fold(page, token));
                 }
                 self.place.revision = to;
@@ -445,26 +461,28 @@ impl Subscription {
         Ok(())
     }
 
-    fn say_progress(&mut self) {
+    async fn say_progress(&mut self) -> Result<(), FeedError> {
         self.told_place = self.place.revision;
-        let event = Event::Progress(self.place.revision, self.token());
+        let event = Event::Progress(self.place.revision, self.token().await?);
         self.ready.push_back(event);
+        Ok(())
     }
 
-    fn say_goodbye(&mut self, reason: GoodbyeReason) {
+    async fn say_goodbye(&mut self, reason: GoodbyeReason) -> Result<(), FeedError> {
         let between = matches!(self.phase, Phase::Between | Phase::Fold(_));
         if between && self.told_place < self.place.revision {
-            self.say_progress();
+            self.say_progress().await?;
         }
         // Within a commit nothing may be said before its end. So the token is that of the place last told: one beyond it
         // would look to the client like a gap.
         self.place.revision = self.told_place;
-        let token = if matches!(self.phase, Phase::State(_)) { String::new() } else { self.token() };
+        let token = if matches!(self.phase, Phase::State(_)) { String::new() } else { self.token().await? };
         self.ready.push_back(Event::Goodbye(reason, token));
         self.phase = Phase::Ended;
+        Ok(())
     }
 
-    fn token(&self) -> String {
-        self.hub.tokens().token(self.place, self.group.filters.hash())
+    async fn token(&self) -> Result<String, FeedError> {
+        Ok(self.hub.token(self.place, self.group.filters.hash()).await?)
     }
 }

@@ -17,7 +17,9 @@ pub const CURSORS_MAX: usize = 10_000;
 /// Where a client wants its cursor.
 #[derive(Debug, Clone)]
 pub struct CursorMove {
-    /// Its name.
+    /// Whose it is.
+    pub author: String,
+    /// Its name, one of that author.
     pub name: String,
     /// The new place; `None` forgets the cursor.
     pub to: Option<CursorPlace>,
@@ -83,14 +85,14 @@ pub(super) fn keep(
     limit: usize,
     now: Instant,
 ) -> Result<Option<Cursor>, CursorError> {
-    let CursorMove { name, to, allow_rewind } = given;
-    let known = cursors.get(&name);
+    let CursorMove { author, name, to, allow_rewind } = given;
+    let known = cursors.get(&author, &name);
     let Some(to) = to else {
         if !allow_rewind {
             return Err(CursorError::NotMeant { name });
         }
         if known.is_some() {
-            cursors.forget(&name)?;
+            cursors.forget(&author, &name)?;
         }
         return Ok(None);
     };
@@ -107,7 +109,7 @@ pub(super) fn keep(
         _ => {}
     }
     let cursor = Cursor { token: to.token, revision: to.revision, filters: to.filters, stored: now };
-    cursors.put(&name, cursor.clone())?;
+    cursors.put(&author, &name, cursor.clone())?;
     Ok(Some(cursor))
 }
 

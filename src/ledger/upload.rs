@@ -66,6 +66,18 @@ pub struct Upload {
     gathered_max: usize,
     folder: PathBuf,
     aside: Option<Mutex<File>>,
+    rewritten: Option<RewrittenPeriods>,
+}
+
+/// Periods that were given in another form than they are answered in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RewrittenPeriods {
+    /// How many.
+    pub count: u64,
+    /// The first, as given.
+    pub given: String,
+    /// The first, as answered.
+    pub answered: Period,
 }
 
 #[derive(Debug, Default)]
@@ -94,7 +106,22 @@ impl Upload {
             gathered_max: GATHERED_BYTES_MAX,
             folder: folder.to_owned(),
             aside: None,
+            rewritten: None,
         }
+    }
+
+    /// Notes the text that a period was given in.
+    pub fn note_period(&mut self, given: &str, period: Period) {
+        if let Some(rewritten) = &mut self.rewritten {
+            rewritten.count += u64::from(given != period.to_string());
+        } else if given != period.to_string() {
+            self.rewritten = Some(RewrittenPeriods { count: 1, given: given.to_owned(), answered: period });
+        }
+    }
+
+    /// The periods that were given in another form than they are answered in.
+    pub fn rewritten(&self) -> Option<&RewrittenPeriods> {
+        self.rewritten.as_ref()
     }
 
     /// Adds figures of a series; it may come again. May wait for the disk.

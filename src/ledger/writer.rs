@@ -213,8 +213,13 @@ impl Writer {
     }
 
     /// Where a client's cursor is.
-    pub fn cursor(&self, name: &str) -> Option<Cursor> {
-        self.cursors.get(name)
+    pub fn cursor(&self, author: &str, name: &str) -> Option<Cursor> {
+        self.cursors.get(author, name)
+    }
+
+    /// The cursors of an author, in name order, after one.
+    pub fn cursors_after(&self, author: &str, name: &str) -> Vec<(String, Cursor)> {
+        self.cursors.after(author, name)
     }
 
     fn hand_over(&self, command: Command) -> Result<(), WriteError> {

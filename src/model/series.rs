@@ -78,6 +78,14 @@ impl Dimensions {
         &self.0
     }
 
+    /// Whether they have, for each id of a filter, one of its codes.
+    pub fn has(&self, filter: &[(String, String)]) -> bool {
+        filter.iter().all(|(id, _)| {
+            let code = self.pairs().find(|(known, _)| known == id).map(|(_, code)| code);
+            filter.iter().any(|(known, wanted)| known == id && Some(wanted.as_str()) == code)
+        })
+    }
+
     /// The (id, code) pairs in order.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.split(';').filter_map(|pair| pair.split_once('='))

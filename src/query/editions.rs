@@ -1,6 +1,9 @@
 //! Editions at a point of history.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{QueryError, Snapshot};
 use crate::{
@@ -55,6 +58,13 @@ impl Snapshot {
     pub fn editions(&self, ranking: &RankingId) -> Result<Vec<&Arc<Edition>>, QueryError> {
         self.require(DefinitionKind::Ranking, ranking.as_str())?;
         Ok(self.catalog.editions(ranking, self.horizon))
+    }
+
+    /// The methodologies that the editions of a ranking name.
+    pub fn methodologies_of(&self, ranking: &RankingId) -> Result<BTreeSet<String>, QueryError> {
+        let editions = self.editions(ranking)?.into_iter();
+        let named = editions.map(|edition| edition.methodology.clone());
+        Ok(named.filter(|methodology| !methodology.is_empty()).collect())
     }
 
     /// An edition, withdrawn or not; without a name the newest that stands as published.

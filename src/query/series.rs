@@ -59,10 +59,7 @@ impl Selection {
     }
 
     fn admits_dimensions(&self, dimensions: &Dimensions) -> bool {
-        self.dimensions.iter().all(|(id, _)| {
-            let code = dimensions.pairs().find(|(known, _)| known == id).map(|(_, code)| code);
-            self.dimensions.iter().any(|(known, wanted)| known == id && Some(wanted.as_str()) == code)
-        })
+        dimensions.has(&self.dimensions)
     }
 
     /// The earliest of the latest periods that are wanted, in order of recency; `None`: all are.

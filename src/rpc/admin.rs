@@ -1,19 +1,21 @@
 //! `AdminService`.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use prost::Message;
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    App, BACKUPS_MAX, decode, encode,
+    AUTHOR, App, BACKUPS_MAX,
+    content::Content,
+    decode, encode,
     status::{self, BadField},
     violations::Violations,
 };
 use crate::{
+    feed::stamps::CommitStamps,
     ledger::{
         WriteOptions, Written,
         backup::BackupWriter,
@@ -21,80 +23,153 @@ use crate::{
         upload::{Mode, Upload},
     },
     model::{
-        catalog::DefinitionKind,
-        edition::{Edition, Entry, Table},
+        catalog::{Definition, DefinitionKind},
+        edition::{CoverageKind, Edition, Entry, Table},
         id::{EditionId, IndicatorId, RankingId, RequestId, Revision, SourceId},
     },
     proto::{self, admin_service_server::AdminService},
-    query::AsOf,
-    store::engine::FORMAT_VERSION,
+    query::{AsOf, Reader},
+    store::{StoreError, engine::FORMAT_VERSION},
 };
 
 /// Most definitions of one request.
 const DEFINITIONS_MAX: usize = 20_000;
 /// Most entries of one edition.
-const ENTRIES_MAX: usize = 100_000;
+const ENTRIES_MAX: u64 = 100_000;
 /// Most components of one entry; with all of them an entry stays a small part of a page.
 const COMPONENTS_MAX: usize = 300;
 /// Parts of a backup that wait for the client.
 const BACKUP_PARTS_MAX: usize = 4;
 const NOTE_BYTES_MAX: usize = 1_000;
+/// Most revisions taken back at one time.
+const REVERTED_MAX: usize = 100;
+/// How long a client has to say that nothing follows the end of its upload.
+const AFTER_END_WAIT: Duration = Duration::from_secs(1);
 /// Most bytes of a difference with the findings beside it: clients take 4 MiB unless told otherwise.
 const DIFFERENCE_BYTES_MAX: usize = 3 << 20;
-/// Who writes, until there are tokens with names.
-const AUTHOR: &str = "local";
 
 /// The service.
 #[derive(Debug, Clone)]
 pub struct Admin(pub Arc<App>);
 
-/// Takes the digest of what a write says, without its options: so a retry is known by its content.
-#[derive(Default)]
-struct Content(Sha256);
-
-impl Content {
-    fn add(&mut self, message: &impl Message) {
-        let bytes = message.encode_to_vec();
-        self.0.update((bytes.len() as u64).to_le_bytes());
-        self.0.update(&bytes);
+fn options(given: Option<proto::WriteOptions>, content: Content) -> Result<WriteOptions, BadField> {
+    let given = given.unwrap_or_default();
+    let hex = given.document_sha256.as_str();
+    if !hex.is_empty() && (hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        return Err(BadField::new("options.document_sha256", "not 64 hex digits"));
     }
+    Ok(WriteOptions {
+        request_id: decode::optional_id("options.request_id", &given.request_id, RequestId::new)?,
+        validate_only: given.validate_only,
+        expected_head: given.expected_head.map(Revision),
+        cause: decode::cause("options.cause", given.cause)?,
+        note: decode::text("options.note", given.note, NOTE_BYTES_MAX)?,
+        document_sha256: given.document_sha256.to_ascii_lowercase(),
+        author: AUTHOR.to_owned(),
+        content: content.finish(),
+    })
+}
 
-    fn options(self, given: Option<proto::WriteOptions>) -> Result<WriteOptions, BadField> {
-        let given = given.unwrap_or_default();
-        let hex = given.document_sha256.as_str();
-        if !hex.is_empty() && (hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit())) {
-            return Err(BadField::new("options.document_sha256", "not 64 hex digits"));
+/// Definitions of a write, as they come.
+#[derive(Debug, Default)]
+struct Definitions {
+    taken: Vec<Definition>,
+    count: usize,
+}
+
+impl Definitions {
+    fn take(
+        &mut self,
+        given: Vec<proto::Definition>,
+        content: &mut Content,
+        violations: &mut Violations,
+    ) -> Result<(), BadField> {
+        for given in given {
+            if self.count == DEFINITIONS_MAX {
+                return Err(BadField::new("definitions", format!("more than {DEFINITIONS_MAX}")));
+            }
+            let decoded = decode::definition(given).map_err(|bad| bad.under(&format!("definitions[{}]", self.count)));
+            self.count += 1;
+            if let Some(definition) = violations.take(decoded) {
+                content.definition(&definition);
+                self.taken.push(definition);
+            }
         }
-        Ok(WriteOptions {
-            request_id: decode::optional_id("options.request_id", &given.request_id, RequestId::new)?,
-            validate_only: given.validate_only,
-            expected_head: given.expected_head.map(Revision),
-            cause: decode::cause("options.cause", given.cause)?,
-            note: decode::text("options.note", given.note, NOTE_BYTES_MAX)?,
-            document_sha256: given.document_sha256.to_ascii_lowercase(),
-            author: AUTHOR.to_owned(),
-            content: self.0.finalize().into(),
-        })
+        Ok(())
+    }
+}
+
+/// What was counted of an upload, to be held against its end.
+#[derive(Debug, Default)]
+struct Counted {
+    messages: u64,
+    rows: u64,
+}
+
+impl Counted {
+    fn check(&self, end: proto::UploadEnd) -> Result<(), Status> {
+        let Self { messages, rows } = *self;
+        if (end.messages, end.rows) == (messages, rows) {
+            return Ok(());
+        }
+        Err(status::of_incomplete_upload(format!(
+            "its end counts {} messages and {} rows, {messages} and {rows} arrived",
+            end.messages, end.rows
+        )))
+    }
+}
+
+fn without_end() -> Status {
+    status::of_incomplete_upload("it has no `end`")
+}
+
+fn header_first() -> BadField {
+    BadField::new("header", "the first message must be the header, and no other")
+}
+
+/// An upload is over with its end, whatever the transport says after it; only a further message is one too many.
+async fn nothing_follows<M>(messages: &mut Streaming<M>) -> Result<(), Status> {
+    match tokio::time::timeout(AFTER_END_WAIT, messages.message()).await {
+        Ok(Ok(Some(_))) => Err(BadField::new("end", "nothing may follow it").into()),
+        _ => Ok(()),
     }
 }
 
 impl Admin {
+    /// Says what an edition leaves to its defaults, so that the same edition with them spelt out is the same.
+    fn spell_out(&self, edition: &mut Edition, entries: usize) {
+        let reader = &self.0.reader;
+        if edition.source.is_none() {
+            let catalog = reader.view().catalog();
+            edition.source =
+                catalog.ranking(edition.ranking.as_str(), reader.head()).map(|ranking| ranking.source.clone());
+        }
+        if edition.coverage.kind == CoverageKind::Top && edition.coverage.listed == 0 {
+            edition.coverage.listed = u32::try_from(entries).unwrap_or(u32::MAX);
+        }
+    }
+
     async fn write(&self, options: WriteOptions, act: Act) -> Result<(proto::WriteResult, Option<Edition>), Status> {
         let validate_only = options.validate_only;
         let written = self.0.writer.write(options, act).await.map_err(|error| status::of_write(&error))?;
         let edition = written.edition.clone();
         // Encoding a long difference takes a while; it must not hold up others.
-        let encoded = self.0.offload.run(move || result(&written, validate_only)).await;
+        let reader = self.0.reader.clone();
+        let encoded = self.0.offload.run(move || result(&written, validate_only, &reader)).await;
+        let encoded = encoded.map_err(|error| status::of_store(&error))?;
         Ok((encoded.map_err(|error| status::of_store(&error))?, edition))
     }
 }
 
-fn result(written: &Written, validate_only: bool) -> proto::WriteResult {
+fn result(written: &Written, validate_only: bool, reader: &Reader) -> Result<proto::WriteResult, StoreError> {
     let findings: Vec<proto::Finding> = written.findings.iter().map(encode::finding).collect();
     let mut difference = Vec::new();
     let mut bytes: usize = findings.iter().map(|finding| finding.encoded_len() + 5).sum();
+    // The commit that is only checked has no stamp yet: its rows say no time.
+    let known = written.difference.iter().map(|(_, change)| change);
+    let stamps = CommitStamps::read(known, reader, written.revision)?;
     for (index, change) in &written.difference {
-        let change = encode::change(*index, change);
+        let change = encode::change(*index, change, &stamps);
         bytes += change.encoded_len() + 5;
         if bytes > DIFFERENCE_BYTES_MAX {
             break;
@@ -102,14 +177,14 @@ fn result(written: &Written, validate_only: bool) -> proto::WriteResult {
         difference.push(change);
     }
     let left_out = if validate_only { written.changes - difference.len() as u64 } else { 0 };
-    proto::WriteResult {
+    Ok(proto::WriteResult {
         revision: written.revision.0,
         counts: Some(encode::counts(&written.counts)),
         findings,
         replayed: written.replayed,
         difference,
         difference_left_out: left_out,
-    }
+    })
 }
 
 #[tonic::async_trait]
@@ -147,20 +222,16 @@ impl AdminService for Admin {
         request: Request<proto::DefineCatalogRequest>,
     ) -> Result<Response<proto::DefineCatalogResponse>, Status> {
         let request = request.into_inner();
-        if request.definitions.is_empty() || request.definitions.len() > DEFINITIONS_MAX {
-            return Err(BadField::new("definitions", format!("give 1 to {DEFINITIONS_MAX}")).into());
+        if request.definitions.is_empty() {
+            return Err(BadField::new("definitions", "there is none").into());
         }
         let mut content = Content::default();
         let mut violations = Violations::default();
-        let mut definitions = Vec::with_capacity(request.definitions.len());
-        let mut methodologies = Vec::new();
-        for (at, given) in request.definitions.into_iter().enumerate() {
-            content.add(&given);
-            let decoded = decode::definition(given).map_err(|bad| bad.under(&format!("definitions[{at}]")));
-            definitions.extend(violations.take(decoded));
-        }
+        let mut definitions = Definitions::default();
+        definitions.take(request.definitions, &mut content, &mut violations)?;
         violations.check()?;
-        let (result, _) = self.write(content.options(request.options)?, Act::Define(definitions)).await?;
+        let act = Act::Define(definitions.taken);
+        let (result, _) = self.write(options(request.options, content)?, act).await?;
         Ok(Response::new(proto::DefineCatalogResponse { result: Some(result) }))
     }
 
@@ -168,29 +239,42 @@ impl AdminService for Admin {
         &self,
         request: Request<Streaming<proto::IngestObservationsRequest>>,
     ) -> Result<Response<proto::IngestObservationsResponse>, Status> {
+        use proto::ingest_observations_request::Part;
         let mut messages = request.into_inner();
-        let mut next = messages.message().await?;
-        let first = next.as_mut().and_then(|message| message.header.take());
-        let mut header = first.ok_or_else(|| BadField::new("header", "the first message must have it"))?;
-        let options = header.options.take();
+        let Some(Part::Header(mut header)) = messages.message().await?.and_then(|message| message.part) else {
+            return Err(header_first().into());
+        };
+        let given = header.options.take();
         let mut content = Content::default();
-        content.add(&header);
         let mut upload = open_upload(&header, self.0.reader.view().engine().folder())?;
-        let mut number = 0;
+        content.header(&(upload.released(), upload.mode() == Mode::Replace, upload.replaced()));
         let mut violations = Violations::default();
-        while let Some(message) = next {
-            if message.header.is_some() {
-                return Err(BadField::new("header", "only the first message may have it").into());
+        let mut definitions = Definitions::default();
+        let mut counted = Counted::default();
+        let mut batches = 0;
+        loop {
+            let message = messages.message().await?.ok_or_else(without_end)?;
+            match message.part.ok_or_else(|| BadField::new("part", "must be given"))? {
+                Part::Header(_) => return Err(header_first().into()),
+                Part::Definitions(batch) => definitions.take(batch.definitions, &mut content, &mut violations)?,
+                Part::Observations(batch) => {
+                    for series in batch.series {
+                        counted.rows += series.points.len() as u64;
+                        add_series(&mut upload, series, batches, &mut content, &mut violations)?;
+                        batches += 1;
+                    }
+                }
+                Part::End(end) => {
+                    counted.check(end)?;
+                    break;
+                }
             }
-            for batch in message.batches {
-                content.add(&batch);
-                add_batch(&mut upload, batch, number, &mut violations)?;
-                number += 1;
-            }
-            next = messages.message().await?;
+            counted.messages += 1;
         }
+        nothing_follows(&mut messages).await?;
         violations.check()?;
-        let (result, _) = self.write(content.options(options)?, Act::Ingest(upload)).await?;
+        let act = Act::Ingest { upload, definitions: definitions.taken };
+        let (result, _) = self.write(options(given, content)?, act).await?;
         Ok(Response::new(proto::IngestObservationsResponse { result: Some(result) }))
     }
 
@@ -198,36 +282,51 @@ impl AdminService for Admin {
         &self,
         request: Request<Streaming<proto::PublishEditionRequest>>,
     ) -> Result<Response<proto::PublishEditionResponse>, Status> {
+        use proto::publish_edition_request::Part;
         let mut messages = request.into_inner();
-        let mut next = messages.message().await?;
-        let first = next.as_mut().and_then(|message| message.header.take());
-        let mut header = first.ok_or_else(|| BadField::new("header", "the first message must have it"))?;
-        let options = header.options.take();
-        let mut content = Content::default();
-        content.add(&header);
-        let given = header.edition.ok_or_else(|| BadField::new("header.edition", "must be given"))?;
-        let edition = decode::edition(given).map_err(|bad| bad.under("header"))?;
-        let mut number = 0;
+        let Some(Part::Header(mut header)) = messages.message().await?.and_then(|message| message.part) else {
+            return Err(header_first().into());
+        };
+        let given = header.options.take();
+        let edition = header.edition.ok_or_else(|| BadField::new("header.edition", "must be given"))?;
+        let mut edition = decode::edition(edition).map_err(|bad| bad.under("header"))?;
         let mut entries = Vec::new();
+        let mut content = Content::default();
         let mut violations = Violations::default();
-        while let Some(message) = next {
-            if message.header.is_some() {
-                return Err(BadField::new("header", "only the first message may have it").into());
-            }
-            for given in message.entries {
-                content.add(&given);
-                if number == ENTRIES_MAX {
-                    return Err(BadField::new("entries", format!("more than {ENTRIES_MAX}")).into());
+        let mut definitions = Definitions::default();
+        let mut counted = Counted::default();
+        loop {
+            let message = messages.message().await?.ok_or_else(without_end)?;
+            match message.part.ok_or_else(|| BadField::new("part", "must be given"))? {
+                Part::Header(_) => return Err(header_first().into()),
+                Part::Definitions(batch) => definitions.take(batch.definitions, &mut content, &mut violations)?,
+                Part::Entries(batch) => {
+                    for given in batch.entries {
+                        if counted.rows == ENTRIES_MAX {
+                            return Err(BadField::new("entries", format!("more than {ENTRIES_MAX}")).into());
+                        }
+                        let decoded = decode_entry(given).map_err(|bad| bad.under(&format!("entries[{}]", counted.rows)));
+                        counted.rows += 1;
+                        if let Some(entry) = violations.take(decoded) {
+                            content.row(&entry);
+                            entries.push(entry);
+                        }
+                    }
                 }
-                let decoded = decode_entry(given).map_err(|bad| bad.under(&format!("entries[{number}]")));
-                entries.extend(violations.take(decoded));
-                number += 1;
+                Part::End(end) => {
+                    counted.check(end)?;
+                    break;
+                }
             }
-            next = messages.message().await?;
+            counted.messages += 1;
         }
+        nothing_follows(&mut messages).await?;
         violations.check()?;
-        let act = Act::Publish { table: Table { edition, entries }, correction: header.correction };
-        let (result, edition) = self.write(content.options(options)?, act).await?;
+        self.spell_out(&mut edition, entries.len());
+        content.header(&(&edition, header.correction));
+        let table = Table { edition, entries };
+        let act = Act::Publish { table, correction: header.correction, definitions: definitions.taken };
+        let (result, edition) = self.write(options(given, content)?, act).await?;
         Ok(Response::new(proto::PublishEditionResponse {
             result: Some(result),
             edition: edition.as_ref().map(encode::edition),
@@ -238,18 +337,37 @@ impl AdminService for Admin {
         &self,
         request: Request<proto::WithdrawEditionRequest>,
     ) -> Result<Response<proto::WithdrawEditionResponse>, Status> {
-        let mut request = request.into_inner();
-        let options = request.options.take();
-        let mut content = Content::default();
-        content.add(&request);
+        let request = request.into_inner();
         let ranking = decode::id("ranking", &request.ranking, RankingId::new)?;
         let edition = decode::id("edition", &request.edition, EditionId::new)?;
-        let act = Act::Withdraw { ranking, edition, released: None };
-        let (result, edition) = self.write(content.options(options)?, act).await?;
+        let released = decode::optional_date("released", &request.released)?;
+        let mut content = Content::default();
+        content.header(&(&ranking, &edition, released));
+        let act = Act::Withdraw { ranking, edition, released };
+        let (result, edition) = self.write(options(request.options, content)?, act).await?;
         Ok(Response::new(proto::WithdrawEditionResponse {
             result: Some(result),
             edition: edition.as_ref().map(encode::edition),
         }))
+    }
+
+    async fn revert_commit(
+        &self,
+        request: Request<proto::RevertCommitRequest>,
+    ) -> Result<Response<proto::RevertCommitResponse>, Status> {
+        let request = request.into_inner();
+        if request.revisions.is_empty() || request.revisions.len() > REVERTED_MAX {
+            return Err(BadField::new("revisions", format!("give 1 to {REVERTED_MAX}")).into());
+        }
+        let revisions: BTreeSet<Revision> = request.revisions.iter().map(|revision| Revision(*revision)).collect();
+        if revisions.contains(&Revision::ZERO) {
+            return Err(BadField::new("revisions", "revisions start at 1").into());
+        }
+        let mut content = Content::default();
+        content.header(&revisions);
+        let act = Act::Revert(revisions);
+        let (result, _) = self.write(options(request.options, content)?, act).await?;
+        Ok(Response::new(proto::RevertCommitResponse { result: Some(result) }))
     }
 
     async fn get_store_status(
@@ -281,6 +399,7 @@ impl AdminService for Admin {
                 entities: count(DefinitionKind::Entity),
                 sources: count(DefinitionKind::Source),
                 rankings: count(DefinitionKind::Ranking),
+                methodologies: count(DefinitionKind::Methodology),
                 disk_bytes: snapshot.view().engine().disk_bytes(),
                 subscribers: app.hub.subscribers() as u64,
                 accepts_writes: refusal.is_none(),
@@ -316,23 +435,31 @@ fn decode_entry(given: proto::Entry) -> Result<Entry, BadField> {
     decode::entry(given)
 }
 
-/// Adds a batch, unless something is wrong with it or with an earlier one: then the upload is refused at its end.
-fn add_batch(
+/// Adds figures of a series, unless something is wrong with them or with earlier ones: then the upload is refused at its end.
+fn add_series(
     upload: &mut Upload,
-    batch: proto::SeriesBatch,
+    given: proto::SeriesBatch,
     number: usize,
+    content: &mut Content,
     violations: &mut Violations,
 ) -> Result<(), Status> {
-    let key = decode::series_key(&batch).map_err(|bad| bad.under(&format!("batches[{number}]")));
+    let key = decode::series_key(&given).map_err(|bad| bad.under(&format!("series[{number}]")));
     let key = violations.take(key);
-    let mut points = Vec::with_capacity(batch.points.len());
-    for (at, point) in batch.points.into_iter().enumerate() {
-        let point = decode_point(point).map_err(|bad| bad.under(&format!("batches[{number}].points[{at}]")));
-        points.extend(violations.take(point));
+    let mut points = Vec::with_capacity(given.points.len());
+    for (at, point) in given.points.into_iter().enumerate() {
+        let text = point.period.clone();
+        let point = decode_point(point).map_err(|bad| bad.under(&format!("series[{number}].points[{at}]")));
+        if let Some(point) = violations.take(point) {
+            upload.note_period(&text, point.0);
+            points.push(point);
+        }
     }
-    match key {
-        Some(key) if violations.is_empty() => upload.add(key, points).map_err(|error| status::of_upload(&error)),
-        _ => Ok(()),
+    match key.filter(|_| violations.is_empty()) {
+        Some(key) => {
+            content.points(&key, &points);
+            upload.add(key, points).map_err(|error| status::of_upload(&error))
+        }
+        None => Ok(()),
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::{App, decode, encode, paging::Page, query_status};
+use super::{App, At, decode, encode, paging::Page, query_status};
 use crate::{
     model::{
         catalog::{Definition, DefinitionKind, EntityKind},
-        id::EntityId,
+        id::{EntityId, RankingId},
     },
     proto::{self, catalog_service_server::CatalogService},
-    query::{AsOf, Snapshot},
+    query::Snapshot,
 };
 
 const PAGE_DEFAULT: usize = 100;
@@ -30,13 +30,13 @@ impl Catalog {
         &self,
         kind: DefinitionKind,
         id: String,
-        as_of: Option<proto::AsOf>,
+        at: At,
     ) -> Result<(Arc<Definition>, u64), Status> {
         // All ids have one form.
         decode::id("id", &id, EntityId::new)?;
         let wanted = id.clone();
         let at_hand = |snapshot: &Snapshot| snapshot.catalog.definition(kind, &wanted, snapshot.revision()).is_some();
-        let found = self.0.read_at_hand(decode::as_of(as_of)?, at_hand, move |snapshot| {
+        let found = self.0.read_at_hand(at, at_hand, move |snapshot| {
             let snapshot = snapshot.without_release_dates().map_err(query_status)?;
             let found = snapshot.catalog.definition(kind, &id, snapshot.revision()).cloned();
             let found = found.ok_or_else(|| query_status(snapshot.unknown(kind, &id)))?;
@@ -50,11 +50,11 @@ impl Catalog {
         &self,
         kind: DefinitionKind,
         page: Page<String>,
-        as_of: AsOf,
+        at: At,
         encode: impl Fn(&Definition) -> Option<M> + Send + 'static,
     ) -> Result<(Vec<M>, String, u64), Status> {
         self.0
-            .read(page.as_of(as_of), move |snapshot| {
+            .read(at.paged(&page), move |snapshot| {
                 let snapshot = snapshot.without_release_dates().map_err(query_status)?;
                 let after = page.position.as_deref().unwrap_or_default();
                 let all = snapshot.catalog.definitions(kind, after, snapshot.revision());
@@ -72,12 +72,12 @@ macro_rules! list {
         let mut plain = $request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
         let page = $self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
-        let as_of = decode::as_of(plain.as_of)?;
+        let at = At::asked(plain.as_of, plain.min_revision)?;
         let encode = |definition: &Definition| match definition {
             Definition::$kind(object) => Some($encode(object)),
             _ => None,
         };
-        let ($field, next_page_token, revision) = $self.list(DefinitionKind::$kind, page, as_of, encode).await?;
+        let ($field, next_page_token, revision) = $self.list(DefinitionKind::$kind, page, at, encode).await?;
         Ok(Response::new(proto::$response { $field, next_page_token, revision }))
     }};
 }
@@ -86,7 +86,8 @@ macro_rules! list {
 macro_rules! get {
     ($self:ident, $request:ident, $kind:ident, $response:ident { $field:ident }, $encode:path) => {{
         let request = $request.into_inner();
-        let (found, revision) = $self.get(DefinitionKind::$kind, request.id, request.as_of).await?;
+        let at = At::asked(request.as_of, request.min_revision)?;
+        let (found, revision) = $self.get(DefinitionKind::$kind, request.id, at).await?;
         let $field = match found.as_ref() {
             Definition::$kind(object) => Some($encode(object)),
             _ => None,
@@ -115,15 +116,13 @@ impl CatalogService for Catalog {
         &self,
         request: Request<proto::GetEntityRequest>,
     ) -> Result<Response<proto::GetEntityResponse>, Status> {
-        let request = request.into_inner();
-        let scheme = request.code_scheme;
-        if scheme.is_empty() {
-            let request =
-                Request::new(proto::GetEntityRequest { id: request.id, as_of: request.as_of, ..Default::default() });
+        if request.get_ref().code_scheme.is_empty() {
             return get!(self, request, Entity, GetEntityResponse { entity }, encode::entity);
         }
+        let request = request.into_inner();
+        let scheme = request.code_scheme;
         let code = request.id;
-        let found = self.0.read(decode::as_of(request.as_of)?, move |snapshot| {
+        let found = self.0.read(At::asked(request.as_of, request.min_revision)?, move |snapshot| {
             let snapshot = snapshot.without_release_dates().map_err(query_status)?;
             let found = by_code(&snapshot, &scheme, &code);
             let entity = found.ok_or_else(|| query_status(snapshot.unknown(DefinitionKind::Entity, &code)))?;
@@ -152,8 +151,8 @@ impl CatalogService for Catalog {
             }
             _ => None,
         };
-        let as_of = decode::as_of(plain.as_of)?;
-        let (entities, next_page_token, revision) = self.list(DefinitionKind::Entity, page, as_of, encode).await?;
+        let at = At::asked(plain.as_of, plain.min_revision)?;
+        let (entities, next_page_token, revision) = self.list(DefinitionKind::Entity, page, at, encode).await?;
         Ok(Response::new(proto::ListEntitiesResponse { entities, next_page_token, revision }))
     }
 
@@ -185,6 +184,43 @@ impl CatalogService for Catalog {
         list!(self, request, Ranking, ListRankingsResponse { rankings }, encode::ranking)
     }
 
+    async fn get_methodology(
+        &self,
+        request: Request<proto::GetMethodologyRequest>,
+    ) -> Result<Response<proto::GetMethodologyResponse>, Status> {
+        get!(self, request, Methodology, GetMethodologyResponse { methodology }, encode::methodology)
+    }
+
+    async fn list_methodologies(
+        &self,
+        request: Request<proto::ListMethodologiesRequest>,
+    ) -> Result<Response<proto::ListMethodologiesResponse>, Status> {
+        let mut plain = request.into_inner();
+        let size = std::mem::take(&mut plain.page_size);
+        let token = std::mem::take(&mut plain.page_token);
+        let page: Page<String> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let ranking = decode::optional_id("ranking", &plain.ranking, RankingId::new)?;
+        let at = At::asked(plain.as_of, plain.min_revision)?.paged(&page);
+        let found = self.0.read(at, move |snapshot| {
+            let snapshot = snapshot.without_release_dates().map_err(query_status)?;
+            let used = ranking.map(|ranking| snapshot.methodologies_of(&ranking)).transpose().map_err(query_status)?;
+            let after = page.position.as_deref().unwrap_or_default();
+            let all = snapshot.catalog.definitions(DefinitionKind::Methodology, after, snapshot.revision());
+            let messages = all.filter_map(|definition| match definition.as_ref() {
+                Definition::Methodology(methodology) => {
+                    let id = methodology.id.as_str();
+                    let wanted = used.as_ref().is_none_or(|used| used.contains(id));
+                    wanted.then(|| Ok((encode::methodology(methodology), id.to_owned())))
+                }
+                _ => None,
+            });
+            let (methodologies, next_page_token) = page.fill(snapshot.revision(), messages)?;
+            let revision = snapshot.revision().0;
+            Ok(proto::ListMethodologiesResponse { methodologies, next_page_token, revision })
+        });
+        found.await.map(Response::new)
+    }
+
     async fn search_catalog(
         &self,
         request: Request<proto::SearchCatalogRequest>,
@@ -193,7 +229,7 @@ impl CatalogService for Catalog {
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
         let page: Page<usize> = self.0.page(&plain, size, &token, SEARCH_DEFAULT, SEARCH_MAX)?;
         let query = decode::text("query", plain.query, QUERY_BYTES_MAX)?;
-        let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
+        let found = self.0.read(At::asked(plain.as_of, plain.min_revision)?.paged(&page), move |snapshot| {
             let snapshot = snapshot.without_release_dates().map_err(query_status)?;
             let from = page.position.unwrap_or(0);
             let hits = snapshot.search(&query);

@@ -35,6 +35,8 @@ const TEXT_BYTES_MAX: usize = 16 * 1024;
 const OBJECT_BYTES_MAX: usize = 1 << 20;
 /// Most names, codes, relations or components of one thing.
 const PARTS_MAX: usize = 500;
+/// Most dimensions to narrow by.
+const DIMENSION_FILTER_MAX: usize = 100;
 /// Precedence of a source that does not say.
 const DEFAULT_PRECEDENCE: u32 = 100;
 /// Most nanoseconds beside whole seconds.
@@ -59,7 +61,7 @@ pub(super) fn date(field: &str, text: &str) -> Result<Date> {
     Date::parse(text).map_err(|error| BadField::new(field, error))
 }
 
-fn optional_date(field: &str, text: &str) -> Result<Option<Date>> {
+pub(super) fn optional_date(field: &str, text: &str) -> Result<Option<Date>> {
     if text.is_empty() { Ok(None) } else { date(field, text).map(Some) }
 }
 
@@ -130,6 +132,17 @@ pub(super) fn as_of(as_of: Option<proto::AsOf>) -> Result<AsOf> {
 pub(super) fn dimensions(dimensions: &[proto::Dimension]) -> Result<Dimensions> {
     Dimensions::new(dimensions.iter().map(|dimension| (dimension.id.as_str(), dimension.value.as_str())))
         .map_err(|error| BadField::new("dimensions", error))
+}
+
+/// Dimensions to narrow by: codes of one id are alternatives.
+pub(super) fn dimension_filter(field: &str, given: Vec<proto::Dimension>) -> Result<Vec<(String, String)>> {
+    if given.len() > DIMENSION_FILTER_MAX {
+        return Err(BadField::new(field, format!("more than {DIMENSION_FILTER_MAX}")));
+    }
+    for pair in &given {
+        Dimensions::new([(pair.id.as_str(), pair.value.as_str())]).map_err(|error| BadField::new(field, error))?;
+    }
+    Ok(given.into_iter().map(|pair| (pair.id, pair.value)).collect())
 }
 
 pub(super) fn series_key(batch: &proto::SeriesBatch) -> Result<SeriesKey> {
@@ -210,21 +223,25 @@ fn optional_value(field: &str, given: Option<proto::Value>) -> Result<Option<Val
 pub(super) fn definition(given: proto::Definition) -> Result<Definition> {
     use proto::definition::Item;
     let bytes = given.encoded_len();
-    let object = given.object.ok_or_else(|| BadField::new("object", "must be given"))?;
+    let item = given.item.ok_or_else(|| BadField::new("item", "must be given"))?;
     if bytes > OBJECT_BYTES_MAX {
-        let field = match object {
-            Object::Indicator(_) => "indicator",
-            Object::Entity(_) => "entity",
-            Object::Source(_) => "source",
-            Object::Ranking(_) => "ranking",
+        let field = match item {
+            Item::Indicator(_) => "indicator",
+            Item::Entity(_) => "entity",
+            Item::Source(_) => "source",
+            Item::Ranking(_) => "ranking",
+            Item::Methodology(_) => "methodology",
         };
         return Err(BadField::new(field, format!("longer than {OBJECT_BYTES_MAX} bytes")));
     }
-    match object {
-        Object::Indicator(given) => indicator(given).map(Definition::Indicator).map_err(|bad| bad.under("indicator")),
-        Object::Entity(given) => entity(given).map(Definition::Entity).map_err(|bad| bad.under("entity")),
-        Object::Source(given) => source(given).map(Definition::Source).map_err(|bad| bad.under("source")),
-        Object::Ranking(given) => ranking(given).map(Definition::Ranking).map_err(|bad| bad.under("ranking")),
+    match item {
+        Item::Indicator(given) => indicator(given).map(Definition::Indicator).map_err(|bad| bad.under("indicator")),
+        Item::Entity(given) => entity(given).map(Definition::Entity).map_err(|bad| bad.under("entity")),
+        Item::Source(given) => source(given).map(Definition::Source).map_err(|bad| bad.under("source")),
+        Item::Ranking(given) => ranking(given).map(Definition::Ranking).map_err(|bad| bad.under("ranking")),
+        Item::Methodology(given) => {
+            methodology(given).map(Definition::Methodology).map_err(|bad| bad.under("methodology"))
+        }
     }
 }
 
@@ -343,11 +360,6 @@ fn aggregation(number: i32) -> Result<Aggregation> {
 }
 
 fn ranking(given: proto::Ranking) -> Result<Ranking> {
-    parts("methodologies", &given.methodologies)?;
-    let mut seen = std::collections::HashSet::new();
-    if let Some(twice) = given.methodologies.iter().find(|methodology| !seen.insert(&methodology.id)) {
-        return Err(BadField::new("methodologies", format!("`{}` comes twice", twice.id)));
-    }
     Ok(Ranking {
         id: id("id", &given.id, RankingId::new)?,
         name: text("name", given.name, 500)?,
@@ -357,31 +369,24 @@ fn ranking(given: proto::Ranking) -> Result<Ranking> {
     })
 }
 
-/// The methodologies that a ranking's message brings along, while the contract has no message of their own for them.
-pub(super) fn methodologies(given: &proto::Definition) -> Result<Vec<Definition>> {
-    let Some(proto::definition::Object::Ranking(ranking)) = &given.object else { return Ok(Vec::new()) };
-    let methodologies = ranking.methodologies.iter().cloned().map(methodology);
-    methodologies.map(|read| read.map(Definition::Methodology).map_err(|bad| bad.under("ranking"))).collect()
-}
-
 fn methodology(given: proto::Methodology) -> Result<Methodology> {
-    parts("methodologies.components", &given.components)?;
+    parts("components", &given.components)?;
     let mut known = std::collections::HashSet::new();
     let components = given.components.into_iter().map(|component| {
         if !component.parent.is_empty() && !known.contains(&component.parent) {
             let reason =
                 format!("`{}` comes before its parent `{}`, or has none of that name", component.id, component.parent);
-            return Err(BadField::new("methodologies.components", reason));
+            return Err(BadField::new("components", reason));
         }
         if !known.insert(component.id.clone()) {
-            return Err(BadField::new("methodologies.components", format!("`{}` comes twice", component.id)));
+            return Err(BadField::new("components", format!("`{}` comes twice", component.id)));
         }
         if component.weight.is_some_and(|weight| !weight.is_finite() || weight < 0.0) {
-            return Err(BadField::new("methodologies.components.weight", "not a finite number from 0"));
+            return Err(BadField::new("components.weight", "not a finite number from 0"));
         }
         Ok(MethodologyComponent {
-            id: text("methodologies.components.id", component.id, 128)?,
-            name: text("methodologies.components.name", component.name, 500)?,
+            id: text("components.id", component.id, 128)?,
+            name: text("components.name", component.name, 500)?,
             weight: component.weight,
             direction: direction(component.direction)?,
             parent: component.parent,
@@ -390,8 +395,8 @@ fn methodology(given: proto::Methodology) -> Result<Methodology> {
     });
     Ok(Methodology {
         components: components.collect::<Result<_>>()?,
-        id: id("methodologies.id", &given.id, MethodologyId::new)?,
-        description: text("methodologies.description", given.description, TEXT_BYTES_MAX)?,
+        id: id("id", &given.id, MethodologyId::new)?,
+        description: text("description", given.description, TEXT_BYTES_MAX)?,
         aggregation: aggregation(given.aggregation)?,
     })
 }
@@ -399,11 +404,13 @@ fn methodology(given: proto::Methodology) -> Result<Methodology> {
 /// An edition to publish, without entries. What the server says about it is filled in later.
 pub(super) fn edition(given: proto::Edition) -> Result<Edition> {
     let output_only =
-        given.entry_count != 0 || given.revision != 0 || given.recorded.is_some() || !given.compared_with.is_empty();
+        given.entry_count != 0 || given.revision != 0 || given.recorded.is_some()
+            || !given.compared_with.is_empty()
+            || !given.withdrawn.is_empty();
     if output_only {
         return Err(BadField::new(
             "edition",
-            "entry_count, revision, recorded and compared_with are set by the server",
+            "entry_count, revision, recorded, compared_with and withdrawn are set by the server",
         ));
     }
     let coverage = given.coverage.unwrap_or_default();
@@ -412,7 +419,7 @@ pub(super) fn edition(given: proto::Edition) -> Result<Edition> {
     }
     Ok(Edition {
         ranking: id("edition.ranking", &given.ranking, RankingId::new)?,
-        edition: id("edition.edition", &given.edition, EditionId::new)?,
+        edition: id("edition.id", &given.id, EditionId::new)?,
         title: text("edition.title", given.title, 500)?,
         status: match known::<proto::EditionStatus>("edition.status", given.status)? {
             proto::EditionStatus::Unspecified | proto::EditionStatus::Published => EditionStatus::Published,

@@ -5,25 +5,28 @@ use prost::Message;
 use crate::{
     feed::{
         conflate::FoldPage,
-        filter::{Match, Scope},
+        filter::{Filters, Match, Scope},
         history::CommitPart,
         page::Matched,
+        stamps::CommitStamps,
     },
     ledger::log::Header,
     model::{
         catalog::{
-            Definition, Direction, Entity, EntityKind, Frequency, Indicator, Ranking, Redistribution, RelationKind,
-            Source, Timing,
+            Aggregation, Definition, Direction, Entity, EntityKind, Frequency, Indicator, Methodology, Ranking,
+            Redistribution, RelationKind, Source, Timing,
         },
         change::{Absence, Cause, Change, Commit, Counts, EntryChange, EntryMove, Movement, ValueChange, ValueMove},
         edition::{Basis, Coverage, CoverageKind, Edition, EditionStatus, Entry, EntryComponent, RankClaim},
         finding::{Finding, Severity},
-        series::{Dimensions, Row},
+        series::{Dimensions, Row, SeriesKey, Statement},
         time::{Date, Instant},
         value::{Figure, MissingReason, Notes, Qualifier, Status, Value},
     },
     proto,
-    query::{figures::Observation, policy::Disagreement, state::StateRow},
+    query::{
+        editions::TrajectoryPoint, figures::Observation, policy::Disagreement, series::SeriesSummary, state::StateRow,
+    },
 };
 
 pub(super) fn timestamp(instant: Instant) -> prost_types::Timestamp {
@@ -98,19 +101,42 @@ pub(super) fn dimensions(dimensions: &Dimensions) -> Vec<proto::Dimension> {
     dimensions.pairs().map(pair).collect()
 }
 
+/// A version of a figure, without what its commit says.
+fn version(series: &SeriesKey, row: &Row) -> proto::Observation {
+    proto::Observation {
+        indicator: series.indicator.to_string(),
+        entity: series.entity.to_string(),
+        source: series.source.to_string(),
+        dimensions: dimensions(&series.dimensions),
+        period: row.period.to_string(),
+        value: optional_value(row.value()),
+        released: row.released.to_string(),
+        revision: row.revision.0,
+        withdrawn: row.statement == Statement::NoFigure,
+        retracted: row.statement == Statement::Retracted,
+        ..proto::Observation::default()
+    }
+}
+
 pub(super) fn observation(figure: &Observation) -> proto::Observation {
     proto::Observation {
-        indicator: figure.series.indicator.to_string(),
-        entity: figure.series.entity.to_string(),
-        source: figure.series.source.to_string(),
-        dimensions: dimensions(&figure.series.dimensions),
-        period: figure.row.period.to_string(),
-        value: optional_value(figure.row.value()),
-        released: figure.row.released.to_string(),
         recorded: Some(timestamp(figure.commit.recorded)),
-        revision: figure.row.revision.0,
         cause: cause(figure.commit.cause).into(),
-        withdrawn: figure.row.value().is_none(),
+        last_released: optional_date(figure.last_released),
+        ..version(&figure.series, &figure.row)
+    }
+}
+
+pub(super) fn series_summary(series: &SeriesSummary) -> proto::SeriesSummary {
+    proto::SeriesSummary {
+        indicator: series.key.indicator.to_string(),
+        entity: series.key.entity.to_string(),
+        source: series.key.source.to_string(),
+        dimensions: dimensions(&series.key.dimensions),
+        first_period: series.first.to_string(),
+        latest_period: series.last.to_string(),
+        figures: series.figures,
+        released: series.newest_release.to_string(),
     }
 }
 
@@ -140,8 +166,7 @@ pub(super) fn definition(definition: &Definition) -> proto::Definition {
         Definition::Indicator(given) => Item::Indicator(indicator(given)),
         Definition::Entity(given) => Item::Entity(entity(given)),
         Definition::Source(given) => Item::Source(source(given)),
-        // The contract has no message for it yet.
-        Definition::Methodology(_) => return proto::Definition::default(),
+        Definition::Methodology(given) => Item::Methodology(methodology(given)),
         Definition::Ranking(given) => Item::Ranking(ranking(given)),
     };
     proto::Definition { item: Some(item) }
@@ -251,7 +276,32 @@ pub(super) fn ranking(ranking: &Ranking) -> proto::Ranking {
         subject: entity_kind(ranking.subject),
         source: ranking.source.to_string(),
         description: ranking.description.clone(),
-        methodologies: Vec::new(),
+    }
+}
+
+fn aggregation(aggregation: Aggregation) -> i32 {
+    match aggregation {
+        Aggregation::NotPublished => proto::Aggregation::Unspecified,
+        Aggregation::Sum => proto::Aggregation::Sum,
+        Aggregation::WeightedMean => proto::Aggregation::WeightedMean,
+    }
+    .into()
+}
+
+pub(super) fn methodology(methodology: &Methodology) -> proto::Methodology {
+    let components = methodology.components.iter().map(|component| proto::MethodologyComponent {
+        id: component.id.clone(),
+        name: component.name.clone(),
+        weight: component.weight,
+        direction: direction(component.direction),
+        parent: component.parent.clone(),
+        aggregation: aggregation(component.aggregation),
+    });
+    proto::Methodology {
+        id: methodology.id.to_string(),
+        description: methodology.description.clone(),
+        components: components.collect(),
+        aggregation: aggregation(methodology.aggregation),
     }
 }
 
@@ -301,7 +351,7 @@ pub(super) fn edition(edition: &Edition) -> proto::Edition {
         revision: edition.revision.0,
         recorded: Some(timestamp(edition.recorded)),
         compared_with: edition.compared_with.as_ref().map_or_else(String::new, ToString::to_string),
-        withdrawn: optional_date(edition.withdrawn_on()),
+        withdrawn: optional_date((edition.status == EditionStatus::Withdrawn).then(|| edition.effective_day())),
     }
 }
 
@@ -360,7 +410,8 @@ pub(super) fn counts(counts: &Counts) -> proto::ChangeCounts {
     }
 }
 
-pub(super) fn commit(commit: &Commit) -> proto::Commit {
+pub(super) fn commit(header: &Header) -> proto::Commit {
+    let commit = &header.commit;
     proto::Commit {
         revision: commit.revision.0,
         recorded: Some(timestamp(commit.recorded)),
@@ -371,7 +422,7 @@ pub(super) fn commit(commit: &Commit) -> proto::Commit {
         document_sha256: commit.document_sha256.clone(),
         counts: Some(counts(&commit.counts)),
         request_id: commit.request_id.as_ref().map_or_else(String::new, ToString::to_string),
-        chain: Vec::new(),
+        chain: header.chain.to_vec(),
     }
 }
 
@@ -521,7 +572,7 @@ pub(super) fn commit_head(part: &CommitPart, token: String) -> proto::CommitPage
         prev_matching_revision: part.prev_match.0,
         page: part.page,
         last_page: part.last,
-        commit: (part.page == 0).then(|| commit(&header.commit)),
+        commit: (part.page == 0).then(|| commit(header)),
         changes: Vec::new(),
         resume_token: token,
         conflated_from: 0,
@@ -535,10 +586,10 @@ pub(super) fn fold_head(page: &FoldPage, token: String) -> proto::CommitPage {
         prev_matching_revision: page.prev_match.0,
         page: page.page,
         last_page: page.last,
-        commit: (page.page == 0).then(|| commit(&page.header.commit)),
+        commit: (page.page == 0).then(|| commit(&page.header)),
         changes: Vec::new(),
         resume_token: token,
-        conflated_from: page.conflated_from.0,
+        conflated_from: page.folded_from.0,
     }
 }
 

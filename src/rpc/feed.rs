@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status};
 
 use super::{
-    App, decode, encode,
+    AUTHOR, App, At, decode, encode,
     paging::Page,
     query_status,
     status::{self, BadField},
 };
 use crate::{
+    convert::digest::Version,
     feed::{
         FeedError,
         filter::{FILTER_IDS_MAX, FILTERS_MAX, Filter, Filters, Kind},
@@ -23,7 +24,7 @@ use crate::{
     ledger::cursor::{CursorMove, CursorPlace},
     model::id::Revision,
     proto::{self, feed_service_server::FeedService, subscribe_response::Body as Message},
-    query::AsOf,
+    query::{AsOf, Snapshot},
     store::cursors::Cursor,
 };
 
@@ -34,6 +35,11 @@ const PROGRESS_DEFAULT: Duration = Duration::from_secs(5);
 const PROGRESS_INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(20);
 /// Longest name of a cursor.
 const CURSOR_NAME_BYTES_MAX: usize = 128;
+/// Cursors on a page of their list.
+const CURSORS_DEFAULT: usize = 100;
+const CURSORS_PAGE_MAX: usize = 1_000;
+/// The shortest wait before a client comes back: a client that takes zero for unset would not wait at all.
+const RECONNECT_AT_ONCE: Duration = Duration::from_millis(1);
 /// Clients of a server that goes away come back spread over this time.
 const RECONNECT_SPREAD: Duration = Duration::from_secs(10);
 
@@ -51,7 +57,7 @@ struct ListPosition {
     changes_given: usize,
 }
 
-fn filters(given: Vec<proto::Filter>) -> Result<Filters, Status> {
+fn filters(given: Vec<proto::Filter>, left_out: BTreeSet<String>) -> Result<Filters, Status> {
     if given.len() > FILTERS_MAX {
         return Err(BadField::new("filters", format!("more than {FILTERS_MAX}")).into());
     }
@@ -65,7 +71,7 @@ fn filters(given: Vec<proto::Filter>) -> Result<Filters, Status> {
         }
         filters.push(filter(given).map_err(|bad| bad.under(&format!("filters[{at}]")))?);
     }
-    Ok(Filters::new(filters))
+    Ok(Filters::without(filters, left_out))
 }
 
 fn filter(given: proto::Filter) -> Result<Filter, BadField> {
@@ -97,6 +103,7 @@ fn filter(given: proto::Filter) -> Result<Filter, BadField> {
         sources: ids("sources", given.sources)?,
         rank_at_most: given.rank_at_most,
         min_places: given.min_places,
+        dimensions: decode::dimension_filter("dimensions", given.dimensions)?,
     })
 }
 
@@ -107,13 +114,14 @@ fn start(given: Option<proto::subscribe_request::Start>) -> Result<Start, Status
         Given::Now(_) => Start::Now,
         Given::ResumeToken(token) => Start::Token(token),
         Given::Range(range) => {
-            if range.from == 0 {
-                return Err(BadField::new("range.from", "revisions start at 1").into());
+            let proto::StartRange { first_revision, last_revision } = range;
+            if first_revision == 0 {
+                return Err(BadField::new("range.first_revision", "revisions start at 1").into());
             }
-            if range.until != 0 && range.until < range.from {
-                return Err(BadField::new("range.until", "below from").into());
+            if last_revision != 0 && last_revision < first_revision {
+                return Err(BadField::new("range.last_revision", "below first_revision").into());
             }
-            Start::Range(Revision(range.from), (range.until != 0).then_some(Revision(range.until)))
+            Start::Range(Revision(first_revision), (last_revision != 0).then_some(Revision(last_revision)))
         }
         Given::AsKnownAt(as_of) => match decode::as_of(Some(as_of))? {
             AsOf::Head => return Err(BadField::new("as_known_at", "must name a point of history").into()),
@@ -140,7 +148,7 @@ fn cursor_name(name: String) -> Result<String, BadField> {
 
 fn cursor(name: String, cursor: Cursor) -> proto::Cursor {
     let stored = Some(encode::timestamp(cursor.stored));
-    proto::Cursor { name, resume_token: cursor.token, revision: cursor.revision.0, stored }
+    proto::Cursor { name, resume_token: cursor.token, revision: cursor.revision.0, stored, author: AUTHOR.to_owned() }
 }
 
 impl Feed {
@@ -152,7 +160,7 @@ impl Feed {
     ) -> Result<Subscription, Status> {
         let wanted = Wanted {
             start: start(request.start)?,
-            filters: filters(request.filters)?,
+            filters: filters(request.filters, self.0.hub.forbidden_sources())?,
             conflate: request.conflate,
             progress_interval: progress_interval(request.progress_interval)?,
             max_age: self.0.subscription_max_age,
@@ -179,7 +187,8 @@ impl FeedService for Feed {
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
         let page: Page<ListPosition> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
         let hub = &self.0.hub;
-        let group = hub.group(filters(plain.filters)?);
+        self.0.reach(Revision(plain.min_revision)).await?;
+        let group = hub.group(filters(plain.filters, hub.forbidden_sources())?);
         let filters = &group.filters;
         let (from, given) = match &page.position {
             Some(at) => {
@@ -191,8 +200,12 @@ impl FeedService for Feed {
                 (Place { revision: Revision(plain.after_revision), last_match: Revision::ZERO }, Given::default())
             }
             None => {
-                let place = hub.tokens().place(&plain.resume_token, filters.hash());
-                (place.map_err(|error| status::of_feed(&error))?, Given::default())
+                let claimed = hub.claimed(&plain.resume_token).await.map_err(|error| status::of_feed(&error))?;
+                let (place, filter_hash) = claimed;
+                if filter_hash != filters.hash() {
+                    return Err(status::of_feed(&FeedError::TokenOtherFilter));
+                }
+                (place, Given::default())
             }
         };
         let head = self.0.reader.head();
@@ -202,12 +215,16 @@ impl FeedService for Feed {
         }
         let listed = history::list(hub, &group, from, given, page.size).await;
         let list = listed.map_err(|error| status::of_feed(&error))?;
-        let token_of = |place: Place| hub.tokens().token(place, filters.hash());
-        let commits = list.parts.iter().map(|part| {
+        let failed = |error| status::of_store(&error);
+        let mut commits = Vec::with_capacity(list.parts.len());
+        for part in &list.parts {
             let revision = part.header.commit.revision;
-            let token = if part.last { token_of(Place { revision, last_match: revision }) } else { String::new() };
-            encode::commit_page(part, token, |at| filters.name(at))
-        });
+            let token = match part.last {
+                true => hub.token(Place { revision, last_match: revision }, filters.hash()).await.map_err(failed)?,
+                false => String::new(),
+            };
+            commits.push(encode::commit_page(part, token, |at| filters.name(at)));
+        }
         let position = ListPosition {
             revision: list.place.revision.0,
             last_match: list.place.last_match.0,
@@ -216,20 +233,22 @@ impl FeedService for Feed {
             changes_given: list.given.changes,
         };
         Ok(Response::new(proto::ListCommitsResponse {
-            commits: commits.collect(),
+            commits,
             next_page_token: if list.more { page.next(list.head, &position) } else { String::new() },
-            resume_token: token_of(list.place),
+            resume_token: hub.token(list.place, filters.hash()).await.map_err(failed)?,
             head: list.head.0,
+            left_out_sources: filters.left_out().iter().cloned().collect(),
         }))
     }
 
-    async fn get_head(&self, _: Request<proto::GetHeadRequest>) -> Result<Response<proto::GetHeadResponse>, Status> {
-        let found = self.0.read(AsOf::Head, |snapshot| {
+    async fn get_head(
+        &self,
+        request: Request<proto::GetHeadRequest>,
+    ) -> Result<Response<proto::GetHeadResponse>, Status> {
+        let at = At::head(request.into_inner().min_revision);
+        let found = self.0.read(at, |snapshot| {
             let head = snapshot.revision();
-            let commit = match head {
-                Revision::ZERO => None,
-                head => Some(encode::commit(snapshot.reader.commit(head).map_err(query_status)?.as_ref())),
-            };
+            let commit = commit(&snapshot, head)?;
             let ledger = snapshot.reader.ledger();
             Ok(proto::GetHeadResponse {
                 head: head.0,
@@ -246,11 +265,13 @@ impl FeedService for Feed {
         request: Request<proto::ResolveRevisionRequest>,
     ) -> Result<Response<proto::ResolveRevisionResponse>, Status> {
         use proto::resolve_revision_request::At;
-        let at = match request.into_inner().at.ok_or_else(|| BadField::new("at", "must be given"))? {
+        let request = request.into_inner();
+        let newest = At::head(request.min_revision);
+        let at = match request.at.ok_or_else(|| BadField::new("at", "must be given"))? {
             At::Recorded(timestamp) => AsOf::Recorded(decode::instant("recorded", &timestamp)?),
             At::Released(day) => AsOf::Released(decode::date("released", &day)?),
         };
-        let found = self.0.read(AsOf::Head, move |snapshot| {
+        let found = self.0.read(newest, move |snapshot| {
             let reader = &snapshot.reader;
             let revision = match at {
                 AsOf::Recorded(instant) => reader.revision_at(instant),
@@ -258,10 +279,7 @@ impl FeedService for Feed {
                 _ => Ok(snapshot.revision()),
             };
             let revision = revision.map_err(query_status)?;
-            let commit = match revision {
-                Revision::ZERO => None,
-                revision => Some(encode::commit(reader.commit(revision).map_err(query_status)?.as_ref())),
-            };
+            let commit = commit(&snapshot, revision)?;
             Ok(proto::ResolveRevisionResponse { revision: revision.0, commit })
         });
         found.await.map(Response::new)
@@ -276,16 +294,13 @@ impl FeedService for Feed {
         let to = match token.is_empty() {
             true => None,
             false => {
-                let read = self.0.hub.tokens().read(&token);
-                let (Place { revision, .. }, filters) = read.map_err(|error| status::of_feed(&error))?;
-                let head = self.0.reader.head();
-                if revision > head {
-                    return Err(status::of_feed(&FeedError::AboveHead { asked: revision, head }));
-                }
+                let claimed = self.0.hub.claimed(&token).await;
+                let (Place { revision, .. }, filters) = claimed.map_err(|error| status::of_feed(&error))?;
                 Some(CursorPlace { token, revision, filters })
             }
         };
-        let kept = self.0.keep_cursor(CursorMove { name: name.clone(), to, allow_rewind }).await?;
+        let author = AUTHOR.to_owned();
+        let kept = self.0.keep_cursor(CursorMove { author, name: name.clone(), to, allow_rewind }).await?;
         Ok(Response::new(proto::PutCursorResponse { cursor: kept.map(|kept| cursor(name, kept)) }))
     }
 
@@ -294,35 +309,83 @@ impl FeedService for Feed {
         request: Request<proto::GetCursorRequest>,
     ) -> Result<Response<proto::GetCursorResponse>, Status> {
         let name = cursor_name(request.into_inner().name)?;
-        let kept = self.0.writer.cursor(&name).ok_or_else(|| status::of_no_cursor(&name))?;
+        let kept = self.0.writer.cursor(AUTHOR, &name).ok_or_else(|| status::of_no_cursor(&name))?;
         Ok(Response::new(proto::GetCursorResponse { cursor: Some(cursor(name, kept)) }))
+    }
+
+    async fn list_cursors(
+        &self,
+        request: Request<proto::ListCursorsRequest>,
+    ) -> Result<Response<proto::ListCursorsResponse>, Status> {
+        let mut plain = request.into_inner();
+        let size = std::mem::take(&mut plain.page_size);
+        let token = std::mem::take(&mut plain.page_token);
+        let page: Page<String> = self.0.page(&plain, size, &token, CURSORS_DEFAULT, CURSORS_PAGE_MAX)?;
+        let after = page.position.as_deref().unwrap_or_default();
+        let cursors = self.0.writer.cursors_after(AUTHOR, after).into_iter();
+        let messages = cursors.map(|(name, stored)| Ok((cursor(name.clone(), stored), name)));
+        // Cursors are no facts: the pages of their list are not of one revision.
+        let (cursors, next_page_token) = page.fill(Revision::ZERO, messages)?;
+        Ok(Response::new(proto::ListCursorsResponse { cursors, next_page_token }))
+    }
+}
+
+/// About a commit; none is revision zero.
+fn commit(snapshot: &Snapshot, revision: Revision) -> Result<Option<proto::Commit>, Status> {
+    let header = match revision {
+        Revision::ZERO => None,
+        revision => snapshot.reader.ledger().header(revision).map_err(query_status)?,
+    };
+    Ok(header.as_ref().map(encode::commit))
+}
+
+/// The digest of the state that a stream sends, as far as it was sent.
+#[derive(Debug)]
+pub(super) struct StateDigest {
+    version: Version,
+    sum: u64,
+}
+
+impl StateDigest {
+    /// Of the version that a request names.
+    pub(super) fn asked(number: u32) -> Result<Self, Status> {
+        let version = Version::numbered(number).ok_or_else(|| status::of_digest_version(number))?;
+        Ok(Self { version, sum: 0 })
+    }
+
+    fn add(&mut self, rows: &[proto::StateRow]) {
+        self.sum = rows.iter().map(|row| self.version.of_row(row)).fold(self.sum, u64::wrapping_add);
     }
 }
 
 /// A message of the stream. `None`: pages of changes are made of bytes that streams share, by [`super::subscribe`].
-pub(super) fn message(event: Event, subscription: &Subscription) -> Option<Message> {
+pub(super) fn message(event: Event, subscription: &Subscription, digest: &mut StateDigest) -> Option<Message> {
     let names = |matched: Vec<usize>| -> Vec<String> {
         let names = matched.into_iter().map(|at| subscription.filter_name(at).to_owned());
         names.filter(|name| !name.is_empty()).collect()
     };
     Some(match event {
         Event::Commit(..) | Event::Fold(..) => return None,
-        Event::Opened { history, head, floor, start, token } => Message::Opened(proto::Opened {
+        Event::Opened { history, head, floor, start, token, left_out } => Message::Opened(proto::Opened {
             history_id: history.to_string(),
             head: head.0,
             floor: floor.0,
             start_revision: start.0,
             resume_token: token,
+            left_out_sources: left_out,
         }),
         Event::State { revision, page, rows } => {
             let rows = rows.into_iter().map(|(row, matched)| encode::state_row(&row, names(matched)));
-            Message::SnapshotPage(proto::SnapshotPage { revision: revision.0, page, rows: rows.collect() })
+            let rows: Vec<proto::StateRow> = rows.collect();
+            digest.add(&rows);
+            Message::SnapshotPage(proto::SnapshotPage { revision: revision.0, page, rows })
         }
-        Event::StateEnd { revision, rows, digest, token } => Message::SnapshotEnd(proto::SnapshotEnd {
+        Event::StateEnd { revision, rows, token } => Message::SnapshotEnd(proto::SnapshotEnd {
             revision: revision.0,
             row_count: rows,
-            digest,
+            digest: digest.sum,
             resume_token: token,
+            digest_version: digest.version.number(),
         }),
         Event::Progress(revision, token) => {
             Message::Progress(proto::Progress { revision: revision.0, resume_token: token })
@@ -333,8 +396,8 @@ pub(super) fn message(event: Event, subscription: &Subscription) -> Option<Messa
         }
         Event::Goodbye(reason, token) => {
             let after = match reason {
-                GoodbyeReason::Shutdown => RECONNECT_SPREAD.mul_f64(subscription.turn()),
-                GoodbyeReason::RangeComplete | GoodbyeReason::MaxAge => Duration::ZERO,
+                GoodbyeReason::Shutdown => RECONNECT_AT_ONCE + RECONNECT_SPREAD.mul_f64(subscription.turn()),
+                GoodbyeReason::RangeComplete | GoodbyeReason::MaxAge => RECONNECT_AT_ONCE,
                 GoodbyeReason::ConnectionStalled => RECONNECT_AFTER,
             };
             let reason = match reason {

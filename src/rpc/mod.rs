@@ -10,6 +10,7 @@
 
 pub mod admin;
 pub mod catalog;
+mod content;
 pub mod codec;
 mod decode;
 mod encode;
@@ -34,6 +35,7 @@ use crate::{
     feed::{hub::Hub, outlet::Outlets},
     ledger::{Writer, cursor::CursorMove},
     model::id::Revision,
+    proto,
     query::{AsOf, QueryError, Reader, Snapshot},
     store::{cursors::Cursor, offload::Offload},
 };
@@ -46,6 +48,8 @@ const BACKUPS_MAX: usize = 2;
 const CURSOR_WRITES_MAX: usize = 8;
 /// How long a read waits for the revision that it must not answer without.
 const MIN_REVISION_WAIT: Duration = Duration::from_secs(2);
+/// Who writes and stores cursors, until there are access tokens with names.
+const AUTHOR: &str = "local";
 /// Longest message taken, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
@@ -55,6 +59,23 @@ struct At {
     as_of: AsOf,
     /// It waits until this revision is there. 0: it does not wait.
     min_revision: Revision,
+}
+
+impl At {
+    /// What a request asks for.
+    fn asked(as_of: Option<proto::AsOf>, min_revision: u64) -> Result<Self, Status> {
+        Ok(Self { as_of: decode::as_of(as_of)?, min_revision: Revision(min_revision) })
+    }
+
+    /// The newest state, once a revision is there.
+    fn head(min_revision: u64) -> Self {
+        Self { as_of: AsOf::Head, min_revision: Revision(min_revision) }
+    }
+
+    /// On a later page of a list: what the first page was answered at.
+    fn paged<P: Serialize + DeserializeOwned>(self, page: &Page<P>) -> Self {
+        Self { as_of: page.as_of(self.as_of), ..self }
+    }
 }
 
 impl From<AsOf> for At {

@@ -69,12 +69,12 @@ impl<P: Serialize + DeserializeOwned> Page<P> {
         if token.is_empty() {
             return Ok(page);
         }
-        let refused = |why: &str| Status::from(BadField::new("page_token", why));
+        let refused = status::of_page_token;
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| refused("not a token of this server"))?;
         let token: Token<IgnoredAny> =
             rmp_serde::from_slice(&bytes).map_err(|_| refused("not a token of this server"))?;
         if token.0 != history {
-            return Err(status::of_foreign_page_token());
+            return Err(refused("of another history: list again from the first page"));
         }
         if token.1 != fingerprint {
             return Err(refused("made for another request; change nothing but page_size between pages"));

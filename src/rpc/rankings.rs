@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{App, decode, encode, paging::Page, query_status, status::BadField};
+use super::{App, At, decode, encode, paging::Page, query_status, status::BadField};
 use crate::{
     model::{
         catalog::DefinitionKind,
         id::{EditionId, EntityId, RankingId},
     },
     proto::{self, ranking_service_server::RankingService},
-    query::{Snapshot, editions::TrajectoryPoint},
+    query::Snapshot,
 };
 
 const PAGE_DEFAULT: usize = 100;
@@ -37,7 +37,7 @@ impl RankingService for Rankings {
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
         let page: Page<usize> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
         let ranking = decode::id("ranking", &plain.ranking, RankingId::new)?;
-        let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
+        let found = self.0.read(At::asked(plain.as_of, plain.min_revision)?.paged(&page), move |snapshot| {
             let editions = snapshot.editions(&ranking).map_err(query_status)?;
             let from = page.position.unwrap_or(0);
             let newest_first = editions.iter().rev().enumerate().skip(from);
@@ -55,7 +55,7 @@ impl RankingService for Rankings {
         let request = request.into_inner();
         let ranking = decode::id("ranking", &request.ranking, RankingId::new)?;
         let edition = decode::optional_id("edition", &request.edition, EditionId::new)?;
-        let found = self.0.read(decode::as_of(request.as_of)?, move |snapshot| {
+        let found = self.0.read(At::asked(request.as_of, request.min_revision)?, move |snapshot| {
             let found = snapshot.edition(&ranking, edition.as_ref()).map_err(query_status)?;
             Ok(proto::GetEditionResponse { edition: Some(encode::edition(found)), revision: snapshot.revision().0 })
         });
@@ -77,7 +77,7 @@ impl RankingService for Rankings {
             let standing = snapshot.edition(&of, named.as_ref());
             short && standing.is_ok_and(|edition| snapshot.view().cached(edition).is_some())
         };
-        let found = self.0.read_at_hand(page.as_of(decode::as_of(plain.as_of)?), at_hand, move |snapshot| {
+        let found = self.0.read_at_hand(At::asked(plain.as_of, plain.min_revision)?.paged(&page), at_hand, move |snapshot| {
             let table = snapshot.table(&ranking, edition.as_ref()).map_err(query_status)?;
             let from = page.position.unwrap_or(0);
             let wanted = table.entries.iter().enumerate().skip(from).filter(|(_, entry)| {
@@ -105,15 +105,15 @@ impl RankingService for Rankings {
         let ranking = decode::id("ranking", &plain.ranking, RankingId::new)?;
         let from = decode::id("earlier_edition", &plain.earlier_edition, EditionId::new)?;
         let to = decode::id("later_edition", &plain.later_edition, EditionId::new)?;
-        let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
+        let found = self.0.read(At::asked(plain.as_of, plain.min_revision)?.paged(&page), move |snapshot| {
             let found = snapshot.compare(&ranking, &from, &to).map_err(query_status)?;
             let moves = found.moves_from(page.position.unwrap_or(0));
             let (moves, next_page_token) =
                 page.fill(snapshot.revision(), moves.map(|(at, moved)| Ok((encode::entry_move(&moved), at + 1))))?;
             let count = |(movement, count)| proto::MovementCount { movement: encode::movement(movement), count };
             Ok(proto::CompareEditionsResponse {
-                from: Some(encode::edition(&found.from.edition)),
-                to: Some(encode::edition(&found.to.edition)),
+                earlier: Some(encode::edition(&found.from.edition)),
+                later: Some(encode::edition(&found.to.edition)),
                 moves,
                 counts: found.counts().into_iter().map(count).collect(),
                 comparable: found.comparability.comparable,
@@ -138,7 +138,7 @@ impl RankingService for Rankings {
         }
         let entities = plain.entities.iter().map(|id| decode::id("entities", id, EntityId::new));
         let entities = entities.collect::<Result<Vec<_>, _>>()?;
-        let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
+        let found = self.0.read(At::asked(plain.as_of, plain.min_revision)?.paged(&page), move |snapshot| {
             let (first, told) = page.position.unwrap_or_default();
             for entity in &entities {
                 snapshot.require(DefinitionKind::Entity, entity.as_str()).map_err(query_status)?;
@@ -191,19 +191,7 @@ fn trajectory_parts(
     let mut parts = Vec::new();
     for (number, point) in points.iter().enumerate().skip(told) {
         let next = if number + 1 == points.len() { (at + 1, 0) } else { (at, number + 1) };
-        parts.push((at, part(vec![trajectory_point(point)]), next));
+        parts.push((at, part(vec![encode::trajectory_point(point)]), next));
     }
     parts
-}
-
-fn trajectory_point(point: &TrajectoryPoint) -> proto::TrajectoryPoint {
-    proto::TrajectoryPoint {
-        edition: point.edition.edition.to_string(),
-        basis: encode::basis(point.edition.basis),
-        standing: Some(encode::standing(point.entry.as_ref(), point.absence)),
-        methodology: point.edition.methodology.clone(),
-        comparable_to_previous: point.comparable_to_previous,
-        coverage: Some(encode::coverage(point.edition.coverage, point.edition.complete_to)),
-        disputed: point.entry.iter().flat_map(|entry| &entry.disputed).map(encode::claim).collect(),
-    }
 }

@@ -1,14 +1,15 @@
 //! `StatisticsService`.
 
-use std::{pin::Pin, sync::Arc};
+use std::{collections::BTreeSet, pin::Pin, sync::Arc};
 
 use prost::Message;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
-use super::{App, decode, encode, paging::Page, query_status};
+use super::{App, At, decode, encode, paging::Page, query_status, status::BadField};
 use crate::{
     model::{
+        catalog::DefinitionKind,
         id::{EntityId, IndicatorId, SourceId},
         period::Period,
     },
@@ -17,7 +18,7 @@ use crate::{
         Snapshot,
         figures::FigureQuery,
         policy::Policy,
-        series::{CurrentSeries, Position, Selection},
+        series::{CurrentSeries, FigurePosition, Position, Selection},
     },
     store::series::SeriesIds,
 };
@@ -49,15 +50,46 @@ fn position_in(([indicator, entity, source, dimensions], days): RowPosition) -> 
     (SeriesIds { indicator, entity, source, dimensions }, period)
 }
 
-fn selection(given: Option<proto::SeriesSelection>) -> Result<Selection, Status> {
+/// Where a list of chosen figures goes on: numbers of indicator, entity and dimensions, and the period's days.
+type ChosenPosition = ([u32; 3], (i32, i32));
+
+fn chosen_out(position: FigurePosition) -> ChosenPosition {
+    let FigurePosition { indicator, entity, dimensions, period } = position;
+    ([indicator, entity, dimensions], (period.start().days(), period.end().days()))
+}
+
+fn chosen_in(([indicator, entity, dimensions], (start, end)): ChosenPosition) -> Option<FigurePosition> {
+    let date = crate::model::time::Date::from_days;
+    let period = Period::from_days(date(start)?, date(end)?)?;
+    Some(FigurePosition { indicator, entity, dimensions, period })
+}
+
+fn ids_of(ids: &BTreeSet<SourceId>) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
+}
+
+/// The selection of a request for figures.
+fn figures(given: Option<proto::SeriesSelection>) -> Result<Selection, BadField> {
     let given = given.unwrap_or_default();
-    let bad = |field: &str, reason: String| Status::from(super::status::BadField::new(field, reason));
     if given.indicators.is_empty() {
-        return Err(bad("selection.indicators", "name at least one indicator".into()));
+        return Err(BadField::new("selection.indicators", "name at least one indicator"));
     }
-    if [&given.indicators, &given.entities, &given.sources].iter().any(|ids| ids.len() > SELECTION_IDS_MAX) {
-        return Err(bad("selection", format!("more than {SELECTION_IDS_MAX} ids in one field")));
+    selection(given)
+}
+
+fn selection(given: proto::SeriesSelection) -> Result<Selection, BadField> {
+    for (field, ids) in
+        [("indicators", &given.indicators), ("entities", &given.entities), ("sources", &given.sources)]
+    {
+        if ids.len() > SELECTION_IDS_MAX {
+            return Err(BadField::new(format!("selection.{field}"), format!("more than {SELECTION_IDS_MAX}")));
+        }
     }
+    let members_of = given.members_of.map(|members| {
+        let group = decode::id("selection.members_of.group", &members.group, EntityId::new)?;
+        let day = decode::optional_date("selection.members_of.on_date", &members.on_date)?;
+        Ok::<_, BadField>((group, day))
+    });
     let indicators = given.indicators.iter().map(|id| decode::id("selection.indicators", id, IndicatorId::new));
     let entities = given.entities.iter().map(|id| decode::id("selection.entities", id, EntityId::new));
     let sources = given.sources.iter().map(|id| decode::id("selection.sources", id, SourceId::new));
@@ -67,7 +99,10 @@ fn selection(given: Option<proto::SeriesSelection>) -> Result<Selection, Status>
         sources: sources.collect::<Result<_, _>>()?,
         from: decode::optional_period("selection.period_from", &given.period_from)?,
         to: decode::optional_period("selection.period_to", &given.period_to)?,
-        ..Selection::default()
+        dimensions: decode::dimension_filter("selection.dimensions", given.dimensions)?,
+        latest_periods: (given.latest_periods > 0).then_some(given.latest_periods),
+        members_of: members_of.transpose()?,
+        left_out: BTreeSet::new(),
     })
 }
 
@@ -86,7 +121,7 @@ impl StatisticsService for Statistics {
             policy: Policy::named(&request.policy).map_err(query_status)?,
             source: decode::optional_id("source", &request.source, SourceId::new)?,
         };
-        let found = self.0.read(decode::as_of(request.as_of)?, move |snapshot| {
+        let found = self.0.read(At::asked(request.as_of, request.min_revision)?, move |snapshot| {
             let found = snapshot.figure(&query).map_err(query_status)?;
             Ok(proto::GetFigureResponse {
                 selected: Some(encode::observation(&found.selected)),
@@ -106,11 +141,16 @@ impl StatisticsService for Statistics {
     ) -> Result<Response<proto::QueryObservationsResponse>, Status> {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
+        let selection = figures(plain.selection.clone())?;
+        if !plain.policy.is_empty() {
+            let policy = Policy::named(&plain.policy).map_err(query_status)?;
+            let page = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+            return self.query_chosen(At::asked(plain.as_of, plain.min_revision)?, selection, policy, page).await;
+        }
         let page: Page<RowPosition> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
-        let mut selection = selection(plain.selection)?;
-        let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
-            snapshot.check_selection(&selection).map_err(query_status)?;
-            selection.left_out = snapshot.forbidden_sources(&selection).map_err(query_status)?;
+        let mut selection = selection;
+        let found = self.0.read(At::asked(plain.as_of, plain.min_revision)?.paged(&page), move |snapshot| {
+            let left_out = leave_out(&snapshot, &mut selection)?;
             let series = snapshot.series(&selection, page.position.map(position_in));
             let rows = series.flat_map(|series| match series {
                 Ok(CurrentSeries { ids, key, figures }) => {
@@ -125,7 +165,13 @@ impl StatisticsService for Statistics {
                 Ok((encode::observation(&observation), position))
             });
             let (observations, next_page_token) = page.fill(snapshot.revision(), figures)?;
-            Ok(proto::QueryObservationsResponse { observations, next_page_token, revision: snapshot.revision().0 })
+            let revision = snapshot.revision().0;
+            Ok(proto::QueryObservationsResponse {
+                observations,
+                next_page_token,
+                revision,
+                left_out_sources: ids_of(&left_out),
+            })
         });
         found.await.map(Response::new)
     }
@@ -137,18 +183,16 @@ impl StatisticsService for Statistics {
         request: Request<proto::StreamSeriesRequest>,
     ) -> Result<Response<Self::StreamSeriesStream>, Status> {
         let request = request.into_inner();
-        let mut selection = selection(request.selection)?;
-        let opened = self.0.read(decode::as_of(request.as_of)?, move |snapshot| {
-            snapshot.check_selection(&selection).map_err(query_status)?;
-            selection.left_out = snapshot.forbidden_sources(&selection).map_err(query_status)?;
-            let left_out = snapshot.sources_left_out(&selection).map_err(query_status)?;
+        let mut selection = figures(request.selection)?;
+        let opened = self.0.read(At::asked(request.as_of, request.min_revision)?, move |snapshot| {
+            let left_out = leave_out(&snapshot, &mut selection)?;
             Ok((snapshot, selection, left_out))
         });
         let (snapshot, selection, left_out) = opened.await?;
         let first = proto::StreamSeriesResponse {
             series: Vec::new(),
             revision: snapshot.revision().0,
-            left_out_sources: left_out.iter().map(ToString::to_string).collect(),
+            left_out_sources: ids_of(&left_out),
         };
         let bulk = Bulk {
             app: self.0.clone(),
@@ -159,6 +203,42 @@ impl StatisticsService for Statistics {
             done: false,
         };
         Ok(Response::new(Box::pin(futures_util::stream::try_unfold(bulk, Bulk::next))))
+    }
+
+    async fn list_series(
+        &self,
+        request: Request<proto::ListSeriesRequest>,
+    ) -> Result<Response<proto::ListSeriesResponse>, Status> {
+        let mut plain = request.into_inner();
+        let size = std::mem::take(&mut plain.page_size);
+        let token = std::mem::take(&mut plain.page_token);
+        let page: Page<[u32; 4]> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let given = plain.selection.unwrap_or_default();
+        for (field, set) in [
+            ("period_from", !given.period_from.is_empty()),
+            ("period_to", !given.period_to.is_empty()),
+            ("latest_periods", given.latest_periods > 0),
+        ] {
+            if set {
+                return Err(BadField::new(format!("selection.{field}"), "a list of series is of all their periods").into());
+            }
+        }
+        let mut selection = selection(given)?;
+        let found = self.0.read(At::asked(plain.as_of, plain.min_revision)?.paged(&page), move |snapshot| {
+            snapshot.check_selection(&selection).map_err(query_status)?;
+            if selection.indicators.is_empty() {
+                let all = snapshot.catalog.definitions(DefinitionKind::Indicator, "", snapshot.revision());
+                selection.indicators = all.filter_map(|definition| IndicatorId::new(definition.id()).ok()).collect();
+            }
+            let after = page.position.map(|position| position_in((position, None)).0);
+            let series = snapshot.list_series(&selection, after).map(|series| {
+                let series = series.map_err(query_status)?;
+                Ok((encode::series_summary(&series), position_out(series.ids, None).0))
+            });
+            let (series, next_page_token) = page.fill(snapshot.revision(), series)?;
+            Ok(proto::ListSeriesResponse { series, next_page_token, revision: snapshot.revision().0 })
+        });
+        found.await.map(Response::new)
     }
 
     async fn list_versions(
@@ -172,8 +252,10 @@ impl StatisticsService for Statistics {
         let entity = decode::id("entity", &plain.entity, EntityId::new)?;
         let period = decode::optional_period("period", &plain.period)?;
         let source = decode::optional_id("source", &plain.source, SourceId::new)?;
-        let found = self.0.read(page.as_of(decode::as_of(plain.as_of)?), move |snapshot| {
-            let all = snapshot.versions(&indicator, &entity, period, source.as_ref()).map_err(query_status)?;
+        let dimensions = decode::dimension_filter("dimensions", plain.dimensions)?;
+        let found = self.0.read(At::asked(plain.as_of, plain.min_revision)?.paged(&page), move |snapshot| {
+            let mut all = snapshot.versions(&indicator, &entity, period, source.as_ref()).map_err(query_status)?;
+            all.retain(|version| version.series.dimensions.has(&dimensions));
             let from = page.position.unwrap_or(0);
             let from_here = all.iter().enumerate().skip(from);
             let (versions, next_page_token) = page
@@ -182,6 +264,42 @@ impl StatisticsService for Statistics {
         });
         found.await.map(Response::new)
     }
+}
+
+impl Statistics {
+    /// One figure of each key, as a policy chooses.
+    async fn query_chosen(
+        &self,
+        at: At,
+        mut selection: Selection,
+        policy: Policy,
+        page: Page<ChosenPosition>,
+    ) -> Result<Response<proto::QueryObservationsResponse>, Status> {
+        let found = self.0.read(at.paged(&page), move |snapshot| {
+            let left_out = leave_out(&snapshot, &mut selection)?;
+            let after = page.position.and_then(chosen_in);
+            let figures = snapshot.selected(&selection, policy, after).map(|found| {
+                let (position, observation) = found.map_err(query_status)?;
+                Ok((encode::observation(&observation), chosen_out(position)))
+            });
+            let (observations, next_page_token) = page.fill(snapshot.revision(), figures)?;
+            let revision = snapshot.revision().0;
+            Ok(proto::QueryObservationsResponse {
+                observations,
+                next_page_token,
+                revision,
+                left_out_sources: ids_of(&left_out),
+            })
+        });
+        found.await.map(Response::new)
+    }
+}
+
+/// Leaves out of a selection the sources that forbid redistribution; says which of them it would have answered with.
+fn leave_out(snapshot: &Snapshot, selection: &mut Selection) -> Result<BTreeSet<SourceId>, Status> {
+    snapshot.check_selection(selection).map_err(query_status)?;
+    selection.left_out = snapshot.forbidden_sources(selection).map_err(query_status)?;
+    snapshot.sources_left_out(selection).map_err(query_status)
 }
 
 /// A bulk answer on its way: reads some series whenever the client has room for them.

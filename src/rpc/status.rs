@@ -84,7 +84,12 @@ reasons! {
     Findings = "FINDINGS",
     TokenMalformed = "TOKEN_MALFORMED",
     TokenOtherFilter = "TOKEN_OTHER_FILTER",
-    PageTokenForeign = "PAGE_TOKEN_FOREIGN",
+    PageToken = "PAGE_TOKEN",
+    TokenOutdated = "TOKEN_OUTDATED",
+    TokenAhead = "TOKEN_AHEAD",
+    DigestVersion = "DIGEST_VERSION",
+    UploadIncomplete = "UPLOAD_INCOMPLETE",
+    RevertConflict = "REVERT_CONFLICT",
     Policy = "POLICY",
     UnknownIndicator = "UNKNOWN_INDICATOR",
     UnknownEntity = "UNKNOWN_ENTITY",
@@ -219,12 +224,22 @@ pub(super) fn of_not_yet_there(wanted: Revision, head: Revision) -> Status {
     Status::with_error_details(Code::Unavailable, message, details)
 }
 
-/// A page token that another server, or an older store, made.
-pub(super) fn of_foreign_page_token() -> Status {
-    let message = "page_token: made by another history; begin the list again without it";
-    let mut details = info(Reason::PageTokenForeign, []);
-    details.add_bad_request_violation("page_token", message);
-    Status::with_error_details(Code::InvalidArgument, message, details)
+/// A page token that does not fit.
+pub(super) fn of_page_token(why: &str) -> Status {
+    let mut details = info(Reason::PageToken, []);
+    details.add_bad_request_violation("page_token", why);
+    Status::with_error_details(Code::InvalidArgument, format!("page_token: {why}"), details)
+}
+
+/// A version of the digest that is not made here.
+pub(super) fn of_digest_version(asked: u32) -> Status {
+    let message = format!("there is no digest of version {asked}; there are 1 and 2");
+    status(Code::InvalidArgument, Reason::DigestVersion, message, [("versions", "1 2".to_owned())])
+}
+
+/// An upload that ended before its end.
+pub(super) fn of_incomplete_upload(why: impl Into<String>) -> Status {
+    status(Code::Aborted, Reason::UploadIncomplete, format!("the upload is not whole, nothing was written: {}", why.into()), [])
 }
 
 /// Calls that come while the server stops.
@@ -297,6 +312,12 @@ pub fn of_feed(error: &FeedError) -> Status {
     let message = error.to_string();
     match error {
         FeedError::TokenMalformed => status(Code::InvalidArgument, Reason::TokenMalformed, message, []),
+        FeedError::TokenOutdated => status(Code::FailedPrecondition, Reason::TokenOutdated, message, []),
+        FeedError::TokenAhead { head, .. } => {
+            let mut details = info(Reason::TokenAhead, [("head", head.to_string())]);
+            details.set_retry_info(Some(RETRY_SOON));
+            Status::with_error_details(Code::Unavailable, message, details)
+        }
         FeedError::TokenOtherFilter => status(Code::InvalidArgument, Reason::TokenOtherFilter, message, []),
         FeedError::TokenOtherHistory => status(Code::FailedPrecondition, Reason::TokenOtherHistory, message, []),
         FeedError::AboveHead { head, .. } => {

@@ -23,7 +23,7 @@ use http::{HeaderMap, HeaderValue, header};
 use tonic::{Status, Streaming, body::Body, codec::CompressionEncoding, codegen::Service, server::NamedService};
 
 use self::body::SubscribeBody;
-use super::{App, MESSAGE_BYTES_MAX, codec::StrictDecoder, feed::Feed};
+use super::{App, MESSAGE_BYTES_MAX, codec::StrictDecoder, feed::{Feed, StateDigest}};
 use crate::{
     feed::outlet::Connection,
     proto::{self, feed_service_server::FeedServiceServer},
@@ -87,9 +87,10 @@ async fn subscribe(feed: Feed, request: http::Request<Body>) -> Result<http::Res
     let decoder = StrictDecoder::<proto::SubscribeRequest>::default();
     let mut messages = Streaming::new_request(decoder, request.into_body(), encoding, Some(MESSAGE_BYTES_MAX));
     let asked = messages.message().await?.ok_or_else(|| Status::invalid_argument("there is no request"))?;
+    let digest = StateDigest::asked(asked.digest_version)?;
     let subscription = Box::new(feed.open(asked, connection.clone()).await?);
     let outlet = feed.0.outlets.open(connection);
-    let mut response = http::Response::new(Body::new(SubscribeBody::new(subscription, outlet, gzip)));
+    let mut response = http::Response::new(Body::new(SubscribeBody::new(subscription, outlet, digest, gzip)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     if gzip {
         response.headers_mut().insert(ENCODING, HeaderValue::from_static(GZIP));

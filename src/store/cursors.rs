@@ -1,11 +1,13 @@
 //! Named cursors: resume tokens that clients keep here under names of their own.
 //!
-//! A cursor is no fact and not in the ledger: it says how far a client said it came. `P` and the name are its key.
+//! A cursor is no fact and not in the ledger: it says how far a client said it came. Its key is `P`, its author, a zero byte, and its
+//! name: each author has names of its own.
 //!
 //! Invariants: what [`Cursors::get`] shows is durable. Only the writer calls [`Cursors::put`] and [`Cursors::forget`].
 
 use std::{
     collections::BTreeMap,
+    ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -39,7 +41,7 @@ pub struct Cursor {
 pub struct Cursors {
     engine: Arc<Engine>,
     /// Those that are durable.
-    known: Mutex<BTreeMap<String, Cursor>>,
+    known: Mutex<BTreeMap<(String, String), Cursor>>,
 }
 
 impl Cursors {
@@ -48,8 +50,9 @@ impl Cursors {
         let mut known = BTreeMap::new();
         for item in engine.scan(&[CURSORS], None) {
             let (key, value) = item?;
-            let name = String::from_utf8(key[1..].to_vec()).map_err(|_| corrupt("a cursor whose name is no text"))?;
-            known.insert(name, unpack(unframe(VERSION, &value)?)?);
+            let text = std::str::from_utf8(&key[1..]).map_err(|_| corrupt("a cursor whose name is no text"))?;
+            let (author, name) = text.split_once('\0').ok_or_else(|| corrupt("a cursor without an author"))?;
+            known.insert((author.to_owned(), name.to_owned()), unpack(unframe(VERSION, &value)?)?);
         }
         Ok(Self { engine, known: Mutex::new(known) })
     }
@@ -60,31 +63,39 @@ impl Cursors {
     }
 
     /// The cursor of a name.
-    pub fn get(&self, name: &str) -> Option<Cursor> {
-        self.known().get(name).cloned()
+    pub fn get(&self, author: &str, name: &str) -> Option<Cursor> {
+        self.known().get(&(author.to_owned(), name.to_owned())).cloned()
+    }
+
+    /// The cursors of an author, in name order, after one.
+    pub fn after(&self, author: &str, name: &str) -> Vec<(String, Cursor)> {
+        let from = Bound::Excluded((author.to_owned(), name.to_owned()));
+        let known = self.known();
+        let later = known.range((from, Bound::Unbounded)).take_while(|((of, _), _)| of == author);
+        later.map(|((_, name), cursor)| (name.clone(), cursor.clone())).collect()
     }
 
     /// Keeps a cursor. Durable afterwards; an error means that nobody knows.
-    pub fn put(&self, name: &str, cursor: Cursor) -> Result<()> {
+    pub fn put(&self, author: &str, name: &str, cursor: Cursor) -> Result<()> {
         let mut batch = self.engine.batch();
-        batch.put(&key(name), &frame(VERSION, &pack(&cursor)?))?;
+        batch.put(&key(author, name), &frame(VERSION, &pack(&cursor)?))?;
         batch.write()?;
         self.engine.sync()?;
-        self.known().insert(name.to_owned(), cursor);
+        self.known().insert((author.to_owned(), name.to_owned()), cursor);
         Ok(())
     }
 
     /// Forgets a cursor, durably.
-    pub fn forget(&self, name: &str) -> Result<()> {
+    pub fn forget(&self, author: &str, name: &str) -> Result<()> {
         let mut batch = self.engine.batch();
-        batch.remove(&key(name))?;
+        batch.remove(&key(author, name))?;
         batch.write()?;
         self.engine.sync()?;
-        self.known().remove(name);
+        self.known().remove(&(author.to_owned(), name.to_owned()));
         Ok(())
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Cursor>> {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<(String, String), Cursor>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -102,8 +113,8 @@ pub fn carry(from: &Engine, to: &Engine) -> Result<()> {
     to.sync()
 }
 
-fn key(name: &str) -> Vec<u8> {
-    [&[CURSORS], name.as_bytes()].concat()
+fn key(author: &str, name: &str) -> Vec<u8> {
+    [&[CURSORS], author.as_bytes(), &[0], name.as_bytes()].concat()
 }
 
 #[cfg(test)]

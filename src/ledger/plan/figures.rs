@@ -10,7 +10,7 @@ use super::{PlanError, Planner};
 use crate::{
     ledger::{
         record::{Record, RecordedRow},
-        upload::{Mode, Point, Upload},
+        upload::{Mode, Point, RewrittenPeriods, Upload},
     },
     model::{
         catalog::DefinitionKind,
@@ -41,6 +41,11 @@ impl Planner<'_> {
             self.outcome.findings.error("EMPTY_UPLOAD", "batches", "there is no figure in the upload");
         }
         self.check_names(upload);
+        if let Some(RewrittenPeriods { count, given, answered }) = upload.rewritten() {
+            let rest = if *count > 1 { format!(", and {} more", count - 1) } else { String::new() };
+            let message = format!("`{given}` is answered as `{answered}`, which is the same days{rest}");
+            self.outcome.findings.warning("PERIOD_REWRITTEN", "series.points.period", message);
+        }
         let mut releases = std::collections::HashMap::new();
         for (indicator, source) in upload.replaced() {
             if self.outcome.findings.refuse() {

@@ -20,7 +20,7 @@ use crate::{
         outlet::Outlet,
         subscription::{Event, Subscription},
     },
-    rpc::status,
+    rpc::{feed::StateDigest, status},
 };
 
 type Next = Pin<Box<dyn Future<Output = (Result<Option<Event>, FeedError>, Box<Subscription>)> + Send>>;
@@ -35,6 +35,8 @@ pub(super) struct SubscribeBody {
     ready: VecDeque<Bytes>,
     /// Where it leaves; knows whether it does.
     outlet: Outlet,
+    /// Of the state, as far as it was sent.
+    digest: StateDigest,
     /// The client takes compressed messages.
     gzip: bool,
     /// `None`: the trailers were sent.
@@ -43,8 +45,8 @@ pub(super) struct SubscribeBody {
 
 impl SubscribeBody {
     /// The stream of a subscription.
-    pub(super) fn new(subscription: Box<Subscription>, outlet: Outlet, gzip: bool) -> Self {
-        Self { ready: VecDeque::new(), outlet, gzip, next: Some(next(subscription)) }
+    pub(super) fn new(subscription: Box<Subscription>, outlet: Outlet, digest: StateDigest, gzip: bool) -> Self {
+        Self { ready: VecDeque::new(), outlet, digest, gzip, next: Some(next(subscription)) }
     }
 }
 
@@ -67,7 +69,8 @@ impl http_body::Body for SubscribeBody {
             let ending = match event {
                 Ok(Some(event)) => {
                     let gzip = self.gzip;
-                    self.ready.extend(frames(event, &subscription, gzip));
+                    let frames = frames(event, &subscription, &mut self.digest, gzip);
+                    self.ready.extend(frames);
                     self.next = Some(next(subscription));
                     continue;
                 }

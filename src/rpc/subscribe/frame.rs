@@ -16,7 +16,10 @@ use crate::{
         subscription::{Event, Subscription},
     },
     proto,
-    rpc::{encode, feed::message},
+    rpc::{
+        encode,
+        feed::{StateDigest, message},
+    },
 };
 
 /// Field numbers of the contract, with the wire type of messages.
@@ -31,14 +34,19 @@ const COPIED_BYTES_MAX: usize = 1_024;
 const _: () = assert!(COPIED_BYTES_MAX >= 2 * FRAME_BYTES_MIN);
 
 /// A message in pieces, none of them empty. Only pages are ever compressed: what is small gains nothing.
-pub(super) fn frames(event: Event, subscription: &Subscription, gzip: bool) -> impl Iterator<Item = Bytes> + use<> {
+pub(super) fn frames(
+    event: Event,
+    subscription: &Subscription,
+    digest: &mut StateDigest,
+    gzip: bool,
+) -> impl Iterator<Item = Bytes> + use<> {
     let pieces = match event {
         Event::Commit(part, token) => commit_page(&part, token.unwrap_or_default(), subscription, gzip),
         // A fold, and a page of the state, is this stream's own.
         Event::Fold(page, token) => own_page(&fold_page(&page, token.unwrap_or_default(), subscription), gzip),
         event => {
             let rows = gzip && matches!(event, Event::State { .. });
-            let message = proto::SubscribeResponse { body: message(event, subscription) };
+            let message = proto::SubscribeResponse { body: message(event, subscription, digest) };
             own_page(&message.encode_to_vec(), rows)
         }
     };
