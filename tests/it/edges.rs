@@ -15,7 +15,7 @@ use crate::{
     author::Author,
     compaction::floor_becomes,
     fixture::*,
-    harness::{Clients, Dice, World, assert_refused, at_revision, long},
+    harness::{Clients, DEADLINE, Dice, World, assert_refused, at_revision, long},
     process::copy_folder,
     promises::{self, Truth},
     watch::{Recording, Watch},

@@ -333,7 +333,8 @@ async fn an_unknown_value_of_any_enum_of_a_request_is_refused() {
     let mut expected = BTreeSet::new();
     for (_, request) in methods() {
         for way in ways_down(&request) {
-            let enums = end_of(&request, &way).fields().filter(|field| matches!(field.kind(), Kind::Enum(_)));
+            let message = end_of(&request, &way);
+            let enums = message.fields().filter(|field| matches!(field.kind(), Kind::Enum(_)));
             expected.extend(enums.map(|field| field.full_name().to_owned()));
         }
     }
