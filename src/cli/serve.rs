@@ -103,15 +103,19 @@ pub async fn run(args: ServeArgs) -> Result<(), CliError> {
     let address = listener.local_addr()?;
     let config = settings.config.clone();
     let opened = tokio::task::spawn_blocking(move || server::open(&config)).await;
-    let almanac =
+    let mut almanac =
         opened.map_err(|error| std::io::Error::other(error.to_string()))?.map_err(server::ServeError::from)?;
+    let ready = settings.sample_data.then(|| almanac.not_ready_until());
     let stop = stop_signal()?;
     let serving = tokio::spawn(server::serve(almanac, listener, stop));
 
     let url = format!("http://{address}");
     let session = Session::connect(&url, None, false).await?;
-    if settings.sample_data {
+    if let Some(ready) = ready {
+        eprintln!("loading the sample data on {url}; health says NOT_SERVING until it is in");
         sample::load(&session).await?;
+        ready.ready();
+        tracing::info!("the sample data is in, health says SERVING");
     }
     let status = session.admin().get_store_status(proto::GetStoreStatusRequest {}).await?.into_inner();
     greet(address, &settings.config, &status);

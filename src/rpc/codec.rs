@@ -85,3 +85,31 @@ impl<U: Message + Name + Default> Decoder for StrictDecoder<U> {
         decoded.map(Some).map_err(|error| status::of_refused_message(&error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use tonic::{Code, Streaming, body::Body};
+
+    use super::*;
+    use crate::proto::{GetHeadRequest, GetHeadResponse};
+
+    /// A message that is nothing but field 15, which is a 1. As text, since text is a body.
+    fn field_15() -> Body {
+        Body::new("\0\0\0\0\u{2}\u{78}\u{1}".to_owned())
+    }
+
+    #[tokio::test]
+    async fn answers_may_have_fields_that_a_client_does_not_know() {
+        let decoder = StrictDecoder::<GetHeadResponse>::default();
+        let mut answers = Streaming::new_response(decoder, field_15(), StatusCode::OK, None, None);
+        assert_eq!(answers.message().await.unwrap(), Some(GetHeadResponse::default()));
+    }
+
+    #[tokio::test]
+    async fn requests_may_not() {
+        let decoder = StrictDecoder::<GetHeadRequest>::default();
+        let mut requests = Streaming::new_request(decoder, field_15(), None, None);
+        assert_eq!(requests.message().await.unwrap_err().code(), Code::InvalidArgument);
+    }
+}

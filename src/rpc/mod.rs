@@ -25,7 +25,7 @@ mod violations;
 
 use std::{sync::Arc, time::Duration};
 
-use prost::{Message, Name};
+use prost::Name;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{Semaphore, watch};
 use tonic::Status;
@@ -165,7 +165,7 @@ impl App {
     /// Reads the paging fields of a request; `request` is the request without them.
     fn page<P: Serialize + DeserializeOwned>(
         &self,
-        request: &(impl Message + Name),
+        request: &impl Name,
         size: i32,
         token: &str,
         default: usize,

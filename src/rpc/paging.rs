@@ -52,7 +52,7 @@ impl<P: Serialize + DeserializeOwned> Page<P> {
     /// Reads the paging fields of a request; `request` is the request without them.
     pub(super) fn of(
         history: HistoryId,
-        request: &(impl Message + Name),
+        request: &impl Name,
         size: i32,
         token: &str,
         default: usize,

@@ -7,6 +7,7 @@
 
 mod connection;
 mod cut;
+mod health;
 
 use std::{
     future::Future,
@@ -28,13 +29,16 @@ use tonic::{
     codec::CompressionEncoding,
     transport::{Server, server::TcpIncoming},
 };
-use tonic_health::ServingStatus;
 use tower_http::{
     cors::{AllowOrigin, CorsLayer},
     map_request_body::MapRequestBodyLayer,
 };
 
-use self::connection::{Closable, end_stalled};
+pub use self::health::ReadySwitch;
+use self::{
+    connection::{Closable, end_stalled},
+    health::HealthKeeper,
+};
 use crate::{
     feed::hub::Hub,
     ledger::{Ledger, Writer, apply::catch_up, compact::Keep, log::StoreLedger, writer},
@@ -65,8 +69,6 @@ const WAITING_CONNECTIONS_MAX: u32 = 4_096;
 const ADMIN_PATH: &str = "/almanac.v1.AdminService/";
 /// And clients' cursors here.
 const CURSOR_PATH: &str = "/almanac.v1.FeedService/PutCursor";
-/// How often health looks whether writes are taken.
-const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a subscription may take nothing of what waits for it before its connection is closed.
 pub const SUBSCRIPTION_STALL_LIMIT: Duration = Duration::from_secs(60);
 /// How old a subscription may get before it is asked to come again.
@@ -136,9 +138,18 @@ pub struct Almanac {
     hub: Arc<Hub>,
     reader: Reader,
     config: Config,
+    ready: watch::Receiver<bool>,
 }
 
 impl Almanac {
+    /// Health says NOT_SERVING of every service until the switch says that the server is ready. Calls are answered all the
+    /// same.
+    pub fn not_ready_until(&mut self) -> ReadySwitch {
+        let (sender, ready) = watch::channel(false);
+        self.ready = ready;
+        ReadySwitch(sender)
+    }
+
     /// The feed, with its counts.
     pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
@@ -164,7 +175,7 @@ pub fn open_on(engine: Engine, config: &Config) -> Result<Almanac, StoreError> {
     let publishing = hub.clone();
     let setup = writer::Setup { keep: config.keep, clock: config.clock.clone(), offload: config.offload.clone() };
     let writer = Arc::new(Writer::start(ledger, view, setup, move |published| publishing.publish(published))?);
-    Ok(Almanac { writer, hub, reader, config: config.clone() })
+    Ok(Almanac { writer, hub, reader, config: config.clone(), ready: watch::channel(true).1 })
 }
 
 /// Binds an address, unless that would open the server to the world unasked.
@@ -208,18 +219,20 @@ pub async fn serve_on<C: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let Config { offload, subscription_max_age, subscription_stall_limit, .. } = almanac.config;
-    let Almanac { writer, hub, reader, .. } = almanac;
+    let Almanac { writer, hub, reader, ready, .. } = almanac;
     let app = Arc::new(App::new(reader, writer.clone(), hub.clone(), offload.clone(), subscription_max_age));
     let (health, health_service) = tonic_health::server::health_reporter();
     let (stopped, mut stopping) = watch::channel(false);
-    let healthy = tokio::spawn(watch_health(health, writer.clone(), stopping.clone()));
+    let health = HealthKeeper::start(health, writer.clone(), ready, stopping.clone()).await;
+    let healthy = tokio::spawn(health.run());
     let ending_stalled = tokio::spawn(end_stalled(app.outlets(), subscription_stall_limit, stopping.clone()));
 
     // The sets are compiled in; if they did not parse, the test of reflection would say so.
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1();
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
     let routes = Server::builder()
         .accept_http1(true)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
@@ -234,7 +247,9 @@ pub async fn serve_on<C: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .add_service(FeedDoor::new(app.clone()))
         .add_service(limited!(AdminServiceServer::new(Admin(app))))
         .add_service(health_service)
-        .add_optional_service(reflection.ok());
+        .add_optional_service(reflection().build_v1().ok())
+        // grpcio's own client, grpcui and Postman ask this one.
+        .add_optional_service(reflection().build_v1alpha().ok());
     let incoming = incoming.map_ok(|(io, peer)| Closable::new(io, peer));
     let serving = routes.serve_with_incoming_shutdown(incoming, async move {
         let _ = stopping.changed().await;
@@ -270,38 +285,4 @@ fn cors() -> CorsLayer {
         .allow_headers(tower_http::cors::Any)
         .allow_methods([http::Method::POST])
         .expose_headers(exposed)
-}
-
-/// Says in health whether the server takes writes: after a failed flush only a restart helps.
-async fn watch_health(
-    health: tonic_health::server::HealthReporter,
-    writer: Arc<Writer>,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let services = [
-        "",
-        "almanac.v1.AdminService",
-        "almanac.v1.CatalogService",
-        "almanac.v1.FeedService",
-        "almanac.v1.RankingService",
-        "almanac.v1.StatisticsService",
-    ];
-    loop {
-        let stops = *stopping.borrow();
-        let refuses = writer.refusal().is_some();
-        for (at, service) in services.iter().enumerate() {
-            // Reads are served on; the whole server and its writes are not well.
-            let unwell = stops || (refuses && at < 2);
-            let status = if unwell { ServingStatus::NotServing } else { ServingStatus::Serving };
-            health.set_service_status(*service, status).await;
-        }
-        if stops {
-            return;
-        }
-        tokio::select! {
-            biased;
-            _ = stopping.changed() => {}
-            () = tokio::time::sleep(HEALTH_INTERVAL) => {}
-        }
-    }
 }

@@ -454,7 +454,7 @@ async fn a_range_ends_with_its_last_revision_whether_that_matches_or_not() {
     let request = SubscribeRequest {
         start: Some(Start::Range(StartRange { from: 2, until: 4 })),
         filters: vec![Filter { entities: vec!["nobody".into()], ..Default::default() }],
-        progress_interval: Some(prost_types::Duration { seconds: 3_600, nanos: 0 }),
+        progress_interval: Some(prost_types::Duration { seconds: 20, nanos: 0 }),
         ..Default::default()
     };
     let mut stream = clients.feed.clone().subscribe(request).await.unwrap().into_inner();

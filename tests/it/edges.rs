@@ -15,7 +15,7 @@ use crate::{
     author::Author,
     compaction::floor_becomes,
     fixture::*,
-    harness::{Clients, Dice, World, assert_refused, at_revision, long},
+    harness::{Clients, DEADLINE, Dice, World, assert_refused, at_revision, long},
     process::copy_folder,
     promises::{self, Truth},
     watch::{Recording, Watch},
@@ -523,5 +523,29 @@ async fn a_token_of_a_commit_that_the_folder_lacks_is_above_head() {
             resumed.unwrap().leave().await;
         }
     }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_stream_above_those_of_a_connection_waits_for_one_to_end() {
+    const STREAMS: usize = 256;
+    let world = world().await;
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", world.address())).unwrap();
+    let clients = Clients::on(endpoint.connect().await.unwrap());
+    let mut streams = Vec::new();
+    for _ in 0..STREAMS {
+        let request =
+            SubscribeRequest { start: Some(subscribe_request::Start::Now(StartNow {})), ..Default::default() };
+        streams.push(clients.feed.clone().subscribe(request).await.unwrap());
+    }
+    let one_more = tokio::spawn(async move { clients.head().await });
+    // Others are not concerned.
+    world.clients.define(WriteOptions::default(), vec![indicator("new", "New")]).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert!(!one_more.is_finished(), "it waits, without an error");
+    streams.pop();
+    let head = tokio::time::timeout(DEADLINE, one_more).await.expect("it goes on when another ended").unwrap();
+    assert_eq!(head, 2);
+    drop(streams);
     world.end().await;
 }

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`harness`] starts servers and speaks to them, [`process`] runs the real binary; [`fixture`] is the
 //! small world most tests live in, [`author`] makes up writes; [`watch`] records what a subscriber saw, [`promises`] judges
-//! it. Then the tests: [`queries`], [`writes`], [`refusals`], [`loading`], [`feed`], [`conflate`], [`edges`], [`cursors`],
+//! it. Then the tests: [`queries`], [`writes`], [`refusals`], [`strict`], [`health`], [`loading`], [`feed`], [`conflate`], [`edges`], [`cursors`],
 //! [`crowd`], [`stalls`], [`compression`], [`clock`], [`simulation`], [`properties`], [`model`], [`browsers`],
 //! [`catching_up`], [`crash`], [`failpoints`], [`damage`], [`backup`], [`compaction`], [`fuzzing`].
 //!
@@ -28,6 +28,7 @@ mod feed;
 mod fixture;
 mod fuzzing;
 mod harness;
+mod health;
 mod loading;
 mod model;
 mod process;
@@ -37,5 +38,6 @@ mod queries;
 mod refusals;
 mod simulation;
 mod stalls;
+mod strict;
 mod watch;
 mod writes;

@@ -26,9 +26,19 @@ impl Process {
 
     /// The same, with more arguments.
     pub(crate) fn start_with(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Self, String> {
+        Self::start_listening(data, arguments, environment, |_| {})
+    }
+
+    /// The same, and each line that it says until it listens.
+    pub(crate) fn start_listening(
+        data: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        hears: impl FnMut(&str),
+    ) -> Result<Self, String> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_almanac"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(arguments);
-        Self::spawn(command, environment)
+        Self::spawn(command, environment, hears)
     }
 
     /// The same, with an upper bound on the length of every file it writes.
@@ -47,10 +57,10 @@ impl Process {
             "--data",
         ]);
         command.arg(data);
-        Self::spawn(command, &[])
+        Self::spawn(command, &[], |_| {})
     }
 
-    fn spawn(mut command: Command, environment: &[(&str, &str)]) -> Result<Self, String> {
+    fn spawn(mut command: Command, environment: &[(&str, &str)], mut hears: impl FnMut(&str)) -> Result<Self, String> {
         command.env("RUST_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         for variable in ["ALMANAC_CRASH_AT", "ALMANAC_FAIL_AT"] {
             command.env_remove(variable);
@@ -68,6 +78,7 @@ impl Process {
         });
         let started = Instant::now();
         while let Ok(line) = lines.recv_timeout(DEADLINE.saturating_sub(started.elapsed())) {
+            hears(&line);
             if let Some((_, address)) = line.split_once(" listens on http://") {
                 return Ok(Self { child, address: address.trim().parse().unwrap(), said });
             }

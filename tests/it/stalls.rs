@@ -45,7 +45,7 @@ fn from(revision: u64) -> Start {
 
 /// A stream that says nothing when there is nothing to say.
 async fn subscribe(connection: &Channel, start: Start) -> Streaming<SubscribeResponse> {
-    let progress_interval = Some(prost_types::Duration { seconds: 3_600, nanos: 0 });
+    let progress_interval = Some(prost_types::Duration { seconds: 20, nanos: 0 });
     let request = SubscribeRequest { start: Some(start), progress_interval, ..Default::default() };
     FeedServiceClient::new(connection.clone()).subscribe(request).await.unwrap().into_inner()
 }
