@@ -358,7 +358,7 @@ fn check_series(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known: 
 fn check_selected(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known: &Known, policy: Policy) {
     let mut expected = known.clone();
     keep_latest(&mut expected, given.latest_periods, |key| (key.0, key.1, key.3));
-    let mut by_key: BTreeMap<(usize, usize, usize, usize), Vec<(Key, (u32, usize))>> = BTreeMap::new();
+    let mut by_key: BTreeMap<_, Vec<(Key, (u32, usize))>> = BTreeMap::new();
     for (key, known) in &expected {
         by_key.entry((key.0, key.1, key.3, key.4)).or_default().push((*key, *known));
     }
