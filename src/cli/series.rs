@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use tonic::Status;
+use tonic_types::StatusExt;
+
 use super::{
     as_of::AsOfArg,
     error::CliError,
@@ -58,14 +61,13 @@ pub async fn run(args: SeriesArgs, session: &Session) -> Result<(), CliError> {
         period_to: args.to.unwrap_or_default(),
         ..Default::default()
     };
-    let mut request =
-        proto::QueryObservationsRequest { selection: Some(selection), as_of: args.when.as_of, ..Default::default() };
-    let mut answer = session.statistics().query_observations(request.clone()).await?.into_inner();
-    while !answer.next_page_token.is_empty() {
-        request.page_token = std::mem::take(&mut answer.next_page_token);
-        let mut page = session.statistics().query_observations(request.clone()).await?.into_inner();
-        answer.observations.append(&mut page.observations);
-        answer.next_page_token = page.next_page_token;
+    let (answer, left_out) = permitted(session, selection, args.when.as_of).await?;
+    if !left_out.is_empty() {
+        let names: Vec<&str> = left_out.iter().map(String::as_str).collect();
+        eprintln!(
+            "left out: {}; their licence forbids redistribution, ask for single figures with `almanac figure`",
+            names.join(", ")
+        );
     }
     if session.json {
         return json::print_message(&answer, "almanac.v1.QueryObservationsResponse");
@@ -88,6 +90,72 @@ pub async fn run(args: SeriesArgs, session: &Session) -> Result<(), CliError> {
     rows.print(session)?;
     let count = answer.observations.len();
     note(session, format!("{count} figures in {} series, revision {}", series.len(), answer.revision))
+}
+
+/// The figures that may be handed out in bulk, and the sources that were left out. A source that was named and may not be
+/// handed out is left out like any other, so that the rest is answered.
+async fn permitted(
+    session: &Session,
+    mut selection: proto::SeriesSelection,
+    as_of: Option<proto::AsOf>,
+) -> Result<(proto::QueryObservationsResponse, BTreeSet<String>), CliError> {
+    let mut left_out = BTreeSet::new();
+    let named_any = !selection.sources.is_empty();
+    loop {
+        if named_any && selection.sources.is_empty() {
+            let (revision, _) = sources_left_out(session, selection, as_of).await?;
+            return Ok((proto::QueryObservationsResponse { revision, ..Default::default() }, left_out));
+        }
+        let error = match observations(session, selection.clone(), as_of.clone()).await {
+            Ok(answer) => {
+                if !named_any {
+                    left_out = sources_left_out(session, selection, as_of).await?.1;
+                }
+                return Ok((answer, left_out));
+            }
+            Err(error) => error,
+        };
+        let forbidden = forbidden_source(&error).filter(|source| selection.sources.contains(source));
+        let Some(forbidden) = forbidden else { return Err(error.into()) };
+        selection.sources.retain(|source| *source != forbidden);
+        left_out.insert(forbidden);
+    }
+}
+
+/// All pages.
+async fn observations(
+    session: &Session,
+    selection: proto::SeriesSelection,
+    as_of: Option<proto::AsOf>,
+) -> Result<proto::QueryObservationsResponse, Status> {
+    let mut request = proto::QueryObservationsRequest { selection: Some(selection), as_of, ..Default::default() };
+    let mut answer = session.statistics().query_observations(request.clone()).await?.into_inner();
+    while !answer.next_page_token.is_empty() {
+        request.page_token = std::mem::take(&mut answer.next_page_token);
+        let mut page = session.statistics().query_observations(request.clone()).await?.into_inner();
+        answer.observations.append(&mut page.observations);
+        answer.next_page_token = page.next_page_token;
+    }
+    Ok(answer)
+}
+
+/// The revision, and which sources a bulk answer leaves out: its first message says so.
+async fn sources_left_out(
+    session: &Session,
+    selection: proto::SeriesSelection,
+    as_of: Option<proto::AsOf>,
+) -> Result<(u64, BTreeSet<String>), Status> {
+    let request = proto::StreamSeriesRequest { selection: Some(selection), as_of };
+    let mut stream = session.statistics().stream_series(request).await?.into_inner();
+    let first = stream.message().await?.unwrap_or_default();
+    Ok((first.revision, first.left_out_sources.into_iter().collect()))
+}
+
+/// The source whose licence a refusal names.
+fn forbidden_source(status: &Status) -> Option<String> {
+    let details = status.get_error_details();
+    let info = details.error_info().filter(|info| info.reason == "LICENCE")?;
+    info.metadata.get("source").cloned()
 }
 
 /// Shows versions.

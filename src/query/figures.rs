@@ -47,6 +47,8 @@ pub struct CurrentFigure {
 
 /// Most sets of dimensions that an error lists.
 const DIMENSIONS_LISTED_MAX: usize = 20;
+/// No further set is listed once so many bytes are: errors travel in headers, which have little room.
+const DIMENSIONS_LISTED_BYTES: usize = 1_000;
 
 /// The order in which periods are later: by last day, then by first day. So 2020 comes before 2019/2023, and 2024-Q4
 /// (the narrower) after 2024.
@@ -185,12 +187,14 @@ impl Snapshot {
     /// The dimensions that the admitted sources have a figure of the indicator and entity for, at most
     /// [`DIMENSIONS_LISTED_MAX`].
     fn dimensions_there_are(&self, query: &FigureQuery) -> Result<BTreeSet<Dimensions>, StoreError> {
-        let mut known = BTreeSet::new();
+        let mut known: BTreeSet<Dimensions> = BTreeSet::new();
+        let mut bytes = 0;
         for (ids, key) in self.series_of_any_dimensions(query)? {
-            if known.len() == DIMENSIONS_LISTED_MAX {
+            if known.len() == DIMENSIONS_LISTED_MAX || bytes > DIMENSIONS_LISTED_BYTES {
                 break;
             }
             if !known.contains(&key.dimensions) && !self.current(&self.view().rows(ids)?).is_empty() {
+                bytes += key.dimensions.as_str().len();
                 known.insert(key.dimensions);
             }
         }

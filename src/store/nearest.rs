@@ -16,6 +16,8 @@ pub fn near_it(near: &[String]) -> String {
 
 /// So many ids are few: all of them are named.
 const FEW: usize = 20;
+/// Unless they are longer than this together: errors travel in headers, which have little room.
+const FEW_BYTES: usize = 1_000;
 
 /// The ids there are, where they are few; else those nearest to one that is not known, or the newest.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -32,7 +34,7 @@ impl Near {
         let all: Vec<String> =
             catalog.definitions(kind, "", at).take(FEW + 1).map(|known| known.id().to_owned()).collect();
         let nearest = nearest(catalog, kind, id, at);
-        if all.len() > FEW {
+        if !are_few(&all) {
             return Self { ids: nearest, complete: false };
         }
         let rest = all.into_iter().filter(|known| !nearest.contains(known)).collect();
@@ -42,10 +44,16 @@ impl Near {
     /// Of ids from the oldest to the newest.
     pub fn newest(ids: impl DoubleEndedIterator<Item = impl ToString>) -> Self {
         let mut ids: Vec<String> = ids.rev().take(FEW + 1).map(|id| id.to_string()).collect();
-        let complete = ids.len() <= FEW;
-        ids.truncate(FEW);
+        let complete = are_few(&ids);
+        while !are_few(&ids) {
+            ids.pop();
+        }
         Self { ids, complete }
     }
+}
+
+fn are_few(ids: &[String]) -> bool {
+    ids.len() <= FEW && ids.iter().map(String::len).sum::<usize>() <= FEW_BYTES
 }
 
 /// The end of a sentence about an id that is not known.

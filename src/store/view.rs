@@ -211,10 +211,10 @@ impl ViewWriter<'_> {
     ) -> Result<()> {
         let ids = (self.name(NameKind::Indicator, indicator.as_str())?, self.name(NameKind::Source, source.as_str())?);
         let key = full_release_key(ids, released.days());
-        if let Some(known) = self.view.engine.get(&key)? {
-            if full_release_revision(&known)? <= revision {
-                return Ok(());
-            }
+        if let Some(known) = self.view.engine.get(&key)?
+            && full_release_revision(&known)? <= revision
+        {
+            return Ok(());
         }
         self.batch.put(&key, &frame(VERSION, &revision.0.to_le_bytes()))
     }

@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`harness`] starts servers and speaks to them, [`process`] runs the real binary; [`fixture`] is the
 //! small world most tests live in, [`author`] makes up writes; [`watch`] records what a subscriber saw, [`promises`] judges
-//! it. Then the tests: [`queries`], [`writes`], [`refusals`], [`strict`], [`health`], [`loading`], [`feed`], [`conflate`], [`edges`], [`cursors`],
+//! it. Then the tests: [`queries`], [`paging`], [`selections`],
+//! [`writes`], [`refusals`], [`strict`], [`health`], [`loading`], [`feed`], [`conflate`], [`edges`], [`cursors`],
 //! [`crowd`], [`stalls`], [`compression`], [`clock`], [`simulation`], [`properties`], [`model`], [`browsers`],
 //! [`catching_up`], [`crash`], [`failpoints`], [`damage`], [`backup`], [`compaction`], [`fuzzing`].
 //!
@@ -31,11 +32,13 @@ mod harness;
 mod health;
 mod loading;
 mod model;
+mod paging;
 mod process;
 mod promises;
 mod properties;
 mod queries;
 mod refusals;
+mod selections;
 mod simulation;
 mod stalls;
 mod strict;

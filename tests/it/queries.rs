@@ -3,6 +3,7 @@
 use almanac::proto::*;
 use prost::Message;
 use tonic::Code;
+use tonic_types::StatusExt;
 
 use crate::{
     fixture::*,
@@ -515,6 +516,105 @@ async fn observations_are_a_panel_and_whole_series_stream_the_same() {
     let bad = SeriesSelection { period_from: "2020-13".into(), ..select(&[RD]) };
     let bad = statistics.query_observations(query(bad)).await;
     assert_eq!(fields(&assert_refused(bad, Code::InvalidArgument, "FIELD")), ["selection.period_from"]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn names_that_have_no_figures_yet_answer_nothing() {
+    let world = world().await;
+    let clients = &world.clients;
+    clients.ingest(released("2022-03-01"), vec![batch(RD, "CHN", "bank", &[("2020", "1")])]).await.unwrap();
+    let source = SeriesSelection { sources: vec!["press".into()], ..select(&[RD]) };
+    let entity = SeriesSelection { entities: vec!["TUR".into()], ..select(&[RD]) };
+    for selection in [source, entity, select(&[VENTURE])] {
+        assert_eq!(clients.observations(selection.clone(), None).await, []);
+        let request = StreamSeriesRequest { selection: Some(selection), as_of: None };
+        let mut stream = clients.statistics.clone().stream_series(request).await.unwrap().into_inner();
+        while let Some(message) = stream.message().await.unwrap() {
+            assert_eq!((message.series, message.left_out_sources), (vec![], vec![]));
+        }
+    }
+    let request = ListVersionsRequest {
+        indicator: RD.into(),
+        entity: "CHN".into(),
+        source: "press".into(),
+        ..Default::default()
+    };
+    let versions = clients.statistics.clone().list_versions(request).await.unwrap().into_inner().versions;
+    assert_eq!(versions, []);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn other_dimensions_are_named() {
+    let world = world().await;
+    let clients = &world.clients;
+    let dimension = |id: &str, value: &str| Dimension { id: id.into(), value: value.into() };
+    let mut by_sex = batch(RD, "CHN", "bank", &[("2020", "1")]);
+    by_sex.dimensions = vec![dimension("SEX", "F")];
+    let mut by_age = batch(RD, "CHN", "office", &[("2020", "1")]);
+    by_age.dimensions = vec![dimension("SEX", "F"), dimension("AGE", "Y")];
+    clients.ingest(released("2022-03-01"), vec![by_sex, by_age]).await.unwrap();
+    let status = figure(clients, RD, "CHN", "2020", None).await;
+    let status = assert_refused(status, Code::NotFound, "NO_FIGURE");
+    assert_eq!(status.get_details_error_info().unwrap().metadata["near"], "AGE=Y;SEX=F SEX=F");
+    assert!(
+        status.message().contains("without dimensions; there are figures with AGE=Y;SEX=F, with SEX=F"),
+        "{status}"
+    );
+    let before = figure(clients, RD, "CHN", "2020", at_revision(1)).await;
+    assert_eq!(
+        assert_refused(before, Code::NotFound, "NO_FIGURE").get_details_error_info().unwrap().metadata["near"],
+        ""
+    );
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_misspelt_name_is_told_what_there_is() {
+    let world = with_editions().await;
+    let clients = &world.clients;
+    let near = |status: &tonic::Status| status.get_details_error_info().unwrap().metadata["near"].clone();
+    let request = GetRankingRequest { id: "economies-of-the-world".into(), as_of: None };
+    let ranking = assert_refused(clients.catalog.clone().get_ranking(request).await, Code::NotFound, "UNKNOWN_RANKING");
+    assert_eq!(near(&ranking), RANKING, "all there are, however far");
+    assert!(ranking.message().contains("; there are: clusters"), "{ranking}");
+    let request = GetIndicatorRequest { id: "IP.PAT.RESF".into(), as_of: None };
+    let status =
+        assert_refused(clients.catalog.clone().get_indicator(request).await, Code::NotFound, "UNKNOWN_INDICATOR");
+    assert_eq!(near(&status), format!("{PATENTS} {RD} {VENTURE}"), "the nearest first");
+    let request = GetEditionRequest { ranking: RANKING.into(), edition: "1999".into(), as_of: None };
+    let status = assert_refused(clients.rankings.clone().get_edition(request).await, Code::NotFound, "NO_EDITION");
+    assert_eq!(near(&status), "2024 2023 2022 2021");
+    let more = (0..21).map(|number| indicator(&format!("MORE.{number}"), "More")).collect();
+    clients.define(WriteOptions::default(), more).await.unwrap();
+    let request = GetIndicatorRequest { id: "IP.PAT.RESF".into(), as_of: None };
+    let status =
+        assert_refused(clients.catalog.clone().get_indicator(request).await, Code::NotFound, "UNKNOWN_INDICATOR");
+    assert_eq!(near(&status), PATENTS, "of many only what is near");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn series_on_the_command_line_name_the_sources_left_out() {
+    let world = with_figures().await;
+    let run = |arguments: Vec<&'static str>| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_almanac"));
+        command.arg("--server").arg(format!("http://{}", world.address())).args(["series", RD, "CHN"]).args(arguments);
+        tokio::task::spawn_blocking(move || command.output().unwrap())
+    };
+    for (arguments, rows) in [
+        (vec![], 6),
+        (vec!["--source", "closed"], 0),
+        (vec!["--source", "closed", "--source", "bank"], 2),
+        (vec!["--source", "bank"], 2),
+    ] {
+        let done = run(arguments.clone()).await.unwrap();
+        let (out, said) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        assert!(done.status.success(), "{arguments:?}: {said}");
+        assert_eq!(out.lines().filter(|line| line.starts_with("CHN")).count(), rows, "{arguments:?}: {out}");
+        assert_eq!(said.contains("left out: closed"), arguments != ["--source", "bank"], "{arguments:?}: {said}");
+    }
     world.end().await;
 }
 

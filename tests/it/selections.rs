@@ -1,0 +1,455 @@
+//! Selections, the latest period, policies and what was published again, against a plain model: random uploads of several
+//! sources, of which some have no figures, with periods that overlap and further dimensions.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use almanac::{
+    ledger::{
+        WriteOptions, Writer,
+        log::StoreLedger,
+        plan::Act,
+        upload::{Mode, Upload},
+        writer::Setup,
+    },
+    model::{
+        catalog::{self, Definition, RelationKind},
+        id::{EntityId, IndicatorId, Revision, SourceId},
+        period::Period,
+        series::{Dimensions, Horizon, SeriesKey},
+        time::Date,
+        value::{Number, Value},
+    },
+    query::{
+        AsOf, QueryError, Reader, Snapshot,
+        figures::{FigureQuery, Observation},
+        policy::Policy,
+        series::{FigurePosition, Position, Selection},
+    },
+    store::{Engine, view::View},
+};
+
+use crate::harness::{Dice, long};
+
+const INDICATORS: [&str; 2] = ["I.ONE", "I.TWO"];
+/// The last one never has figures.
+const ENTITIES: [&str; 4] = ["AAA", "BBB", "CCC", "EMPTY"];
+const GROUP: &str = "GROUP";
+/// In order of precedence, but for the first two; the last one never has figures.
+const SOURCES: [&str; 4] = ["first", "second", "third", "silent"];
+const PERIODS: [&str; 7] = ["2019/2023", "2020", "2023", "2023-Q4", "2022/2023", "2024", "2023-12-31"];
+const DIMENSIONS: [&[(&str, &str)]; 4] = [&[], &[("SEX", "F")], &[("SEX", "M")], &[("AGE", "Y"), ("SEX", "F")]];
+const DAYS: usize = 6;
+
+/// (indicator, entity, source, dimensions, period), by index.
+type Key = (usize, usize, usize, usize, usize);
+
+struct Sent {
+    revision: u64,
+    day: usize,
+    /// (indicator, source) released whole.
+    whole: Option<(usize, usize)>,
+    figures: BTreeMap<Key, Option<u32>>,
+}
+
+/// A figure of the model: its value and the newest day that published it.
+type Known = BTreeMap<Key, (u32, usize)>;
+
+fn known_at(sent: &[Sent], revision: u64, day: usize) -> Known {
+    let mut admitted: Vec<&Sent> = sent.iter().filter(|sent| sent.revision <= revision && sent.day <= day).collect();
+    admitted.sort_by_key(|sent| (sent.day, sent.revision));
+    let mut known = Known::new();
+    for sent in admitted {
+        if let Some(pair) = sent.whole {
+            known.retain(|key, _| (key.0, key.2) != pair || sent.figures.contains_key(key));
+        }
+        for (key, value) in &sent.figures {
+            match value {
+                Some(value) => known.insert(*key, (*value, sent.day)),
+                None => known.remove(key),
+            };
+        }
+    }
+    known
+}
+
+fn indicator(at: usize) -> IndicatorId {
+    IndicatorId::new(INDICATORS[at]).unwrap()
+}
+
+fn entity(at: usize) -> EntityId {
+    EntityId::new(ENTITIES[at]).unwrap()
+}
+
+fn source(at: usize) -> SourceId {
+    SourceId::new(SOURCES[at]).unwrap()
+}
+
+fn dimensions(at: usize) -> Dimensions {
+    Dimensions::new(DIMENSIONS[at].iter().copied()).unwrap()
+}
+
+fn period(at: usize) -> Period {
+    Period::parse(PERIODS[at]).unwrap()
+}
+
+fn day(number: usize) -> Date {
+    Date::from_days(20_000 + number as i32).unwrap()
+}
+
+fn series(key: Key) -> SeriesKey {
+    SeriesKey {
+        indicator: indicator(key.0),
+        entity: entity(key.1),
+        source: source(key.2),
+        dimensions: dimensions(key.3),
+    }
+}
+
+fn entity_definition(id: &str, relations: Vec<catalog::EntityRelation>) -> Definition {
+    Definition::Entity(catalog::Entity {
+        id: EntityId::new(id).unwrap(),
+        kind: catalog::EntityKind::Economy,
+        name: id.into(),
+        codes: Vec::new(),
+        names: Vec::new(),
+        relations,
+    })
+}
+
+/// Until which day an entity is a member of the group; BBB for ever, CCC never.
+fn member_until(entity: usize) -> Option<usize> {
+    [Some(2), Some(DAYS), None, Some(DAYS)][entity]
+}
+
+fn definitions() -> Vec<Definition> {
+    let source = |(at, id): (usize, &&str)| {
+        Definition::Source(catalog::Source {
+            id: SourceId::new(id).unwrap(),
+            producer: (*id).into(),
+            title: String::new(),
+            published: None,
+            url: String::new(),
+            licence: String::new(),
+            redistribution: catalog::Redistribution::Allowed,
+            precedence: [5, 1, 9, 0][at],
+        })
+    };
+    let measure = |id: &&str| {
+        Definition::Indicator(catalog::Indicator {
+            id: IndicatorId::new(id).unwrap(),
+            name: (*id).into(),
+            unit: String::new(),
+            direction: catalog::Direction::NotStated,
+            default_decimals: 0,
+            definition: String::new(),
+            frequency: catalog::Frequency::Annual,
+            licence: String::new(),
+            timing: catalog::Timing::Flow,
+        })
+    };
+    let mut all: Vec<Definition> = SOURCES.iter().enumerate().map(source).collect();
+    all.extend(INDICATORS.iter().map(measure));
+    all.push(entity_definition(GROUP, Vec::new()));
+    for (at, id) in ENTITIES.iter().enumerate() {
+        let relation = member_until(at).map(|last| catalog::EntityRelation {
+            kind: RelationKind::MemberOf,
+            entity: EntityId::new(GROUP).unwrap(),
+            valid_from: None,
+            valid_to: (last < DAYS).then(|| day(last)),
+        });
+        all.push(entity_definition(id, relation.into_iter().collect()));
+    }
+    all
+}
+
+struct Store {
+    writer: Writer,
+    reader: Reader,
+    folder: tempfile::TempDir,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Store {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Arc::new(Engine::open(folder.path()).unwrap());
+        let ledger = Arc::new(StoreLedger::open(engine.clone()).unwrap());
+        let view = Arc::new(View::open(engine).unwrap());
+        let reader = Reader::new(ledger.clone(), view.clone());
+        let writer = Writer::start(ledger, view, Setup::default(), |_| {}).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        Self { writer, reader, folder, runtime }
+    }
+
+    fn write(&self, act: Act) -> u64 {
+        self.runtime.block_on(self.writer.write(WriteOptions::default(), act)).unwrap().revision.0
+    }
+
+    /// Writes a random upload after others. A whole release often says again what they said.
+    fn upload(&self, dice: &mut Dice, before: &[Sent]) -> Sent {
+        let number = dice.below(DAYS);
+        let mut figures = BTreeMap::new();
+        let pair = (dice.below(2), dice.below(3));
+        let whole = dice.once_in(3).then_some(pair);
+        if let Some(pair) = whole {
+            for (key, (value, _)) in known_at(before, u64::MAX, number) {
+                if (key.0, key.2) == pair && !dice.once_in(4) {
+                    figures.insert(key, Some(value));
+                }
+            }
+        }
+        // Few keys come often, so that periods overlap within a series.
+        let often = |dice: &mut Dice, below| if dice.once_in(2) { 0 } else { dice.below(below) };
+        for _ in 0..1 + dice.below(16) {
+            let (indicator, source) = whole.unwrap_or((often(dice, 2), dice.below(3)));
+            let key = (indicator, often(dice, 3), source, often(dice, 4), dice.below(PERIODS.len()));
+            figures.insert(key, (!dice.once_in(6)).then(|| 1 + dice.below(2) as u32));
+        }
+        let replaced: BTreeSet<_> = whole.iter().map(|pair| (indicator(pair.0), source(pair.1))).collect();
+        let mode = if whole.is_some() { Mode::Replace } else { Mode::Merge };
+        let mut upload = Upload::new(day(number), mode, replaced, self.folder.path());
+        let mut batches: BTreeMap<SeriesKey, Vec<(Period, Option<Value>)>> = BTreeMap::new();
+        for (key, value) in &figures {
+            let value = value.map(|value| Value::number(Number::parse(&value.to_string()).unwrap()));
+            batches.entry(series(*key)).or_default().push((period(key.4), value));
+        }
+        for (key, mut points) in batches {
+            points.sort_by_key(|(period, _)| *period);
+            upload.add(key, points).unwrap();
+        }
+        Sent { revision: self.write(Act::Ingest(upload)), day: number, whole, figures }
+    }
+}
+
+fn some_of(dice: &mut Dice, below: usize) -> Vec<usize> {
+    if dice.once_in(2) {
+        return Vec::new();
+    }
+    let chosen: BTreeSet<usize> = (0..1 + dice.below(2)).map(|_| dice.below(below)).collect();
+    chosen.into_iter().collect()
+}
+
+/// A random selection, and whether it admits a key of the model.
+fn selection(dice: &mut Dice, today: usize) -> (Selection, impl Fn(&Key) -> bool + use<>) {
+    let indicators = [vec![0], vec![1], vec![0, 1]][dice.below(3)].clone();
+    let (entities, sources) = (some_of(dice, ENTITIES.len()), some_of(dice, SOURCES.len()));
+    let member_day = [None, Some(None), Some(Some(dice.below(DAYS)))][dice.below(3)];
+    let wanted: Vec<(String, String)> =
+        [vec![], vec![("SEX", "F")], vec![("SEX", "F"), ("SEX", "M")], vec![("SEX", "F"), ("AGE", "Y")]][dice.below(4)]
+            .iter()
+            .map(|(id, code)| ((*id).to_owned(), (*code).to_owned()))
+            .collect();
+    let from = dice.once_in(3).then(|| period(1));
+    let given = Selection {
+        indicators: indicators.iter().map(|at| indicator(*at)).collect(),
+        entities: entities.iter().map(|at| entity(*at)).collect(),
+        members_of: member_day.map(|given| (EntityId::new(GROUP).unwrap(), given.map(day))),
+        sources: sources.iter().map(|at| source(*at)).collect(),
+        dimensions: wanted.clone(),
+        from,
+        latest_periods: [None, Some(1), Some(2)][dice.below(3)],
+        ..Selection::default()
+    };
+    let admits = move |key: &Key| {
+        let has: BTreeMap<&str, &str> = DIMENSIONS[key.3].iter().copied().collect();
+        let dimensions = wanted.iter().all(|(id, _)| {
+            wanted.iter().any(|(other, code)| other == id && has.get(id.as_str()) == Some(&code.as_str()))
+        });
+        let member =
+            member_day.is_none_or(|given| member_until(key.1).is_some_and(|last| given.unwrap_or(today) <= last));
+        indicators.contains(&key.0)
+            && (entities.is_empty() || entities.contains(&key.1))
+            && (sources.is_empty() || sources.contains(&key.2))
+            && dimensions
+            && member
+            && from.is_none_or(|from| period(key.4).start() >= from.start())
+    };
+    (given, admits)
+}
+
+fn recency(at: usize) -> (Date, Date) {
+    (period(at).end(), period(at).start())
+}
+
+/// Keeps the latest periods of what falls into one group.
+fn keep_latest<G: Ord>(known: &mut Known, latest: Option<u32>, group: impl Fn(&Key) -> G) {
+    let Some(latest) = latest else { return };
+    let mut periods: BTreeMap<G, BTreeSet<(Date, Date)>> = BTreeMap::new();
+    for key in known.keys() {
+        periods.entry(group(key)).or_default().insert(recency(key.4));
+    }
+    known.retain(|key, _| periods[&group(key)].iter().rev().take(latest as usize).any(|kept| *kept == recency(key.4)));
+}
+
+/// A figure as both sides tell it.
+fn told(key: Key, (value, last): (u32, usize)) -> (SeriesKey, Period, String, Date) {
+    (series(key), period(key.4), value.to_string(), day(last))
+}
+
+fn number(row: &almanac::model::series::Row) -> String {
+    match &row.value.as_ref().unwrap().figure {
+        almanac::model::value::Figure::Number(number) => number.text(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn told_by(figure: &Observation) -> (SeriesKey, Period, String, Date) {
+    (figure.series.clone(), figure.row.period, number(&figure.row), figure.last_released.unwrap())
+}
+
+fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<T> = items.into_iter().collect();
+    items.sort();
+    items
+}
+
+/// The figure that a policy puts first, of one key.
+fn best(policy: Policy, figures: &[(Key, (u32, usize))]) -> (Key, (u32, usize)) {
+    let precedence = |key: &Key| [5, 1, 9, 0][key.2];
+    let order = |(key, (_, last)): &(Key, (u32, usize))| match policy {
+        Policy::Default1 => (precedence(key), DAYS - last),
+        Policy::Newest1 => ((DAYS - last) as u32, precedence(key) as usize),
+    };
+    *figures.iter().min_by_key(|figure| order(figure)).unwrap()
+}
+
+/// Whole series, in pages of a few figures.
+fn check_series(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known: &Known) {
+    let mut expected = known.clone();
+    keep_latest(&mut expected, given.latest_periods, |key| (key.0, key.1, key.2, key.3));
+    let size = 1 + dice.below(4);
+    let mut found = Vec::new();
+    let mut after: Option<Position> = None;
+    loop {
+        let mut page = Vec::new();
+        'page: for item in snapshot.series(given, after) {
+            let current = item.unwrap();
+            for figure in current.figures {
+                after = Some((current.ids, Some(figure.row.period)));
+                page.push((current.key.clone(), figure.row.period, number(&figure.row), figure.last_released));
+                if page.len() == size {
+                    break 'page;
+                }
+            }
+        }
+        if page.is_empty() {
+            break;
+        }
+        found.extend(page);
+        assert!(found.len() <= expected.len(), "pages repeat figures, or tell of others");
+    }
+    assert_eq!(sorted(found), sorted(expected.iter().map(|(key, known)| told(*key, *known))), "{given:?}");
+
+    let mut summaries = Vec::new();
+    let mut after = None;
+    while let Some(summary) = snapshot.list_series(given, after).next() {
+        let summary = summary.unwrap();
+        after = Some(summary.ids);
+        summaries.push((summary.key, summary.first, summary.last, summary.figures, summary.newest_release));
+    }
+    let mut by_series: BTreeMap<SeriesKey, Vec<(usize, usize)>> = BTreeMap::new();
+    for (key, (_, last)) in &expected {
+        by_series.entry(series(*key)).or_default().push((key.4, *last));
+    }
+    let expected = by_series.into_iter().map(|(key, figures)| {
+        let first = figures.iter().map(|(at, _)| period(*at)).min().unwrap();
+        let last = figures.iter().map(|(at, _)| *at).max_by_key(|at| recency(*at)).unwrap();
+        let newest = figures.iter().map(|(_, last)| day(*last)).max().unwrap();
+        (key, first, period(last), figures.len() as u64, newest)
+    });
+    assert_eq!(sorted(summaries), sorted(expected), "{given:?}");
+}
+
+/// One figure a key, in pages of a few.
+fn check_selected(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known: &Known, policy: Policy) {
+    let mut expected = known.clone();
+    keep_latest(&mut expected, given.latest_periods, |key| (key.0, key.1, key.3));
+    let mut by_key: BTreeMap<_, Vec<(Key, (u32, usize))>> = BTreeMap::new();
+    for (key, known) in &expected {
+        by_key.entry((key.0, key.1, key.3, key.4)).or_default().push((*key, *known));
+    }
+    let size = 1 + dice.below(4);
+    let mut found = Vec::new();
+    let mut after: Option<FigurePosition> = None;
+    loop {
+        let page: Vec<_> = snapshot.selected(given, policy, after).take(size).map(Result::unwrap).collect();
+        let Some((last, _)) = page.last() else { break };
+        assert!(page.iter().all(|(position, _)| after.is_none_or(|after| after < *position)));
+        after = Some(*last);
+        found.extend(page.iter().map(|(_, figure)| told_by(figure)));
+    }
+    let expected = by_key.values().map(|figures| best(policy, figures)).map(|(key, known)| told(key, known));
+    assert_eq!(sorted(found), sorted(expected), "{given:?} {policy:?}");
+}
+
+/// A single figure, of the latest period or of one.
+fn check_figure(dice: &mut Dice, snapshot: &Snapshot, known: &Known, policy: Policy) {
+    let (of, at, with) = (dice.below(2), dice.below(3), if dice.once_in(2) { 0 } else { dice.below(4) });
+    let only = dice.once_in(3).then(|| dice.below(SOURCES.len()));
+    let wanted = dice.once_in(3).then(|| dice.below(PERIODS.len()));
+    let admitted = |key: &Key| (key.0, key.1) == (of, at) && only.is_none_or(|only| key.2 == only);
+    let candidates: Vec<_> =
+        known.iter().map(|(key, known)| (*key, *known)).filter(|(key, _)| admitted(key) && key.3 == with).collect();
+    let latest = candidates.iter().map(|(key, _)| key.4).max_by_key(|at| recency(*at));
+    let asked = wanted.or(latest);
+    let figures: Vec<_> = candidates.iter().copied().filter(|(key, _)| Some(key.4) == asked).collect();
+    let query = FigureQuery {
+        indicator: indicator(of),
+        entity: entity(at),
+        period: wanted.map(period),
+        dimensions: dimensions(with),
+        policy,
+        source: only.map(source),
+    };
+    match snapshot.figure(&query) {
+        Ok(found) => {
+            let (key, best) = best(policy, &figures);
+            assert_eq!(told_by(&found.selected), told(key, best), "{query:?}");
+            let all = found.alternatives.iter().chain([&found.selected]).map(told_by);
+            assert_eq!(sorted(all), sorted(figures.iter().map(|(key, known)| told(*key, *known))), "{query:?}");
+        }
+        Err(QueryError::OtherDimensions { known: listed, .. }) => {
+            assert!(candidates.is_empty());
+            let others = known.keys().filter(|key| admitted(key)).map(|key| dimensions(key.3));
+            assert_eq!(listed, others.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
+        }
+        Err(QueryError::NoFigure { .. }) => {
+            assert!(figures.is_empty(), "{query:?}");
+            assert!(!candidates.is_empty() || !known.keys().any(admitted), "other dimensions are named");
+        }
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn any_selection_answers_as_a_plain_model_does() {
+    let mut dice = Dice::new("selections");
+    for _ in 0..if long() { 200 } else { 12 } {
+        let store = Store::new();
+        store.write(Act::Define(definitions()));
+        let mut sent: Vec<Sent> = Vec::new();
+        for _ in 0..1 + dice.below(12) {
+            sent.push(store.upload(&mut dice, &sent));
+        }
+        for _ in 0..40 {
+            let revision = sent[dice.below(sent.len())].revision;
+            let today = dice.below(DAYS);
+            let horizon = Horizon { revision: Revision(revision), released: day(today) };
+            let snapshot = store.reader.at(AsOf::Pinned(horizon)).unwrap();
+            let known = known_at(&sent, revision, today);
+            let policy = *dice.pick(&[Policy::Default1, Policy::Newest1]);
+            let (given, admits) = selection(&mut dice, today);
+            let admitted: Known =
+                known.iter().filter(|(key, _)| admits(key)).map(|(key, known)| (*key, *known)).collect();
+            check_series(&mut dice, &snapshot, &given, &admitted);
+            check_selected(&mut dice, &snapshot, &given, &admitted, policy);
+            for _ in 0..5 {
+                check_figure(&mut dice, &snapshot, &known, policy);
+            }
+        }
+        store.writer.stop();
+    }
+}
