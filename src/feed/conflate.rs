@@ -2,7 +2,7 @@
 //!
 //! [`Fold`] takes the matching changes of commits, one commit after the other, and keeps for each key (a figure, a row of an
 //! edition, an edition, a definition) the first change and the last. Its net is `before` of the first and everything else of
-//! the last. [`super::history::FoldWalk`] reads the commits.
+//! the last; an entry is also compared with what the first was compared with. [`super::history::FoldWalk`] reads the commits.
 //!
 //! Invariants: applying a fold to a copy gives the same copy as applying its commits one by one. A fold holds at most
 //! [`CONFLATED_CHANGES_MAX`] keys and about [`CONFLATED_BYTES_MAX`] bytes, most of them as references to changes that all
@@ -11,7 +11,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    filter::{Match, Scope, scope},
+    filter::{Match, Matching, Scope},
     page::NumberedChange,
     weight,
 };
@@ -19,13 +19,13 @@ use crate::{
     ledger::log::Header,
     model::{
         catalog::DefinitionKind,
-        change::{Change, EntryChange, EntryMove, Movement, Standing, ValueChange, ValueMove},
+        change::{Absence, Change, EntryChange, Movement, ValueChange, ValueMove},
         edition::{CoverageKind, EditionStatus},
         id::{EditionId, EntityId, RankingId, Revision},
         period::Period,
         series::SeriesKey,
     },
-    ranking::compare::{Side, movement},
+    ranking::compare::{Side, absence, movement},
 };
 
 /// Most keys in a fold. A commit that alone changes more is sent as it is.
@@ -89,7 +89,7 @@ impl NetChange {
 
 /// What changes are about, one by one.
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum Key {
+pub(super) enum Key {
     Value(SeriesKey, Period),
     Entry(RankingId, EditionId, EntityId),
     Edition(RankingId, EditionId),
@@ -97,12 +97,10 @@ enum Key {
 }
 
 impl Key {
-    fn of(change: &Change) -> Self {
+    pub(super) fn of(change: &Change) -> Self {
         match change {
             Change::Value(change) => Self::Value(change.series.clone(), change.period),
-            Change::Entry(change) => {
-                Self::Entry(change.ranking.clone(), change.edition.clone(), change.entry_move.entity.clone())
-            }
+            Change::Entry(change) => Self::Entry(change.ranking.clone(), change.edition.clone(), change.entity.clone()),
             Change::Edition(_, after) => Self::Edition(after.ranking.clone(), after.edition.clone()),
             Change::Definition(_, after) => Self::Definition(after.kind(), after.id().to_owned()),
         }
@@ -111,7 +109,7 @@ impl Key {
 
 /// A change that matched.
 #[derive(Debug, Clone)]
-struct Matching {
+struct MatchingChange {
     revision: Revision,
     numbered: Arc<NumberedChange>,
     found: Match,
@@ -119,20 +117,23 @@ struct Matching {
 
 #[derive(Debug)]
 struct Folded {
-    first: Matching,
+    first: MatchingChange,
     /// `None`: the first is the only one.
-    last: Option<Matching>,
-    /// All its changes name the same economies; only for entries.
-    same_economies: bool,
+    last: Option<MatchingChange>,
 }
 
 /// How an edition stands at the end of a fold, as far as its changes tell.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Ending {
     withdrawn: bool,
     whole: bool,
-    complete_to: u32,
+    absence: Absence,
     entries: u32,
+}
+
+impl Ending {
+    /// No change of the edition itself was seen.
+    const UNKNOWN: Self = Self { withdrawn: false, whole: false, absence: Absence::Unknown, entries: 0 };
 }
 
 /// The net of several commits.
@@ -147,7 +148,7 @@ pub(super) struct Fold {
     first: Revision,
     last: Option<Arc<Header>>,
     /// The commit that is being read.
-    open: Vec<Matching>,
+    open: Vec<MatchingChange>,
     open_bytes: usize,
 }
 
@@ -155,11 +156,12 @@ impl Fold {
     /// Takes a change of the commit that is being read. False: that commit alone is too long to be folded.
     pub(super) fn take(&mut self, revision: Revision, numbered: &Arc<NumberedChange>, found: &Match) -> bool {
         // What is current did not change.
-        if matches!(&numbered.change, Change::Value(change) if change.movement == ValueMove::Backfilled) {
+        if matches!(&numbered.change, Change::Value(change) if change.movement == ValueMove::Backfilled && change.before == change.after)
+        {
             return true;
         }
         self.open_bytes += weight::of_change(&numbered.change);
-        self.open.push(Matching { revision, numbered: numbered.clone(), found: found.clone() });
+        self.open.push(MatchingChange { revision, numbered: numbered.clone(), found: found.clone() });
         self.open.len() <= CONFLATED_CHANGES_MAX && self.open_bytes <= CONFLATED_BYTES_MAX
     }
 
@@ -182,20 +184,14 @@ impl Fold {
         true
     }
 
-    fn add(&mut self, matching: Matching) {
+    fn add(&mut self, matching: MatchingChange) {
         self.note_edition(&matching.numbered.change);
         self.bytes += weight::of_change(&matching.numbered.change);
         let place = *self.places.entry(Key::of(&matching.numbered.change)).or_insert(self.folded.len());
         let Some(known) = self.folded.get_mut(place) else {
-            self.folded.push(Folded { first: matching, last: None, same_economies: true });
+            self.folded.push(Folded { first: matching, last: None });
             return;
         };
-        let economies = |matching: &Matching| match &matching.numbered.change {
-            Change::Entry(change) => change.entry_move.economies.clone(),
-            _ => Vec::new(),
-        };
-        let newest = known.last.as_ref().unwrap_or(&known.first);
-        known.same_economies &= economies(newest) == economies(&matching);
         if let Some(passed) = known.last.replace(matching) {
             self.bytes -= weight::of_change(&passed.numbered.change);
         }
@@ -207,15 +203,16 @@ impl Fold {
                 let ending = Ending {
                     withdrawn: after.status == EditionStatus::Withdrawn,
                     whole: after.coverage.kind != CoverageKind::Partial,
-                    complete_to: after.complete_to,
+                    absence: absence(after),
                     entries: after.entry_count,
                 };
                 self.editions.insert((after.ranking.clone(), after.edition.clone()), ending);
             }
             // Who filters editions out still sees them go by their entries.
             Change::Entry(change) => {
-                let ending = self.editions.entry((change.ranking.clone(), change.edition.clone())).or_default();
-                ending.withdrawn = change.entry_move.movement == Movement::Withdrawn;
+                let ending =
+                    self.editions.entry((change.ranking.clone(), change.edition.clone())).or_insert(Ending::UNKNOWN);
+                ending.withdrawn = change.movement == Movement::Withdrawn;
             }
             Change::Value(_) | Change::Definition(..) => {}
         }
@@ -270,17 +267,18 @@ impl Folded {
         let last = self.last.as_ref().unwrap_or(&self.first);
         let folded = match (&self.first.numbered.change, &last.numbered.change) {
             (Change::Entry(first), Change::Entry(last)) => {
-                let ending = editions.get(&(last.ranking.clone(), last.edition.clone())).copied().unwrap_or_default();
-                let own = first.compared_with.as_ref() == Some(&first.edition);
+                let ending = editions.get(&(last.ranking.clone(), last.edition.clone())).copied();
+                let ending = ending.unwrap_or(Ending::UNKNOWN);
+                let own = first.is_of_one_edition();
                 // An edition that came and went: nobody entered or left it.
                 if !own && ending.withdrawn {
                     return None;
                 }
-                let restated = last.entry_move.movement == Movement::Withdrawn && !ending.withdrawn;
+                let restated = last.movement == Movement::Withdrawn && !ending.withdrawn;
                 if self.last.is_none() && !restated {
                     None
                 } else {
-                    let unmoved = first.entry_move.before == last.entry_move.after && self.same_economies;
+                    let unmoved = first.before == last.after && first.earlier_source == last.source;
                     // What an edition first says of an entity is news, also where it stands as in the edition before.
                     if own && unmoved {
                         return None;
@@ -295,12 +293,16 @@ impl Folded {
         let found = match &self.last {
             None => self.first.found,
             Some(last) => {
-                let (before, after) = (self.first.found.scope != Scope::Entered, last.found.scope != Scope::Left);
+                let matching = Matching {
+                    before: matches!(self.first.found.scope, Scope::Changed | Scope::Left),
+                    after: matches!(last.found.scope, Scope::Entered | Scope::Changed),
+                    beside: self.first.found.beside,
+                };
                 let mut filters = self.first.found.filters;
                 filters.extend(&last.found.filters);
                 filters.sort_unstable();
                 filters.dedup();
-                Match { scope: scope(before, after)?, filters }
+                matching.into_match(filters)?
             }
         };
         let what = match folded {
@@ -334,25 +336,27 @@ fn net_change(first: &Change, last: &Change) -> Option<Change> {
 
 /// Of a row of an edition; with how the edition stands if it was withdrawn and published again without the row.
 fn net_entry(first: &EntryChange, last: &EntryChange, ending: Option<Ending>) -> EntryChange {
-    let before = first.entry_move.before.clone();
-    let (mut after, mut entries_after) = (last.entry_move.after.clone(), last.entries_after);
-    // Whether a table is whole is said by the move of who is not in it: entered or left is said of whole tables only.
-    let was_whole = first.entry_move.movement == Movement::Entered;
-    let mut is_whole = last.entry_move.movement == Movement::Left;
-    if let Some(ending) = ending {
-        after = Standing { worse_than: ending.complete_to, ..Standing::default() };
-        (is_whole, entries_after) = (ending.whole, ending.entries);
-    }
-    let movement = match last.entry_move.movement {
+    // An entity that is absent from a whole table entered or left it: that move tells whether the table is whole.
+    let was_whole = first.movement == Movement::Entered;
+    let is_whole = ending.map_or(last.movement == Movement::Left, |ending| ending.whole);
+    let later_absence = ending.map_or(last.later_absence, |ending| Some(ending.absence));
+    let earlier = Side::of(first.earlier(), first.earlier_absence, was_whole);
+    let later = Side::of(last.after.as_deref(), later_absence, is_whole);
+    let movement = match last.movement {
         Movement::Withdrawn if ending.is_none() => Movement::Withdrawn,
-        _ => movement(Side::of(&before, was_whole), Side::of(&after, is_whole)),
+        _ => movement(earlier, later),
     };
     EntryChange {
+        before: first.before.clone(),
         compared_with: first.compared_with.clone(),
+        compared: first.compared.clone(),
+        earlier_source: first.earlier_source.clone(),
+        movement,
+        earlier_absence: first.earlier_absence,
+        later_absence,
         entries_before: first.entries_before,
+        entries_after: ending.map_or(last.entries_after, |ending| ending.entries),
         comparable: first.comparable,
-        entries_after,
-        entry_move: EntryMove { movement, before, after, ..last.entry_move.clone() },
         ..last.clone()
     }
 }

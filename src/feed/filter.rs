@@ -1,7 +1,8 @@
 //! Which changes a subscriber wants.
 //!
-//! Invariant: a change is judged on what was before and on what is after. So a client learns of what leaves its filter, and
-//! is never left with a row that went quiet.
+//! Invariant: a change is judged on the rows of its own key, as the state held them at the previous revision and holds them
+//! at this one, each with its own facts. So a copy that adds what enters, replaces what changes and removes what leaves is
+//! the state that the filter accepts. What else a change is about is told as [`Scope::Outside`], and copies ignore it.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +12,9 @@ use sha2::{Digest, Sha256};
 use crate::{
     model::{
         catalog::Definition,
-        change::{Cause, Change, Movement, Standing},
+        change::{Cause, Change, EntryChange, Movement},
         edition::{Edition, EditionStatus, Entry},
+        id::{EntityId, RankingId, SourceId},
         series::SeriesKey,
     },
     query::state::StateRow,
@@ -33,13 +35,18 @@ pub enum Kind {
     Definition,
 }
 
-/// How a change stands to a filter.
+/// How the row that a change is about stands to what a filter accepts of the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Scope {
+    /// Not in it before; now it is.
     Entered,
+    /// In it before and now.
     Changed,
+    /// In it before; now it is not.
     Left,
+    /// In it neither before nor now: the entry in the edition compared with matches, or a figure was filled in behind
+    /// "no figure".
+    Outside,
 }
 
 /// One filter: all fields that are set must accept; an empty field accepts all.
@@ -76,7 +83,9 @@ pub struct Filters {
 pub struct Match {
     /// To their union.
     pub scope: Scope,
-    /// Which of them it matches, before or after.
+    /// Whether what the change is about besides the rows of its key matches.
+    pub beside: bool,
+    /// Which of them it matches: before, after, or beside that.
     pub filters: Vec<usize>,
 }
 
@@ -126,23 +135,21 @@ impl Filters {
     pub fn match_change(&self, change: &Change, cause: Cause) -> Option<Match> {
         let sides = Sides::of(change);
         if self.filters.is_empty() {
-            let scope = scope(sides.before.is_some(), sides.after.is_some())?;
-            return Some(Match { scope, filters: Vec::new() });
+            return sides.there().into_match(Vec::new());
         }
-        let (mut before, mut after, mut matched) = (false, false, Vec::new());
+        let mut union = Matching::default();
+        let mut matched = Vec::new();
         for (at, filter) in self.filters.iter().enumerate() {
             if !filter.accepts_cause(cause) || !filter.accepts_move(change) {
                 continue;
             }
-            let accepted = |side: &Option<Facts<'_>>| side.as_ref().is_some_and(|facts| filter.accepts(facts));
-            let (was, is) = (accepted(&sides.before), accepted(&sides.after));
-            if was || is {
+            let matching = sides.accepted_by(filter);
+            if matching.any() {
                 matched.push(at);
             }
-            before |= was;
-            after |= is;
+            union.add(matching);
         }
-        Some(Match { scope: scope(before, after)?, filters: matched })
+        union.into_match(matched)
     }
 
     /// Which filters accept a row of the state. `None`: no one.
@@ -169,12 +176,37 @@ impl Filters {
     }
 }
 
-pub(super) fn scope(before: bool, after: bool) -> Option<Scope> {
-    match (before, after) {
-        (true, true) => Some(Scope::Changed),
-        (false, true) => Some(Scope::Entered),
-        (true, false) => Some(Scope::Left),
-        (false, false) => None,
+/// Which sides of a change match.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Matching {
+    pub(super) before: bool,
+    pub(super) after: bool,
+    pub(super) beside: bool,
+}
+
+impl Matching {
+    fn any(self) -> bool {
+        self.before || self.after || self.beside
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.before |= other.before;
+        self.after |= other.after;
+        self.beside |= other.beside;
+    }
+
+    pub(super) fn scope(self) -> Option<Scope> {
+        match (self.before, self.after) {
+            (true, true) => Some(Scope::Changed),
+            (false, true) => Some(Scope::Entered),
+            (true, false) => Some(Scope::Left),
+            (false, false) => self.beside.then_some(Scope::Outside),
+        }
+    }
+
+    /// `None`: no side matches.
+    pub(super) fn into_match(self, filters: Vec<usize>) -> Option<Match> {
+        Some(Match { scope: self.scope()?, beside: self.beside, filters })
     }
 }
 
@@ -189,10 +221,9 @@ impl Filter {
             return true;
         }
         let Change::Entry(change) = change else { return false };
-        let entry = &change.entry_move;
-        match entry.movement {
+        match change.movement {
             Movement::Entered | Movement::Left | Movement::Withdrawn => true,
-            _ => entry.places().is_some_and(|places| places.unsigned_abs() >= self.min_places),
+            _ => change.places().is_some_and(|places| places.unsigned_abs() >= self.min_places),
         }
     }
 
@@ -221,10 +252,14 @@ impl Filter {
     }
 }
 
-/// The two sides of a change; `None`: there is nothing on that side.
+/// What a change is about; `None`: there is nothing on that side.
 pub(super) struct Sides<'a> {
+    /// The row of its key in the state of the previous revision.
     pub(super) before: Option<Facts<'a>>,
+    /// The row of its key in the state of its revision.
     pub(super) after: Option<Facts<'a>>,
+    /// What is no row of its key: the entry in the edition compared with, or a figure filled in behind "no figure".
+    pub(super) beside: Option<Facts<'a>>,
 }
 
 /// What filters look at.
@@ -240,40 +275,44 @@ pub(super) struct Facts<'a> {
 impl<'a> Sides<'a> {
     pub(super) fn of(change: &'a Change) -> Self {
         match change {
-            Change::Value(change) => Self {
-                before: change.before.is_some().then(|| Facts::of_series(&change.series)),
-                // A backfill is told to those who watch the figure, even if none is current.
-                after: (change.after.is_some() || change.before.is_none()).then(|| Facts::of_series(&change.series)),
-            },
-            Change::Entry(change) => {
-                let side = |standing: &Standing| {
-                    let mut entities: Vec<&str> =
-                        change.entry_move.economies.iter().map(crate::model::id::EntityId::as_str).collect();
-                    entities.push(change.entry_move.entity.as_str());
-                    let ranking = Some(change.ranking.as_str());
-                    let rank = standing.rank;
-                    standing.listed.then_some(Facts {
-                        kind: Kind::Entry,
-                        ranking,
-                        indicator: None,
-                        entities,
-                        source: None,
-                        rank,
-                    })
-                };
-                Self { before: side(&change.entry_move.before), after: side(&change.entry_move.after) }
+            Change::Value(change) => {
+                let facts = |there: bool| there.then(|| Facts::of_series(&change.series));
+                let current = change.before.is_some() || change.after.is_some();
+                Self {
+                    before: facts(change.before.is_some()),
+                    after: facts(change.after.is_some()),
+                    beside: facts(!current),
+                }
             }
+            Change::Entry(change) => Self {
+                before: Facts::of_row(change, change.before.as_deref(), change.earlier_source.as_ref()),
+                after: Facts::of_row(change, change.after.as_deref(), change.source.as_ref()),
+                beside: Facts::of_row(change, change.compared.as_deref(), change.earlier_source.as_ref()),
+            },
             Change::Edition(before, after) => {
                 let stands = |edition: &&Edition| edition.status != EditionStatus::Withdrawn;
                 Self {
                     before: before.as_deref().filter(stands).map(Facts::of_edition),
                     after: Some(after.as_ref()).filter(stands).map(Facts::of_edition),
+                    beside: None,
                 }
             }
-            Change::Definition(before, after) => {
-                Self { before: before.as_deref().map(Facts::of_definition), after: Some(Facts::of_definition(after)) }
-            }
+            Change::Definition(before, after) => Self {
+                before: before.as_deref().map(Facts::of_definition),
+                after: Some(Facts::of_definition(after)),
+                beside: None,
+            },
         }
+    }
+
+    /// Which sides there are.
+    pub(super) fn there(&self) -> Matching {
+        Matching { before: self.before.is_some(), after: self.after.is_some(), beside: self.beside.is_some() }
+    }
+
+    fn accepted_by(&self, filter: &Filter) -> Matching {
+        let accepts = |facts: &Option<Facts<'_>>| facts.as_ref().is_some_and(|facts| filter.accepts(facts));
+        Matching { before: accepts(&self.before), after: accepts(&self.after), beside: accepts(&self.beside) }
     }
 }
 
@@ -294,15 +333,29 @@ impl<'a> Facts<'a> {
     fn of_edition(edition: &'a Edition) -> Self {
         Self {
             ranking: Some(edition.ranking.as_str()),
-            source: edition.source.as_ref().map(crate::model::id::SourceId::as_str),
+            source: edition.source.as_ref().map(SourceId::as_str),
             ..Self::new(Kind::Edition)
         }
     }
 
     fn of_entry(edition: &'a Edition, entry: &'a Entry) -> Self {
-        let mut entities: Vec<&str> = entry.economies.iter().map(crate::model::id::EntityId::as_str).collect();
+        Self::of_entry_in(&edition.ranking, edition.source.as_ref(), entry)
+    }
+
+    fn of_row(change: &'a EntryChange, row: Option<&'a Entry>, source: Option<&'a SourceId>) -> Option<Self> {
+        Some(Self::of_entry_in(&change.ranking, source, row?))
+    }
+
+    fn of_entry_in(ranking: &'a RankingId, source: Option<&'a SourceId>, entry: &'a Entry) -> Self {
+        let mut entities: Vec<&str> = entry.economies.iter().map(EntityId::as_str).collect();
         entities.push(entry.entity.as_str());
-        Self { ranking: Some(edition.ranking.as_str()), entities, rank: entry.rank, ..Self::new(Kind::Entry) }
+        Self {
+            ranking: Some(ranking.as_str()),
+            entities,
+            source: source.map(SourceId::as_str),
+            rank: entry.rank,
+            ..Self::new(Kind::Entry)
+        }
     }
 
     fn of_definition(definition: &'a Definition) -> Self {
@@ -319,24 +372,34 @@ impl<'a> Facts<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{
-        change::{EntryChange, EntryMove},
-        id::{EditionId, EntityId, RankingId},
+    use crate::{
+        feed::fixture,
+        model::{
+            change::{ValueChange, ValueMove},
+            id::{EditionId, IndicatorId},
+            period::Period,
+            series::Dimensions,
+            time::Date,
+            value::{Number, Value},
+        },
     };
 
+    /// A correction of an entry's rank; `None`: it is not listed.
     fn entry(before: Option<u32>, after: Option<u32>) -> Change {
-        let standing = |rank: Option<u32>| Standing { rank, listed: rank.is_some(), ..Standing::default() };
+        let row = |rank: Option<u32>| Some(Box::new(fixture::entry("cluster:tokyo-yokohama", &["JPN"], Some(rank?))));
         Change::Entry(Box::new(EntryChange {
             ranking: RankingId::new("gii-clusters").unwrap(),
             edition: EditionId::new("2025").unwrap(),
-            compared_with: None,
-            entry_move: EntryMove {
-                entity: EntityId::new("cluster:tokyo-yokohama").unwrap(),
-                movement: Movement::Up,
-                before: standing(before),
-                after: standing(after),
-                economies: vec![EntityId::new("JPN").unwrap()],
-            },
+            source: None,
+            entity: EntityId::new("cluster:tokyo-yokohama").unwrap(),
+            before: row(before),
+            after: row(after),
+            compared_with: Some(EditionId::new("2025").unwrap()),
+            compared: None,
+            earlier_source: None,
+            movement: Movement::Up,
+            earlier_absence: None,
+            later_absence: None,
             entries_before: 1,
             entries_after: 1,
             comparable: true,
@@ -372,6 +435,42 @@ mod tests {
         let found = either.match_change(&change, Cause::FirstRelease).unwrap();
         assert_eq!((found.scope, found.filters), (Scope::Entered, vec![1]));
         assert!(either.match_change(&entry(Some(3), Some(2)), Cause::FirstRelease).is_none());
+    }
+
+    #[test]
+    fn a_figure_filled_in_behind_no_figure_is_outside() {
+        let figure = |there: bool| there.then(|| Value::number(Number::parse("1.5").unwrap()));
+        let change = |movement: ValueMove, before: bool, after: bool| {
+            Change::Value(ValueChange {
+                series: SeriesKey {
+                    indicator: IndicatorId::new("I").unwrap(),
+                    entity: EntityId::new("E").unwrap(),
+                    source: SourceId::new("S").unwrap(),
+                    dimensions: Dimensions::default(),
+                },
+                period: Period::parse("2020").unwrap(),
+                movement,
+                before: figure(before),
+                after: figure(after),
+                released: Date::EPOCH,
+                backfilled: figure(movement == ValueMove::Backfilled),
+            })
+        };
+        const CASES: [(ValueMove, bool, bool, Scope); 5] = [
+            (ValueMove::Added, false, true, Scope::Entered),
+            (ValueMove::Revised, true, true, Scope::Changed),
+            (ValueMove::Withdrawn, true, false, Scope::Left),
+            (ValueMove::Backfilled, true, true, Scope::Changed),
+            (ValueMove::Backfilled, false, false, Scope::Outside),
+        ];
+        for (movement, before, after, expected) in CASES {
+            let change = change(movement, before, after);
+            assert_eq!(scope_of(Filter::default(), &change), Some(expected), "{movement:?}");
+            let all = Filters::new(Vec::new()).match_change(&change, Cause::FirstRelease).unwrap();
+            assert_eq!(all.scope, expected, "{movement:?}");
+            let of_others = Filter { sources: ["T".to_owned()].into(), ..Filter::default() };
+            assert_eq!(scope_of(of_others, &change), None, "{movement:?}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    filter::{Facts, Filter, Kind, Match, Sides, scope},
+    filter::{Facts, Filter, Kind, Match, Matching, Sides},
     group::Group,
     page::NumberedChange,
 };
@@ -178,16 +178,16 @@ impl Index {
         }
         for (at, numbered) in changes.iter().enumerate() {
             let sides = Sides::of(&numbered.change);
-            if let Some(scope) = scope(sides.before.is_some(), sides.after.is_some()) {
+            if let Some(of_all) = sides.there().into_match(Vec::new()) {
                 for place in &self.everything {
-                    let found = found.entry(self.groups[*place].id).or_default();
-                    found.push((at, Match { scope, filters: Vec::new() }));
+                    found.entry(self.groups[*place].id).or_default().push((at, of_all.clone()));
                 }
             }
             let side =
                 |facts: &Option<Facts<'_>>| facts.as_ref().map(|facts| self.accepting(facts, numbered, &of_cause));
-            let (before, after) = (side(&sides.before), side(&sides.after));
-            self.gather(at, before.as_ref(), after.as_ref(), &mut found);
+            let accepting =
+                Accepting { before: side(&sides.before), after: side(&sides.after), beside: side(&sides.beside) };
+            self.gather(at, &accepting, &mut found);
         }
         found
     }
@@ -220,34 +220,24 @@ impl Index {
         bits
     }
 
-    /// Puts the filters of the two sides together, group by group.
-    fn gather(
-        &self,
-        at: usize,
-        before: Option<&Bits>,
-        after: Option<&Bits>,
-        found: &mut HashMap<u64, Vec<(usize, Match)>>,
-    ) {
-        let mut either = before.or(after).cloned().unwrap_or_else(|| Bits::none(0));
-        after.into_iter().for_each(|after| either.or(after));
-        let mut open: Option<(usize, bool, bool, Vec<usize>)> = None;
-        let mut close = |open: (usize, bool, bool, Vec<usize>)| {
-            let (place, was, is, filters) = open;
-            if let Some(scope) = scope(was, is) {
-                found.entry(self.groups[place].id).or_default().push((at, Match { scope, filters }));
+    /// Puts the filters of the sides together, group by group.
+    fn gather(&self, at: usize, accepting: &Accepting, found: &mut HashMap<u64, Vec<(usize, Match)>>) {
+        let mut open: Option<OpenMatch> = None;
+        let mut close = |open: OpenMatch| {
+            if let Some(of_group) = open.matching.into_match(open.filters) {
+                found.entry(self.groups[open.place].id).or_default().push((at, of_group));
             }
         };
-        for bit in either.iter() {
+        for bit in accepting.any(self.filters.len()).iter() {
             let (place, within) = self.filters[bit];
-            let has = |side: Option<&Bits>| side.is_some_and(|bits| bits.has(bit));
+            let matching = accepting.by(bit);
             match &mut open {
-                Some((same, was, is, filters)) if *same == place => {
-                    *was |= has(before);
-                    *is |= has(after);
-                    filters.push(within);
+                Some(same) if same.place == place => {
+                    same.matching.add(matching);
+                    same.filters.push(within);
                 }
                 _ => {
-                    let next = (place, has(before), has(after), vec![within]);
+                    let next = OpenMatch { place, matching, filters: vec![within] };
                     open.replace(next).into_iter().for_each(&mut close);
                 }
             }
@@ -256,15 +246,45 @@ impl Index {
     }
 }
 
+/// The filters that accept each side of a change; `None`: there is nothing on that side.
+struct Accepting {
+    before: Option<Bits>,
+    after: Option<Bits>,
+    beside: Option<Bits>,
+}
+
+impl Accepting {
+    fn any(&self, count: usize) -> Bits {
+        let mut any = Bits::none(count);
+        for side in [&self.before, &self.after, &self.beside].into_iter().flatten() {
+            any.or(side);
+        }
+        any
+    }
+
+    fn by(&self, filter: usize) -> Matching {
+        let has = |side: &Option<Bits>| side.as_ref().is_some_and(|bits| bits.has(filter));
+        Matching { before: has(&self.before), after: has(&self.after), beside: has(&self.beside) }
+    }
+}
+
+/// What a group matches of a change, as far as its filters were looked at.
+struct OpenMatch {
+    /// The group's place in the index.
+    place: usize,
+    matching: Matching,
+    filters: Vec<usize>,
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::{
-        feed::{filter::Filters, group::Groups},
+        feed::{filter::Filters, fixture, group::Groups},
         model::{
-            change::{Change, EntryChange, EntryMove, Movement, Standing, ValueChange, ValueMove},
+            change::{Change, EntryChange, Movement, ValueChange, ValueMove},
             id::{EditionId, EntityId, IndicatorId, RankingId, SourceId},
             period::Period,
             series::{Dimensions, SeriesKey},
@@ -312,30 +332,39 @@ mod tests {
                 backfilled: None,
             })
         });
-        let rank = || proptest::option::of(1..6_u32);
-        let entry = (id(), id(), id(), rank(), rank()).prop_map(|(ranking, entity, economy, before, after)| {
-            let standing = |rank: Option<u32>| Standing { rank, listed: rank.is_some(), ..Standing::default() };
-            Change::Entry(Box::new(EntryChange {
-                ranking: RankingId::new(ranking).unwrap(),
-                edition: EditionId::new("2025").unwrap(),
-                compared_with: None,
-                entry_move: EntryMove {
+        let row = || proptest::option::of((id(), 1..6_u32));
+        let source = || proptest::option::of(id());
+        let rows = (row(), row(), row());
+        let entry = (id(), id(), source(), source(), rows).prop_map(
+            |(ranking, entity, source, earlier_source, (before, after, compared))| {
+                let row = |row: Option<(&str, u32)>| {
+                    row.map(|(economy, rank)| Box::new(fixture::entry(entity, &[economy], Some(rank))))
+                };
+                let id_of = |id: Option<&str>| id.map(|id| SourceId::new(id).unwrap());
+                Change::Entry(Box::new(EntryChange {
+                    ranking: RankingId::new(ranking).unwrap(),
+                    edition: EditionId::new("2025").unwrap(),
+                    source: id_of(source),
                     entity: EntityId::new(entity).unwrap(),
-                    movement: match (before, after) {
+                    before: row(before),
+                    after: row(after),
+                    compared_with: compared.map(|_| EditionId::new("2024").unwrap()),
+                    compared: row(compared),
+                    earlier_source: id_of(earlier_source),
+                    movement: match (compared, after) {
                         (None, _) => Movement::Entered,
                         (_, None) => Movement::Left,
-                        (before, after) if before > after => Movement::Up,
+                        (Some((_, from)), Some((_, to))) if from > to => Movement::Up,
                         _ => Movement::Down,
                     },
-                    before: standing(before),
-                    after: standing(after),
-                    economies: vec![EntityId::new(economy).unwrap()],
-                },
-                entries_before: 1,
-                entries_after: 1,
-                comparable: true,
-            }))
-        });
+                    earlier_absence: None,
+                    later_absence: None,
+                    entries_before: 1,
+                    entries_after: 1,
+                    comparable: true,
+                }))
+            },
+        );
         prop_oneof![value, entry]
     }
 

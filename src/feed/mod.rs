@@ -22,6 +22,9 @@ pub mod subscription;
 pub mod token;
 mod weight;
 
+#[cfg(test)]
+mod fixture;
+
 use crate::{model::id::Revision, query::QueryError, store::StoreError};
 
 /// Why a stream does not start, or ends.

@@ -3,8 +3,8 @@
 use crate::{
     model::{
         catalog::Definition,
-        change::{Change, Standing},
-        edition::{Edition, EntryComponent},
+        change::Change,
+        edition::{Edition, Entry, EntryComponent},
         value::Value,
     },
     query::state::StateRow,
@@ -15,10 +15,7 @@ pub(super) fn of_row(row: &StateRow) -> usize {
     match row {
         StateRow::Figure(figure) => 160 + remarks(figure.row.value.as_ref()),
         StateRow::Edition(edition) => of_edition(edition),
-        StateRow::Entry(_, entry) => {
-            let claims = entry.previous.iter().chain(&entry.disputed).map(|claim| 40 + claim.claimed_by.len());
-            300 + entry.note.len() + of_components(&entry.components) + claims.sum::<usize>()
-        }
+        StateRow::Entry(_, entry) => 160 + of_entry(entry),
         StateRow::Definition(definition) => of_definition(definition),
     }
 }
@@ -34,13 +31,8 @@ pub(super) fn of_change(change: &Change) -> usize {
             120 + names + 2 * key.dimensions.as_str().len() + remarks
         }
         Change::Entry(change) => {
-            let side = |standing: &Standing| {
-                60 + standing.published_name.len()
-                    + remarks(standing.score.as_ref())
-                    + of_components(&standing.components)
-            };
-            let economies = 20 * change.entry_move.economies.len();
-            160 + economies + side(&change.entry_move.before) + side(&change.entry_move.after)
+            let rows = [&change.before, &change.after, &change.compared];
+            160 + rows.into_iter().flatten().map(|entry| of_entry(entry)).sum::<usize>()
         }
         Change::Edition(before, after) => before.as_deref().map_or(0, of_edition) + of_edition(after),
         Change::Definition(before, after) => before.as_deref().map_or(0, of_definition) + of_definition(after),
@@ -49,6 +41,12 @@ pub(super) fn of_change(change: &Change) -> usize {
 
 fn remarks(value: Option<&Value>) -> usize {
     value.and_then(Value::notes).map_or(0, |notes| notes.comment.len())
+}
+
+fn of_entry(entry: &Entry) -> usize {
+    let claims = entry.previous.iter().chain(&entry.disputed).map(|claim| 40 + claim.claimed_by.len());
+    let texts = entry.published_name.len() + entry.note.len() + remarks(entry.score.as_ref());
+    100 + texts + 20 * entry.economies.len() + of_components(&entry.components) + claims.sum::<usize>()
 }
 
 fn of_components(components: &[EntryComponent]) -> usize {

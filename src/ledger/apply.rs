@@ -83,13 +83,13 @@ impl Application<'_> {
                 let known = known.into_iter().map(|entry| (entry.entity.clone(), entry)).collect();
                 self.table = Some((Table { edition: *after, entries: Vec::new() }, known));
             }
-            Record::Entry(entry, change) => {
+            Record::Entry(change) => {
                 let Some((_, entries)) = &mut self.table else {
                     return Err(missing(self.header.commit.revision, "the edition of its entries"));
                 };
-                match entry {
-                    Some(entry) => entries.insert(entry.entity.clone(), *entry),
-                    None => entries.remove(&change.entry_move.entity),
+                match change.after {
+                    Some(entry) => entries.insert(change.entity, *entry),
+                    None => entries.remove(&change.entity),
                 };
             }
         }

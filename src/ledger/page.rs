@@ -26,7 +26,7 @@ use crate::{
 pub const PAGE_CHANGES_MAX: usize = 256;
 /// A page is closed when it is this long.
 pub const PAGE_BYTES: usize = 12 * 1024;
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 const SERIES: u8 = 1;
 const FULL_RELEASE: u8 = 2;
@@ -82,7 +82,7 @@ impl PageEncoder {
             }
             Record::Definition(before, after) => self.packed(DEFINITION, &pack(&(before, after))?),
             Record::Edition(before, after) => self.packed(EDITION, &pack(&(before, after))?),
-            Record::Entry(entry, change) => self.packed(ENTRY, &pack(&(entry, change))?),
+            Record::Entry(change) => self.packed(ENTRY, &pack(change)?),
         }
         Ok(())
     }
@@ -198,10 +198,7 @@ fn read_record<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>, room: usiz
             let (before, after) = unpack(reader.bytes()?)?;
             Record::Edition(before, after)
         }
-        ENTRY => {
-            let (entry, change) = unpack(reader.bytes()?)?;
-            Record::Entry(entry, change)
-        }
+        ENTRY => Record::Entry(Box::new(unpack(reader.bytes()?)?)),
         kind => return Err(corrupt(format!("a record of unknown kind {kind}"))),
     })
 }

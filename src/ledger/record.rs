@@ -6,7 +6,7 @@
 use crate::model::{
     catalog::Definition,
     change::{Change, EntryChange, ValueChange, ValueMove},
-    edition::{Edition, Entry},
+    edition::Edition,
     id::{IndicatorId, SourceId},
     series::{Row, SeriesKey},
     value::Value,
@@ -23,8 +23,8 @@ pub enum Record {
     Definition(Option<Box<Definition>>, Box<Definition>),
     /// An edition; its entries follow.
     Edition(Option<Box<Edition>>, Box<Edition>),
-    /// A row of the edition before it. `None`: the entity is not in the table, or no more.
-    Entry(Option<Box<Entry>>, Box<EntryChange>),
+    /// A row of the edition before it. Without an entry after, the entity is not in the table.
+    Entry(Box<EntryChange>),
 }
 
 /// A version of a figure, and what it does.
@@ -57,7 +57,7 @@ impl Record {
             Self::FullRelease(..) => Vec::new(),
             Self::Definition(before, after) => vec![Change::Definition(before.clone(), after.clone())],
             Self::Edition(before, after) => vec![Change::Edition(before.clone(), after.clone())],
-            Self::Entry(_, change) => vec![Change::Entry(change.clone())],
+            Self::Entry(change) => vec![Change::Entry(change.clone())],
         }
     }
 

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     catalog::Definition,
-    edition::{Edition, EntryComponent},
-    id::{EditionId, EntityId, RankingId, RequestId, Revision},
+    edition::{Edition, Entry},
+    id::{EditionId, EntityId, RankingId, RequestId, Revision, SourceId},
     period::Period,
     series::SeriesKey,
     time::{Date, Instant},
@@ -111,18 +111,15 @@ pub enum Movement {
     Withdrawn,
 }
 
-/// One side of a move.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct Standing {
-    pub rank: Option<u32>,
-    pub tied: bool,
-    pub score: Option<Value>,
-    pub components: Vec<EntryComponent>,
-    pub published_name: String,
-    /// Without a rank: known to be worse than this one; 0 if nothing is known.
-    pub worse_than: u32,
-    pub listed: bool,
+/// What is known of an entity that a table does not list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Absence {
+    /// Nothing: there is no table, or it is partial.
+    Unknown,
+    /// Every rank down to this one is listed, so its own is a higher number.
+    WorseThan(u32),
+    /// It has no rank: the table lists all that were ranked, or the ranking is about entities of another kind.
+    NotRanked,
 }
 
 /// A move of one entity between two tables.
@@ -131,35 +128,88 @@ pub struct Standing {
 pub struct EntryMove {
     pub entity: EntityId,
     pub movement: Movement,
-    pub before: Standing,
-    pub after: Standing,
-    pub economies: Vec<EntityId>,
+    pub earlier: Option<Entry>,
+    pub later: Option<Entry>,
+    /// Only without an earlier entry.
+    pub earlier_absence: Option<Absence>,
+    /// Only without a later entry.
+    pub later_absence: Option<Absence>,
 }
 
 impl EntryMove {
     /// Ranks gained or lost, if both are known.
     pub fn places(&self) -> Option<i32> {
-        let (before, after) = (i64::from(self.before.rank?), i64::from(self.after.rank?));
-        i32::try_from(before - after).ok()
+        places(self.earlier.as_ref(), self.later.as_ref())
     }
 
     /// Whether the published name changed.
     pub fn renamed(&self) -> bool {
-        self.before.listed && self.after.listed && self.before.published_name != self.after.published_name
+        renamed(self.earlier.as_ref(), self.later.as_ref())
     }
 }
 
-/// A change of one row of an edition.
+/// A change of one row of an edition, or of what an edition says of an entity without a row.
+///
+/// Its key is (ranking, edition, entity). `before` and `after` are the rows of that key at the previous and at this
+/// revision. The movement is between [`EntryChange::earlier`] and `after`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct EntryChange {
     pub ranking: RankingId,
     pub edition: EditionId,
+    /// The edition's source at this revision.
+    pub source: Option<SourceId>,
+    pub entity: EntityId,
+    pub before: Option<Box<Entry>>,
+    pub after: Option<Box<Entry>>,
+    /// The edition that the movement is measured from; for a correction or a withdrawal this edition itself.
     pub compared_with: Option<EditionId>,
-    pub entry_move: EntryMove,
+    /// The entity's entry in another edition that it is compared with; `None` if it is compared with itself.
+    pub compared: Option<Box<Entry>>,
+    /// The source of the edition compared with; of this edition itself: as it was at the previous revision.
+    pub earlier_source: Option<SourceId>,
+    pub movement: Movement,
+    /// Only without an earlier entry.
+    pub earlier_absence: Option<Absence>,
+    /// Only without an entry after.
+    pub later_absence: Option<Absence>,
+    /// Entries of the table compared with.
     pub entries_before: u32,
     pub entries_after: u32,
+    /// Whether ranks of the two tables mean the same.
     pub comparable: bool,
+}
+
+impl EntryChange {
+    /// Whether the edition is compared with what it said itself at the previous revision.
+    pub fn is_of_one_edition(&self) -> bool {
+        self.compared_with.as_ref() == Some(&self.edition)
+    }
+
+    /// The entry that the movement is measured from.
+    pub fn earlier(&self) -> Option<&Entry> {
+        if self.is_of_one_edition() { self.before.as_deref() } else { self.compared.as_deref() }
+    }
+
+    /// Ranks gained or lost, if both are known.
+    pub fn places(&self) -> Option<i32> {
+        places(self.earlier(), self.after.as_deref())
+    }
+
+    /// Whether the published name changed.
+    pub fn renamed(&self) -> bool {
+        renamed(self.earlier(), self.after.as_deref())
+    }
+}
+
+fn places(earlier: Option<&Entry>, later: Option<&Entry>) -> Option<i32> {
+    let from = i64::from(earlier?.rank?);
+    let to = i64::from(later?.rank?);
+    i32::try_from(from - to).ok()
+}
+
+fn renamed(earlier: Option<&Entry>, later: Option<&Entry>) -> bool {
+    earlier.zip(later).is_some_and(|(earlier, later)| earlier.published_name != later.published_name)
 }
 
 /// One change of a commit.

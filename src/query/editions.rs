@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{QueryError, Snapshot};
 use crate::{
     model::{
-        catalog::DefinitionKind,
-        change::{EntryMove, Movement, Standing},
-        edition::{Edition, EditionStatus, RankClaim, Table},
+        catalog::{DefinitionKind, Ranking},
+        change::{Absence, EntryMove, Movement},
+        edition::{Edition, EditionStatus, Entry, Table},
         id::{EditionId, EntityId, RankingId},
     },
-    ranking::compare::{Comparability, Pair, comparability, entry_move, pairs, standing},
+    ranking::compare::{Comparability, Pair, absence, absence_of_kind, comparability, entry_move, pairs},
 };
 
 /// Two tables and what moved between them.
@@ -43,9 +43,10 @@ impl Comparison {
 #[allow(missing_docs)]
 pub struct TrajectoryPoint {
     pub edition: Arc<Edition>,
-    pub standing: Standing,
+    pub entry: Option<Entry>,
+    /// Only without an entry.
+    pub absence: Option<Absence>,
     pub comparable_to_previous: bool,
-    pub disputed: Vec<RankClaim>,
 }
 
 impl Snapshot {
@@ -107,12 +108,21 @@ impl Snapshot {
             let previous = points.last().map(|point| point.edition.clone());
             points.push(TrajectoryPoint {
                 edition: edition.clone(),
-                standing: standing(edition, entry),
+                entry: entry.cloned(),
+                absence: entry.is_none().then(|| self.absence(edition, definition, entity)),
                 comparable_to_previous: previous
                     .is_some_and(|previous| comparability(&previous, edition, definition).comparable),
-                disputed: entry.map_or_else(Vec::new, |entry| entry.disputed.clone()),
             });
         }
         Ok(points)
+    }
+
+    /// What an edition tells of an entity that it does not list.
+    fn absence(&self, edition: &Edition, ranking: Option<&Ranking>, entity: &EntityId) -> Absence {
+        let entity = self.catalog.entity(entity.as_str(), self.revision());
+        match ranking.zip(entity) {
+            Some((ranking, entity)) => absence_of_kind(edition, ranking.subject, entity.kind),
+            None => absence(edition),
+        }
     }
 }

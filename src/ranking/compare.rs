@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use crate::model::{
-    catalog::Ranking,
-    change::{EntryMove, Movement, Standing},
-    edition::{CoverageKind, Edition, Entry, Table},
+    catalog::{EntityKind, Ranking},
+    change::{Absence, EntryMove, Movement},
+    edition::{CoverageKind, Edition, EditionStatus, Entry, Table},
     id::EntityId,
 };
 
@@ -115,12 +115,14 @@ pub fn entry_move(pair: Pair, before: Option<&Table>, after: &Table) -> Option<E
     let old = before.and_then(|table| table.entries.get(pair.before?));
     let new = pair.after.and_then(|at| after.entries.get(at));
     let named = new.or(old)?;
+    let earlier_absence = before.map_or(Absence::Unknown, |table| absence(&table.edition));
     Some(EntryMove {
         entity: named.entity.clone(),
         movement: pair.movement,
-        before: before.map_or_else(Standing::default, |table| standing(&table.edition, old)),
-        after: standing(&after.edition, new),
-        economies: named.economies.clone(),
+        earlier_absence: old.is_none().then_some(earlier_absence),
+        later_absence: new.is_none().then(|| absence(&after.edition)),
+        earlier: old.cloned(),
+        later: new.cloned(),
     })
 }
 
@@ -129,21 +131,21 @@ pub fn moves(before: Option<&Table>, after: &Table) -> Vec<EntryMove> {
     pairs(before, after).into_iter().filter_map(|pair| entry_move(pair, before, after)).collect()
 }
 
-/// Where an entity stands in an edition, listed or not.
-pub fn standing(edition: &Edition, entry: Option<&Entry>) -> Standing {
-    let Some(entry) = entry else {
-        // Everything down to here is listed, so what is not listed stands below.
-        return Standing { worse_than: edition.complete_to, ..Standing::default() };
-    };
-    Standing {
-        rank: entry.rank,
-        tied: entry.tied,
-        score: entry.score.clone(),
-        components: entry.components.clone(),
-        published_name: entry.published_name.clone(),
-        worse_than: 0,
-        listed: true,
+/// What an edition tells of an entity that its table does not list, if the entity could be ranked in it.
+pub fn absence(edition: &Edition) -> Absence {
+    if edition.status == EditionStatus::Withdrawn {
+        return Absence::Unknown;
     }
+    match edition.coverage.kind {
+        CoverageKind::All => Absence::NotRanked,
+        CoverageKind::Top | CoverageKind::Partial if edition.complete_to > 0 => Absence::WorseThan(edition.complete_to),
+        CoverageKind::Top | CoverageKind::Partial => Absence::Unknown,
+    }
+}
+
+/// The same for an entity of any kind: one that is not of the ranking's subject has no rank in any table.
+pub fn absence_of_kind(edition: &Edition, subject: EntityKind, kind: EntityKind) -> Absence {
+    if subject == kind { absence(edition) } else { Absence::NotRanked }
 }
 
 /// As much of where an entity stands in a table as its movement depends on.
@@ -152,26 +154,30 @@ pub struct Side {
     listed: bool,
     rank: Option<u32>,
     tied: bool,
+    /// Ranks down to this one are listed; 0 if that is not known.
     worse_than: u32,
     /// The table is not partial: what it does not list is not in it.
     whole: bool,
 }
 
 impl Side {
-    /// Of a standing in a table that is whole, or is not.
-    pub fn of(standing: &Standing, whole: bool) -> Self {
-        let Standing { listed, rank, tied, worse_than, .. } = *standing;
-        Self { listed, rank, tied, worse_than, whole }
+    /// Of an entry, or of what is known without one, in a table that is whole, or is not.
+    pub fn of(entry: Option<&Entry>, absence: Option<Absence>, whole: bool) -> Self {
+        if let Some(entry) = entry {
+            return Self { listed: true, rank: entry.rank, tied: entry.tied, worse_than: 0, whole };
+        }
+        let worse_than = match absence {
+            Some(Absence::WorseThan(rank)) => rank,
+            Some(Absence::NotRanked | Absence::Unknown) | None => 0,
+        };
+        Self { worse_than, whole, ..Self::default() }
     }
 
     /// Of an entry, or of none, of an edition. Without an edition nothing is known.
     fn in_edition(edition: Option<&Edition>, entry: Option<&Entry>) -> Self {
         let Some(edition) = edition else { return Self::default() };
         let whole = edition.coverage.kind != CoverageKind::Partial;
-        match entry {
-            Some(entry) => Self { listed: true, rank: entry.rank, tied: entry.tied, worse_than: 0, whole },
-            None => Self { worse_than: edition.complete_to, whole, ..Self::default() },
-        }
+        Self::of(entry, Some(absence(edition)), whole)
     }
 }
 
@@ -198,7 +204,7 @@ pub fn movement(before: Side, after: Side) -> Movement {
 mod tests {
     use super::*;
     use crate::model::{
-        edition::{Basis, Coverage, EditionStatus, complete_to, sort_entries},
+        edition::{Basis, Coverage, complete_to, sort_entries},
         id::{EditionId, RankingId, Revision},
         time::{Date, Instant},
     };
@@ -292,6 +298,40 @@ mod tests {
         for entity in ["b", "z", "y", "w"] {
             assert_eq!(movement_of(&moves, entity), Movement::Unknown, "{entity}");
         }
+    }
+
+    #[test]
+    fn an_absent_entity_is_below_what_is_listed_or_has_no_rank() {
+        type Row = (&'static str, Option<u32>, bool);
+        const CASES: [(CoverageKind, &[Row], Absence); 4] = [
+            (CoverageKind::All, &[("a", Some(1), false), ("b", Some(2), false)], Absence::NotRanked),
+            (CoverageKind::Top, &[("a", Some(1), false), ("b", Some(2), false)], Absence::WorseThan(2)),
+            (CoverageKind::Partial, &[("a", Some(1), false), ("b", Some(7), false)], Absence::WorseThan(1)),
+            (CoverageKind::Partial, &[("b", Some(7), false)], Absence::Unknown),
+        ];
+        let later = table("2", CoverageKind::Partial, &[("z", Some(9), false)]);
+        for (kind, ranks, expected) in CASES {
+            let one = table("1", kind, ranks);
+            assert_eq!(absence(&one.edition), expected, "{kind:?}");
+            assert_eq!(absence_of_kind(&one.edition, EntityKind::Economy, EntityKind::Economy), expected, "{kind:?}");
+            let other_kind = absence_of_kind(&one.edition, EntityKind::Economy, EntityKind::Cluster);
+            assert_eq!(other_kind, Absence::NotRanked, "{kind:?}");
+            let moves = moves(Some(&one), &later);
+            let newcomer = moves.iter().find(|moved| moved.entity.as_str() == "z").unwrap();
+            assert_eq!((newcomer.earlier_absence, newcomer.later_absence), (Some(expected), None), "{kind:?}");
+        }
+        let mut withdrawn = table("1", CoverageKind::All, &[("a", Some(1), false)]).edition;
+        withdrawn.status = EditionStatus::Withdrawn;
+        assert_eq!(absence(&withdrawn), Absence::Unknown);
+    }
+
+    #[test]
+    fn a_table_of_all_says_entered_and_left() {
+        let before = table("1", CoverageKind::All, &[("a", Some(1), false), ("b", Some(2), false)]);
+        let after = table("2", CoverageKind::All, &[("a", Some(1), false), ("c", Some(2), false)]);
+        let moves = moves(Some(&before), &after);
+        assert_eq!(movement_of(&moves, "b"), Movement::Left);
+        assert_eq!(movement_of(&moves, "c"), Movement::Entered);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
             Aggregation, Definition, Direction, Entity, EntityKind, Frequency, Indicator, Methodology, Ranking,
             Redistribution, RelationKind, Source, Timing,
         },
-        change::{Cause, Change, Commit, Counts, EntryChange, EntryMove, Movement, Standing, ValueChange, ValueMove},
+        change::{Absence, Cause, Change, Commit, Counts, EntryChange, EntryMove, Movement, ValueChange, ValueMove},
         edition::{Basis, Coverage, CoverageKind, Edition, EditionStatus, Entry, EntryComponent, RankClaim},
         finding::{Finding, Severity},
         series::{Dimensions, Row},
@@ -407,27 +407,39 @@ pub(super) fn movement(movement: Movement) -> i32 {
     .into()
 }
 
-pub(super) fn standing(standing: &Standing) -> proto::Standing {
+/// One side of a comparison.
+pub(super) fn standing(entry: Option<&Entry>, absence: Option<Absence>) -> proto::Standing {
+    let Some(entry) = entry else {
+        let worse_than = match absence {
+            Some(Absence::WorseThan(rank)) => rank,
+            Some(Absence::NotRanked | Absence::Unknown) | None => 0,
+        };
+        return proto::Standing { worse_than, ..Default::default() };
+    };
     proto::Standing {
-        rank: standing.rank,
-        tied: standing.tied,
-        score: optional_value(standing.score.as_ref()),
-        components: standing.components.iter().map(component).collect(),
-        published_name: standing.published_name.clone(),
-        worse_than: standing.worse_than,
-        listed: standing.listed,
+        rank: entry.rank,
+        tied: entry.tied,
+        score: optional_value(entry.score.as_ref()),
+        components: entry.components.iter().map(component).collect(),
+        published_name: entry.published_name.clone(),
+        worse_than: 0,
+        listed: true,
     }
+}
+
+fn economies(entry: Option<&Entry>) -> Vec<String> {
+    entry.map_or_else(Vec::new, |entry| entry.economies.iter().map(ToString::to_string).collect())
 }
 
 pub(super) fn entry_move(entry: &EntryMove) -> proto::EntryMove {
     proto::EntryMove {
         entity: entry.entity.to_string(),
         movement: movement(entry.movement),
-        before: Some(standing(&entry.before)),
-        after: Some(standing(&entry.after)),
+        before: Some(standing(entry.earlier.as_ref(), entry.earlier_absence)),
+        after: Some(standing(entry.later.as_ref(), entry.later_absence)),
         places: entry.places(),
         renamed: entry.renamed(),
-        economies: entry.economies.iter().map(ToString::to_string).collect(),
+        economies: economies(entry.later.as_ref().or(entry.earlier.as_ref())),
     }
 }
 
@@ -457,7 +469,15 @@ fn entry_change(change: &EntryChange) -> proto::EntryChange {
         ranking: change.ranking.to_string(),
         edition: change.edition.to_string(),
         compared_with: change.compared_with.as_ref().map_or_else(String::new, ToString::to_string),
-        r#move: Some(entry_move(&change.entry_move)),
+        r#move: Some(proto::EntryMove {
+            entity: change.entity.to_string(),
+            movement: movement(change.movement),
+            before: Some(standing(change.earlier(), change.earlier_absence)),
+            after: Some(standing(change.after.as_deref(), change.later_absence)),
+            places: change.places(),
+            renamed: change.renamed(),
+            economies: economies(change.after.as_deref().or(change.earlier())),
+        }),
         entries_before: change.entries_before,
         entries_after: change.entries_after,
         comparable: change.comparable,
@@ -469,6 +489,7 @@ pub(super) fn scope(scope: Scope) -> proto::Scope {
         Scope::Entered => proto::Scope::Entered,
         Scope::Changed => proto::Scope::Changed,
         Scope::Left => proto::Scope::Left,
+        Scope::Outside => proto::Scope::Unspecified,
     }
 }
 

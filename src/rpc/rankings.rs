@@ -177,10 +177,10 @@ fn trajectory_point(point: &TrajectoryPoint) -> proto::TrajectoryPoint {
     proto::TrajectoryPoint {
         edition: point.edition.edition.to_string(),
         basis: encode::basis(point.edition.basis),
-        standing: Some(encode::standing(&point.standing)),
+        standing: Some(encode::standing(point.entry.as_ref(), point.absence)),
         methodology: point.edition.methodology.clone(),
         comparable_to_previous: point.comparable_to_previous,
         coverage: Some(encode::coverage(point.edition.coverage, point.edition.complete_to)),
-        disputed: point.disputed.iter().map(encode::claim).collect(),
+        disputed: point.entry.iter().flat_map(|entry| &entry.disputed).map(encode::claim).collect(),
     }
 }

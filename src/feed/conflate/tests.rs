@@ -6,17 +6,19 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    feed::filter::Filters,
+    feed::{
+        filter::Filters,
+        fixture::{self, corrected, published, withdrawn},
+    },
     ledger::log::Totals,
     model::{
         change::{Cause, Commit, Counts},
-        edition::{Basis, Coverage, Edition, Entry, Table, complete_to, sort_entries},
+        edition::{Entry, Table},
         id::{IndicatorId, SourceId},
         series::Dimensions,
         time::{Date, Instant},
         value::{Number, Value},
     },
-    ranking::compare::moves,
 };
 
 fn header(revision: u64) -> Arc<Header> {
@@ -76,88 +78,28 @@ fn movement_of(before: Option<u8>, after: Option<u8>) -> Option<ValueMove> {
 }
 
 fn table(id: &str, whole: bool, ranks: &[Option<u32>]) -> Table {
-    let entry = |(number, rank): (usize, &Option<u32>)| {
-        rank.as_ref()?;
-        Some(Entry {
-            entity: EntityId::new(&format!("e{number}")).unwrap(),
-            published_name: String::new(),
-            economies: Vec::new(),
-            rank: *rank,
-            tied: ranks.iter().filter(|other| *other == rank).count() > 1,
-            score: None,
-            components: Vec::new(),
-            previous: Vec::new(),
-            disputed: Vec::new(),
-            note: String::new(),
-        })
-    };
-    let mut entries: Vec<Entry> = ranks.iter().enumerate().filter_map(entry).collect();
-    sort_entries(&mut entries);
-    let kind = if whole { CoverageKind::Top } else { CoverageKind::Partial };
-    let edition = Edition {
-        ranking: RankingId::new("r").unwrap(),
-        edition: EditionId::new(id).unwrap(),
-        title: String::new(),
-        status: EditionStatus::Published,
-        basis: Basis::AsPublished,
-        about: String::new(),
-        coverage: Coverage { kind, listed: 0, universe: 0 },
-        methodology: "m".into(),
-        released: Date::EPOCH,
-        source: None,
-        note: String::new(),
-        entry_count: entries.len() as u32,
-        complete_to: complete_to(&entries),
-        revision: Revision(1),
-        recorded: Instant(0),
-        compared_with: None,
-    };
-    Table { edition, entries }
+    let listed = ranks.iter().enumerate().filter(|(_, rank)| rank.is_some());
+    let entries = listed.map(|(number, rank)| Entry {
+        tied: ranks.iter().filter(|other| *other == rank).count() > 1,
+        ..fixture::entry(&format!("e{number}"), &[], *rank)
+    });
+    fixture::table("r", id, if whole { CoverageKind::Top } else { CoverageKind::Partial }, entries.collect())
 }
 
 /// The commit that replaces a table by another, as a correction if it is the same edition.
 fn replaced(before: &Table, after: &Table) -> Vec<Change> {
-    let correction = before.edition.edition == after.edition.edition;
-    let stood = correction.then(|| Box::new(before.edition.clone()));
-    let mut changes = vec![Change::Edition(stood, Box::new(after.edition.clone()))];
-    for entry_move in moves(Some(before), after) {
-        let same = |entry: &&Entry| entry.entity == entry_move.entity;
-        let (old, new) = (before.entries.iter().find(same), after.entries.iter().find(same));
-        if correction && old == new {
-            continue;
-        }
-        changes.push(Change::Entry(Box::new(EntryChange {
-            ranking: after.edition.ranking.clone(),
-            edition: after.edition.edition.clone(),
-            compared_with: Some(before.edition.edition.clone()),
-            entry_move,
-            entries_before: before.edition.entry_count,
-            entries_after: after.edition.entry_count,
-            comparable: true,
-        })));
+    if before.edition.edition == after.edition.edition {
+        corrected(before, after)
+    } else {
+        published(Some(before), after)
     }
-    changes
-}
-
-/// The commit that withdraws a table.
-fn withdrawn(table: &Table) -> Vec<Change> {
-    let mut after = table.edition.clone();
-    (after.status, after.entry_count, after.complete_to) = (EditionStatus::Withdrawn, 0, 0);
-    let mut changes = vec![Change::Edition(Some(Box::new(table.edition.clone())), Box::new(after.clone()))];
-    for mut change in replaced(table, &Table { edition: after, entries: Vec::new() }).split_off(1) {
-        if let Change::Entry(change) = &mut change {
-            change.entry_move.movement = Movement::Withdrawn;
-        }
-        changes.push(change);
-    }
-    changes
 }
 
 fn entries(net: &[NetChange]) -> BTreeMap<&str, &EntryChange> {
     let mut found = BTreeMap::new();
     for net in net {
         if let Change::Entry(change) = net.change() {
-            found.insert(change.entry_move.entity.as_str(), &**change);
+            found.insert(change.entity.as_str(), &**change);
         }
     }
     found
@@ -190,7 +132,8 @@ proptest! {
         prop_assert_eq!(expected, Vec::new());
         for net in &net {
             let Change::Value(change) = net.change() else { unreachable!() };
-            prop_assert_eq!(Some(net.found.scope), scope(change.before.is_some(), change.after.is_some()));
+            let own = Matching { before: change.before.is_some(), after: change.after.is_some(), beside: false };
+            prop_assert_eq!(Some(net.found.scope), own.scope());
         }
     }
 
@@ -208,22 +151,23 @@ proptest! {
         let (first, last) = (&tables[0], &tables[tables.len() - 1]);
         let direct = replaced(first, last);
         let direct = direct.iter().filter_map(|change| if let Change::Entry(change) = change { Some(change) } else { None });
-        let direct: BTreeMap<&str, &EntryChange> = direct.map(|change| (change.entry_move.entity.as_str(), &**change)).collect();
+        let direct: BTreeMap<&str, &EntryChange> = direct.map(|change| (change.entity.as_str(), &**change)).collect();
         for (entity, expected) in &direct {
             let change = found.get(entity);
             prop_assert!(change.is_some(), "{} is left out", entity);
-            let (moved, expected_move) = (&change.unwrap().entry_move, &expected.entry_move);
-            prop_assert_eq!(moved.movement, expected_move.movement, "{}", entity);
-            prop_assert_eq!((moved.before.rank, moved.after.rank), (expected_move.before.rank, expected_move.after.rank));
-            prop_assert_eq!(moved.places(), expected_move.places());
+            let moved = change.unwrap();
+            prop_assert_eq!(moved.movement, expected.movement, "{}", entity);
+            prop_assert_eq!(moved.earlier(), expected.earlier());
+            prop_assert_eq!((&moved.before, &moved.after), (&expected.before, &expected.after));
+            prop_assert_eq!(moved.places(), expected.places());
             // Who was in no table before the edition stood is compared with the edition itself.
-            if expected_move.before.listed {
-                prop_assert_eq!(&change.unwrap().compared_with, &expected.compared_with);
+            if expected.earlier().is_some() {
+                prop_assert_eq!(&moved.compared_with, &expected.compared_with);
             }
         }
         for (entity, change) in found {
             // A row that says the same may be told, where only one of several commits touched it.
-            let told = direct.contains_key(entity) || change.entry_move.before == change.entry_move.after;
+            let told = direct.contains_key(entity) || change.earlier() == change.after.as_deref();
             prop_assert!(told, "{} did not change", entity);
         }
     }
@@ -238,7 +182,7 @@ fn a_partial_table_never_says_entered_or_left() {
     ];
     let net = fold(tables.windows(2).map(|pair| replaced(&pair[0], &pair[1])).collect());
     let moves: Vec<(&str, Movement)> =
-        entries(&net).into_iter().map(|(entity, change)| (entity, change.entry_move.movement)).collect();
+        entries(&net).into_iter().map(|(entity, change)| (entity, change.movement)).collect();
     // e0 was first, and first is another now; e2 was not listed while ranks 1 and 2 were known, and is 40th.
     assert_eq!(moves, [("e0", Movement::Down), ("e1", Movement::Up), ("e2", Movement::Unknown)]);
 }
@@ -254,12 +198,11 @@ fn a_row_that_an_edition_published_again_does_not_have_left_it() {
     let (old, stood) = (table("2024", true, &[None, None, Some(1)]), table("2025", true, &[Some(1), Some(2)]));
     let again = table("2025", true, &[None, Some(1)]);
     let net = fold(vec![withdrawn(&stood), replaced(&old, &again)]);
-    let moves: Vec<_> =
-        entries(&net).into_iter().map(|(entity, change)| (entity, change.entry_move.movement)).collect();
+    let moves: Vec<_> = entries(&net).into_iter().map(|(entity, change)| (entity, change.movement)).collect();
     assert_eq!(moves, [("e0", Movement::Left), ("e1", Movement::Up), ("e2", Movement::Left)]);
     // And without the second commit they were withdrawn.
     let net = fold(vec![withdrawn(&stood)]);
-    assert!(entries(&net).values().all(|change| change.entry_move.movement == Movement::Withdrawn));
+    assert!(entries(&net).values().all(|change| change.movement == Movement::Withdrawn));
 }
 
 #[test]

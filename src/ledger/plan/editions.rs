@@ -1,16 +1,13 @@
 //! Editions: checks of a table, and the moves it makes, computed once.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{PlanError, Planner};
 use crate::{
     ledger::record::Record,
     model::{
         catalog::{DefinitionKind, Ranking},
-        change::{EntryChange, EntryMove, Movement, Standing},
+        change::{Absence, EntryChange, Movement},
         edition::{Basis, CoverageKind, Edition, EditionStatus, Entry, Table, complete_to, sort_entries},
         id::{EditionId, EntityId, RankingId},
     },
@@ -75,19 +72,21 @@ impl Planner<'_> {
             let change = EntryChange {
                 ranking: ranking.clone(),
                 edition: edition.clone(),
+                source: standing.source.clone(),
+                entity: entry.entity.clone(),
+                before: Some(Box::new(entry.clone())),
+                after: None,
                 compared_with: Some(edition.clone()),
-                entry_move: EntryMove {
-                    entity: entry.entity.clone(),
-                    movement: Movement::Withdrawn,
-                    before: crate::ranking::compare::standing(&standing, Some(entry)),
-                    after: Standing::default(),
-                    economies: entry.economies.clone(),
-                },
+                compared: None,
+                earlier_source: standing.source.clone(),
+                movement: Movement::Withdrawn,
+                earlier_absence: None,
+                later_absence: Some(Absence::Unknown),
                 entries_before: standing.entry_count,
                 entries_after: 0,
                 comparable: true,
             };
-            self.emit(Record::Entry(None, Box::new(change)))?;
+            self.emit(Record::Entry(Box::new(change)))?;
         }
         Ok(())
     }
@@ -254,34 +253,45 @@ impl Planner<'_> {
         correction: bool,
         ranking: &Ranking,
     ) -> Result<(), PlanError> {
-        let old: HashSet<&Entry> =
-            if correction { compared.iter().flat_map(|table| &table.entries).collect() } else { HashSet::new() };
-        let new: HashMap<&EntityId, &Entry> = table.entries.iter().map(|entry| (&entry.entity, entry)).collect();
         let comparable =
             compared.is_some_and(|old| comparability(&old.edition, &table.edition, Some(ranking)).comparable);
-        for entry_move in moves(compared, table) {
-            let entry = new.get(&entry_move.entity).copied();
-            if entry.is_some_and(|entry| old.contains(entry)) {
-                self.outcome.counts.unchanged += 1;
-                continue;
-            }
+        let earlier_source = compared.and_then(|old| old.edition.source.clone());
+        // A row is also what its edition's source is: those who want figures of a source are told when that changes.
+        let one_source = earlier_source == table.edition.source;
+        for moved in moves(compared, table) {
             let counts = &mut self.outcome.counts;
-            match entry {
-                Some(_) if correction && entry_move.before.listed => counts.revised += 1,
-                Some(_) => counts.added += 1,
-                None if correction => counts.withdrawn += 1,
-                None => {}
+            match (&moved.earlier, &moved.later) {
+                (earlier, later) if correction && earlier == later => {
+                    counts.unchanged += 1;
+                    if one_source {
+                        continue;
+                    }
+                }
+                (Some(_), Some(_)) if correction => counts.revised += 1,
+                (_, Some(_)) => counts.added += 1,
+                (_, None) if correction => counts.withdrawn += 1,
+                (_, None) => {}
             }
+            let earlier = moved.earlier.map(Box::new);
+            let (before, other) = if correction { (earlier, None) } else { (None, earlier) };
             let change = EntryChange {
                 ranking: table.edition.ranking.clone(),
                 edition: table.edition.edition.clone(),
+                source: table.edition.source.clone(),
+                entity: moved.entity,
+                before,
+                after: moved.later.map(Box::new),
                 compared_with: table.edition.compared_with.clone(),
-                entry_move,
+                compared: other,
+                earlier_source: earlier_source.clone(),
+                movement: moved.movement,
+                earlier_absence: moved.earlier_absence,
+                later_absence: moved.later_absence,
                 entries_before: compared.map_or(0, |table| table.edition.entry_count),
                 entries_after: table.edition.entry_count,
                 comparable,
             };
-            self.emit(Record::Entry(entry.map(|entry| Box::new(entry.clone())), Box::new(change)))?;
+            self.emit(Record::Entry(Box::new(change)))?;
         }
         Ok(())
     }

@@ -1,0 +1,108 @@
+//! Tables, and the changes of commits that publish, correct and withdraw them, for the tests of the feed.
+
+use crate::{
+    model::{
+        change::{Absence, Change, EntryChange, Movement},
+        edition::{Basis, Coverage, CoverageKind, Edition, EditionStatus, Entry, Table, complete_to, sort_entries},
+        id::{EditionId, EntityId, RankingId, Revision, SourceId},
+        time::{Date, Instant},
+    },
+    ranking::compare::moves,
+};
+
+/// An entry without a name, a score and remarks.
+pub(super) fn entry(entity: &str, economies: &[&str], rank: Option<u32>) -> Entry {
+    Entry {
+        entity: EntityId::new(entity).unwrap(),
+        published_name: String::new(),
+        economies: economies.iter().map(|economy| EntityId::new(economy).unwrap()).collect(),
+        rank,
+        tied: false,
+        score: None,
+        components: Vec::new(),
+        previous: Vec::new(),
+        disputed: Vec::new(),
+        note: String::new(),
+    }
+}
+
+/// An edition as published.
+pub(super) fn table(ranking: &str, id: &str, kind: CoverageKind, mut entries: Vec<Entry>) -> Table {
+    sort_entries(&mut entries);
+    let edition = Edition {
+        ranking: RankingId::new(ranking).unwrap(),
+        edition: EditionId::new(id).unwrap(),
+        title: String::new(),
+        status: EditionStatus::Published,
+        basis: Basis::AsPublished,
+        about: String::new(),
+        coverage: Coverage { kind, listed: 0, universe: 0 },
+        methodology: "m".into(),
+        released: Date::EPOCH,
+        source: Some(SourceId::new("s").unwrap()),
+        note: String::new(),
+        entry_count: entries.len() as u32,
+        complete_to: complete_to(&entries),
+        revision: Revision(1),
+        recorded: Instant(0),
+        compared_with: None,
+    };
+    Table { edition, entries }
+}
+
+/// The changes of the commit that publishes a table, compared with another edition.
+pub(super) fn published(compared: Option<&Table>, after: &Table) -> Vec<Change> {
+    let mut changes = vec![Change::Edition(None, Box::new(after.edition.clone()))];
+    changes.extend(entry_changes(compared, after).map(|change| Change::Entry(Box::new(change))));
+    changes
+}
+
+/// The changes of the commit that replaces a table of an edition by another.
+pub(super) fn corrected(before: &Table, after: &Table) -> Vec<Change> {
+    let one_source = before.edition.source == after.edition.source;
+    let mut changes = vec![Change::Edition(Some(Box::new(before.edition.clone())), Box::new(after.edition.clone()))];
+    let told = entry_changes(Some(before), after).filter(|change| !one_source || change.before != change.after);
+    changes.extend(told.map(|change| Change::Entry(Box::new(change))));
+    changes
+}
+
+/// The changes of the commit that withdraws a table.
+pub(super) fn withdrawn(table: &Table) -> Vec<Change> {
+    let mut edition = table.edition.clone();
+    edition.status = EditionStatus::Withdrawn;
+    edition.entry_count = 0;
+    edition.complete_to = 0;
+    let after = Table { edition, entries: Vec::new() };
+    let mut changes = vec![Change::Edition(Some(Box::new(table.edition.clone())), Box::new(after.edition.clone()))];
+    for change in entry_changes(Some(table), &after) {
+        let change = EntryChange { movement: Movement::Withdrawn, later_absence: Some(Absence::Unknown), ..change };
+        changes.push(Change::Entry(Box::new(change)));
+    }
+    changes
+}
+
+fn entry_changes(compared: Option<&Table>, after: &Table) -> impl Iterator<Item = EntryChange> {
+    let compared_with = compared.map(|table| table.edition.edition.clone());
+    let one_edition = compared_with.as_ref() == Some(&after.edition.edition);
+    moves(compared, after).into_iter().map(move |moved| {
+        let earlier = moved.earlier.map(Box::new);
+        let (before, other) = if one_edition { (earlier, None) } else { (None, earlier) };
+        EntryChange {
+            ranking: after.edition.ranking.clone(),
+            edition: after.edition.edition.clone(),
+            source: after.edition.source.clone(),
+            entity: moved.entity,
+            before,
+            after: moved.later.map(Box::new),
+            compared_with: compared_with.clone(),
+            compared: other,
+            earlier_source: compared.and_then(|table| table.edition.source.clone()),
+            movement: moved.movement,
+            earlier_absence: moved.earlier_absence,
+            later_absence: moved.later_absence,
+            entries_before: compared.map_or(0, |table| table.edition.entry_count),
+            entries_after: after.edition.entry_count,
+            comparable: true,
+        }
+    })
+}
