@@ -24,6 +24,8 @@ mod weight;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod tests;
 
 use crate::{model::id::Revision, query::QueryError, store::StoreError};
 
