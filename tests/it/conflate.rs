@@ -25,7 +25,7 @@ use crate::{
     author::Author,
     fixture::*,
     harness::{Clients, DEADLINE, Dice, assert_refused, at_revision, long},
-    promises::{self, Truth, entry_digest, figure_digest},
+    promises::{self, OUTSIDE, Truth, entry_digest, figure_digest, matches_beside},
     watch::{Recording, Watch},
 };
 
@@ -250,7 +250,11 @@ fn folded_true(truth: &Truth, filters: &[Filter], step: &Step) {
         let ((_, first), (revision, last)) = (&all[0], &all[all.len() - 1]);
         let (first_what, last_what) = (first.what.as_ref().unwrap(), last.what.as_ref().unwrap());
         let (before, after) = (sides(first_what).0, sides(last_what).1);
-        let scope = match (first.scope() != Scope::Entered, last.scope() != Scope::Left) {
+        let was = matches!(first.scope(), Scope::Changed | Scope::Left);
+        let is = matches!(last.scope(), Scope::Entered | Scope::Changed);
+        let first_commit = &truth.commits[all[0].0 as usize - 1].commit;
+        let scope = match (was, is) {
+            (false, false) if matches_beside(filters, first, first_commit) => Some(OUTSIDE),
             (false, true) => Some(Scope::Entered),
             (true, true) => Some(Scope::Changed),
             (true, false) => Some(Scope::Left),

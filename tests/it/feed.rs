@@ -11,7 +11,7 @@ use crate::{
     harness::{
         Clients, DEADLINE, Dice, WholeCommit, World, assert_refused, at_recorded, at_released, at_revision, long,
     },
-    promises::{self, Truth, digest_of, entry_digest, figure_digest},
+    promises::{self, OUTSIDE, Truth, digest_of, entry_digest, figure_digest},
     watch::{Recording, Watch, covered},
 };
 
@@ -501,8 +501,51 @@ async fn a_rank_window_says_who_enters_and_leaves_it() {
             other => panic!("{other:?}"),
         })
         .collect();
-    let expected = [(cluster(3), Scope::Entered), (cluster(1), Scope::Changed), (cluster(2), Scope::Left)];
+    // Rows of 2023; those of 2022 stay as they are.
+    let expected = [(cluster(3), Scope::Entered), (cluster(1), Scope::Entered), (cluster(2), OUTSIDE)];
     assert_eq!(seen, expected);
+    world.end().await;
+}
+
+/// What a subscriber of entries hears of the newest commit: entities and scopes.
+async fn heard_of_head(clients: &Clients, filter: Filter) -> Vec<(String, Scope)> {
+    let head = clients.head().await;
+    let filter = Filter { kinds: vec![ChangeKind::Entry.into()], ..filter };
+    let watch = Watch::open(clients, range(head, head), vec![filter]).await.unwrap();
+    let commits = watch.ended().await.unwrap().commits();
+    let changes = commits.into_iter().flat_map(|commit| commit.changes);
+    let heard = changes.map(|change| match change.what.as_ref().unwrap() {
+        What::Entry(entry) => (entry.r#move.as_ref().unwrap().entity.clone(), change.scope()),
+        other => panic!("{other:?}"),
+    });
+    heard.collect()
+}
+
+#[tokio::test]
+async fn a_row_that_a_correction_moves_leaves_one_filter_and_enters_the_other() {
+    let world = world().await;
+    let clients = &world.clients;
+    let of_source = |source: &str| {
+        let mut header = edition("2025");
+        header.edition.as_mut().unwrap().source = source.into();
+        header
+    };
+    let entry_of = |economy: &str| vec![Entry { economies: ids(&[economy]), ..entry(1, 1) }];
+    clients.publish(of_source("office"), entry_of("CHN")).await.unwrap();
+
+    clients.publish(correction(of_source("office")), entry_of("JPN")).await.unwrap();
+    let entity = |id: &str| Filter { entities: ids(&[id]), ..Default::default() };
+    assert_eq!(heard_of_head(clients, entity("CHN")).await, [(cluster(1), Scope::Left)]);
+    assert_eq!(heard_of_head(clients, entity("JPN")).await, [(cluster(1), Scope::Entered)]);
+    assert_eq!(heard_of_head(clients, entity(&cluster(1))).await, [(cluster(1), Scope::Changed)]);
+
+    // The entry stays as it is, and its edition's source is another.
+    let written = clients.publish(correction(of_source("press")), entry_of("JPN")).await.unwrap();
+    let counts = written.result.unwrap().counts.unwrap();
+    assert_eq!((counts.revised, counts.unchanged), (0, 1));
+    let source = |id: &str| Filter { sources: ids(&[id]), ..Default::default() };
+    assert_eq!(heard_of_head(clients, source("office")).await, [(cluster(1), Scope::Left)]);
+    assert_eq!(heard_of_head(clients, source("press")).await, [(cluster(1), Scope::Entered)]);
     world.end().await;
 }
 

@@ -69,27 +69,49 @@ impl Truth {
 
 /// The change as the filters show it; `None` if they do not.
 fn passed(filters: &[Filter], change: &Change, commit: &Commit) -> Option<Change> {
-    let (before, after) = sides(change.what.as_ref().unwrap());
+    let Sides { before, after, beside } = sides(change.what.as_ref().unwrap());
     let mut names = Vec::new();
-    let (mut was, mut is) = (filters.is_empty() && before.is_some(), filters.is_empty() && after.is_some());
+    let mut was = filters.is_empty() && before.is_some();
+    let mut is = filters.is_empty() && after.is_some();
+    let mut outside = filters.is_empty() && beside.is_some();
     for filter in filters {
         let wanted = |side: &Option<Facts>| {
             side.as_ref().is_some_and(|facts| accepts(filter, facts, change.what.as_ref().unwrap(), commit))
         };
-        let (matched_before, matched_after) = (wanted(&before), wanted(&after));
-        if (matched_before || matched_after) && !filter.name.is_empty() {
+        let (matched_before, matched_after, matched_beside) = (wanted(&before), wanted(&after), wanted(&beside));
+        if (matched_before || matched_after || matched_beside) && !filter.name.is_empty() {
             names.push(filter.name.clone());
         }
         was |= matched_before;
         is |= matched_after;
+        outside |= matched_beside;
     }
     let scope = match (was, is) {
+        (false, false) if outside => OUTSIDE,
         (false, false) => return None,
         (false, true) => Scope::Entered,
         (true, true) => Scope::Changed,
         (true, false) => Scope::Left,
     };
     Some(Change { scope: scope.into(), matched_filters: names, ..change.clone() })
+}
+
+/// In the state neither before nor after; the contract has no word of its own for it yet.
+pub(crate) const OUTSIDE: Scope = Scope::Unspecified;
+
+/// Whether what a change is about besides the rows of its key matches.
+pub(crate) fn matches_beside(filters: &[Filter], change: &Change, commit: &Commit) -> bool {
+    let what = change.what.as_ref().unwrap();
+    let beside = sides(what).beside;
+    beside.is_some_and(|facts| filters.is_empty() || filters.iter().any(|filter| accepts(filter, &facts, what, commit)))
+}
+
+/// What a change is about: the rows of its key, and what is no such row.
+#[derive(Debug)]
+struct Sides {
+    before: Option<Facts>,
+    after: Option<Facts>,
+    beside: Option<Facts>,
 }
 
 /// What a filter looks at, on one side of a change.
@@ -103,7 +125,7 @@ struct Facts {
     rank: Option<u32>,
 }
 
-fn sides(what: &What) -> (Option<Facts>, Option<Facts>) {
+fn sides(what: &What) -> Sides {
     match what {
         What::Value(change) => {
             let facts = || Facts {
@@ -114,7 +136,11 @@ fn sides(what: &What) -> (Option<Facts>, Option<Facts>) {
                 ..Facts::default()
             };
             let nothing = change.before.is_none() && change.after.is_none();
-            (change.before.is_some().then(facts), (change.after.is_some() || nothing).then(facts))
+            Sides {
+                before: change.before.is_some().then(facts),
+                after: change.after.is_some().then(facts),
+                beside: nothing.then(facts),
+            }
         }
         What::Entry(change) => {
             let moved = change.r#move.as_ref().unwrap();
@@ -128,7 +154,10 @@ fn sides(what: &What) -> (Option<Facts>, Option<Facts>) {
                     ..Facts::default()
                 })
             };
-            (side(&moved.before), side(&moved.after))
+            let earlier = side(&moved.before);
+            let own = change.compared_with == change.edition;
+            let (before, beside) = if own { (earlier, None) } else { (None, earlier) };
+            Sides { before, after: side(&moved.after), beside }
         }
         What::Edition(change) => {
             let side = |edition: &Option<Edition>| {
@@ -140,11 +169,11 @@ fn sides(what: &What) -> (Option<Facts>, Option<Facts>) {
                     ..Facts::default()
                 })
             };
-            (side(&change.before), side(&change.after))
+            Sides { before: side(&change.before), after: side(&change.after), beside: None }
         }
         What::Definition(change) => {
             let side = |definition: &Option<Definition>| definition.as_ref().map(of_definition);
-            (side(&change.before), side(&change.after))
+            Sides { before: side(&change.before), after: side(&change.after), beside: None }
         }
     }
 }

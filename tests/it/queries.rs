@@ -334,6 +334,36 @@ async fn a_trajectory_goes_through_every_edition_that_stands() {
 }
 
 #[tokio::test]
+async fn who_cannot_be_in_a_table_is_not_worse_than_it() {
+    let world = world().await;
+    world.clients.publish(edition("2023"), entries(&[1, 2])).await.unwrap();
+    let mut all = edition("2024");
+    all.edition.as_mut().unwrap().coverage.as_mut().unwrap().kind = CoverageKind::All.into();
+    world.clients.publish(all, entries(&[1, 2, 3])).await.unwrap();
+    let request = GetTrajectoryRequest {
+        ranking: RANKING.into(),
+        entities: vec![cluster(3), cluster(4), "CHN".to_owned()],
+        ..Default::default()
+    };
+    let found = world.clients.rankings.clone().get_trajectory(request).await.unwrap().into_inner().trajectories;
+    let standing = |point: &TrajectoryPoint| {
+        let standing = point.standing.as_ref().unwrap();
+        (standing.listed, standing.worse_than)
+    };
+    let told: Vec<Vec<(bool, u32)>> = found.iter().map(|one| one.points.iter().map(standing).collect()).collect();
+    assert_eq!(told[0], [(false, 2), (true, 0)]);
+    assert_eq!(told[1], [(false, 2), (false, 0)], "of all that were ranked it is none");
+    assert_eq!(told[2], [(false, 0), (false, 0)], "an economy has no rank among clusters");
+    let compared = compare(&world.clients, "2024", "2023").await;
+    let left = compared.moves.iter().find(|one| one.entity == cluster(3)).unwrap();
+    assert_eq!((left.movement(), left.after.as_ref().unwrap().worse_than), (Movement::Left, 2));
+    let compared = compare(&world.clients, "2023", "2024").await;
+    let entered = compared.moves.iter().find(|one| one.entity == cluster(3)).unwrap();
+    assert_eq!((entered.movement(), entered.before.as_ref().unwrap().worse_than), (Movement::Entered, 2));
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_withdrawn_edition_stands_as_of_before_and_not_after() {
     let world = with_editions().await;
     let withdrawn = world.clients.withdraw(WriteOptions::default(), RANKING, "2024").await.unwrap();
