@@ -3,7 +3,8 @@
 //! In reading order: [`filter`] says which changes a subscriber wants, [`group`] brings those with equal filters together,
 //! [`index`] asks all filters at once; [`page`] is a page of a commit as all share it; [`token`] names a place in a stream;
 //! [`hub`] holds recent commits and wakes who waits; [`history`] walks through commits; [`conflate`] makes several of them
-//! one; [`subscription`] is one subscriber, [`outlet`] where it leaves the server; [`digest`] lets a client prove its copy.
+//! one; [`subscription`] is one subscriber, [`outlet`] where it leaves the server; [`stamps`] says
+//! when and why the commits were made that rows come from.
 //!
 //! Invariants: a subscriber is a cursor, not a queue: it reads the shared ring of recent commits, or the ledger when it is
 //! behind, at its own pace. What it is told about its position comes from its own cursor, never from head. Only those are

@@ -109,6 +109,7 @@ impl Snapshot {
     /// Where an entity stood over all editions that stand.
     pub fn trajectory(&self, ranking: &RankingId, entity: &EntityId) -> Result<Vec<TrajectoryPoint>, QueryError> {
         self.require(DefinitionKind::Entity, entity.as_str())?;
+        let definition = self.catalog.ranking(ranking.as_str(), self.revision());
         let mut points: Vec<TrajectoryPoint> = Vec::new();
         for edition in self.editions(ranking)?.into_iter().filter(|edition| edition.status != EditionStatus::Withdrawn)
         {

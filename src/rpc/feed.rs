@@ -266,7 +266,7 @@ impl FeedService for Feed {
     ) -> Result<Response<proto::ResolveRevisionResponse>, Status> {
         use proto::resolve_revision_request::At;
         let request = request.into_inner();
-        let newest = At::head(request.min_revision);
+        let newest = super::At::head(request.min_revision);
         let at = match request.at.ok_or_else(|| BadField::new("at", "must be given"))? {
             At::Recorded(timestamp) => AsOf::Recorded(decode::instant("recorded", &timestamp)?),
             At::Released(day) => AsOf::Released(decode::date("released", &day)?),

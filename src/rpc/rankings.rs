@@ -11,7 +11,7 @@ use crate::{
         id::{EditionId, EntityId, RankingId},
     },
     proto::{self, ranking_service_server::RankingService},
-    query::Snapshot,
+    query::{Snapshot, editions::TrajectoryPoint},
 };
 
 const PAGE_DEFAULT: usize = 100;

@@ -315,7 +315,7 @@ pub fn of_feed(error: &FeedError) -> Status {
         FeedError::TokenOutdated => status(Code::FailedPrecondition, Reason::TokenOutdated, message, []),
         FeedError::TokenAhead { head, .. } => {
             let mut details = info(Reason::TokenAhead, [("head", head.to_string())]);
-            details.set_retry_info(Some(RETRY_SOON));
+            details.set_retry_info(Some(Duration::from_secs(1)));
             Status::with_error_details(Code::Unavailable, message, details)
         }
         FeedError::TokenOtherFilter => status(Code::InvalidArgument, Reason::TokenOtherFilter, message, []),

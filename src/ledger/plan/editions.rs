@@ -1,6 +1,9 @@
 //! Editions: checks of a table, and the moves it makes, computed once.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{PlanError, Planner};
 use crate::{
