@@ -12,8 +12,8 @@ use crate::{
     ledger::log::Header,
     model::{
         catalog::{
-            Definition, Direction, Entity, EntityKind, Frequency, Indicator, Ranking, Redistribution, RelationKind,
-            Source, Timing,
+            Aggregation, Definition, Direction, Entity, EntityKind, Frequency, Indicator, Methodology, Ranking,
+            Redistribution, RelationKind, Source, Timing,
         },
         change::{Cause, Change, Commit, Counts, EntryChange, EntryMove, Movement, Standing, ValueChange, ValueMove},
         edition::{Basis, Coverage, CoverageKind, Edition, EditionStatus, Entry, EntryComponent, RankClaim},
@@ -140,8 +140,7 @@ pub(super) fn definition(definition: &Definition) -> proto::Definition {
         Definition::Indicator(given) => Object::Indicator(indicator(given)),
         Definition::Entity(given) => Object::Entity(entity(given)),
         Definition::Source(given) => Object::Source(source(given)),
-        // The contract has no message for it yet.
-        Definition::Methodology(_) => return proto::Definition::default(),
+        Definition::Methodology(given) => Object::Ranking(methodology(given)),
         Definition::Ranking(given) => Object::Ranking(ranking(given)),
     };
     proto::Definition { object: Some(object) }
@@ -253,6 +252,34 @@ pub(super) fn ranking(ranking: &Ranking) -> proto::Ranking {
         description: ranking.description.clone(),
         methodologies: Vec::new(),
     }
+}
+
+/// The contract has no message for a methodology alone yet: it comes as a ranking that has nothing else.
+fn methodology(methodology: &Methodology) -> proto::Ranking {
+    let components = methodology.components.iter().map(|component| proto::MethodologyComponent {
+        id: component.id.clone(),
+        name: component.name.clone(),
+        weight: component.weight,
+        direction: direction(component.direction),
+        parent: component.parent.clone(),
+        aggregation: aggregation(component.aggregation),
+    });
+    let message = proto::Methodology {
+        id: methodology.id.to_string(),
+        description: methodology.description.clone(),
+        components: components.collect(),
+        aggregation: aggregation(methodology.aggregation),
+    };
+    proto::Ranking { id: methodology.id.to_string(), methodologies: vec![message], ..proto::Ranking::default() }
+}
+
+fn aggregation(aggregation: Aggregation) -> i32 {
+    match aggregation {
+        Aggregation::NotPublished => proto::Aggregation::Unspecified,
+        Aggregation::Sum => proto::Aggregation::Sum,
+        Aggregation::WeightedMean => proto::Aggregation::WeightedMean,
+    }
+    .into()
 }
 
 pub(super) fn basis(basis: Basis) -> i32 {
