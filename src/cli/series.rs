@@ -103,14 +103,11 @@ async fn permitted(
     let named_any = !selection.sources.is_empty();
     loop {
         if named_any && selection.sources.is_empty() {
-            let (revision, _) = sources_left_out(session, selection, as_of).await?;
-            return Ok((proto::QueryObservationsResponse { revision, ..Default::default() }, left_out));
+            return Ok((proto::QueryObservationsResponse::default(), left_out));
         }
         let error = match observations(session, selection.clone(), as_of.clone()).await {
             Ok(answer) => {
-                if !named_any {
-                    left_out = sources_left_out(session, selection, as_of).await?.1;
-                }
+                left_out.extend(answer.left_out_sources.iter().cloned());
                 return Ok((answer, left_out));
             }
             Err(error) => error,
@@ -137,18 +134,6 @@ async fn observations(
         answer.next_page_token = page.next_page_token;
     }
     Ok(answer)
-}
-
-/// The revision, and which sources a bulk answer leaves out: its first message says so.
-async fn sources_left_out(
-    session: &Session,
-    selection: proto::SeriesSelection,
-    as_of: Option<proto::AsOf>,
-) -> Result<(u64, BTreeSet<String>), Status> {
-    let request = proto::StreamSeriesRequest { selection: Some(selection), as_of };
-    let mut stream = session.statistics().stream_series(request).await?.into_inner();
-    let first = stream.message().await?.unwrap_or_default();
-    Ok((first.revision, first.left_out_sources.into_iter().collect()))
 }
 
 /// The source whose licence a refusal names.

@@ -53,6 +53,8 @@ pub enum Act {
         /// What the edition needs to be defined, in the same commit.
         definitions: Vec<Definition>,
     },
+    /// Take back what commits did.
+    Revert(BTreeSet<Revision>),
     /// Withdraw an edition.
     Withdraw {
         /// Ranking.

@@ -34,7 +34,10 @@ struct Book {
 /// How much an act says: figures, entries or definitions.
 fn size(act: &Act) -> Option<u64> {
     match act {
-        Act::Define(_, definitions) => Some(definitions.len() as u64),
+        Act::Define(_, definitions) => {
+            let has_ranking = definitions.iter().any(is_methodology);
+            Some((definitions.len() + if has_ranking { METHODOLOGIES } else { 0 }) as u64)
+        }
         Act::Ingest(header, batches) if header.mode() != IngestMode::Replace => {
             Some(batches.iter().map(|batch| batch.points.len() as u64).sum())
         }

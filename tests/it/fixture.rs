@@ -81,6 +81,14 @@ pub(crate) fn ranking() -> Definition {
     }))
 }
 
+/// The methodologies that come with [`ranking`]; they are definitions of their own.
+pub(crate) const METHODOLOGIES: usize = 2;
+
+/// Whether it is a methodology: the contract has no message for one alone yet, nor a way to ask for one.
+pub(crate) fn is_methodology(definition: &Definition) -> bool {
+    matches!(&definition.object, Some(Object::Ranking(ranking)) if !ranking.methodologies.is_empty())
+}
+
 pub(crate) fn catalog() -> Vec<Definition> {
     let names = ["China", "United States", "Japan", "Korea", "Germany", "Türkiye"];
     let mut all = vec![source("bank", 10), source("office", 20), source("press", 500), source("closed", 900)];

@@ -4,7 +4,7 @@
 //! small world most tests live in, [`author`] makes up writes; [`watch`] records what a subscriber saw, [`promises`] judges
 //! it. Then the tests: [`queries`], [`paging`], [`selections`],
 //! [`writes`], [`refusals`], [`strict`], [`health`], [`loading`], [`feed`], [`conflate`], [`edges`], [`cursors`],
-//! [`crowd`], [`stalls`], [`compression`], [`clock`], [`simulation`], [`properties`], [`model`], [`browsers`],
+//! [`crowd`], [`stalls`], [`compression`], [`clock`], [`simulation`], [`properties`], [`model`], [`release_axis`], [`browsers`],
 //! [`catching_up`], [`crash`], [`failpoints`], [`damage`], [`backup`], [`compaction`], [`fuzzing`].
 //!
 //! Invariants: no test sleeps and hopes, it waits for a condition with a deadline. Random tests print their seed and take
@@ -38,6 +38,7 @@ mod promises;
 mod properties;
 mod queries;
 mod refusals;
+mod release_axis;
 mod selections;
 mod simulation;
 mod stalls;
