@@ -185,7 +185,7 @@ impl<'a> Sink<'a> {
         }
     }
 
-    fn add(&mut self, record: Record) -> Result<(), StoreError> {
+    pub(super) fn add(&mut self, record: Record) -> Result<(), StoreError> {
         match record {
             // A long series goes on over several pages.
             Record::Series(key, rows) => {
@@ -241,7 +241,7 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<(), StoreError> {
+    pub(super) fn finish(&mut self) -> Result<(), StoreError> {
         if self.encoder.is_empty() { Ok(()) } else { self.close_page() }
     }
 }
