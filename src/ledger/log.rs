@@ -482,7 +482,7 @@ pub(super) fn read_floor(engine: &Engine) -> Result<Revision> {
     Ok(Revision(u64::from_le_bytes(*bytes.ok_or_else(|| StoreError::Corrupt("a floor that is too short".into()))?)))
 }
 
-fn page_key(revision: Revision, page: u32) -> Vec<u8> {
+pub(super) fn page_key(revision: Revision, page: u32) -> Vec<u8> {
     [&[PAGES][..], &revision.0.to_be_bytes(), &page.to_be_bytes()].concat()
 }
 
