@@ -29,6 +29,7 @@ mod figure;
 mod files;
 mod import;
 mod json;
+mod migrate;
 mod order;
 mod publish;
 mod ranking;
@@ -75,6 +76,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
+    Migrate(migrate::MigrateArgs),
     Ranking(ranking::RankingArgs),
     Editions(ranking::EditionsArgs),
     Compare(compare::CompareArgs),
@@ -117,11 +119,12 @@ async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Serve(args) => return serve::run(args).await,
         Command::Verify(args) => return verify::run(args, cli.json).await,
         Command::Restore(args) => return backup::run_restore(args, cli.json).await,
+        Command::Migrate(args) => return migrate::run(args, cli.json).await,
         command => command,
     };
     let session = Session::connect(&cli.server, cli.token.as_deref(), cli.json).await?;
     match command {
-        Command::Serve(_) | Command::Verify(_) | Command::Restore(_) => Ok(()),
+        Command::Serve(_) | Command::Verify(_) | Command::Restore(_) | Command::Migrate(_) => Ok(()),
         Command::Backup(args) => backup::run(args, &session).await,
         Command::Ranking(args) => ranking::run(args, &session).await,
         Command::Editions(args) => ranking::editions(args, &session).await,

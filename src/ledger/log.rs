@@ -177,10 +177,10 @@ pub trait Ledger: Send + Sync + Debug {
     fn wait(&self, above: Revision, timeout: Duration) -> Revision;
 }
 
-const PAGES: u8 = b'L';
-const HEADERS: u8 = b'H';
+pub(super) const PAGES: u8 = b'L';
+pub(super) const HEADERS: u8 = b'H';
 const RECEIPTS: u8 = b'Q';
-const HISTORY_KEY: &[u8] = b"Mhistory";
+pub(super) const HISTORY_KEY: &[u8] = b"Mhistory";
 const FLOOR_KEY: &[u8] = b"Mfloor";
 const FLOOR_VERSION: u8 = 1;
 /// Pages held back until the seal: a small commit is one batch and one sync.
@@ -476,25 +476,25 @@ fn without_header(revision: Revision) -> StoreError {
     StoreError::Corrupt(format!("commit {revision} has no header"))
 }
 
-fn read_floor(engine: &Engine) -> Result<Revision> {
+pub(super) fn read_floor(engine: &Engine) -> Result<Revision> {
     let Some(value) = engine.get(FLOOR_KEY)? else { return Ok(Revision(1)) };
     let bytes = unframe(FLOOR_VERSION, &value)?.first_chunk();
     Ok(Revision(u64::from_le_bytes(*bytes.ok_or_else(|| StoreError::Corrupt("a floor that is too short".into()))?)))
 }
 
-fn page_key(revision: Revision, page: u32) -> Vec<u8> {
+pub(super) fn page_key(revision: Revision, page: u32) -> Vec<u8> {
     [&[PAGES][..], &revision.0.to_be_bytes(), &page.to_be_bytes()].concat()
 }
 
-fn header_key(revision: Revision) -> Vec<u8> {
+pub(super) fn header_key(revision: Revision) -> Vec<u8> {
     [&[HEADERS][..], &revision.0.to_be_bytes()].concat()
 }
 
-fn receipt_key(request: &RequestId) -> Vec<u8> {
+pub(super) fn receipt_key(request: &RequestId) -> Vec<u8> {
     [&[RECEIPTS][..], request.as_str().as_bytes(), &[0]].concat()
 }
 
-fn revision_of(key: &[u8]) -> Result<Revision> {
+pub(super) fn revision_of(key: &[u8]) -> Result<Revision> {
     let bytes = key.get(1..9).and_then(|bytes| bytes.first_chunk());
     Ok(Revision(u64::from_be_bytes(
         *bytes.ok_or_else(|| StoreError::Corrupt("a header key that is too short".into()))?,

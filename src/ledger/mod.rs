@@ -4,7 +4,7 @@
 //! made of, [`page`] how it is packed, [`bundle`] how pages are kept; [`log`] keeps the sequence of commits, the truth; [`apply`] brings the view up to it;
 //! [`writer`] does these in turn, and keeps the cursors of clients by the rules of [`cursor`]. [`compact`] drops what is old,
 //! when asked. [`rebuild`] makes a folder from commits, [`verify`] asks whether one is whole, [`backup`] carries them
-//! in a file.
+//! in a file, [`migrate`] brings over a folder of the format before.
 
 //!
 //! Invariants: only this room writes and assigns revisions. A commit is durable before it is answered or published, and
@@ -17,6 +17,7 @@ pub mod bundle;
 pub mod compact;
 pub mod cursor;
 pub mod log;
+pub mod migrate;
 pub mod page;
 pub mod plan;
 pub mod rebuild;

@@ -27,11 +27,11 @@ pub const PAGE_CHANGES_MAX: usize = 256;
 pub const PAGE_BYTES: usize = 12 * 1024;
 const VERSION: u8 = 3;
 
-const SERIES: u8 = 1;
-const FULL_RELEASE: u8 = 2;
-const DEFINITION: u8 = 3;
-const EDITION: u8 = 4;
-const ENTRY: u8 = 5;
+pub(super) const SERIES: u8 = 1;
+pub(super) const FULL_RELEASE: u8 = 2;
+pub(super) const DEFINITION: u8 = 3;
+pub(super) const EDITION: u8 = 4;
+pub(super) const ENTRY: u8 = 5;
 const OLDER_EDITION: u8 = 6;
 const OLDER_ENTRY: u8 = 7;
 
@@ -176,18 +176,13 @@ fn weight(record: &Record) -> usize {
 fn read_record<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>, room: usize) -> Result<Record> {
     Ok(match reader.byte()? {
         SERIES => {
-            let key = SeriesKey {
-                indicator: IndicatorId::new(read_name(reader, names)?).map_err(corrupt)?,
-                entity: EntityId::new(read_name(reader, names)?).map_err(corrupt)?,
-                source: SourceId::new(read_name(reader, names)?).map_err(corrupt)?,
-                dimensions: Dimensions::from_stored(read_name(reader, names)?.to_owned()),
-            };
+            let key = read_key(reader, names)?;
             Record::Series(key, read_rows(reader, room)?)
         }
-        FULL_RELEASE => Record::FullRelease(
-            IndicatorId::new(read_name(reader, names)?).map_err(corrupt)?,
-            SourceId::new(read_name(reader, names)?).map_err(corrupt)?,
-        ),
+        FULL_RELEASE => {
+            let (indicator, source) = read_release(reader, names)?;
+            Record::FullRelease(indicator, source)
+        }
         DEFINITION => {
             let (before, after) = unpack(reader.bytes()?)?;
             Record::Definition(before, after)
@@ -204,6 +199,21 @@ fn read_record<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>, room: usiz
         ENTRY => Record::Entry(Box::new(unpack(reader.bytes()?)?)),
         kind => return Err(corrupt(format!("a record of unknown kind {kind}"))),
     })
+}
+
+pub(super) fn read_key<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>) -> Result<SeriesKey> {
+    Ok(SeriesKey {
+        indicator: IndicatorId::new(read_name(reader, names)?).map_err(corrupt)?,
+        entity: EntityId::new(read_name(reader, names)?).map_err(corrupt)?,
+        source: SourceId::new(read_name(reader, names)?).map_err(corrupt)?,
+        dimensions: Dimensions::from_stored(read_name(reader, names)?.to_owned()),
+    })
+}
+
+pub(super) fn read_release<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>) -> Result<(IndicatorId, SourceId)> {
+    let indicator = IndicatorId::new(read_name(reader, names)?).map_err(corrupt)?;
+    let source = SourceId::new(read_name(reader, names)?).map_err(corrupt)?;
+    Ok((indicator, source))
 }
 
 fn read_name<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>) -> Result<&'a str> {
@@ -278,7 +288,7 @@ fn movement_code(recorded: &RecordedRow) -> u8 {
     }
 }
 
-fn movement_of(code: u8) -> Result<Option<ValueMove>> {
+pub(super) fn movement_of(code: u8) -> Result<Option<ValueMove>> {
     Ok(match code {
         0 => None,
         1 => Some(ValueMove::Added),
@@ -289,7 +299,7 @@ fn movement_of(code: u8) -> Result<Option<ValueMove>> {
     })
 }
 
-fn corrupt(what: impl std::fmt::Display) -> StoreError {
+pub(super) fn corrupt(what: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt(format!("ledger page: {what}"))
 }
 

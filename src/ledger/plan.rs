@@ -10,7 +10,7 @@ mod definitions;
 mod editions;
 mod figures;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Ledger,
@@ -153,6 +153,7 @@ impl<'a> Planner<'a> {
                 self.publish(table, correction)?;
             }
             Act::Withdraw { ranking, edition, released } => self.withdraw(&ranking, &edition, released)?,
+            Act::Revert(_) => return Err(PlanError::Store(StoreError::Stopped("reverting is not there yet".into()))),
         }
         self.sink.finish()?;
         Ok((self.outcome, self.sink))
@@ -219,7 +220,7 @@ impl<'a> Sink<'a> {
         }
     }
 
-    fn add(&mut self, record: Record) -> Result<(), StoreError> {
+    pub(super) fn add(&mut self, record: Record) -> Result<(), StoreError> {
         match record {
             // A long series goes on over several pages.
             Record::Series(key, rows) => {
@@ -275,7 +276,7 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<(), StoreError> {
+    pub(super) fn finish(&mut self) -> Result<(), StoreError> {
         if self.encoder.is_empty() { Ok(()) } else { self.close_page() }
     }
 }

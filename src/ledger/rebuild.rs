@@ -1,4 +1,4 @@
-//! A new folder from commits, one after the other: what repair and restore have in common.
+//! A new folder from commits, one after the other: what repair, restore and migration have in common.
 //!
 //! Invariant: commits come in order and whole, and go the way that every commit goes: pages, seal, apply.
 
@@ -7,6 +7,7 @@ use std::{path::Path, sync::Arc};
 use super::{
     Ledger, apply,
     log::{Draft, Header, Receipt, StoreLedger},
+    plan::Sink,
 };
 use crate::{
     model::id::{HistoryId, Revision},
@@ -56,6 +57,21 @@ impl Rebuild {
         self.ledger.append(self.pages, bytes)?;
         self.pages += 1;
         Ok(())
+    }
+
+    /// Takes the records of the next commit. Say how many pages they were with [`Rebuild::added`].
+    pub fn sink(&self) -> Sink<'_> {
+        Sink::to_ledger(&self.ledger)
+    }
+
+    /// Notes pages that went through [`Rebuild::sink`].
+    pub fn added(&mut self, pages: u32) {
+        self.pages += pages;
+    }
+
+    /// What the commits so far say.
+    pub fn view(&self) -> &View {
+        &self.view
     }
 
     /// Seals and applies the commit whose pages were added. It must have the hashes of this header.

@@ -1,7 +1,7 @@
 //! Is everything there, and is it what it was? Works on a folder that no server has open.
 //!
-//! Every checksum is checked, every commit decoded; the view is made again from the ledger in a folder beside and compared.
-//! Repair puts that new database in the place of the old one, which is kept.
+//! Every checksum is checked, every commit decoded, its hash and the chain of headers computed again; the view is made again
+//! from the ledger in a folder beside and compared. Repair puts that new database in the place of the old one, which is kept.
 //!
 //! Invariant: nothing is repaired that the ledger does not say. A damaged ledger is not repaired at all.
 
@@ -330,3 +330,6 @@ fn compare<K: Ord, V: PartialEq>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

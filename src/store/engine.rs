@@ -25,7 +25,9 @@ pub const BATCH_OPS_MAX: usize = 200;
 /// Most bytes of a batch: keys and values.
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Version of everything in the folder; another one is refused.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
+/// The format before, which `almanac migrate` reads.
+pub const FORMAT_VERSION_BEFORE: u32 = 2;
 /// sled's page cache. Memory overshoots it about twofold.
 const CACHE_BYTES: u64 = 64 << 20;
 /// How often sled's own thread flushes and reclaims space; without it space is never reclaimed.
@@ -59,6 +61,14 @@ pub enum StoreError {
         /// What its format file says.
         found: String,
     },
+    /// The version before wrote the folder.
+    #[error(
+        "{folder} has format {FORMAT_VERSION_BEFORE}, and this almanac reads format {FORMAT_VERSION}; `almanac migrate {folder} NEW` makes a folder NEW of it and leaves it as it is"
+    )]
+    FormatBefore {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// An early version wrote the folder.
     #[error(
         "{folder} has format {found} of an early almanac, and this one reads format {FORMAT_VERSION}; start with an empty folder and load again"
@@ -68,6 +78,12 @@ pub enum StoreError {
         folder: PathBuf,
         /// Its format.
         found: u32,
+    },
+    /// There is nothing to bring over.
+    #[error("{folder} is no folder of format {FORMAT_VERSION_BEFORE}: there is nothing to migrate")]
+    NotBefore {
+        /// The folder.
+        folder: PathBuf,
     },
     /// Something is there that Almanac did not make.
     #[error("{folder} is not an almanac folder and not empty; choose another with --data")]
@@ -163,6 +179,20 @@ impl Engine {
     pub fn open(folder: &Path) -> Result<Self> {
         faults::arm()?;
         prepare_folder(folder)?;
+        Self::open_prepared(folder)
+    }
+
+    /// Opens a folder of the format before, to read it.
+    pub fn open_before(folder: &Path) -> Result<Self> {
+        match prepare_folder(folder) {
+            Err(StoreError::FormatBefore { .. }) if folder.join(STORE_FOLDER).is_dir() => Self::open_prepared(folder),
+            Err(StoreError::FormatBefore { folder }) => Err(StoreError::NoStore { folder }),
+            Err(error) => Err(error),
+            Ok(()) => Err(StoreError::NotBefore { folder: folder.to_owned() }),
+        }
+    }
+
+    fn open_prepared(folder: &Path) -> Result<Self> {
         let path = folder.join(STORE_FOLDER);
         let mut opened = open_sled(&path);
         let started = std::time::Instant::now();
@@ -370,6 +400,7 @@ fn prepare_folder(folder: &Path) -> Result<()> {
                 Some(FORMAT_VERSION) if folder.join(STORE_FOLDER).is_dir() => Ok(()),
                 // To make an empty one now would hide that something went missing.
                 Some(FORMAT_VERSION) => Err(StoreError::NoStore { folder: folder.to_owned() }),
+                Some(FORMAT_VERSION_BEFORE) => Err(StoreError::FormatBefore { folder: folder.to_owned() }),
                 Some(found @ ..FORMAT_VERSION) => Err(StoreError::OlderFormat { folder: folder.to_owned(), found }),
                 _ => Err(StoreError::NewerFormat { folder: folder.to_owned(), found: text.trim().to_owned() }),
             }
@@ -457,8 +488,11 @@ mod tests {
         let engine = Engine::open(folder.path()).unwrap();
         assert!(matches!(Engine::open(folder.path()), Err(StoreError::Locked { .. })));
         drop(engine);
-        fs::write(folder.path().join(FORMAT_FILE), "almanac 3\n").unwrap();
+        fs::write(folder.path().join(FORMAT_FILE), "almanac 4\n").unwrap();
         assert!(matches!(Engine::open(folder.path()), Err(StoreError::NewerFormat { .. })));
+        fs::write(folder.path().join(FORMAT_FILE), "almanac 2\n").unwrap();
+        let before = Engine::open(folder.path()).unwrap_err();
+        assert!(before.to_string().contains("`almanac migrate "), "{before}");
         fs::write(folder.path().join(FORMAT_FILE), "almanac 1\n").unwrap();
         assert!(matches!(Engine::open(folder.path()), Err(StoreError::OlderFormat { found: 1, .. })));
         let foreign = tempfile::tempdir().unwrap();
