@@ -267,8 +267,7 @@ fn read_record<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>) -> Result<
             Record::Edition(before, after)
         }
         ENTRY => {
-            let (entry, change) = unpack(reader.bytes()?)?;
-            Record::Entry(entry, change)
+            return Err(page::corrupt("entries are not migrated yet"));
         }
         kind => return Err(page::corrupt(format!("a record of unknown kind {kind}"))),
     };
@@ -341,6 +340,7 @@ impl OldCommit {
                 unchanged: self.counts.unchanged,
                 withdrawn: self.counts.withdrawn,
                 backfilled: self.counts.backfilled,
+                ..Counts::default()
             },
             request_id: self.request_id,
         })

@@ -11,7 +11,6 @@ use super::{
     period::Period,
     series::{Row, SeriesKey},
     time::{Date, Instant},
-    value::Value,
 };
 
 /// Why a commit was made.

@@ -16,7 +16,7 @@ use crate::{
             Aggregation, Definition, Direction, Entity, EntityKind, Frequency, Indicator, Methodology, Ranking,
             Redistribution, RelationKind, Source, Timing,
         },
-        change::{Absence, Cause, Change, Commit, Counts, EntryChange, EntryMove, Movement, ValueChange, ValueMove},
+        change::{Absence, Cause, Change, Counts, EntryChange, EntryMove, Movement, ValueChange, ValueMove},
         edition::{Basis, Coverage, CoverageKind, Edition, EditionStatus, Entry, EntryComponent, RankClaim},
         finding::{Finding, Severity},
         series::{Dimensions, Row, SeriesKey, Statement},
@@ -303,34 +303,6 @@ pub(super) fn methodology(methodology: &Methodology) -> proto::Methodology {
         components: components.collect(),
         aggregation: aggregation(methodology.aggregation),
     }
-}
-
-/// The contract has no message for a methodology alone yet: it comes as a ranking that has nothing else.
-fn methodology(methodology: &Methodology) -> proto::Ranking {
-    let components = methodology.components.iter().map(|component| proto::MethodologyComponent {
-        id: component.id.clone(),
-        name: component.name.clone(),
-        weight: component.weight,
-        direction: direction(component.direction),
-        parent: component.parent.clone(),
-        aggregation: aggregation(component.aggregation),
-    });
-    let message = proto::Methodology {
-        id: methodology.id.to_string(),
-        description: methodology.description.clone(),
-        components: components.collect(),
-        aggregation: aggregation(methodology.aggregation),
-    };
-    proto::Ranking { id: methodology.id.to_string(), methodologies: vec![message], ..proto::Ranking::default() }
-}
-
-fn aggregation(aggregation: Aggregation) -> i32 {
-    match aggregation {
-        Aggregation::NotPublished => proto::Aggregation::Unspecified,
-        Aggregation::Sum => proto::Aggregation::Sum,
-        Aggregation::WeightedMean => proto::Aggregation::WeightedMean,
-    }
-    .into()
 }
 
 pub(super) fn basis(basis: Basis) -> i32 {
