@@ -141,10 +141,10 @@ fn entity(at: usize) -> String {
 
 async fn fill(address: SocketAddr, series: usize) -> Outcome<()> {
     let mut admin = AdminServiceClient::connect(format!("http://{address}")).await?;
-    let object = |object| proto::Definition { object: Some(object) };
+    let object = |object| proto::Definition { item: Some(object) };
     let mut definitions: Vec<proto::Definition> = vec![
-        object(Object::Source(proto::Source { id: "source".into(), title: "Source".into(), ..Default::default() })),
-        object(Object::Ranking(proto::Ranking {
+        object(Item::Source(proto::Source { id: "source".into(), title: "Source".into(), ..Default::default() })),
+        object(Item::Ranking(proto::Ranking {
             id: "ranking".into(),
             name: "Ranking".into(),
             subject: proto::EntityKind::Economy.into(),
@@ -154,11 +154,11 @@ async fn fill(address: SocketAddr, series: usize) -> Outcome<()> {
     ];
     definitions.extend((0..ENTITIES).map(|at| {
         let (id, kind) = (entity(at), proto::EntityKind::Economy.into());
-        object(Object::Entity(proto::Entity { name: id.clone(), id, kind, ..Default::default() }))
+        object(Item::Entity(proto::Entity { name: id.clone(), id, kind, ..Default::default() }))
     }));
     definitions.extend((0..series / ENTITIES).map(|at| {
         let id = indicator(at);
-        object(Object::Indicator(proto::Indicator { name: id.clone(), id, ..Default::default() }))
+        object(Item::Indicator(proto::Indicator { name: id.clone(), id, ..Default::default() }))
     }));
     admin.define_catalog(proto::DefineCatalogRequest { definitions, ..Default::default() }).await?;
 

@@ -50,7 +50,7 @@ impl Glance for Glimpse {
     }
 }
 
-/// What a subscriber asks for.
+/// Detail a subscriber asks for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Asked {
     /// The figures of one economy.
@@ -134,19 +134,19 @@ impl Server {
         Ok(())
     }
 
-    /// What each filter was sent of the newest commit, as it goes over the wire.
+    /// Detail each filter was sent of the newest commit, as it goes over the wire.
     pub(crate) async fn sent_of_newest(&self) -> Outcome<Vec<Vec<u8>>> {
         let channel = Channel::from_shared(self.address.clone())?.connect().await?;
         let mut feed = FeedServiceClient::new(channel);
-        let head = feed.get_head(proto::GetHeadRequest {}).await?.into_inner().head;
+        let head = feed.get_head(proto::GetHeadRequest::default()).await?.into_inner().head;
         let mut all = Vec::new();
         for filter in 0..FILTERS {
-            let start = Start::Range(proto::StartRange { from: head, until: head });
+            let start = Start::Range(proto::StartRange { first_revision: head, last_revision: head });
             let asked = proto::SubscribeRequest { start: Some(start), ..request(Asked::Economy(filter)) };
             let mut stream = feed.subscribe(asked).await?.into_inner();
             let mut bytes = Vec::new();
             while let Some(message) = stream.message().await? {
-                if let Some(proto::subscribe_response::Body::CommitPage(_)) = &message.message {
+                if let Some(proto::subscribe_response::Body as Message::CommitPage(_)) = &message.message {
                     bytes.push(0);
                     bytes.extend_from_slice(&u32::try_from(message.encoded_len())?.to_be_bytes());
                     message.encode(&mut bytes)?;
@@ -164,14 +164,14 @@ pub(crate) fn economy(at: usize) -> String {
 }
 
 fn catalog() -> Vec<proto::Definition> {
-    let define = |object| proto::Definition { object: Some(object) };
+    let define = |object| proto::Definition { item: Some(object) };
     let source = proto::Source { id: SOURCE.into(), title: "Source".into(), ..Default::default() };
     let entities = (0..ECONOMIES).map(|at| {
         let (id, kind) = (economy(at), proto::EntityKind::Economy.into());
-        define(Object::Entity(proto::Entity { name: id.clone(), id, kind, ..Default::default() }))
+        define(Item::Entity(proto::Entity { name: id.clone(), id, kind, ..Default::default() }))
     });
     let ids = (0..CHANGES_EACH).map(|at| format!("IND.{at:02}")).chain([SINGLE.to_owned()]);
     let indicators =
-        ids.map(|id| define(Object::Indicator(proto::Indicator { name: id.clone(), id, ..Default::default() })));
-    [define(Object::Source(source))].into_iter().chain(entities).chain(indicators).collect()
+        ids.map(|id| define(Item::Indicator(proto::Indicator { name: id.clone(), id, ..Default::default() })));
+    [define(Item::Source(source))].into_iter().chain(entities).chain(indicators).collect()
 }

@@ -58,7 +58,7 @@ impl Server {
     }
 }
 
-/// What the process does.
+/// Detail the process does.
 pub(crate) async fn serve(path: &str) -> Outcome<()> {
     let mut file = std::fs::File::open(path)?;
     let (mut sent, mut length) = (Vec::new(), [0; 4]);
@@ -109,7 +109,7 @@ impl Service<http::Request<Body>> for Door {
             let asked = messages.message().await.ok().flatten().unwrap_or_default();
             let wanted = asked.filters.first().and_then(|filter| filter.entities.first());
             let at = (0..sent.len()).find(|at| Some(&economy(*at)) == wanted).unwrap_or(0);
-            let opened = proto::subscribe_response::Body::Opened(proto::Opened::default());
+            let opened = proto::subscribe_response::Body as Message::Opened(proto::Opened::default());
             let opened = proto::SubscribeResponse { message: Some(opened) }.encode_to_vec();
             let mut framed = vec![0, 0, 0, 0, opened.len() as u8];
             framed.extend_from_slice(&opened);

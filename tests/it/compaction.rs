@@ -7,7 +7,7 @@ use std::{
 };
 
 use almanac::{
-    proto::{feed_service_client::FeedServiceClient, subscribe_request::Start, subscribe_response::Body, *},
+    proto::{feed_service_client::FeedServiceClient, subscribe_request::Start, subscribe_response::Body as Message, *},
     store::{Engine, faults::CrashPoint},
 };
 use tempfile::TempDir;
@@ -78,7 +78,7 @@ async fn answers(clients: &Clients, recorded: &[prost_types::Timestamp]) -> Vec<
 }
 
 async fn floor(clients: &Clients) -> u64 {
-    clients.feed.clone().get_head(GetHeadRequest {}).await.unwrap().into_inner().floor
+    clients.feed.clone().get_head(GetHeadRequest::default()).await.unwrap().into_inner().floor
 }
 
 pub(crate) async fn floor_becomes(clients: &Clients, expected: u64) {
@@ -90,7 +90,7 @@ pub(crate) async fn floor_becomes(clients: &Clients, expected: u64) {
 }
 
 fn range(from: u64, until: u64) -> Start {
-    Start::Range(StartRange { from, until })
+    Start::Range(StartRange { first_revision: from, last_revision: until })
 }
 
 /// The token of a place: everything up to this revision was seen.
@@ -179,7 +179,7 @@ async fn the_floor_moves_below_it_nothing_is_replayed_and_every_answer_stays() {
     assert_refused(parts.message().await, Code::FailedPrecondition, "COMPACTED");
     server.stop();
 
-    // What was dropped stays dropped without the option, and nothing else is.
+    // Detail was dropped stays dropped without the option, and nothing else is.
     let server = Process::start(folder.path(), &[]).unwrap();
     let clients = server.clients().await;
     assert_eq!((floor(&clients).await, clients.head().await), (8, 10));

@@ -5,7 +5,7 @@ use std::{
     pin::{Pin, pin},
 };
 
-use almanac::proto::{subscribe_request::Start, subscribe_response::Body, *};
+use almanac::proto::{subscribe_request::Start, subscribe_response::Body as Message, *};
 use flate2::bufread::GzDecoder;
 use http_body::Body as _;
 use prost::Message as _;
@@ -28,7 +28,7 @@ use crate::{
 const PLAIN_BYTES_MAX: usize = 1_024;
 
 fn range(from: u64, until: u64) -> Start {
-    Start::Range(StartRange { from, until })
+    Start::Range(StartRange { first_revision: from, last_revision: until })
 }
 
 fn named(name: &str, filter: Filter) -> Filter {
@@ -52,7 +52,7 @@ async fn busy_world(dice: &mut Dice) -> World {
     world
 }
 
-/// What a subscriber must see, whenever it comes: all but what depends on the moment.
+/// Detail a subscriber must see, whenever it comes: all but what depends on the moment.
 async fn seen(clients: &Clients, start: Start, filters: Vec<Filter>, head: u64) -> Vec<Message> {
     let mut watch = Watch::open(clients, start, filters).await.unwrap();
     watch.until_covers(head).await;

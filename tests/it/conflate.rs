@@ -1,6 +1,6 @@
 //! Streams that get several commits as one: a copy kept from them is the copy kept from every commit, in fewer messages.
 //!
-//! What a copy should be is worked out here from the plain list of commits, change by change.
+//! Detail a copy should be is worked out here from the plain list of commits, change by change.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +12,7 @@ use almanac::{
     client::{Event, Follower, Start as From},
     proto::{
         change::Detail, definition::Item, feed_service_client::FeedServiceClient, subscribe_request::Start,
-        subscribe_response::Body, *,
+        subscribe_response::Body as Message, *,
     },
 };
 use tokio::{
@@ -34,10 +34,10 @@ const KEYS_MAX: usize = 500;
 const CONFLATING_MAX: usize = 1_000;
 
 fn range(from: u64, until: u64) -> Start {
-    Start::Range(StartRange { from, until })
+    Start::Range(StartRange { first_revision: from, last_revision: until })
 }
 
-/// What a key holds.
+/// Detail a key holds.
 #[derive(Debug, Clone, PartialEq)]
 enum Held {
     Figure(Vec<Dimension>, Value),
@@ -50,60 +50,60 @@ enum Held {
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Copy(BTreeMap<Vec<String>, Held>);
 
-fn key_of(what: &What) -> Vec<String> {
+fn key_of(what: &Detail) -> Vec<String> {
     let key = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect();
     match what {
-        What::Value(change) => {
+        Detail::Value(change) => {
             let dimensions = format!("{:?}", change.dimensions);
             key(&["V", &change.indicator, &change.entity, &change.source, &dimensions, &change.period])
         }
-        What::Entry(change) => key(&["E", &change.ranking, &change.edition, &change.r#move.as_ref().unwrap().entity]),
-        What::Edition(change) => {
+        Detail::Entry(change) => key(&["E", &change.ranking, &change.edition, &change.r#move.as_ref().unwrap().entity]),
+        Detail::Edition(change) => {
             let after = change.after.as_ref().unwrap();
             key(&["T", &after.ranking, &after.edition])
         }
-        What::Definition(change) => match change.after.as_ref().unwrap().object.as_ref().unwrap() {
-            Object::Indicator(given) => key(&["D", "indicator", &given.id]),
-            Object::Entity(given) => key(&["D", "entity", &given.id]),
-            Object::Source(given) => key(&["D", "source", &given.id]),
-            Object::Ranking(given) => key(&["D", "ranking", &given.id]),
+        Detail::Definition(change) => match change.after.as_ref().unwrap().object.as_ref().unwrap() {
+            Item::Indicator(given) => key(&["D", "indicator", &given.id]),
+            Item::Entity(given) => key(&["D", "entity", &given.id]),
+            Item::Source(given) => key(&["D", "source", &given.id]),
+            Item::Ranking(given) => key(&["D", "ranking", &given.id]),
         },
     }
 }
 
-/// What was and what is, as a change says it. Of an entry that is compared with another edition, the first is of that one.
-fn sides(what: &What) -> (Option<Held>, Option<Held>) {
+/// Detail was and what is, as a change says it. Of an entry that is compared with another edition, the first is of that one.
+fn sides(what: &Detail) -> (Option<Held>, Option<Held>) {
     match what {
-        What::Value(change) => {
+        Detail::Value(change) => {
             let held = |value: &Option<Value>| Some(Held::Figure(change.dimensions.clone(), value.clone()?));
             (held(&change.before), held(&change.after))
         }
-        What::Entry(change) => {
+        Detail::Entry(change) => {
             let moved = change.r#move.as_ref().unwrap();
             let held =
                 |standing: &Option<Standing>| standing.clone().filter(|standing| standing.listed).map(Held::Entry);
             (held(&moved.before), held(&moved.after))
         }
-        What::Edition(change) => {
+        Detail::Edition(change) => {
             let stands = |edition: &&Edition| edition.status() != EditionStatus::Withdrawn;
             let held = |edition: &Option<Edition>| edition.as_ref().filter(stands).cloned().map(Held::Edition);
             (held(&change.before), held(&change.after))
         }
-        What::Definition(change) => {
+        Detail::Definition(change) => {
             (change.before.clone().map(Held::Definition), change.after.clone().map(Held::Definition))
         }
     }
 }
 
 /// Compared with itself: what was before was in this very edition.
-fn is_own(what: &What) -> bool {
-    !matches!(what, What::Entry(change) if change.compared_with != change.edition)
+fn is_own(what: &Detail) -> bool {
+    !matches!(what, Detail::Entry(change) if change.compared_with != change.edition)
 }
 
 impl Copy {
     /// Applies a change; what it says was before must be what is here.
     fn change(&mut self, change: &Change) {
-        let what = change.what.as_ref().unwrap();
+        let what = change.detail.as_ref().unwrap();
         let (key, (before, after)) = (key_of(what), sides(what));
         if is_own(what) {
             assert_eq!(self.0.get(&key), before.as_ref(), "{key:?} before {change:?}");
@@ -137,7 +137,7 @@ impl Copy {
             }
             state_row::Item::Edition(row) => (key(&["T", &row.ranking, &row.edition]), Held::Edition(row)),
             state_row::Item::Definition(row) => {
-                let what = What::Definition(DefinitionChange { before: None, after: Some(row.clone()) });
+                let what = Detail::Definition(DefinitionChange { before: None, after: Some(row.clone()) });
                 (key_of(&what), Held::Definition(row))
             }
         };
@@ -178,7 +178,7 @@ struct Step {
     changes: Vec<Change>,
 }
 
-/// What a stream gave, page by page in order and whole.
+/// Detail a stream gave, page by page in order and whole.
 fn steps(recording: &Recording) -> Vec<Step> {
     promises::atomic(recording);
     let mut steps: Vec<Step> = Vec::new();
@@ -194,7 +194,7 @@ fn steps(recording: &Recording) -> Vec<Step> {
     steps
 }
 
-/// What holds of every conflated stream: Ordered, Unique, Chained, Bookmarkable; and a fold is what it says it is.
+/// Detail holds of every conflated stream: Ordered, Unique, Chained, Bookmarkable; and a fold is what it says it is.
 fn check(truth: &Truth, recording: &Recording, last_match: u64) -> Vec<Step> {
     promises::bookmarkable(recording);
     let steps = steps(recording);
@@ -218,27 +218,27 @@ fn check(truth: &Truth, recording: &Recording, last_match: u64) -> Vec<Step> {
 /// A fold has, for each key, what was before its first matching change and what is after its last, and nothing else.
 fn folded_true(truth: &Truth, filters: &[Filter], step: &Step) {
     let mut net: BTreeMap<Vec<String>, &Change> =
-        step.changes.iter().map(|change| (key_of(change.what.as_ref().unwrap()), change)).collect();
+        step.changes.iter().map(|change| (key_of(change.detail.as_ref().unwrap()), change)).collect();
     assert!(!net.is_empty() && net.len() <= KEYS_MAX, "{} keys", net.len());
     assert_eq!(net.len(), step.changes.len(), "each key once");
     let mut by_key: BTreeMap<Vec<String>, Vec<(u64, Change)>> = BTreeMap::new();
     let mut gone = BTreeSet::new();
     for commit in truth.seen(filters, step.conflated_from - 1, step.revision) {
         for change in commit.changes {
-            let what = change.what.as_ref().unwrap();
+            let what = change.detail.as_ref().unwrap();
             let key = key_of(what);
             match what {
-                What::Value(value) if value.r#move() == ValueMove::Backfilled => continue,
-                What::Entry(entry) if entry.r#move.as_ref().unwrap().movement() == Movement::Withdrawn => {
+                Detail::Value(value) if value.r#move() == ValueMove::Backfilled => continue,
+                Detail::Entry(entry) if entry.r#move.as_ref().unwrap().movement() == Movement::Withdrawn => {
                     gone.insert(key[1..3].to_vec());
                 }
-                What::Entry(_) => {
+                Detail::Entry(_) => {
                     gone.remove(&key[1..3]);
                 }
-                What::Edition(edition) if edition.after.as_ref().unwrap().status() == EditionStatus::Withdrawn => {
+                Detail::Edition(edition) if edition.after.as_ref().unwrap().status() == EditionStatus::Withdrawn => {
                     gone.insert(key[1..3].to_vec());
                 }
-                What::Edition(_) => {
+                Detail::Edition(_) => {
                     gone.remove(&key[1..3]);
                 }
                 _ => {}
@@ -248,16 +248,16 @@ fn folded_true(truth: &Truth, filters: &[Filter], step: &Step) {
     }
     for (key, all) in &by_key {
         let ((_, first), (revision, last)) = (&all[0], &all[all.len() - 1]);
-        let (first_what, last_what) = (first.what.as_ref().unwrap(), last.what.as_ref().unwrap());
+        let (first_what, last_what) = (first.detail.as_ref().unwrap(), last.detail.as_ref().unwrap());
         let (before, after) = (sides(first_what).0, sides(last_what).1);
-        let was = matches!(first.scope(), Scope::Changed | Scope::Left);
-        let is = matches!(last.scope(), Scope::Entered | Scope::Changed);
+        let was = matches!(first.scope(), ChangeScope::Changed | ChangeScope::Left);
+        let is = matches!(last.scope(), ChangeScope::Entered | ChangeScope::Changed);
         let first_commit = &truth.commits[all[0].0 as usize - 1].commit;
         let scope = match (was, is) {
             (false, false) if matches_beside(filters, first, first_commit) => Some(OUTSIDE),
-            (false, true) => Some(Scope::Entered),
-            (true, true) => Some(Scope::Changed),
-            (true, false) => Some(Scope::Left),
+            (false, true) => Some(ChangeScope::Entered),
+            (true, true) => Some(ChangeScope::Changed),
+            (true, false) => Some(ChangeScope::Left),
             (false, false) => None,
         };
         let Some(change) = net.remove(key) else {
@@ -272,10 +272,10 @@ fn folded_true(truth: &Truth, filters: &[Filter], step: &Step) {
             .map(|filter| &filter.name)
             .filter(|name| first.matched_filters.contains(name) || last.matched_filters.contains(name));
         assert_eq!(change.matched_filters.iter().collect::<Vec<_>>(), names.collect::<Vec<_>>());
-        let what = change.what.as_ref().unwrap();
+        let what = change.detail.as_ref().unwrap();
         assert_eq!(sides(what), (before.clone(), after.clone()), "{key:?}");
         match what {
-            What::Value(value) => {
+            Detail::Value(value) => {
                 assert_ne!(before, after);
                 let expected = match (before, after) {
                     (None, _) => ValueMove::Added,
@@ -284,8 +284,8 @@ fn folded_true(truth: &Truth, filters: &[Filter], step: &Step) {
                 };
                 assert_eq!(value.r#move(), expected);
             }
-            What::Entry(entry) => {
-                let What::Entry(was) = first_what else { panic!("{first_what:?}") };
+            Detail::Entry(entry) => {
+                let Detail::Entry(was) = first_what else { panic!("{first_what:?}") };
                 assert_eq!((&entry.compared_with, entry.entries_before), (&was.compared_with, was.entries_before));
                 let moved = entry.r#move.as_ref().unwrap();
                 let rank = |standing: &Option<Standing>| standing.as_ref().and_then(|standing| standing.rank);
@@ -302,7 +302,7 @@ fn folded_true(truth: &Truth, filters: &[Filter], step: &Step) {
                     Movement::Unspecified => panic!("{moved:?}"),
                 }
             }
-            What::Edition(_) | What::Definition(_) => {}
+            Detail::Edition(_) | Detail::Definition(_) => {}
         }
     }
     assert!(net.is_empty(), "did not change: {net:?}");
@@ -477,10 +477,10 @@ async fn two_hundred_commits_of_one_hot_figure_are_one_message_to_who_comes_late
     let steps = check(&truth, &recording, 0);
     assert_eq!((steps.len(), steps[0].conflated_from, steps[0].revision), (1, 2, 201));
     let [change] = steps[0].changes.as_slice() else { panic!("one figure, one change") };
-    let Some(What::Value(value)) = &change.what else { panic!("{change:?}") };
+    let Some(Detail::Value(value)) = &change.detail else { panic!("{change:?}") };
     assert_eq!((value.r#move(), &value.before), (ValueMove::Added, &None));
     assert_eq!(crate::harness::text(value.after.as_ref().unwrap()), "199.5");
-    assert_eq!((change.scope(), change.revision, change.index), (Scope::Entered, 201, 0));
+    assert_eq!((change.scope(), change.revision, change.index), (ChangeScope::Entered, 201, 0));
 
     // There and back again is nothing: only progress tells of it, and the chain does not name it.
     let token = recording.tokens().last().unwrap().1.clone();
@@ -630,15 +630,15 @@ async fn a_rank_window_is_folded_by_what_was_and_what_is() {
         .changes
         .iter()
         .map(|change| {
-            let Some(What::Entry(entry)) = &change.what else { panic!("{change:?}") };
+            let Some(Detail::Entry(entry)) = &change.detail else { panic!("{change:?}") };
             let moved = entry.r#move.as_ref().unwrap();
             (moved.entity.clone(), (change.scope(), moved.movement(), change.matched_filters.clone()))
         })
         .collect();
     let expected = [
-        (cluster(1), (Scope::Left, Movement::Down, ids(&["two", "one"]))),
-        (cluster(2), (Scope::Changed, Movement::Up, ids(&["two", "one"]))),
-        (cluster(4), (Scope::Entered, Movement::Up, ids(&["two"]))),
+        (cluster(1), (ChangeScope::Left, Movement::Down, ids(&["two", "one"]))),
+        (cluster(2), (ChangeScope::Changed, Movement::Up, ids(&["two", "one"]))),
+        (cluster(4), (ChangeScope::Entered, Movement::Up, ids(&["two"]))),
     ];
     assert_eq!(seen, BTreeMap::from(expected));
     world.end().await;

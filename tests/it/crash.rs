@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use almanac::proto::{change::Detail, subscribe_request::Start, subscribe_response::Body, *};
+use almanac::proto::{change::Detail, subscribe_request::Start, subscribe_response::Body as Message, *};
 
 use crate::{
     author::{Act, Author},
@@ -17,7 +17,7 @@ use crate::{
     watch::Watch,
 };
 
-/// What was sent, and what was answered before the server died.
+/// Detail was sent, and what was answered before the server died.
 #[derive(Default)]
 struct Book {
     /// By revision: the act and its counts.
@@ -41,7 +41,7 @@ fn size(act: &Act) -> Option<u64> {
         Act::Ingest(header, batches) if header.mode() != IngestMode::Replace => {
             Some(batches.iter().map(|batch| batch.points.len() as u64).sum())
         }
-        // What a whole release or a correction lacks counts too.
+        // Detail a whole release or a correction lacks counts too.
         Act::Ingest(..) | Act::Publish(..) | Act::Withdraw(..) => None,
     }
 }
@@ -93,8 +93,8 @@ impl Book {
 
     fn apply(&mut self, commit: &WholeCommit) {
         for change in &commit.changes {
-            match change.what.as_ref().unwrap() {
-                What::Value(change) => {
+            match change.detail.as_ref().unwrap() {
+                Detail::Value(change) => {
                     let key = figure_key(
                         [&change.indicator, &change.entity, &change.source],
                         &change.dimensions,
@@ -106,7 +106,7 @@ impl Book {
                         None => self.figures.remove(&key),
                     };
                 }
-                What::Entry(change) => {
+                Detail::Entry(change) => {
                     let moved = change.r#move.as_ref().unwrap();
                     let key = format!("{} {}", change.edition, moved.entity);
                     match moved.after.as_ref().filter(|standing| standing.listed) {
@@ -114,7 +114,7 @@ impl Book {
                         None => self.ranks.remove(&key),
                     };
                 }
-                What::Edition(_) | What::Definition(_) => {}
+                Detail::Edition(_) | Detail::Definition(_) => {}
             }
         }
     }

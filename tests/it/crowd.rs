@@ -15,7 +15,7 @@ use std::{
 };
 
 use almanac::{
-    proto::{subscribe_request::Start, subscribe_response::Body, *},
+    proto::{subscribe_request::Start, subscribe_response::Body as Message, *},
     server,
 };
 use tokio::{
@@ -44,7 +44,7 @@ struct Crowd {
     slow: usize,
     rest: Duration,
     commits_per_second: u32,
-    /// What each brings: figures of so many years of so many economies.
+    /// Detail each brings: figures of so many years of so many economies.
     years: usize,
     economies: usize,
     lasting: Duration,
@@ -152,7 +152,7 @@ async fn subscribe_to(
     Ok(clients.feed.clone().subscribe(request).await?.into_inner())
 }
 
-/// What a message says of how far the stream came, and the token of that.
+/// Detail a message says of how far the stream came, and the token of that.
 fn place(message: &Message) -> Option<(u64, &str)> {
     match message {
         Message::Opened(opened) => Some((opened.start_revision, &opened.resume_token)),
@@ -267,7 +267,7 @@ async fn slow_and_stalled_subscribers_harm_nobody() {
     let memory_alone = peak_memory(server.pid());
 
     // Who never reads gets connections of his own: a full window of a connection would hold up its other streams.
-    let from = Start::Range(StartRange { from: before + 1, until: 0 });
+    let from = Start::Range(StartRange { first_revision: before + 1, last_revision: 0 });
     let deaf_connections = connections(&server, crowd.never).await;
     let mut deaf = Vec::new();
     for number in 0..crowd.never {
@@ -435,7 +435,7 @@ async fn a_change_is_matched_once_and_encoded_once_whoever_listens() {
         let once = (before.0 + figures as u64, before.1 + figures as u64);
         assert_eq!(counts(), once, "with {} subscribers", streams.len());
         // One who comes later, with filters that are known, reads the same.
-        let from = Start::Range(StartRange { from: revision, until: revision });
+        let from = Start::Range(StartRange { first_revision: revision, last_revision: revision });
         let mut late = subscribe_to(&clients, from, economy(ECONOMIES[0])).await.unwrap();
         assert_eq!(next_commit(&mut late).await, (revision, figures / ECONOMIES.len()));
         assert_eq!(counts(), once);
@@ -452,7 +452,7 @@ async fn a_range_ends_with_its_last_revision_whether_that_matches_or_not() {
     let clients = &world.clients;
     clients.define(WriteOptions::default(), catalog()).await.unwrap();
     let request = SubscribeRequest {
-        start: Some(Start::Range(StartRange { from: 2, until: 4 })),
+        start: Some(Start::Range(StartRange { first_revision: 2, last_revision: 4 })),
         filters: vec![Filter { entities: vec!["nobody".into()], ..Default::default() }],
         progress_interval: Some(prost_types::Duration { seconds: 20, nanos: 0 }),
         ..Default::default()

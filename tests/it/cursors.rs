@@ -31,7 +31,7 @@ async fn commit(clients: &Clients, value: u64) -> u64 {
 
 /// The tokens of a stream from the beginning, by revision.
 async fn tokens(clients: &Clients, filters: Vec<Filter>) -> Vec<(u64, String)> {
-    let start = Start::Range(StartRange { from: 1, until: 0 });
+    let start = Start::Range(StartRange { first_revision: 1, last_revision: 0 });
     let mut watch = Watch::open(clients, start, filters).await.unwrap();
     watch.until_covers(clients.head().await).await;
     watch.leave().await.tokens()
@@ -122,7 +122,7 @@ async fn many_clients_keep_cursors_while_a_steward_writes() {
     world.end().await;
 }
 
-/// What a client was answered is there after SIGTERM and after kill -9 at any moment, and resumes exactly.
+/// Detail a client was answered is there after SIGTERM and after kill -9 at any moment, and resumes exactly.
 #[tokio::test]
 async fn cursors_are_there_after_every_end_of_the_server() {
     let scratch = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! Every edge of history as a place to start, for every kind of filter, in every phase of a stream.
 //!
 //! The cases are generated: places around 0, 1, the floor and head × ways to start × filters × phases, on a whole history
-//! and on one whose older commits were dropped. What every stream saw is held to the promises.
+//! and on one whose older commits were dropped. Detail every stream saw is held to the promises.
 
 use std::{collections::HashMap, num::NonZeroU64};
 
@@ -72,7 +72,7 @@ fn filters(kind: &str) -> Vec<Filter> {
 }
 
 fn range(from: u64) -> Start {
-    Start::Range(StartRange { from, until: 0 })
+    Start::Range(StartRange { first_revision: from, last_revision: 0 })
 }
 
 fn known_at(revision: u64) -> Start {
@@ -181,7 +181,7 @@ impl Past {
     /// Opens a stream at every edge in every way; checks the refusals where head stands still.
     async fn open(&self, phase: Phase, kind: &'static str) -> Vec<Watch> {
         let clients = &self.world.clients;
-        let found = clients.feed.clone().get_head(GetHeadRequest {}).await.unwrap().into_inner();
+        let found = clients.feed.clone().get_head(GetHeadRequest::default()).await.unwrap().into_inner();
         let (floor, head) = (found.floor, found.head);
         let mut watches = Vec::new();
         for at in edges(floor, head) {
@@ -226,14 +226,14 @@ impl Past {
             }
         }
         for (from, until) in [(floor, floor), (floor, head), (head, head), (head, head + 1), (head + 1, head + 1)] {
-            let within = Start::Range(StartRange { from, until });
+            let within = Start::Range(StartRange { first_revision: from, last_revision: until });
             watches.push(Watch::open(clients, within, filters(kind)).await.unwrap());
         }
-        let backwards = Start::Range(StartRange { from: floor + 1, until: floor });
+        let backwards = Start::Range(StartRange { first_revision: floor + 1, last_revision: floor });
         let backwards = Watch::open(clients, backwards, filters(kind)).await;
         assert_refused(backwards.map(|_| ()), Code::InvalidArgument, "FIELD");
         if floor > 1 {
-            let below = Start::Range(StartRange { from: floor - 1, until: floor });
+            let below = Start::Range(StartRange { first_revision: floor - 1, last_revision: floor });
             let below = Watch::open(clients, below, filters(kind)).await;
             assert_refused(below.map(|_| ()), Code::OutOfRange, "BELOW_FLOOR");
         }
@@ -456,7 +456,7 @@ async fn while_the_floor_moves_a_stream_is_whole_or_says_that_it_is_not() {
     let mut watches = Vec::new();
     let mut refused = 0;
     for kind in FILTERS.iter().cycle().take(FILTERS.len() * ROUNDS) {
-        let found = clients.feed.clone().get_head(GetHeadRequest {}).await.unwrap().into_inner();
+        let found = clients.feed.clone().get_head(GetHeadRequest::default()).await.unwrap().into_inner();
         let kept = first_token(&clients, kind, Start::Now(StartNow {})).await;
         let at = [found.floor - 1, found.floor, found.head].map(range);
         let known = [found.floor - 1, found.floor].map(known_at);
@@ -474,7 +474,7 @@ async fn while_the_floor_moves_a_stream_is_whole_or_says_that_it_is_not() {
     stop.send_replace(true);
     let truth = writing.await.unwrap();
     let head = clients.head().await;
-    let floor = clients.feed.clone().get_head(GetHeadRequest {}).await.unwrap().into_inner().floor;
+    let floor = clients.feed.clone().get_head(GetHeadRequest::default()).await.unwrap().into_inner().floor;
     assert!(refused >= FILTERS.len() * ROUNDS, "below the floor is always refused");
     assert!(floor > 20, "the floor moved on, it is {floor}");
     let mut whole = 0;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use almanac::proto::{change::Detail, subscribe_request::Start, subscribe_response::Body, *};
+use almanac::proto::{change::Detail, subscribe_request::Start, subscribe_response::Body as Message, *};
 use tonic::Code;
 
 use crate::{
@@ -24,7 +24,7 @@ fn now() -> Start {
 }
 
 fn range(from: u64, until: u64) -> Start {
-    Start::Range(StartRange { from, until })
+    Start::Range(StartRange { first_revision: from, last_revision: until })
 }
 
 fn ids(ids: &[&str]) -> Vec<String> {
@@ -146,7 +146,7 @@ impl Copy {
             }
         }
         for commit in recording.commits() {
-            commit.changes.iter().for_each(|change| copy.change(change.what.as_ref().unwrap()));
+            commit.changes.iter().for_each(|change| copy.change(change.detail.as_ref().unwrap()));
         }
         copy
     }
@@ -166,9 +166,9 @@ impl Copy {
         }
     }
 
-    fn change(&mut self, what: &What) {
+    fn change(&mut self, what: &Detail) {
         match what {
-            What::Value(change) => {
+            Detail::Value(change) => {
                 let series = [&change.indicator, &change.entity, &change.source];
                 let key = figure_key(series, &change.dimensions, &change.period);
                 assert_eq!(self.figures.get(&key).map(|(_, value)| value), change.before.as_ref(), "{key:?}");
@@ -177,7 +177,7 @@ impl Copy {
                     None => self.figures.remove(&key),
                 };
             }
-            What::Entry(change) => {
+            Detail::Entry(change) => {
                 let moved = change.r#move.as_ref().unwrap();
                 let key = (change.ranking.clone(), change.edition.clone(), moved.entity.clone());
                 match moved.after.as_ref().filter(|standing| standing.listed) {
@@ -185,7 +185,7 @@ impl Copy {
                     None => self.entries.remove(&key),
                 };
             }
-            What::Edition(_) | What::Definition(_) => {}
+            Detail::Edition(_) | Detail::Definition(_) => {}
         }
     }
 
@@ -318,7 +318,7 @@ async fn a_filter_narrows_the_state_as_it_narrows_changes() {
     }
     let head = clients.head().await;
     for filters in all_filters() {
-        // What changes would be told from the start, and what the state says now.
+        // Detail changes would be told from the start, and what the state says now.
         let mut watch = Watch::open(clients, state(), filters.clone()).await.unwrap();
         watch.until_covers(head).await;
         let told = watch.leave().await;
@@ -496,26 +496,26 @@ async fn a_rank_window_says_who_enters_and_leaves_it() {
     let seen: Vec<(String, Scope)> = commits[0]
         .changes
         .iter()
-        .map(|change| match change.what.as_ref().unwrap() {
-            What::Entry(entry) => (entry.r#move.as_ref().unwrap().entity.clone(), change.scope()),
+        .map(|change| match change.detail.as_ref().unwrap() {
+            Detail::Entry(entry) => (entry.r#move.as_ref().unwrap().entity.clone(), change.scope()),
             other => panic!("{other:?}"),
         })
         .collect();
     // Rows of 2023; those of 2022 stay as they are.
-    let expected = [(cluster(3), Scope::Entered), (cluster(1), Scope::Entered), (cluster(2), OUTSIDE)];
+    let expected = [(cluster(3), ChangeScope::Entered), (cluster(1), ChangeScope::Entered), (cluster(2), OUTSIDE)];
     assert_eq!(seen, expected);
     world.end().await;
 }
 
-/// What a subscriber of entries hears of the newest commit: entities and scopes.
+/// Detail a subscriber of entries hears of the newest commit: entities and scopes.
 async fn heard_of_head(clients: &Clients, filter: Filter) -> Vec<(String, Scope)> {
     let head = clients.head().await;
     let filter = Filter { kinds: vec![ChangeKind::Entry.into()], ..filter };
     let watch = Watch::open(clients, range(head, head), vec![filter]).await.unwrap();
     let commits = watch.ended().await.unwrap().commits();
     let changes = commits.into_iter().flat_map(|commit| commit.changes);
-    let heard = changes.map(|change| match change.what.as_ref().unwrap() {
-        What::Entry(entry) => (entry.r#move.as_ref().unwrap().entity.clone(), change.scope()),
+    let heard = changes.map(|change| match change.detail.as_ref().unwrap() {
+        Detail::Entry(entry) => (entry.r#move.as_ref().unwrap().entity.clone(), change.scope()),
         other => panic!("{other:?}"),
     });
     heard.collect()
@@ -535,17 +535,17 @@ async fn a_row_that_a_correction_moves_leaves_one_filter_and_enters_the_other() 
 
     clients.publish(correction(of_source("office")), entry_of("JPN")).await.unwrap();
     let entity = |id: &str| Filter { entities: ids(&[id]), ..Default::default() };
-    assert_eq!(heard_of_head(clients, entity("CHN")).await, [(cluster(1), Scope::Left)]);
-    assert_eq!(heard_of_head(clients, entity("JPN")).await, [(cluster(1), Scope::Entered)]);
-    assert_eq!(heard_of_head(clients, entity(&cluster(1))).await, [(cluster(1), Scope::Changed)]);
+    assert_eq!(heard_of_head(clients, entity("CHN")).await, [(cluster(1), ChangeScope::Left)]);
+    assert_eq!(heard_of_head(clients, entity("JPN")).await, [(cluster(1), ChangeScope::Entered)]);
+    assert_eq!(heard_of_head(clients, entity(&cluster(1))).await, [(cluster(1), ChangeScope::Changed)]);
 
     // The entry stays as it is, and its edition's source is another.
     let written = clients.publish(correction(of_source("press")), entry_of("JPN")).await.unwrap();
     let counts = written.result.unwrap().counts.unwrap();
     assert_eq!((counts.revised, counts.unchanged), (0, 1));
     let source = |id: &str| Filter { sources: ids(&[id]), ..Default::default() };
-    assert_eq!(heard_of_head(clients, source("office")).await, [(cluster(1), Scope::Left)]);
-    assert_eq!(heard_of_head(clients, source("press")).await, [(cluster(1), Scope::Entered)]);
+    assert_eq!(heard_of_head(clients, source("office")).await, [(cluster(1), ChangeScope::Left)]);
+    assert_eq!(heard_of_head(clients, source("press")).await, [(cluster(1), ChangeScope::Entered)]);
     world.end().await;
 }
 
@@ -570,7 +570,7 @@ async fn subscribers_that_come_and_go_miss_nothing_and_get_nothing_twice() {
                 let messages = 1 + dice.below(12);
                 watch.until("a message", |seen| seen.len() >= messages).await;
                 let mut recording = watch.leave().await;
-                // What came after it is lost, as with a client that breaks down.
+                // Detail came after it is lost, as with a client that breaks down.
                 recording.messages.truncate(messages);
                 let done = got.iter().chain(&recording.commits()).any(is_last) || is_done(&recording);
                 got.extend(recording.commits());
@@ -803,7 +803,7 @@ async fn no_message_is_longer_than_promised() {
     let sources = (0..300).map(|number| {
         let Some(definition::Item::Source(given)) = source(&format!("s{number}"), 1).object else { unreachable!() };
         let long = Source { title: "t".repeat(1_000), url: "u".repeat(2_000), ..given };
-        Definition { object: Some(definition::Item::Source(long)) }
+        Definition { item: Some(definition::Item::Source(long)) }
     });
     clients.define(WriteOptions::default(), sources.collect()).await.unwrap();
     // The longest figures there are, each revised, so that what was before is as long.

@@ -18,25 +18,25 @@ pub(crate) fn cluster(number: usize) -> String {
     format!("cluster:{number:02}")
 }
 
-fn define(object: Object) -> Definition {
-    Definition { object: Some(object) }
+fn define(item: Item) -> Definition {
+    Definition { item: Some(item) }
 }
 
 pub(crate) fn indicator(id: &str, name: &str) -> Definition {
     let unit = "% of GDP".into();
-    define(Object::Indicator(Indicator { id: id.into(), name: name.into(), unit, ..Default::default() }))
+    define(Item::Indicator(Indicator { id: id.into(), name: name.into(), unit, ..Default::default() }))
 }
 
 pub(crate) fn source(id: &str, precedence: u32) -> Definition {
     let redistribution = if id == "closed" { Redistribution::Forbidden } else { Redistribution::Allowed }.into();
     let producer = format!("The {id}");
-    define(Object::Source(Source { id: id.into(), producer, precedence, redistribution, ..Default::default() }))
+    define(Item::Source(Source { id: id.into(), producer, precedence, redistribution, ..Default::default() }))
 }
 
 pub(crate) fn economy(id: &str, name: &str) -> Definition {
     let codes = vec![EntityCode { scheme: "iso3166-1-alpha3".into(), value: id.into() }];
     let kind = EntityKind::Economy.into();
-    define(Object::Entity(Entity { id: id.into(), kind, name: name.into(), codes, ..Default::default() }))
+    define(Item::Entity(Entity { id: id.into(), kind, name: name.into(), codes, ..Default::default() }))
 }
 
 pub(crate) fn cluster_entity(number: usize) -> Definition {
@@ -45,7 +45,7 @@ pub(crate) fn cluster_entity(number: usize) -> Definition {
         entity: entity.into(),
         ..Default::default()
     };
-    define(Object::Entity(Entity {
+    define(Item::Entity(Entity {
         id: cluster(number),
         kind: EntityKind::Cluster.into(),
         name: format!("Cluster {number}"),
@@ -64,29 +64,20 @@ pub(crate) fn economies_of(number: usize) -> Vec<String> {
     }
 }
 
-pub(crate) fn ranking() -> Definition {
+pub(crate) fn methodology(id: &str, components: &[&str]) -> Definition {
     let component = |id: &str| MethodologyComponent { id: id.into(), name: id.into(), ..Default::default() };
-    let methodology = |id: &str, components: &[&str]| Methodology {
-        id: id.into(),
-        components: components.iter().map(|id| component(id)).collect(),
-        ..Default::default()
-    };
-    define(Object::Ranking(Ranking {
+    let components = components.iter().map(|id| component(id)).collect();
+    define(Item::Methodology(Methodology { id: id.into(), components, ..Default::default() }))
+}
+
+pub(crate) fn ranking() -> Definition {
+    define(Item::Ranking(Ranking {
         id: RANKING.into(),
         name: "Innovation clusters".into(),
         subject: EntityKind::Cluster.into(),
         source: "office".into(),
-        methodologies: vec![methodology("two", &["pct", "pub"]), methodology("three", &["pct", "pub", "vc"])],
         ..Default::default()
     }))
-}
-
-/// The methodologies that come with [`ranking`]; they are definitions of their own.
-pub(crate) const METHODOLOGIES: usize = 2;
-
-/// Whether it is a methodology: the contract has no message for one alone yet, nor a way to ask for one.
-pub(crate) fn is_methodology(definition: &Definition) -> bool {
-    matches!(&definition.object, Some(Object::Ranking(ranking)) if !ranking.methodologies.is_empty())
 }
 
 pub(crate) fn catalog() -> Vec<Definition> {
@@ -95,6 +86,8 @@ pub(crate) fn catalog() -> Vec<Definition> {
     all.extend([indicator(RD, "R&D expenditure"), indicator(PATENTS, "Patents"), indicator(VENTURE, "Venture deals")]);
     all.extend(ECONOMIES.iter().zip(names).map(|(id, name)| economy(id, name)));
     all.extend((1..=CLUSTERS).map(cluster_entity));
+    all.push(methodology("two", &["pct", "pub"]));
+    all.push(methodology("three", &["pct", "pub", "vc"]));
     all.push(ranking());
     all
 }
@@ -158,7 +151,7 @@ pub(crate) fn edition(id: &str) -> PublishHeader {
         options: None,
         edition: Some(Edition {
             ranking: RANKING.into(),
-            edition: id.into(),
+            id: id.into(),
             released: format!("{}-09-01", id.get(..4).unwrap_or("2024")),
             methodology: "two".into(),
             coverage: Some(Coverage { kind: CoverageKind::Top.into(), ..Default::default() }),

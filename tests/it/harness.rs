@@ -22,7 +22,7 @@ use tonic_types::StatusExt;
 
 /// How long a condition may take to come true.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
-/// What a client takes in one message here; the server promises to stay well below.
+/// Detail a client takes in one message here; the server promises to stay well below.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// A server in this process.
@@ -106,11 +106,7 @@ impl Clients {
 
     /// Uploads figures, a few batches a message.
     pub(crate) async fn ingest(&self, header: IngestHeader, batches: Vec<SeriesBatch>) -> Result<WriteResult, Status> {
-        let mut messages = vec![IngestObservationsRequest { header: Some(header), batches: Vec::new() }];
-        for batches in batches.chunks(50) {
-            messages.push(IngestObservationsRequest { header: None, batches: batches.to_vec() });
-        }
-        self.ingest_messages(messages).await
+        self.ingest_messages(upload(header, Vec::new(), &batches)).await
     }
 
     pub(crate) async fn ingest_messages(
@@ -126,11 +122,7 @@ impl Clients {
         header: PublishHeader,
         entries: Vec<Entry>,
     ) -> Result<PublishEditionResponse, Status> {
-        let mut messages = vec![PublishEditionRequest { header: Some(header), entries: Vec::new() }];
-        for entries in entries.chunks(40) {
-            messages.push(PublishEditionRequest { header: None, entries: entries.to_vec() });
-        }
-        self.publish_messages(messages).await
+        self.publish_messages(publication(header, Vec::new(), &entries)).await
     }
 
     pub(crate) async fn publish_messages(
@@ -146,16 +138,20 @@ impl Clients {
         ranking: &str,
         edition: &str,
     ) -> Result<WithdrawEditionResponse, Status> {
-        let request =
-            WithdrawEditionRequest { options: Some(options), ranking: ranking.into(), edition: edition.into() };
+        let request = WithdrawEditionRequest {
+            options: Some(options),
+            ranking: ranking.into(),
+            edition: edition.into(),
+            ..Default::default()
+        };
         Ok(self.admin.clone().withdraw_edition(request).await?.into_inner())
     }
 
     pub(crate) async fn head(&self) -> u64 {
-        self.feed.clone().get_head(GetHeadRequest {}).await.unwrap().into_inner().head
+        self.feed.clone().get_head(GetHeadRequest::default()).await.unwrap().into_inner().head
     }
 
-    /// What the store holds, without what changes by itself (bytes on disk, open subscriptions).
+    /// Detail the store holds, without what changes by itself (bytes on disk, open subscriptions).
     pub(crate) async fn status(&self) -> GetStoreStatusResponse {
         let found = self.admin.clone().get_store_status(GetStoreStatusRequest {}).await.unwrap().into_inner();
         GetStoreStatusResponse { disk_bytes: 0, subscribers: 0, ..found }
@@ -235,6 +231,43 @@ pub(crate) struct WholeCommit {
     pub(crate) commit: Commit,
     pub(crate) previous: u64,
     pub(crate) changes: Vec<Change>,
+}
+
+/// The messages of an upload of figures, a few batches each.
+pub(crate) fn upload(
+    header: IngestHeader,
+    definitions: Vec<Definition>,
+    batches: &[SeriesBatch],
+) -> Vec<IngestObservationsRequest> {
+    use ingest_observations_request::Part;
+    let mut parts = Vec::new();
+    if !definitions.is_empty() {
+        parts.push(Part::Definitions(DefinitionBatch { definitions }));
+    }
+    parts.extend(batches.chunks(50).map(|series| Part::Observations(ObservationBatch { series: series.to_vec() })));
+    let rows = batches.iter().map(|batch| batch.points.len() as u64).sum();
+    let end = UploadEnd { messages: parts.len() as u64, rows };
+    parts.insert(0, Part::Header(header));
+    parts.push(Part::End(end));
+    parts.into_iter().map(|part| IngestObservationsRequest { part: Some(part) }).collect()
+}
+
+/// The messages of a publication, some entries each.
+pub(crate) fn publication(
+    header: PublishHeader,
+    definitions: Vec<Definition>,
+    entries: &[Entry],
+) -> Vec<PublishEditionRequest> {
+    use publish_edition_request::Part;
+    let mut parts = Vec::new();
+    if !definitions.is_empty() {
+        parts.push(Part::Definitions(DefinitionBatch { definitions }));
+    }
+    parts.extend(entries.chunks(40).map(|entries| Part::Entries(EntryBatch { entries: entries.to_vec() })));
+    let end = UploadEnd { messages: parts.len() as u64, rows: entries.len() as u64 };
+    parts.insert(0, Part::Header(header));
+    parts.push(Part::End(end));
+    parts.into_iter().map(|part| PublishEditionRequest { part: Some(part) }).collect()
 }
 
 /// Joins pages to commits; one without its last page is left out, as a client would.

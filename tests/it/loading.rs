@@ -6,7 +6,7 @@ use almanac::proto::*;
 
 use crate::harness::{World, at_released, text};
 
-/// What a command said, and its exit code.
+/// Detail a command said, and its exit code.
 struct Said {
     code: Option<i32>,
     out: String,
@@ -93,7 +93,7 @@ async fn folders_and_archives_of_vintages_in_any_order() {
     let world = World::empty().await;
     write(&world, "new/gb.xpd.csv.gz", gzip(&format!("{LONG}China,CHN,2015,2.05701\r\n")));
     write(&world, "new/ip.pat/data.csv", format!("{LONG}China,CHN,2020,1344817.0\r\n"));
-    write(&world, "new/README.csv", "What,This,Is\n");
+    write(&world, "new/README.csv", "Detail,This,Is\n");
     let args = ["--profile", "wdi-long", "--define-missing", "--mode", "replace", "--released"];
     let said = almanac(&world, &[&["import", "new"], &args[..], &["2025-12-17"]].concat());
     assert!(said.err.contains("left out") && said.err.contains("README.csv"), "{}", said.err);

@@ -1,10 +1,10 @@
 //! The promises of the feed, a function for each, run over everything any subscriber recorded.
 //!
-//! What a subscriber should have seen is worked out here from the plain list of all commits, with a filter of our own.
+//! Detail a subscriber should have seen is worked out here from the plain list of all commits, with a filter of our own.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use almanac::proto::{change::Detail, subscribe_request::Start, subscribe_response::Body, *};
+use almanac::proto::{change::Detail, subscribe_request::Start, subscribe_response::Body as Message, *};
 
 use crate::{
     fixture::SOURCES,
@@ -26,7 +26,7 @@ impl Truth {
         truth
     }
 
-    /// Reads what was committed since. What is known stays true, whatever the ledger dropped of it.
+    /// Reads what was committed since. Detail is known stays true, whatever the ledger dropped of it.
     pub(crate) async fn read_on(&mut self, clients: &Clients) {
         let known = self.commits.len() as u64;
         let mut commits = clients.commits(known, Vec::new()).await;
@@ -39,7 +39,7 @@ impl Truth {
             let indexes: Vec<u64> = commit.changes.iter().map(|change| change.index).collect();
             assert_eq!(indexes, (0..indexes.len() as u64).collect::<Vec<_>>(), "changes are numbered through");
             let counts = commit.commit.counts.as_ref().unwrap();
-            let values = commit.changes.iter().filter(|change| matches!(change.what, Some(What::Value(_)))).count();
+            let values = commit.changes.iter().filter(|change| matches!(change.detail, Some(Detail::Value(_)))).count();
             if values > 0 {
                 let counted = counts.added + counts.revised + counts.withdrawn + counts.backfilled;
                 assert_eq!(values as u64, counted, "every figure counted is told");
@@ -69,14 +69,14 @@ impl Truth {
 
 /// The change as the filters show it; `None` if they do not.
 fn passed(filters: &[Filter], change: &Change, commit: &Commit) -> Option<Change> {
-    let Sides { before, after, beside } = sides(change.what.as_ref().unwrap());
+    let Sides { before, after, beside } = sides(change.detail.as_ref().unwrap());
     let mut names = Vec::new();
     let mut was = filters.is_empty() && before.is_some();
     let mut is = filters.is_empty() && after.is_some();
     let mut outside = filters.is_empty() && beside.is_some();
     for filter in filters {
         let wanted = |side: &Option<Facts>| {
-            side.as_ref().is_some_and(|facts| accepts(filter, facts, change.what.as_ref().unwrap(), commit))
+            side.as_ref().is_some_and(|facts| accepts(filter, facts, change.detail.as_ref().unwrap(), commit))
         };
         let (matched_before, matched_after, matched_beside) = (wanted(&before), wanted(&after), wanted(&beside));
         if (matched_before || matched_after || matched_beside) && !filter.name.is_empty() {
@@ -89,24 +89,24 @@ fn passed(filters: &[Filter], change: &Change, commit: &Commit) -> Option<Change
     let scope = match (was, is) {
         (false, false) if outside => OUTSIDE,
         (false, false) => return None,
-        (false, true) => Scope::Entered,
-        (true, true) => Scope::Changed,
-        (true, false) => Scope::Left,
+        (false, true) => ChangeScope::Entered,
+        (true, true) => ChangeScope::Changed,
+        (true, false) => ChangeScope::Left,
     };
     Some(Change { scope: scope.into(), matched_filters: names, ..change.clone() })
 }
 
 /// In the state neither before nor after; the contract has no word of its own for it yet.
-pub(crate) const OUTSIDE: Scope = Scope::Unspecified;
+pub(crate) const OUTSIDE: Scope = ChangeScope::Unspecified;
 
 /// Whether what a change is about besides the rows of its key matches.
 pub(crate) fn matches_beside(filters: &[Filter], change: &Change, commit: &Commit) -> bool {
-    let what = change.what.as_ref().unwrap();
+    let what = change.detail.as_ref().unwrap();
     let beside = sides(what).beside;
     beside.is_some_and(|facts| filters.is_empty() || filters.iter().any(|filter| accepts(filter, &facts, what, commit)))
 }
 
-/// What a change is about: the rows of its key, and what is no such row.
+/// Detail a change is about: the rows of its key, and what is no such row.
 #[derive(Debug)]
 struct Sides {
     before: Option<Facts>,
@@ -114,7 +114,7 @@ struct Sides {
     beside: Option<Facts>,
 }
 
-/// What a filter looks at, on one side of a change.
+/// Detail a filter looks at, on one side of a change.
 #[derive(Debug, Default)]
 struct Facts {
     kind: i32,
@@ -125,9 +125,9 @@ struct Facts {
     rank: Option<u32>,
 }
 
-fn sides(what: &What) -> Sides {
+fn sides(what: &Detail) -> Sides {
     match what {
-        What::Value(change) => {
+        Detail::Value(change) => {
             let facts = || Facts {
                 kind: ChangeKind::Value.into(),
                 indicator: Some(change.indicator.clone()),
@@ -142,7 +142,7 @@ fn sides(what: &What) -> Sides {
                 beside: nothing.then(facts),
             }
         }
-        What::Entry(change) => {
+        Detail::Entry(change) => {
             let moved = change.r#move.as_ref().unwrap();
             let side = |standing: &Option<Standing>| {
                 let standing = standing.as_ref().filter(|standing| standing.listed)?;
@@ -159,7 +159,7 @@ fn sides(what: &What) -> Sides {
             let (before, beside) = if own { (earlier, None) } else { (None, earlier) };
             Sides { before, after: side(&moved.after), beside }
         }
-        What::Edition(change) => {
+        Detail::Edition(change) => {
             let side = |edition: &Option<Edition>| {
                 let edition = edition.as_ref().filter(|edition| edition.status() != EditionStatus::Withdrawn)?;
                 Some(Facts {
@@ -171,7 +171,7 @@ fn sides(what: &What) -> Sides {
             };
             Sides { before: side(&change.before), after: side(&change.after), beside: None }
         }
-        What::Definition(change) => {
+        Detail::Definition(change) => {
             let side = |definition: &Option<Definition>| definition.as_ref().map(of_definition);
             Sides { before: side(&change.before), after: side(&change.after), beside: None }
         }
@@ -182,14 +182,14 @@ fn of_definition(definition: &Definition) -> Facts {
     use definition::Item;
     let facts = Facts { kind: ChangeKind::Definition.into(), ..Facts::default() };
     match definition.object.as_ref().unwrap() {
-        Object::Indicator(given) => Facts { indicator: Some(given.id.clone()), ..facts },
-        Object::Entity(given) => Facts { entities: vec![given.id.clone()], ..facts },
-        Object::Source(given) => Facts { source: Some(given.id.clone()), ..facts },
-        Object::Ranking(given) => Facts { ranking: Some(given.id.clone()), ..facts },
+        Item::Indicator(given) => Facts { indicator: Some(given.id.clone()), ..facts },
+        Item::Entity(given) => Facts { entities: vec![given.id.clone()], ..facts },
+        Item::Source(given) => Facts { source: Some(given.id.clone()), ..facts },
+        Item::Ranking(given) => Facts { ranking: Some(given.id.clone()), ..facts },
     }
 }
 
-fn accepts(filter: &Filter, facts: &Facts, what: &What, commit: &Commit) -> bool {
+fn accepts(filter: &Filter, facts: &Facts, what: &Detail, commit: &Commit) -> bool {
     let one_of =
         |wanted: &[String], id: &Option<String>| wanted.is_empty() || id.as_ref().is_some_and(|id| wanted.contains(id));
     let indicator = filter.indicators.is_empty()
@@ -201,7 +201,7 @@ fn accepts(filter: &Filter, facts: &Facts, what: &What, commit: &Commit) -> bool
         });
     let places = filter.min_places == 0
         || match what {
-            What::Entry(change) => {
+            Detail::Entry(change) => {
                 let moved = change.r#move.as_ref().unwrap();
                 matches!(moved.movement(), Movement::Entered | Movement::Left | Movement::Withdrawn)
                     || moved.places.is_some_and(|places| places.unsigned_abs() >= filter.min_places)
@@ -359,8 +359,8 @@ pub(crate) async fn before_true(clients: &Clients, recording: &Recording) {
         let mut tables: HashMap<(String, String), BTreeMap<String, Entry>> = HashMap::new();
         let mut figures: HashMap<(String, String), HashMap<FigureKey, Value>> = HashMap::new();
         for change in &commit.changes {
-            match change.what.as_ref().unwrap() {
-                What::Value(change) => {
+            match change.detail.as_ref().unwrap() {
+                Detail::Value(change) => {
                     let of = (change.indicator.clone(), change.entity.clone());
                     if !figures.contains_key(&of) {
                         figures.insert(of.clone(), known_figures(clients, &of, before.clone()).await);
@@ -377,7 +377,7 @@ pub(crate) async fn before_true(clients: &Clients, recording: &Recording) {
                         commit.commit.revision
                     );
                 }
-                What::Entry(change) => {
+                Detail::Entry(change) => {
                     let moved = change.r#move.as_ref().unwrap();
                     let standing = moved.before.as_ref().unwrap();
                     if change.compared_with.is_empty() {
@@ -409,7 +409,7 @@ pub(crate) async fn before_true(clients: &Clients, recording: &Recording) {
                         );
                     }
                 }
-                What::Edition(change) => {
+                Detail::Edition(change) => {
                     let after = change.after.as_ref().unwrap();
                     let request = GetEditionRequest {
                         ranking: after.ranking.clone(),
@@ -421,8 +421,8 @@ pub(crate) async fn before_true(clients: &Clients, recording: &Recording) {
                     let stood = was.filter(|edition| edition.status() != EditionStatus::Withdrawn);
                     assert_eq!(change.before, stood);
                 }
-                What::Definition(change) if is_methodology(change.after.as_ref().unwrap()) => {}
-                What::Definition(change) => {
+                Detail::Definition(change) if is_methodology(change.after.as_ref().unwrap()) => {}
+                Detail::Definition(change) => {
                     assert_eq!(
                         change.before,
                         known_definition(clients, change.after.as_ref().unwrap(), before.clone()).await
@@ -470,24 +470,24 @@ async fn known_definition(clients: &Clients, like: &Definition, as_of: Option<As
     use definition::Item;
     let mut catalog = clients.catalog.clone();
     let object = match like.object.as_ref().unwrap() {
-        Object::Indicator(given) => {
+        Item::Indicator(given) => {
             let request = GetIndicatorRequest { id: given.id.clone(), as_of };
-            Object::Indicator(catalog.get_indicator(request).await.ok()?.into_inner().indicator?)
+            Item::Indicator(catalog.get_indicator(request).await.ok()?.into_inner().indicator?)
         }
-        Object::Entity(given) => {
+        Item::Entity(given) => {
             let request = GetEntityRequest { id: given.id.clone(), as_of, ..Default::default() };
-            Object::Entity(catalog.get_entity(request).await.ok()?.into_inner().entity?)
+            Item::Entity(catalog.get_entity(request).await.ok()?.into_inner().entity?)
         }
-        Object::Source(given) => {
+        Item::Source(given) => {
             let request = GetSourceRequest { id: given.id.clone(), as_of };
-            Object::Source(catalog.get_source(request).await.ok()?.into_inner().source?)
+            Item::Source(catalog.get_source(request).await.ok()?.into_inner().source?)
         }
-        Object::Ranking(given) => {
+        Item::Ranking(given) => {
             let request = GetRankingRequest { id: given.id.clone(), as_of };
-            Object::Ranking(catalog.get_ranking(request).await.ok()?.into_inner().ranking?)
+            Item::Ranking(catalog.get_ranking(request).await.ok()?.into_inner().ranking?)
         }
     };
-    Some(Definition { object: Some(object) })
+    Some(Definition { item: Some(object) })
 }
 
 /// A resume token continues exactly after it.

@@ -29,7 +29,7 @@ impl Untouched {
     }
 
     async fn head(clients: &Clients) -> GetHeadResponse {
-        clients.feed.clone().get_head(GetHeadRequest {}).await.unwrap().into_inner()
+        clients.feed.clone().get_head(GetHeadRequest::default()).await.unwrap().into_inner()
     }
 
     fn clients(&self) -> &Clients {
@@ -400,17 +400,17 @@ async fn ties_and_gaps_are_taken_where_they_are_declared() {
 async fn definitions_that_make_no_sense_are_refused() {
     use definition::Item;
     let untouched = Untouched::new().await;
-    let define = |object| vec![Definition { object: Some(object) }];
+    let define = |object| vec![Definition { item: Some(object) }];
     let entity = |change: &dyn Fn(&mut Entity)| {
         let mut entity =
             Entity { id: "FRA".into(), kind: EntityKind::Economy.into(), name: "France".into(), ..Default::default() };
         change(&mut entity);
-        define(Object::Entity(entity))
+        define(Item::Entity(entity))
     };
     let ranked = |change: &dyn Fn(&mut Ranking)| {
-        let Some(Object::Ranking(mut given)) = ranking().object else { unreachable!() };
+        let Some(Item::Ranking(mut given)) = ranking().object else { unreachable!() };
         change(&mut given);
-        define(Object::Ranking(given))
+        define(Item::Ranking(given))
     };
     let to = |entity: &str, kind: RelationKind| EntityRelation {
         kind: kind.into(),
@@ -451,14 +451,14 @@ async fn definitions_that_make_no_sense_are_refused() {
         ("twice", [entity(&|_| {}), entity(&|_| {})].concat(), invalid, "FINDINGS", "definitions[1]"),
         (
             "decimals",
-            define(Object::Indicator(Indicator { id: "X".into(), default_decimals: 31, ..Default::default() })),
+            define(Item::Indicator(Indicator { id: "X".into(), default_decimals: 31, ..Default::default() })),
             invalid,
             "FIELD",
             "definitions[0].indicator.default_decimals",
         ),
         (
             "date",
-            define(Object::Source(Source { id: "x".into(), published: "May 2024".into(), ..Default::default() })),
+            define(Item::Source(Source { id: "x".into(), published: "May 2024".into(), ..Default::default() })),
             invalid,
             "FIELD",
             "definitions[0].source.published",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use almanac::proto::{
-    feed_service_client::FeedServiceClient, subscribe_request::Start, subscribe_response::Body, *,
+    feed_service_client::FeedServiceClient, subscribe_request::Start, subscribe_response::Body as Message, *,
 };
 use prost::Message as _;
 use tokio::{
@@ -21,7 +21,7 @@ use crate::{
     watch::Watch,
 };
 
-/// What one stream holds unread before its server must wait; the default of HTTP/2.
+/// Detail one stream holds unread before its server must wait; the default of HTTP/2.
 const STREAM_WINDOW: u32 = 65_535;
 /// Room for all streams of a connection, so that one does not stop the others.
 const CONNECTION_WINDOW: u32 = 4 << 20;
@@ -40,7 +40,7 @@ async fn connection(world: &World) -> Channel {
 }
 
 fn from(revision: u64) -> Start {
-    Start::Range(StartRange { from: revision, until: 0 })
+    Start::Range(StartRange { first_revision: revision, last_revision: 0 })
 }
 
 /// A stream that says nothing when there is nothing to say.
@@ -76,7 +76,7 @@ async fn until_subscribers(clients: &Clients, expected: u64) {
     tokio::time::timeout(DEADLINE, fewer).await.expect("who takes nothing is given up");
 }
 
-/// What a stream gave, and the last token in it.
+/// Detail a stream gave, and the last token in it.
 #[derive(Debug, Default)]
 struct Taken {
     pages: Vec<CommitPage>,

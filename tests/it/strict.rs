@@ -1,9 +1,9 @@
-//! What the contract does not have is refused, wherever in a request it stands: fields and values of enums. Page tokens are
+//! Detail the contract does not have is refused, wherever in a request it stands: fields and values of enums. Page tokens are
 //! refused by all but the history that made them.
 
 use std::collections::BTreeSet;
 
-use almanac::proto::{definition::Object, *};
+use almanac::proto::{definition::Item, *};
 use prost::{
     Message,
     encoding::{WireType, encode_key, encode_varint},
@@ -218,12 +218,12 @@ fn entity(change: impl FnOnce(&mut Entity)) -> Vec<Definition> {
         ..Default::default()
     };
     change(&mut entity);
-    vec![Definition { object: Some(Object::Entity(entity)) }]
+    vec![Definition { item: Some(Item::Entity(entity)) }]
 }
 
 fn indicator_with(change: impl FnOnce(&mut Indicator)) -> Vec<Definition> {
     let mut definition = indicator("new", "New");
-    if let Some(Object::Indicator(indicator)) = &mut definition.object {
+    if let Some(Item::Indicator(indicator)) = &mut definition.object {
         change(indicator);
     }
     vec![definition]
@@ -231,7 +231,7 @@ fn indicator_with(change: impl FnOnce(&mut Indicator)) -> Vec<Definition> {
 
 fn ranking_with(change: impl FnOnce(&mut Ranking)) -> Vec<Definition> {
     let mut definition = ranking();
-    if let Some(Object::Ranking(ranking)) = &mut definition.object {
+    if let Some(Item::Ranking(ranking)) = &mut definition.object {
         change(ranking);
     }
     vec![definition]
@@ -239,7 +239,7 @@ fn ranking_with(change: impl FnOnce(&mut Ranking)) -> Vec<Definition> {
 
 fn source_with(change: impl FnOnce(&mut Source)) -> Vec<Definition> {
     let mut definition = source("new", 10);
-    if let Some(Object::Source(source)) = &mut definition.object {
+    if let Some(Item::Source(source)) = &mut definition.object {
         change(source);
     }
     vec![definition]

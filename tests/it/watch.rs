@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use almanac::proto::{subscribe_request::Start, subscribe_response::Body, *};
+use almanac::proto::{subscribe_request::Start, subscribe_response::Body as Message, *};
 use tokio::{sync::watch, task::JoinHandle};
 use tonic::Status;
 
@@ -18,7 +18,7 @@ pub(crate) struct Watch {
     task: JoinHandle<Result<(), Status>>,
 }
 
-/// What a subscription saw, from its beginning to its end.
+/// Detail a subscription saw, from its beginning to its end.
 #[derive(Debug, Clone)]
 pub(crate) struct Recording {
     pub(crate) start: Start,

@@ -1,4 +1,4 @@
-//! What writes promise: safe retries, dry runs, optimistic locks, vintages in any order.
+//! Detail writes promise: safe retries, dry runs, optimistic locks, vintages in any order.
 
 use std::collections::BTreeMap;
 
@@ -144,7 +144,7 @@ async fn validate_only_says_the_whole_difference_and_writes_nothing() {
 
     // The real thing then does what was said. The id of a dry run is still free.
     let plain = |changes: &[Change]| -> Vec<(u64, change::Detail)> {
-        changes.iter().map(|change| (change.index, change.what.clone().unwrap())).collect()
+        changes.iter().map(|change| (change.index, change.detail.clone().unwrap())).collect()
     };
     let wet = clients.ingest(with(request("dry"), released("2024-03-01")), figures()).await.unwrap();
     assert!(!wet.replayed);
@@ -402,7 +402,7 @@ fn vintages(dice: &mut Dice) -> Vec<Vintage> {
     (0..count).map(|number| vintage(number, dice)).collect()
 }
 
-/// What the source had published by each vintage's day.
+/// Detail the source had published by each vintage's day.
 fn model(vintages: &[Vintage]) -> Vec<BTreeMap<(String, String), String>> {
     let mut now = BTreeMap::new();
     let mut all = Vec::new();

@@ -15,7 +15,7 @@ use crate::{
     },
     query::{
         Snapshot,
-        figures::Selection,
+        series::Selection,
         snapshot::{AsOf, Reader},
     },
 };

@@ -10,7 +10,7 @@ async fn live_through(
     everywhere: Arc<Barrier>,
 ) -> Seen {
     let mut seen = Seen::default();
-    let mut start = Start::Range(StartRange { from: first, until: 0 });
+    let mut start = Start::Range(StartRange { first_revision: first, last_revision: 0 });
     let mut connected = false;
     while seen.place < until {
         let mut stream = come_back(&mut address, &start).await;

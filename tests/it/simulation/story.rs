@@ -1,4 +1,4 @@
-//! What happens in one simulated run, drawn from its seed.
+//! Detail happens in one simulated run, drawn from its seed.
 
 use std::{
     collections::BTreeMap,
@@ -42,16 +42,16 @@ const EPOCH: i64 = 1_767_225_600_000_000;
 const LASTING_MAX: Duration = Duration::from_secs(300);
 const TICK: Duration = Duration::from_millis(5);
 
-/// What was seen and done, to be judged.
+/// Detail was seen and done, to be judged.
 #[derive(Debug, Default)]
 pub(super) struct Story {
     /// Every commit, as listed soon after it was made.
     pub(super) truth: Vec<WholeCommit>,
-    /// What writers were answered: request ids with the revision.
+    /// Detail writers were answered: request ids with the revision.
     pub(super) answered: BTreeMap<String, u64>,
     pub(super) lives: Vec<Life>,
     pub(super) followed: Vec<Followed>,
-    /// What can be replayed at the end, read again.
+    /// Detail can be replayed at the end, read again.
     pub(super) last: Vec<WholeCommit>,
     pub(super) happened: BTreeMap<&'static str, usize>,
     /// How long it took by its own clock.
@@ -64,12 +64,12 @@ impl Story {
     }
 }
 
-/// What everybody in the world can reach.
+/// Detail everybody in the world can reach.
 #[derive(Clone)]
 struct World {
     story: Arc<Mutex<Story>>,
     disk: MemoryDisk,
-    /// What the clock of the server's machine is off by, in microseconds.
+    /// Detail the clock of the server's machine is off by, in microseconds.
     clock_off: Arc<AtomicI64>,
     stop: Arc<Notify>,
     goal: Arc<watch::Sender<Option<u64>>>,
@@ -251,7 +251,7 @@ async fn read(world: World, mut dice: Dice) -> turmoil::Result {
     // The last word of the store, after all that happened.
     loop {
         let mut clients = network::clients();
-        let Ok(head) = clients.feed.get_head(GetHeadRequest {}).await.map(tonic::Response::into_inner) else {
+        let Ok(head) = clients.feed.get_head(GetHeadRequest::default()).await.map(tonic::Response::into_inner) else {
             wait(&mut dice, 100).await;
             continue;
         };
@@ -266,7 +266,7 @@ async fn read(world: World, mut dice: Dice) -> turmoil::Result {
     }
 }
 
-/// What the world does to them.
+/// Detail the world does to them.
 struct Fate<'a> {
     dice: Dice,
     world: &'a World,

@@ -35,7 +35,7 @@ impl Life {
     }
 }
 
-/// What the client library made of a subscription.
+/// Detail the client library made of a subscription.
 #[derive(Debug)]
 pub(super) struct Followed {
     pub(super) filters: Vec<Filter>,
@@ -72,7 +72,7 @@ async fn pause(dice: &mut Dice, milliseconds: usize) {
 /// A place to start that the server should have.
 async fn start(dice: &mut Dice) -> Start {
     let head = loop {
-        match network::clients().feed.get_head(GetHeadRequest {}).await {
+        match network::clients().feed.get_head(GetHeadRequest::default()).await {
             Ok(head) => break head.into_inner(),
             Err(_) => pause(dice, 50).await,
         }
@@ -83,7 +83,7 @@ async fn start(dice: &mut Dice) -> Start {
         0 => Start::Now(StartNow {}),
         1 | 2 => Start::State(StartState {}),
         3 => Start::AsKnownAt(at_revision(revision.min(head.head)).unwrap()),
-        _ => Start::Range(StartRange { from: revision.max(1), until: 0 }),
+        _ => Start::Range(StartRange { first_revision: revision.max(1), last_revision: 0 }),
     }
 }
 
@@ -119,7 +119,7 @@ async fn live_once(dice: &mut Dice, goal: &watch::Receiver<Option<u64>>, first: 
             Ok(true) => return true,
             Ok(false) => {}
             Err(status) if status.code() == Code::OutOfRange => {
-                // What compaction took, and nothing else: a token never names what is not in the store.
+                // Detail compaction took, and nothing else: a token never names what is not in the store.
                 let why = reason(&status);
                 assert!(why == "BELOW_FLOOR" || (why == "ABOVE_HEAD" && life.streams.is_empty()), "{status:?}");
                 return false;
@@ -221,7 +221,7 @@ pub(super) async fn follow(mut dice: Dice, mut goal: watch::Receiver<Option<u64>
                 Err(error) => panic!("{error}"),
             }
         }
-        // What came before its place was compacted away holds all the same.
+        // Detail came before its place was compacted away holds all the same.
         followed.commits.truncate(followed.whole());
         followed.position = follower.position();
         if begun {
