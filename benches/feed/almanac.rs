@@ -50,7 +50,7 @@ impl Glance for Glimpse {
     }
 }
 
-/// Detail a subscriber asks for.
+/// What a subscriber asks for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Asked {
     /// The figures of one economy.
@@ -134,7 +134,7 @@ impl Server {
         Ok(())
     }
 
-    /// Detail each filter was sent of the newest commit, as it goes over the wire.
+    /// What each filter was sent of the newest commit, as it goes over the wire.
     pub(crate) async fn sent_of_newest(&self) -> Outcome<Vec<Vec<u8>>> {
         let channel = Channel::from_shared(self.address.clone())?.connect().await?;
         let mut feed = FeedServiceClient::new(channel);

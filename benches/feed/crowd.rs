@@ -16,7 +16,7 @@ use crate::Outcome;
 /// How long anything may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Detail a message tells.
+/// What a message tells.
 pub(crate) trait Glance: prost::Message + Default + Send + 'static {
     /// The stream stands.
     fn opens(&self) -> bool;
@@ -24,7 +24,7 @@ pub(crate) trait Glance: prost::Message + Default + Send + 'static {
     fn brings(&self) -> usize;
 }
 
-/// Detail a crowd saw.
+/// What a crowd saw.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     opened: AtomicUsize,

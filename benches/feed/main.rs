@@ -23,7 +23,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// A commit of 133 economies × 80 indicators: 10,640 changes.
 const ECONOMIES: usize = 133;
-/// Detail one subscriber sees of it.
+/// What one subscriber sees of it.
 const CHANGES_EACH: usize = 80;
 const FILTERS: usize = 100;
 const CONNECTIONS: usize = 100;

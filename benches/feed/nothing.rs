@@ -58,7 +58,7 @@ impl Server {
     }
 }
 
-/// Detail the process does.
+/// What the process does.
 pub(crate) async fn serve(path: &str) -> Outcome<()> {
     let mut file = std::fs::File::open(path)?;
     let (mut sent, mut length) = (Vec::new(), [0; 4]);

@@ -15,7 +15,7 @@ impl Process {
     }
 }
 
-/// Detail the system says of a process, by its id.
+/// What the system says of a process, by its id.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Figures(u32);
 

@@ -88,7 +88,7 @@ impl Author {
         let number = 1 + self.dice.below(CLUSTERS);
         let name = format!("Cluster {number} ({})", self.dice.below(3));
         let mut renamed = cluster_entity(number);
-        if let Some(definition::Item::Entity(entity)) = &mut renamed.object {
+        if let Some(definition::Item::Entity(entity)) = &mut renamed.item {
             entity.name = name;
         }
         Act::Define(options, vec![renamed, indicator(VENTURE, ["Venture deals", "Deals"][self.dice.below(2)])])

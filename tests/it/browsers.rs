@@ -1,4 +1,4 @@
-//! Detail a page in a browser may do: read, and never write.
+//! What a page in a browser may do: read, and never write.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -7,7 +7,7 @@ use tokio::{
 
 use crate::harness::World;
 
-/// Detail the server answers to a browser that asks on behalf of a page whether it may call.
+/// What the server answers to a browser that asks on behalf of a page whether it may call.
 async fn asked(world: &World, path: &str) -> String {
     let mut connection = TcpStream::connect(world.address()).await.unwrap();
     let request = format!(

@@ -15,7 +15,7 @@ async fn watch(world: &World, arguments: &[&str]) -> Output {
     let server = format!("http://{}", world.address());
     let mut command = Command::new(env!("CARGO_BIN_EXE_almanac"));
     command.args(["--server", &server, "watch", "--until", "head"]).args(arguments);
-    // Detail decides is where the output goes, not what the environment says of terminals.
+    // What decides is where the output goes, not what the environment says of terminals.
     command.env("TERM", "xterm-256color").env("CLICOLOR_FORCE", "1").env_remove("NO_COLOR");
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }

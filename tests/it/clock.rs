@@ -26,7 +26,7 @@ const HOUR: i64 = 3_600 * SECOND;
 const JUMPS: [i64; 12] =
     [SECOND, HOUR, -2 * HOUR, 24 * HOUR, -25 * HOUR, 0, 0, -24 * HOUR, SECOND, 48 * HOUR, -SECOND, HOUR];
 
-/// Does the same writes under a clock that is moved so before each, with a restart in the middle. Detail a subscriber saw,
+/// Does the same writes under a clock that is moved so before each, with a restart in the middle. What a subscriber saw,
 /// and the times of the commits.
 async fn written_under(jumps: [i64; 12], dice: &Dice) -> (Vec<WholeCommit>, Vec<prost_types::Timestamp>) {
     let told = Arc::new(AtomicI64::new(BEGINNING));
@@ -72,7 +72,7 @@ async fn written_under(jumps: [i64; 12], dice: &Dice) -> (Vec<WholeCommit>, Vec<
     (seen, recorded)
 }
 
-/// Detail a commit is without the time it was made.
+/// What a commit is without the time it was made.
 fn timeless(mut commits: Vec<WholeCommit>) -> Vec<WholeCommit> {
     commits.iter_mut().for_each(|one| one.commit.recorded = None);
     commits

@@ -179,7 +179,7 @@ async fn the_floor_moves_below_it_nothing_is_replayed_and_every_answer_stays() {
     assert_refused(parts.message().await, Code::FailedPrecondition, "COMPACTED");
     server.stop();
 
-    // Detail was dropped stays dropped without the option, and nothing else is.
+    // What was dropped stays dropped without the option, and nothing else is.
     let server = Process::start(folder.path(), &[]).unwrap();
     let clients = server.clients().await;
     assert_eq!((floor(&clients).await, clients.head().await), (8, 10));

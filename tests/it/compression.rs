@@ -52,7 +52,7 @@ async fn busy_world(dice: &mut Dice) -> World {
     world
 }
 
-/// Detail a subscriber must see, whenever it comes: all but what depends on the moment.
+/// What a subscriber must see, whenever it comes: all but what depends on the moment.
 async fn seen(clients: &Clients, start: Start, filters: Vec<Filter>, head: u64) -> Vec<Message> {
     let mut watch = Watch::open(clients, start, filters).await.unwrap();
     watch.until_covers(head).await;

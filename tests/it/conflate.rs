@@ -1,6 +1,6 @@
 //! Streams that get several commits as one: a copy kept from them is the copy kept from every commit, in fewer messages.
 //!
-//! Detail a copy should be is worked out here from the plain list of commits, change by change.
+//! What a copy should be is worked out here from the plain list of commits, change by change.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,7 +37,7 @@ fn range(from: u64, until: u64) -> Start {
     Start::Range(StartRange { first_revision: from, last_revision: until })
 }
 
-/// Detail a key holds.
+/// What a key holds.
 #[derive(Debug, Clone, PartialEq)]
 enum Held {
     Figure(Vec<Dimension>, Value),
@@ -71,7 +71,7 @@ fn key_of(what: &Detail) -> Vec<String> {
     }
 }
 
-/// Detail was and what is, as a change says it. Of an entry that is compared with another edition, the first is of that one.
+/// What was and what is, as a change says it. Of an entry that is compared with another edition, the first is of that one.
 fn sides(what: &Detail) -> (Option<Held>, Option<Held>) {
     match what {
         Detail::Value(change) => {
@@ -178,7 +178,7 @@ struct Step {
     changes: Vec<Change>,
 }
 
-/// Detail a stream gave, page by page in order and whole.
+/// What a stream gave, page by page in order and whole.
 fn steps(recording: &Recording) -> Vec<Step> {
     promises::atomic(recording);
     let mut steps: Vec<Step> = Vec::new();
@@ -194,7 +194,7 @@ fn steps(recording: &Recording) -> Vec<Step> {
     steps
 }
 
-/// Detail holds of every conflated stream: Ordered, Unique, Chained, Bookmarkable; and a fold is what it says it is.
+/// What holds of every conflated stream: Ordered, Unique, Chained, Bookmarkable; and a fold is what it says it is.
 fn check(truth: &Truth, recording: &Recording, last_match: u64) -> Vec<Step> {
     promises::bookmarkable(recording);
     let steps = steps(recording);

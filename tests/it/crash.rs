@@ -17,7 +17,7 @@ use crate::{
     watch::Watch,
 };
 
-/// Detail was sent, and what was answered before the server died.
+/// What was sent, and what was answered before the server died.
 #[derive(Default)]
 struct Book {
     /// By revision: the act and its counts.
@@ -41,7 +41,7 @@ fn size(act: &Act) -> Option<u64> {
         Act::Ingest(header, batches) if header.mode() != IngestMode::Replace => {
             Some(batches.iter().map(|batch| batch.points.len() as u64).sum())
         }
-        // Detail a whole release or a correction lacks counts too.
+        // What a whole release or a correction lacks counts too.
         Act::Ingest(..) | Act::Publish(..) | Act::Withdraw(..) => None,
     }
 }

@@ -44,7 +44,7 @@ struct Crowd {
     slow: usize,
     rest: Duration,
     commits_per_second: u32,
-    /// Detail each brings: figures of so many years of so many economies.
+    /// What each brings: figures of so many years of so many economies.
     years: usize,
     economies: usize,
     lasting: Duration,
@@ -152,7 +152,7 @@ async fn subscribe_to(
     Ok(clients.feed.clone().subscribe(request).await?.into_inner())
 }
 
-/// Detail a message says of how far the stream came, and the token of that.
+/// What a message says of how far the stream came, and the token of that.
 fn place(message: &Message) -> Option<(u64, &str)> {
     match message {
         Message::Opened(opened) => Some((opened.start_revision, &opened.resume_token)),

@@ -122,7 +122,7 @@ async fn many_clients_keep_cursors_while_a_steward_writes() {
     world.end().await;
 }
 
-/// Detail a client was answered is there after SIGTERM and after kill -9 at any moment, and resumes exactly.
+/// What a client was answered is there after SIGTERM and after kill -9 at any moment, and resumes exactly.
 #[tokio::test]
 async fn cursors_are_there_after_every_end_of_the_server() {
     let scratch = tempfile::tempdir().unwrap();

@@ -171,7 +171,7 @@ async fn flipped_bits_and_cut_files_give_a_clear_error_or_right_answers() {
             Err(said) => assert!(said.contains("damage"), "round {round}: {said}"),
             Ok(server) => {
                 let clients = server.clients().await;
-                // Detail is answered is right, or an error; of fewer commits than there were if the end of the log is gone.
+                // What is answered is right, or an error; of fewer commits than there were if the end of the log is gone.
                 let head = clients.head().await;
                 for (revision, right) in (2..=head).zip(right.lines()) {
                     match answer_at(&clients, revision).await {

@@ -1,7 +1,7 @@
 //! Every edge of history as a place to start, for every kind of filter, in every phase of a stream.
 //!
 //! The cases are generated: places around 0, 1, the floor and head × ways to start × filters × phases, on a whole history
-//! and on one whose older commits were dropped. Detail every stream saw is held to the promises.
+//! and on one whose older commits were dropped. What every stream saw is held to the promises.
 
 use std::{collections::HashMap, num::NonZeroU64};
 

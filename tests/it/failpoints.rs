@@ -220,7 +220,7 @@ async fn a_full_disk_stops_writes_and_what_is_still_read_is_right() {
     assert!(again.message().contains("until a restart"), "{again:?}");
     assert_eq!(clients.head().await, version as u64, "nothing may be published that may be lost");
     becomes_unwell(&server).await;
-    // Detail sled would first have to tidy up it cannot read any more; whatever it reads is right.
+    // What sled would first have to tidy up it cannot read any more; whatever it reads is right.
     for indicator in [RD, PATENTS] {
         for economy in ECONOMIES {
             let selection = SeriesSelection { entities: vec![economy.into()], ..select(&[indicator]) };

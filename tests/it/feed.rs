@@ -318,7 +318,7 @@ async fn a_filter_narrows_the_state_as_it_narrows_changes() {
     }
     let head = clients.head().await;
     for filters in all_filters() {
-        // Detail changes would be told from the start, and what the state says now.
+        // What changes would be told from the start, and what the state says now.
         let mut watch = Watch::open(clients, state(), filters.clone()).await.unwrap();
         watch.until_covers(head).await;
         let told = watch.leave().await;
@@ -507,7 +507,7 @@ async fn a_rank_window_says_who_enters_and_leaves_it() {
     world.end().await;
 }
 
-/// Detail a subscriber of entries hears of the newest commit: entities and scopes.
+/// What a subscriber of entries hears of the newest commit: entities and scopes.
 async fn heard_of_head(clients: &Clients, filter: Filter) -> Vec<(String, Scope)> {
     let head = clients.head().await;
     let filter = Filter { kinds: vec![ChangeKind::Entry.into()], ..filter };
@@ -570,7 +570,7 @@ async fn subscribers_that_come_and_go_miss_nothing_and_get_nothing_twice() {
                 let messages = 1 + dice.below(12);
                 watch.until("a message", |seen| seen.len() >= messages).await;
                 let mut recording = watch.leave().await;
-                // Detail came after it is lost, as with a client that breaks down.
+                // What came after it is lost, as with a client that breaks down.
                 recording.messages.truncate(messages);
                 let done = got.iter().chain(&recording.commits()).any(is_last) || is_done(&recording);
                 got.extend(recording.commits());

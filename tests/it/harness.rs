@@ -22,7 +22,7 @@ use tonic_types::StatusExt;
 
 /// How long a condition may take to come true.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
-/// Detail a client takes in one message here; the server promises to stay well below.
+/// What a client takes in one message here; the server promises to stay well below.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// A server in this process.
@@ -151,7 +151,7 @@ impl Clients {
         self.feed.clone().get_head(GetHeadRequest::default()).await.unwrap().into_inner().head
     }
 
-    /// Detail the store holds, without what changes by itself (bytes on disk, open subscriptions).
+    /// What the store holds, without what changes by itself (bytes on disk, open subscriptions).
     pub(crate) async fn status(&self) -> GetStoreStatusResponse {
         let found = self.admin.clone().get_store_status(GetStoreStatusRequest {}).await.unwrap().into_inner();
         GetStoreStatusResponse { disk_bytes: 0, subscribers: 0, ..found }
@@ -160,7 +160,7 @@ impl Clients {
     /// The figures of a selection, all pages.
     pub(crate) async fn observations(&self, selection: SeriesSelection, as_of: Option<AsOf>) -> Vec<Observation> {
         let mut request =
-            QueryObservationsRequest { selection: Some(selection), as_of, page_size: 0, page_token: String::new() };
+            QueryObservationsRequest { selection: Some(selection), as_of, ..Default::default() };
         let mut all = Vec::new();
         loop {
             let page = self.statistics.clone().query_observations(request.clone()).await.unwrap().into_inner();

@@ -1,4 +1,4 @@
-//! Detail load balancers and tools ask a server: health, and which services there are.
+//! What load balancers and tools ask a server: health, and which services there are.
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -6,7 +6,7 @@ use almanac::proto::*;
 
 use crate::harness::{World, at_released, text};
 
-/// Detail a command said, and its exit code.
+/// What a command said, and its exit code.
 struct Said {
     code: Option<i32>,
     out: String,

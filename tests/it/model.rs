@@ -1,7 +1,7 @@
 //! The store against a plain model: random uploads in any order of release, restarts, crashes before and after the seal of
 //! a commit, compaction, and every answer at every point of both axes of knowing.
 //!
-//! The model is a list of uploads. Detail is known at (revision, release date) is what comes of doing those that both admit,
+//! The model is a list of uploads. What is known at (revision, release date) is what comes of doing those that both admit,
 //! in order of release: a merge sets what it names, a whole release sets everything.
 
 use std::{

@@ -99,7 +99,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Detail it wrote to standard error.
+    /// What it wrote to standard error.
     pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().clone()
     }

@@ -1,6 +1,6 @@
 //! The promises of the feed, a function for each, run over everything any subscriber recorded.
 //!
-//! Detail a subscriber should have seen is worked out here from the plain list of all commits, with a filter of our own.
+//! What a subscriber should have seen is worked out here from the plain list of all commits, with a filter of our own.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -26,7 +26,7 @@ impl Truth {
         truth
     }
 
-    /// Reads what was committed since. Detail is known stays true, whatever the ledger dropped of it.
+    /// Reads what was committed since. What is known stays true, whatever the ledger dropped of it.
     pub(crate) async fn read_on(&mut self, clients: &Clients) {
         let known = self.commits.len() as u64;
         let mut commits = clients.commits(known, Vec::new()).await;
@@ -106,7 +106,7 @@ pub(crate) fn matches_beside(filters: &[Filter], change: &Change, commit: &Commi
     beside.is_some_and(|facts| filters.is_empty() || filters.iter().any(|filter| accepts(filter, &facts, what, commit)))
 }
 
-/// Detail a change is about: the rows of its key, and what is no such row.
+/// What a change is about: the rows of its key, and what is no such row.
 #[derive(Debug)]
 struct Sides {
     before: Option<Facts>,
@@ -114,7 +114,7 @@ struct Sides {
     beside: Option<Facts>,
 }
 
-/// Detail a filter looks at, on one side of a change.
+/// What a filter looks at, on one side of a change.
 #[derive(Debug, Default)]
 struct Facts {
     kind: i32,

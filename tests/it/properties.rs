@@ -1,4 +1,4 @@
-//! Detail holds for any input, against plain models: pages are the unpaged answer in pieces, and text comes back as it went in.
+//! What holds for any input, against plain models: pages are the unpaged answer in pieces, and text comes back as it went in.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -240,7 +240,7 @@ fn figures_come_back_digit_by_digit() {
             prop_assert_eq!(value.status, (*status).max(ObservationStatus::Normal.into()));
             prop_assert_eq!(&value.comment, comment);
         }
-        // Detail was answered may be sent again, and says the same.
+        // What was answered may be sent again, and says the same.
         let again = sent
             .points
             .iter()

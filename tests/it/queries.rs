@@ -175,7 +175,7 @@ async fn a_comparison_comes_in_pages_of_one_revision_that_each_tell_of_all() {
         ..Default::default()
     };
     let first = world.clients.rankings.clone().compare_editions(request.clone()).await.unwrap().into_inner();
-    // Detail is written between the pages does not show.
+    // What is written between the pages does not show.
     let head = world.clients.head().await;
     world.clients.publish(correction(edition("2023")), entries(&[5, 4, 3, 2])).await.unwrap();
     let rest = CompareEditionsRequest { page_token: first.next_page_token.clone(), page_size: 1, ..request.clone() };

@@ -239,7 +239,7 @@ fn newest(versions: &[Version], revision: u64, day: i32) -> Vec<usize> {
 fn editions_loaded_in_any_order_answer_as_a_plain_list_of_their_versions_does() {
     let store = Store::new();
     let cases = Cell::new(0);
-    // Detail the dice must not leave out.
+    // What the dice must not leave out.
     let reached = RefCell::new(std::collections::BTreeMap::<&str, usize>::new());
     let reach = |what| *reached.borrow_mut().entry(what).or_default() += 1;
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) };

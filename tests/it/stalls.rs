@@ -21,7 +21,7 @@ use crate::{
     watch::Watch,
 };
 
-/// Detail one stream holds unread before its server must wait; the default of HTTP/2.
+/// What one stream holds unread before its server must wait; the default of HTTP/2.
 const STREAM_WINDOW: u32 = 65_535;
 /// Room for all streams of a connection, so that one does not stop the others.
 const CONNECTION_WINDOW: u32 = 4 << 20;
@@ -76,7 +76,7 @@ async fn until_subscribers(clients: &Clients, expected: u64) {
     tokio::time::timeout(DEADLINE, fewer).await.expect("who takes nothing is given up");
 }
 
-/// Detail a stream gave, and the last token in it.
+/// What a stream gave, and the last token in it.
 #[derive(Debug, Default)]
 struct Taken {
     pages: Vec<CommitPage>,

@@ -1,4 +1,4 @@
-//! Detail the contract does not have is refused, wherever in a request it stands: fields and values of enums. Page tokens are
+//! What the contract does not have is refused, wherever in a request it stands: fields and values of enums. Page tokens are
 //! refused by all but the history that made them.
 
 use std::collections::BTreeSet;

@@ -18,7 +18,7 @@ pub(crate) struct Watch {
     task: JoinHandle<Result<(), Status>>,
 }
 
-/// Detail a subscription saw, from its beginning to its end.
+/// What a subscription saw, from its beginning to its end.
 #[derive(Debug, Clone)]
 pub(crate) struct Recording {
     pub(crate) start: Start,
@@ -42,6 +42,7 @@ impl Watch {
             filters: filters.clone(),
             progress_interval: Some(prost_types::Duration { seconds: 0, nanos: 100_000_000 }),
             conflate,
+            digest_version: 0,
         };
         let mut stream = clients.feed.clone().subscribe(request).await?.into_inner();
         let messages: Arc<Mutex<Vec<Message>>> = Arc::default();
@@ -49,7 +50,7 @@ impl Watch {
         let kept = messages.clone();
         let task = tokio::spawn(async move {
             while let Some(message) = stream.message().await? {
-                let message = message.message.expect("no empty messages");
+                let message = message.body.expect("no empty messages");
                 let mut kept = kept.lock().unwrap();
                 kept.push(message);
                 counted.send_replace(kept.len());

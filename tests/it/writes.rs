@@ -1,4 +1,4 @@
-//! Detail writes promise: safe retries, dry runs, optimistic locks, vintages in any order.
+//! What writes promise: safe retries, dry runs, optimistic locks, vintages in any order.
 
 use std::collections::BTreeMap;
 
@@ -402,7 +402,7 @@ fn vintages(dice: &mut Dice) -> Vec<Vintage> {
     (0..count).map(|number| vintage(number, dice)).collect()
 }
 
-/// Detail the source had published by each vintage's day.
+/// What the source had published by each vintage's day.
 fn model(vintages: &[Vintage]) -> Vec<BTreeMap<(String, String), String>> {
     let mut now = BTreeMap::new();
     let mut all = Vec::new();

@@ -49,7 +49,7 @@ fn judge(story: &Story) {
     }
 }
 
-/// Detail was answered or seen is in the store for ever: the truth was told before crashes, the last word after them.
+/// What was answered or seen is in the store for ever: the truth was told before crashes, the last word after them.
 fn durable(story: &Story, truth: &Truth) {
     for (request, revision) in &story.answered {
         let commit = &truth.commits[*revision as usize - 1].commit;

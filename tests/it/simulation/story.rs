@@ -1,4 +1,4 @@
-//! Detail happens in one simulated run, drawn from its seed.
+//! What happens in one simulated run, drawn from its seed.
 
 use std::{
     collections::BTreeMap,
@@ -42,16 +42,16 @@ const EPOCH: i64 = 1_767_225_600_000_000;
 const LASTING_MAX: Duration = Duration::from_secs(300);
 const TICK: Duration = Duration::from_millis(5);
 
-/// Detail was seen and done, to be judged.
+/// What was seen and done, to be judged.
 #[derive(Debug, Default)]
 pub(super) struct Story {
     /// Every commit, as listed soon after it was made.
     pub(super) truth: Vec<WholeCommit>,
-    /// Detail writers were answered: request ids with the revision.
+    /// What writers were answered: request ids with the revision.
     pub(super) answered: BTreeMap<String, u64>,
     pub(super) lives: Vec<Life>,
     pub(super) followed: Vec<Followed>,
-    /// Detail can be replayed at the end, read again.
+    /// What can be replayed at the end, read again.
     pub(super) last: Vec<WholeCommit>,
     pub(super) happened: BTreeMap<&'static str, usize>,
     /// How long it took by its own clock.
@@ -64,12 +64,12 @@ impl Story {
     }
 }
 
-/// Detail everybody in the world can reach.
+/// What everybody in the world can reach.
 #[derive(Clone)]
 struct World {
     story: Arc<Mutex<Story>>,
     disk: MemoryDisk,
-    /// Detail the clock of the server's machine is off by, in microseconds.
+    /// What the clock of the server's machine is off by, in microseconds.
     clock_off: Arc<AtomicI64>,
     stop: Arc<Notify>,
     goal: Arc<watch::Sender<Option<u64>>>,
@@ -266,7 +266,7 @@ async fn read(world: World, mut dice: Dice) -> turmoil::Result {
     }
 }
 
-/// Detail the world does to them.
+/// What the world does to them.
 struct Fate<'a> {
     dice: Dice,
     world: &'a World,

@@ -35,7 +35,7 @@ impl Life {
     }
 }
 
-/// Detail the client library made of a subscription.
+/// What the client library made of a subscription.
 #[derive(Debug)]
 pub(super) struct Followed {
     pub(super) filters: Vec<Filter>,
@@ -119,7 +119,7 @@ async fn live_once(dice: &mut Dice, goal: &watch::Receiver<Option<u64>>, first: 
             Ok(true) => return true,
             Ok(false) => {}
             Err(status) if status.code() == Code::OutOfRange => {
-                // Detail compaction took, and nothing else: a token never names what is not in the store.
+                // What compaction took, and nothing else: a token never names what is not in the store.
                 let why = reason(&status);
                 assert!(why == "BELOW_FLOOR" || (why == "ABOVE_HEAD" && life.streams.is_empty()), "{status:?}");
                 return false;
@@ -221,7 +221,7 @@ pub(super) async fn follow(mut dice: Dice, mut goal: watch::Receiver<Option<u64>
                 Err(error) => panic!("{error}"),
             }
         }
-        // Detail came before its place was compacted away holds all the same.
+        // What came before its place was compacted away holds all the same.
         followed.commits.truncate(followed.whole());
         followed.position = follower.position();
         if begun {
