@@ -135,7 +135,7 @@ pub struct Published {
 }
 
 enum Command {
-    Write { options: Box<WriteOptions>, act: Act, answer: oneshot::Sender<Result<Written, WriteError>> },
+    Write { options: Box<WriteOptions>, act: Box<Act>, answer: oneshot::Sender<Result<Written, WriteError>> },
     Cursor { given: CursorMove, answer: oneshot::Sender<Result<Option<Cursor>, CursorError>> },
 }
 
@@ -201,7 +201,7 @@ impl Writer {
     /// Does a write.
     pub async fn write(&self, options: WriteOptions, act: Act) -> Result<Written, WriteError> {
         let (answer, answered) = oneshot::channel();
-        self.hand_over(Command::Write { options: Box::new(options), act, answer })?;
+        self.hand_over(Command::Write { options: Box::new(options), act: Box::new(act), answer })?;
         answered.await.unwrap_or_else(|_| Err(self.stopped()))
     }
 
@@ -284,7 +284,7 @@ impl Work {
             Command::Write { options, act, answer } => {
                 let result = match refusal {
                     Some(refusal) if !options.validate_only => Err(WriteError::Stopped(refusal)),
-                    _ => catch_unwind(AssertUnwindSafe(|| self.write(&options, act)))
+                    _ => catch_unwind(AssertUnwindSafe(|| self.write(&options, *act)))
                         .unwrap_or_else(|_| Err(self.stop_writing(&panicked()))),
                 };
                 let _ = answer.send(result);

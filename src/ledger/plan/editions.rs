@@ -49,12 +49,11 @@ impl Planner<'_> {
         let compared = compared.map(|edition| self.view.table(&edition)).transpose()?;
         self.complete_edition(&mut table, correction, compared.as_deref());
         table.edition.effective = self.effective_day(&table.edition);
-        if let Some(standing) = standing.as_ref().filter(|standing| same_edition(standing, &table.edition)) {
-            if compared.as_ref().is_some_and(|old| old.entries == table.entries) {
-                self.outcome.counts.unchanged = table.entries.len() as u64;
-                self.outcome.edition = Some(standing.as_ref().clone());
-                return Ok(());
-            }
+        let same = |old: &Table| same_edition(&old.edition, &table.edition) && old.entries == table.entries;
+        if let Some(standing) = standing.as_ref().filter(|_| compared.as_deref().is_some_and(same)) {
+            self.outcome.counts.unchanged = table.entries.len() as u64;
+            self.outcome.edition = Some(standing.as_ref().clone());
+            return Ok(());
         }
         self.outcome.released = Some(table.edition.released);
         self.outcome.edition = Some(table.edition.clone());
@@ -70,11 +69,11 @@ impl Planner<'_> {
         self.outcome.edition = Some(standing.as_ref().clone());
         let day = Horizon { revision: self.head, released: table.edition.released };
         let known = self.catalog.edition(&table.edition.ranking, &table.edition.edition, day);
-        if let Some(known) = known.filter(|known| known.stands() && same_edition(known, &table.edition)) {
-            if self.view.table(known)?.entries == table.entries {
-                self.outcome.counts.unchanged = table.entries.len() as u64;
-                return Ok(());
-            }
+        let known = known.filter(|known| known.stands() && same_edition(known, &table.edition));
+        let known = known.map(|known| self.view.table(known)).transpose()?;
+        if known.is_some_and(|known| known.entries == table.entries) {
+            self.outcome.counts.unchanged = table.entries.len() as u64;
+            return Ok(());
         }
         let message = format!(
             "edition {} as released on {} stands; the release of {} is older and is filled in behind it",
