@@ -65,9 +65,10 @@ impl RecordedRow {
         Self { row, movement: Some(movement), before, after }
     }
 
-    /// Length of the remarks it carries: recorded, before and after.
+    /// Length of the remarks it carries, each version counted once.
     pub fn remark_bytes(&self) -> usize {
-        let rows = [Some(&self.row), self.before.as_ref(), self.after.as_ref()];
+        let after = self.after.as_ref().filter(|after| **after != self.row && self.after != self.before);
+        let rows = [Some(&self.row), self.before.as_ref(), after];
         let values = rows.into_iter().flatten().filter_map(Row::value);
         values.filter_map(Value::notes).map(|notes| notes.comment.len()).sum()
     }
