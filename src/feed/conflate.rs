@@ -322,7 +322,8 @@ fn net_change(first: &Change, last: &Change) -> Option<Change> {
                 (Some(_), Some(_)) => ValueMove::Revised,
                 (Some(_), None) => ValueMove::Withdrawn,
             };
-            Some(Change::Value(ValueChange { before: first.before.clone(), movement, ..last.clone() }))
+            let last = last.as_ref().clone();
+            Some(Change::Value(Box::new(ValueChange { before: first.before.clone(), movement, ..last })))
         }
         (Change::Edition(before, _), Change::Edition(_, after)) => Some(Change::Edition(before.clone(), after.clone())),
         (Change::Definition(before, _), Change::Definition(_, after)) => {

@@ -79,7 +79,7 @@ impl Record {
     pub fn changes(&self) -> Vec<Change> {
         match self {
             Self::Series(key, rows) => {
-                rows.iter().filter_map(|row| value_change(key, row)).map(Change::Value).collect()
+                rows.iter().filter_map(|row| value_change(key, row)).map(Box::new).map(Change::Value).collect()
             }
             Self::FullRelease(..) => Vec::new(),
             Self::Definition(before, after) => vec![Change::Definition(before.clone(), after.clone())],

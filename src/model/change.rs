@@ -164,7 +164,7 @@ pub struct EntryChange {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// A figure.
-    Value(ValueChange),
+    Value(Box<ValueChange>),
     /// A row of an edition.
     Entry(Box<EntryChange>),
     /// An edition as a whole: before and after.
