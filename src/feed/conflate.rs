@@ -327,7 +327,8 @@ fn net_change(first: &Change, last: &Change) -> Option<Change> {
                 (Some(_), Some(_)) => ValueMove::Revised,
                 (Some(_), None) => ValueMove::Withdrawn,
             };
-            Some(Change::Value(ValueChange { before: first.before.clone(), movement, ..last.clone() }))
+            let last = last.as_ref().clone();
+            Some(Change::Value(Box::new(ValueChange { before: first.before.clone(), movement, ..last })))
         }
         // Versions filled in behind what stands are no part of the difference.
         (Change::Edition { before, .. }, Change::Edition { after, .. }) => (before.as_ref() != Some(after))

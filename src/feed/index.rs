@@ -338,7 +338,7 @@ mod tests {
                 statement: Statement::Figure(Value::number(Number::parse("1.5").unwrap())),
             };
             let answer = |there: bool| there.then(|| recorded.clone());
-            Change::Value(ValueChange {
+            Change::Value(Box::new(ValueChange {
                 series: SeriesKey {
                     indicator: IndicatorId::new(indicator).unwrap(),
                     entity: EntityId::new(entity).unwrap(),
@@ -350,7 +350,7 @@ mod tests {
                 before: answer(sides & 1 > 0),
                 after: answer(sides & 2 > 0),
                 recorded,
-            })
+            }))
         });
         let row = || proptest::option::of((id(), 1..6_u32));
         let source = || proptest::option::of(id());

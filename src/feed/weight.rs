@@ -26,7 +26,8 @@ pub(super) fn of_change(change: &Change) -> usize {
         Change::Value(change) => {
             let key = &change.series;
             let names = key.indicator.as_str().len() + key.entity.as_str().len() + key.source.as_str().len();
-            let rows = [change.before.as_ref(), change.after.as_ref(), Some(&change.recorded)];
+            let apart = Some(&change.recorded).filter(|recorded| change.after.as_ref() != Some(*recorded));
+            let rows = [change.before.as_ref(), change.after.as_ref(), apart];
             let remarks: usize = rows.into_iter().flatten().map(|row| remarks(row.value())).sum();
             120 + names + 2 * key.dimensions.as_str().len() + remarks
         }

@@ -74,9 +74,10 @@ impl RecordedRow {
         Self { row, movement: Some(movement), before, after }
     }
 
-    /// Length of the remarks it carries: recorded, before and after.
+    /// Length of the remarks it carries, each version counted once.
     pub fn remark_bytes(&self) -> usize {
-        let rows = [Some(&self.row), self.before.as_ref(), self.after.as_ref()];
+        let after = self.after.as_ref().filter(|after| **after != self.row && self.after != self.before);
+        let rows = [Some(&self.row), self.before.as_ref(), after];
         let values = rows.into_iter().flatten().filter_map(Row::value);
         values.filter_map(Value::notes).map(|notes| notes.comment.len()).sum()
     }
@@ -87,7 +88,7 @@ impl Record {
     pub fn changes(&self) -> Vec<Change> {
         match self {
             Self::Series(key, rows) => {
-                rows.iter().filter_map(|row| value_change(key, row)).map(Change::Value).collect()
+                rows.iter().filter_map(|row| value_change(key, row)).map(Box::new).map(Change::Value).collect()
             }
             Self::FullRelease(..) | Self::OlderEntry(_) => Vec::new(),
             Self::Definition(before, after) => vec![Change::Definition(before.clone(), after.clone())],

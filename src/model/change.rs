@@ -221,7 +221,7 @@ fn renamed(earlier: Option<&Entry>, later: Option<&Entry>) -> bool {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// A figure.
-    Value(ValueChange),
+    Value(Box<ValueChange>),
     /// A row of an edition.
     Entry(Box<EntryChange>),
     /// An edition as a whole.

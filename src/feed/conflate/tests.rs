@@ -58,7 +58,7 @@ fn figure(key: usize, movement: ValueMove, before: Option<u8>, after: Option<u8>
         Row { period, revision: Revision(1), released: Date::EPOCH, statement: value.into() }
     };
     let answer = |value: Option<u8>| value.is_some().then(|| row(value));
-    Change::Value(ValueChange {
+    Change::Value(Box::new(ValueChange {
         series: SeriesKey {
             indicator: IndicatorId::new("I").unwrap(),
             entity: EntityId::new("E").unwrap(),
@@ -70,7 +70,7 @@ fn figure(key: usize, movement: ValueMove, before: Option<u8>, after: Option<u8>
         before: answer(before),
         after: answer(after),
         recorded: row(after),
-    })
+    }))
 }
 
 fn movement_of(before: Option<u8>, after: Option<u8>) -> Option<ValueMove> {
