@@ -156,9 +156,8 @@ pub(super) struct Fold {
 impl Fold {
     /// Takes a change of the commit that is being read. False: that commit alone is too long to be folded.
     pub(super) fn take(&mut self, revision: Revision, numbered: &Arc<NumberedChange>, found: &Match) -> bool {
-        // What is current did not change.
-        if matches!(&numbered.change, Change::Value(change) if change.movement == ValueMove::Backfilled && change.before == change.after)
-        {
+        // A figure that is filled in behind a newer release changes nothing, unless it moves the release that said it first.
+        if matches!(&numbered.change, Change::Value(change) if change.before == change.after) {
             return true;
         }
         self.open_bytes += weight::of_change(&numbered.change);

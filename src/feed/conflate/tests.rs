@@ -73,6 +73,18 @@ fn figure(key: usize, movement: ValueMove, before: Option<u8>, after: Option<u8>
     }))
 }
 
+#[test]
+fn a_backfill_counts_if_another_version_answers() {
+    let Change::Value(plain) = figure(0, ValueMove::Backfilled, Some(1), Some(1)) else { unreachable!() };
+    let mut earlier = plain.clone();
+    if let Some(after) = &mut earlier.after {
+        after.released = Date::from_days(-1).unwrap();
+    }
+    assert!(fold(vec![vec![Change::Value(plain)]]).is_empty());
+    let net = fold(vec![vec![Change::Value(earlier.clone())]]);
+    assert_eq!(net.iter().map(NetChange::change).collect::<Vec<_>>(), [&Change::Value(earlier)]);
+}
+
 fn movement_of(before: Option<u8>, after: Option<u8>) -> Option<ValueMove> {
     match (before, after) {
         (before, after) if before == after => None,
