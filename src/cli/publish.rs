@@ -290,9 +290,7 @@ async fn print(session: &Session, args: &PublishArgs, response: proto::PublishEd
     let edition = match response.edition {
         Some(edition) => edition,
         // An answer given again names the revision and leaves the rest to be looked up.
-        None => {
-            edition_at(session, args, Some(result.revision)).await?.unwrap_or_default()
-        }
+        None => edition_at(session, args, Some(result.revision)).await?.unwrap_or_default(),
     };
     note(session, editions::heading(&edition))?;
     note(session, editions::coverage(&edition))?;

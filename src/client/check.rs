@@ -144,7 +144,8 @@ impl Check {
             }
         };
         if page.conflated_from != open.conflated_from {
-            let detail = format!("revision {revision} folded from {} and from {}", open.conflated_from, page.conflated_from);
+            let detail =
+                format!("revision {revision} folded from {} and from {}", open.conflated_from, page.conflated_from);
             return broken("Atomic", detail);
         }
         if open.conflated_from > 0 && !(self.position + 1..revision).contains(&open.conflated_from) {

@@ -16,8 +16,7 @@ use super::{
 };
 use crate::proto::{
     self, ERROR_DOMAIN, GoodbyeReason, change::Detail, feed_service_client::FeedServiceClient, state_row::Item,
-    subscribe_request::Start as AskedStart,
-    subscribe_response::Body as Message,
+    subscribe_request::Start as AskedStart, subscribe_response::Body as Message,
 };
 
 /// How often a follower that did not say asks to hear something.

@@ -5,9 +5,9 @@
 //!
 //! Invariant: a version never changes. A field that the contract gains later is part of a later version.
 
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use sha2::{Digest as _, Sha256};
 

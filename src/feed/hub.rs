@@ -124,7 +124,9 @@ impl Hub {
         let page = pages.and_then(|pages| {
             let changes: Vec<_> = pages.iter().flat_map(|page| page.changes()).collect();
             // A store that cannot be read is told to those who read it next.
-            shared(changes, &self.reader).inspect_err(|error| tracing::error!(%error, %revision, "not in the ring")).ok()
+            shared(changes, &self.reader)
+                .inspect_err(|error| tracing::error!(%error, %revision, "not in the ring"))
+                .ok()
         });
         let page = page.map(Arc::new);
         let index = self.groups.index();
@@ -232,7 +234,11 @@ impl Hub {
             return Err(FeedError::TokenAhead { asked: place.revision, head: self.published() });
         }
         // A folder that was put back from an older copy has another past from there on.
-        if self.chain(place.revision).await? == chain { Ok((place, filter_hash)) } else { Err(FeedError::TokenOtherHistory) }
+        if self.chain(place.revision).await? == chain {
+            Ok((place, filter_hash))
+        } else {
+            Err(FeedError::TokenOtherHistory)
+        }
     }
 
     /// The sources whose licence forbids that what comes from them is handed on.
@@ -240,7 +246,9 @@ impl Hub {
         let catalog = self.reader.view().catalog();
         let sources = catalog.definitions(DefinitionKind::Source, "", self.reader.head());
         let forbidden = sources.filter_map(|definition| match definition.as_ref() {
-            Definition::Source(source) if source.redistribution == Redistribution::Forbidden => Some(source.id.to_string()),
+            Definition::Source(source) if source.redistribution == Redistribution::Forbidden => {
+                Some(source.id.to_string())
+            }
             _ => None,
         });
         forbidden.collect()

@@ -309,8 +309,8 @@ impl Gather<'_> {
         let place = self.place(row, columns.name, columns);
         match entities.find(plain, &[self.reader.subject], economies.as_deref().unwrap_or_default()) {
             Ok(known) => EntityId::new(&known.id).ok(),
-            Err(NoMatch::Unknown(near)) if self.reader.add_entities => {
-                match entity_id(prefix(self.reader.subject), plain) {
+            Err(NoMatch::Unknown(near) | NoMatch::Elsewhere(near)) if self.reader.add_entities => {
+                match self.free_id(plain, economies.as_deref().unwrap_or_default()) {
                     Some(new) if self.reader.subject == EntityKind::Economy => {
                         let message = format!(
                             "`{plain}` is no economy that is known, and an economy is not made from a name (`{new}`); define it, or give its id in a column `entity`"
@@ -318,8 +318,8 @@ impl Gather<'_> {
                         self.findings.unknown("UNKNOWN_ENTITY", place, message, near);
                         None
                     }
-                    Some(new) if entities.id(new.as_str()).is_none() => self.add(new, plain, economies.as_deref()),
-                    _ => {
+                    Some(new) => self.add(new, plain, economies.as_deref()),
+                    None => {
                         let message = format!(
                             "no free id can be made of `{plain}`; define it, or give its id in a column `entity`"
                         );
@@ -335,6 +335,18 @@ impl Gather<'_> {
         }
     }
 
+    /// An id for a new entity: made of its name, or of that and its economies where another one in other economies has it.
+    fn free_id(&self, name: &str, economies: &[EntityId]) -> Option<EntityId> {
+        let short = entity_id(prefix(self.reader.subject), name)?;
+        let there: Vec<&str> = economies.iter().map(EntityId::as_str).collect();
+        let long = EntityId::new(&format!("{short}-{}", there.join("-").to_lowercase())).ok();
+        let free = |id: &EntityId| {
+            let same = |new: &NewEntity| new.lies_in == economies;
+            self.reader.directory.entities.id(id.as_str()).is_none() && self.new.get(id).is_none_or(same)
+        };
+        [Some(short), long.filter(|_| !there.is_empty())].into_iter().flatten().find(free)
+    }
+
     fn add(&mut self, id: EntityId, name: &str, economies: Option<&[EntityId]>) -> Option<EntityId> {
         let lies_in = economies.unwrap_or_default().to_vec();
         let new =
@@ -347,6 +359,10 @@ impl Gather<'_> {
         match no_match {
             NoMatch::Unknown(near) => {
                 self.findings.unknown(code, place, format!("`{text}` is not known by that name"), near);
+            }
+            NoMatch::Elsewhere(ids) => {
+                let message = format!("`{text}` is known in other economies only; give the id in a column `entity`");
+                self.findings.unknown(code, place, message, ids);
             }
             NoMatch::Ambiguous(ids) => {
                 let message = format!("`{text}` is the name of several; give the id in a column `entity`");
@@ -504,6 +520,20 @@ mod tests {
         assert_eq!(last.components[0].score, None);
         let new: Vec<_> = file.new_entities.iter().map(|new| (new.id.as_str(), new.lies_in[0].as_str())).collect();
         assert_eq!(new, [("cluster:philadelphia-pa", "USA"), ("cluster:tehran", "IRN")]);
+    }
+
+    #[test]
+    fn one_name_in_two_economies_is_two_entities() {
+        let text = CLUSTERS
+            .replace("\"Philadelphia, PA\",US", "Tehran,US")
+            .replace("Shenzhen–Hong Kong–Guangzhou,CN/HK", "Taipei–Hsinchu,US");
+        let file = read("gii-clusters", &text, EntityKind::Cluster, true);
+        assert_eq!(file.findings, []);
+        let named: Vec<&str> = file.entries.iter().map(|entry| entry.entity.as_str()).collect();
+        assert_eq!(named, ["cluster:taipei-hsinchu", "cluster:taipei", "cluster:tehran", "cluster:tehran-usa"]);
+        let refused = read("gii-clusters", &text, EntityKind::Cluster, false);
+        assert_eq!(refused.findings[0].suggestions, ["cluster:taipei"]);
+        assert!(refused.findings[0].message.contains("other economies"), "{:?}", refused.findings[0]);
     }
 
     #[test]

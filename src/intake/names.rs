@@ -1,7 +1,8 @@
 //! What a code or a name in a file means.
 //!
 //! Invariant: a text means a thing only if it is its id, one of its codes, or one of its names up to case, accents and
-//! punctuation. What is merely near is suggested, never taken.
+//! punctuation; and a name means a thing that lies in other economies than the file says never. What is merely near is
+//! suggested, never taken.
 
 use std::collections::HashMap;
 
@@ -43,6 +44,8 @@ pub enum NoMatch {
     Unknown(Vec<String>),
     /// Several things have it.
     Ambiguous(Vec<String>),
+    /// These have it, and lie in other economies.
+    Elsewhere(Vec<String>),
 }
 
 impl Names {
@@ -92,7 +95,8 @@ impl Names {
         schemes.iter().find_map(in_scheme).or_else(|| self.id(code))
     }
 
-    /// The thing that has this id, code in any scheme, or name; for a name several have, the one in these economies.
+    /// The thing that has this id, code in any scheme, or name. A name is that of a thing in one of these economies, if any are
+    /// given and it is known where the thing lies.
     pub fn find(&self, text: &str, kinds: &[EntityKind], economies: &[EntityId]) -> Result<&Named, NoMatch> {
         let fits = |at: &usize| kinds.is_empty() || self.things[*at].kind.is_some_and(|kind| kinds.contains(&kind));
         if let Some(at) = self.ids.get(text).filter(|at| fits(at)) {
@@ -100,27 +104,36 @@ impl Names {
         }
         let by_code = self.codes.get(text).into_iter().flatten().map(|(_, at)| *at);
         let by_name = self.folded.get(&fold(text)).into_iter().flatten().copied();
+        let ids = |found: &[usize]| found.iter().map(|at| self.things[*at].id.clone()).collect::<Vec<_>>();
         let mut found: Vec<usize> = by_code.filter(fits).collect();
         if found.is_empty() {
-            found = by_name.filter(fits).collect();
+            let named: Vec<usize> = by_name.filter(fits).collect();
+            found = self.in_economies(&named, economies);
+            if found.is_empty() && !named.is_empty() {
+                return Err(NoMatch::Elsewhere(ids(&named)));
+            }
         }
         found.sort_unstable();
         found.dedup();
-        if found.len() > 1 && !economies.is_empty() {
-            let there = |at: &usize| {
-                let lies_in = &self.things[*at].lies_in;
-                economies.iter().any(|economy| lies_in.iter().any(|id| id == economy.as_str()))
-            };
-            found.retain(there);
-        }
         match found.as_slice() {
             [at] => Ok(&self.things[*at]),
             [] => Err(NoMatch::Unknown(self.nearest(text, kinds))),
-            several => {
-                let ids = several.iter().map(|at| self.things[*at].id.clone());
-                Err(NoMatch::Ambiguous(ids.collect()))
-            }
+            several => Err(NoMatch::Ambiguous(ids(several))),
         }
+    }
+
+    /// Those of some things that lie in one of these economies; where there is none, those of which it is not known where they lie.
+    fn in_economies(&self, named: &[usize], economies: &[EntityId]) -> Vec<usize> {
+        if economies.is_empty() {
+            return named.to_vec();
+        }
+        let lies_in = |at: &usize| &self.things[*at].lies_in;
+        let there = |at: &&usize| economies.iter().any(|economy| lies_in(at).iter().any(|id| id == economy.as_str()));
+        let found: Vec<usize> = named.iter().filter(there).copied().collect();
+        if !found.is_empty() {
+            return found;
+        }
+        named.iter().filter(|at| lies_in(at).is_empty()).copied().collect()
     }
 
     /// The ids of what has the most similar name, best first.
@@ -237,6 +250,18 @@ mod tests {
         assert!(matches!(ambiguous, NoMatch::Ambiguous(ids) if ids.len() == 2));
         let here = [EntityId::new("GBR").unwrap()];
         assert_eq!(names.find("Cambridge", &[EntityKind::Cluster], &here).unwrap().id, "cluster:cambridge-gb");
+    }
+
+    #[test]
+    fn a_name_in_another_economy_is_another_thing() {
+        let names = directory();
+        let canada = [EntityId::new("CAN").unwrap()];
+        let elsewhere = |name: &str| names.find(name, &[EntityKind::Cluster], &canada).unwrap_err();
+        assert_eq!(elsewhere("Xi'an"), NoMatch::Elsewhere(vec!["cluster:xian".into()]));
+        let both = vec!["cluster:cambridge-gb".into(), "cluster:cambridge-us".into()];
+        assert_eq!(elsewhere("Cambridge"), NoMatch::Elsewhere(both));
+        // Where it lies is not known of an economy: its name is enough.
+        assert_eq!(names.find("Turkey", &[], &canada).unwrap().id, "TUR");
     }
 
     #[test]

@@ -305,7 +305,8 @@ impl AdminService for Admin {
                         if counted.rows == ENTRIES_MAX {
                             return Err(BadField::new("entries", format!("more than {ENTRIES_MAX}")).into());
                         }
-                        let decoded = decode_entry(given).map_err(|bad| bad.under(&format!("entries[{}]", counted.rows)));
+                        let decoded =
+                            decode_entry(given).map_err(|bad| bad.under(&format!("entries[{}]", counted.rows)));
                         counted.rows += 1;
                         if let Some(entry) = violations.take(decoded) {
                             content.row(&entry);

@@ -26,12 +26,7 @@ const QUERY_BYTES_MAX: usize = 200;
 pub struct Catalog(pub Arc<App>);
 
 impl Catalog {
-    async fn get(
-        &self,
-        kind: DefinitionKind,
-        id: String,
-        at: At,
-    ) -> Result<(Arc<Definition>, u64), Status> {
+    async fn get(&self, kind: DefinitionKind, id: String, at: At) -> Result<(Arc<Definition>, u64), Status> {
         // All ids have one form.
         decode::id("id", &id, EntityId::new)?;
         let wanted = id.clone();

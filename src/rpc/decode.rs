@@ -403,10 +403,11 @@ fn methodology(given: proto::Methodology) -> Result<Methodology> {
 
 /// An edition to publish, without entries. What the server says about it is filled in later.
 pub(super) fn edition(given: proto::Edition) -> Result<Edition> {
-    let output_only =
-        given.entry_count != 0 || given.revision != 0 || given.recorded.is_some()
-            || !given.compared_with.is_empty()
-            || !given.withdrawn.is_empty();
+    let output_only = given.entry_count != 0
+        || given.revision != 0
+        || given.recorded.is_some()
+        || !given.compared_with.is_empty()
+        || !given.withdrawn.is_empty();
     if output_only {
         return Err(BadField::new(
             "edition",

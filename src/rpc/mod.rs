@@ -10,8 +10,8 @@
 
 pub mod admin;
 pub mod catalog;
-mod content;
 pub mod codec;
+mod content;
 mod decode;
 mod encode;
 pub mod feed;

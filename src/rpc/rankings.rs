@@ -77,21 +77,22 @@ impl RankingService for Rankings {
             let standing = snapshot.edition(&of, named.as_ref());
             short && standing.is_ok_and(|edition| snapshot.view().cached(edition).is_some())
         };
-        let found = self.0.read_at_hand(At::asked(plain.as_of, plain.min_revision)?.paged(&page), at_hand, move |snapshot| {
-            let table = snapshot.table(&ranking, edition.as_ref()).map_err(query_status)?;
-            let from = page.position.unwrap_or(0);
-            let wanted = table.entries.iter().enumerate().skip(from).filter(|(_, entry)| {
-                economy.as_ref().is_none_or(|economy| entry.economies.contains(economy) || entry.entity == *economy)
+        let found =
+            self.0.read_at_hand(At::asked(plain.as_of, plain.min_revision)?.paged(&page), at_hand, move |snapshot| {
+                let table = snapshot.table(&ranking, edition.as_ref()).map_err(query_status)?;
+                let from = page.position.unwrap_or(0);
+                let wanted = table.entries.iter().enumerate().skip(from).filter(|(_, entry)| {
+                    economy.as_ref().is_none_or(|economy| entry.economies.contains(economy) || entry.entity == *economy)
+                });
+                let (entries, next_page_token) =
+                    page.fill(snapshot.revision(), wanted.map(|(at, entry)| Ok((encode::entry(entry), at + 1))))?;
+                Ok(proto::ListEntriesResponse {
+                    edition: Some(encode::edition(&table.edition)),
+                    entries,
+                    next_page_token,
+                    revision: snapshot.revision().0,
+                })
             });
-            let (entries, next_page_token) =
-                page.fill(snapshot.revision(), wanted.map(|(at, entry)| Ok((encode::entry(entry), at + 1))))?;
-            Ok(proto::ListEntriesResponse {
-                edition: Some(encode::edition(&table.edition)),
-                entries,
-                next_page_token,
-                revision: snapshot.revision().0,
-            })
-        });
         found.await.map(Response::new)
     }
 

@@ -78,8 +78,7 @@ fn figures(given: Option<proto::SeriesSelection>) -> Result<Selection, BadField>
 }
 
 fn selection(given: proto::SeriesSelection) -> Result<Selection, BadField> {
-    for (field, ids) in
-        [("indicators", &given.indicators), ("entities", &given.entities), ("sources", &given.sources)]
+    for (field, ids) in [("indicators", &given.indicators), ("entities", &given.entities), ("sources", &given.sources)]
     {
         if ids.len() > SELECTION_IDS_MAX {
             return Err(BadField::new(format!("selection.{field}"), format!("more than {SELECTION_IDS_MAX}")));
@@ -220,7 +219,9 @@ impl StatisticsService for Statistics {
             ("latest_periods", given.latest_periods > 0),
         ] {
             if set {
-                return Err(BadField::new(format!("selection.{field}"), "a list of series is of all their periods").into());
+                return Err(
+                    BadField::new(format!("selection.{field}"), "a list of series is of all their periods").into()
+                );
             }
         }
         let mut selection = selection(given)?;

@@ -239,7 +239,12 @@ pub(super) fn of_digest_version(asked: u32) -> Status {
 
 /// An upload that ended before its end.
 pub(super) fn of_incomplete_upload(why: impl Into<String>) -> Status {
-    status(Code::Aborted, Reason::UploadIncomplete, format!("the upload is not whole, nothing was written: {}", why.into()), [])
+    status(
+        Code::Aborted,
+        Reason::UploadIncomplete,
+        format!("the upload is not whole, nothing was written: {}", why.into()),
+        [],
+    )
 }
 
 /// Calls that come while the server stops.

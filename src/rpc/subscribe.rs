@@ -23,7 +23,11 @@ use http::{HeaderMap, HeaderValue, header};
 use tonic::{Status, Streaming, body::Body, codec::CompressionEncoding, codegen::Service, server::NamedService};
 
 use self::body::SubscribeBody;
-use super::{App, MESSAGE_BYTES_MAX, codec::StrictDecoder, feed::{Feed, StateDigest}};
+use super::{
+    App, MESSAGE_BYTES_MAX,
+    codec::StrictDecoder,
+    feed::{Feed, StateDigest},
+};
 use crate::{
     feed::outlet::Connection,
     proto::{self, feed_service_server::FeedServiceServer},

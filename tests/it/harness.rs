@@ -159,8 +159,7 @@ impl Clients {
 
     /// The figures of a selection, all pages.
     pub(crate) async fn observations(&self, selection: SeriesSelection, as_of: Option<AsOf>) -> Vec<Observation> {
-        let mut request =
-            QueryObservationsRequest { selection: Some(selection), as_of, ..Default::default() };
+        let mut request = QueryObservationsRequest { selection: Some(selection), as_of, ..Default::default() };
         let mut all = Vec::new();
         loop {
             let page = self.statistics.clone().query_observations(request.clone()).await.unwrap().into_inner();
