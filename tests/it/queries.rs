@@ -42,10 +42,6 @@ fn worse_than(rank: u32) -> Option<Absence> {
     absence(AbsenceKind::WorseThan, rank)
 }
 
-fn unknown_rank() -> Option<Absence> {
-    absence(AbsenceKind::Unknown, 0)
-}
-
 fn not_ranked() -> Option<Absence> {
     absence(AbsenceKind::NotRanked, 0)
 }
@@ -303,7 +299,7 @@ async fn partial_coverage_is_never_turned_into_left() {
     for unknown in [3, 4, 5] {
         let one = to_partial.moves.iter().find(|one| one.entity == cluster(unknown)).unwrap();
         assert_eq!(one.movement(), Movement::Unknown);
-        assert_eq!((&one.later, one.later_absence), (&None, unknown_rank()));
+        assert_eq!((&one.later, one.later_absence), (&None, worse_than(2)));
     }
     let from_partial = compare(&world.clients, "2021", "2022").await;
     assert!(from_partial.moves.iter().all(|one| one.movement() != Movement::Entered));
@@ -336,7 +332,7 @@ async fn a_trajectory_goes_through_every_edition_that_stands() {
     let at = |edition: &str, rank, absence, comparable| (edition.to_owned(), rank, absence, comparable);
     assert_eq!(
         points(&found[0]),
-        [at("2021", None, unknown_rank(), false), at("2023", Some(5), None, true), at("2024", Some(4), None, false)]
+        [at("2021", None, worse_than(2), false), at("2023", Some(5), None, true), at("2024", Some(4), None, false)]
     );
     assert_eq!(
         points(&found[1]),

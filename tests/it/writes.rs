@@ -182,7 +182,7 @@ async fn validate_only_says_all_that_is_wrong() {
     assert_eq!(codes, ["DUPLICATE_KEY", "UNKNOWN_ENTITY", "UNKNOWN_INDICATOR"]);
     let germany = answer.findings.iter().find(|finding| finding.code == "UNKNOWN_ENTITY").unwrap();
     assert_eq!((germany.suggestions[0].as_str(), germany.severity()), ("DEU", FindingSeverity::Error));
-    assert_eq!(germany.location, "batches[2].entity", "the batch as it was sent");
+    assert_eq!(germany.location, "series[2].entity", "the batch as it was sent");
     world.end().await;
 }
 
