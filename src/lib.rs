@@ -100,6 +100,7 @@
 //! | prost-reflect, serde_json | the contract's own JSON, for `--json` and catalog files |
 //! | protox, tonic-prost-build (build) | the contract without an installed protoc |
 //! | proptest, tempfile (tests) | properties against plain models; folders |
+//! | h2 (tests) | calls that are reset in the middle, with any error code |
 //! | turmoil, hyper-util (tests) | simulated worlds: one thread, with a network and a time that a seed rules |
 
 pub mod cli;

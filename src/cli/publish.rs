@@ -134,7 +134,7 @@ pub async fn run(args: PublishArgs, session: &Session) -> Result<(), CliError> {
     let bytes = std::fs::read(&args.file).map_err(|error| CliError::Refused(format!("{name}: {error}")))?;
     let request_id = match &args.request_id {
         Some(given) => given.clone(),
-        None => default_request_id(&args, &bytes, base_revision(session, &args).await?),
+        None => default_request_id(session, &args, &bytes).await?,
     };
     let options = proto::WriteOptions {
         // What is only checked has no retry to protect.
@@ -165,9 +165,20 @@ fn reason(status: &Status) -> String {
     status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
 }
 
-/// What makes a request another one: its options, its file, and the version of the edition that it changes. The same command is
-/// a retry only as long as that is the same.
-fn default_request_id(args: &PublishArgs, bytes: &[u8], base: u64) -> String {
+/// The request id of a command that names none. It depends on the options, on the file and on the version of the edition that
+/// is there: so the same command is a retry only where it wrote the version that is there, and writes again once another act came
+/// between.
+async fn default_request_id(session: &Session, args: &PublishArgs, bytes: &[u8]) -> Result<String, CliError> {
+    let Some(known) = edition_at(session, args, None).await? else { return Ok(request_id(args, bytes, 0)) };
+    let before = edition_at(session, args, Some(known.revision.saturating_sub(1))).await?;
+    let retry = request_id(args, bytes, before.map_or(0, |edition| edition.revision));
+    if request_id_of(session, known.revision).await? == retry {
+        return Ok(retry);
+    }
+    Ok(request_id(args, bytes, known.revision))
+}
+
+fn request_id(args: &PublishArgs, bytes: &[u8], base: u64) -> String {
     let options = format!(
         "{} {} {:?} {} {} {} {base}\n",
         args.ranking, args.edition, args.about, args.correct, args.add_entities, args.note
@@ -175,16 +186,18 @@ fn default_request_id(args: &PublishArgs, bytes: &[u8], base: u64) -> String {
     writing::digest(&[options.as_bytes(), bytes].concat())
 }
 
-/// The version that a publication changes: for a correction the one that stands. A first publication changes what was before
-/// the one that stands, so that the same command again is a retry, and after a withdrawal is not. 0 where there is none.
-async fn base_revision(session: &Session, args: &PublishArgs) -> Result<u64, CliError> {
-    let Some(known) = edition_at(session, args, None).await? else { return Ok(0) };
-    let stands = known.status() != proto::EditionStatus::Withdrawn;
-    if args.correct || !stands {
-        return Ok(known.revision);
+/// The request id that a commit was made under; empty if it had none, or if the commit was dropped by compaction.
+async fn request_id_of(session: &Session, revision: u64) -> Result<String, CliError> {
+    let request =
+        proto::ListCommitsRequest { after_revision: revision.saturating_sub(1), page_size: 1, ..Default::default() };
+    match session.feed().list_commits(request).await {
+        Ok(answer) => {
+            let first = answer.into_inner().commits.into_iter().next().and_then(|page| page.commit);
+            Ok(first.filter(|commit| commit.revision == revision).map(|commit| commit.request_id).unwrap_or_default())
+        }
+        Err(status) if status.code() == Code::OutOfRange => Ok(String::new()),
+        Err(status) => Err(status.into()),
     }
-    let before = edition_at(session, args, Some(known.revision.saturating_sub(1))).await?;
-    Ok(before.map_or(0, |edition| edition.revision))
 }
 
 async fn edition_at(

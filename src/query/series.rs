@@ -178,8 +178,11 @@ impl Snapshot {
     }
 
     /// Of sources that are left out, those that have series of the selection. Where too many series would have to be looked
-    /// at to know, a source counts as one that has.
+    /// at to know, a source counts as one that has. A selection that names its sources asks for no others.
     pub fn sources_left_out(&self, selection: &Selection) -> Result<BTreeSet<SourceId>, StoreError> {
+        if !selection.sources.is_empty() {
+            return Ok(BTreeSet::new());
+        }
         let mut pending: BTreeMap<u32, &SourceId> = BTreeMap::new();
         for source in &selection.left_out {
             if let Some(number) = self.view().number(NameKind::Source, source.as_str()) {

@@ -137,12 +137,17 @@ async fn nothing_follows<M>(messages: &mut Streaming<M>) -> Result<(), Status> {
 
 impl Admin {
     /// Says what an edition leaves to its defaults, so that the same edition with them spelt out is the same.
-    fn spell_out(&self, edition: &mut Edition, entries: usize) {
+    fn spell_out(&self, edition: &mut Edition, entries: usize, definitions: &[Definition]) {
         let reader = &self.0.reader;
         if edition.source.is_none() {
+            // A ranking that travels with its edition counts as it is sent: a retry finds it in the catalog.
+            let sent = definitions.iter().find_map(|definition| match definition {
+                Definition::Ranking(ranking) if ranking.id == edition.ranking => Some(ranking.source.clone()),
+                _ => None,
+            });
             let catalog = reader.view().catalog();
-            edition.source =
-                catalog.ranking(edition.ranking.as_str(), reader.head()).map(|ranking| ranking.source.clone());
+            let known = catalog.ranking(edition.ranking.as_str(), reader.head());
+            edition.source = sent.or_else(|| known.map(|ranking| ranking.source.clone()));
         }
         if edition.coverage.kind == CoverageKind::Top && edition.coverage.listed == 0 {
             edition.coverage.listed = u32::try_from(entries).unwrap_or(u32::MAX);
@@ -241,9 +246,8 @@ impl AdminService for Admin {
     ) -> Result<Response<proto::IngestObservationsResponse>, Status> {
         use proto::ingest_observations_request::Part;
         let mut messages = request.into_inner();
-        let Some(Part::Header(mut header)) = messages.message().await?.and_then(|message| message.part) else {
-            return Err(header_first().into());
-        };
+        let first = messages.message().await?.ok_or_else(without_end)?;
+        let Some(Part::Header(mut header)) = first.part else { return Err(header_first().into()) };
         let given = header.options.take();
         let mut content = Content::default();
         let mut upload = open_upload(&header, self.0.reader.view().engine().folder())?;
@@ -284,9 +288,8 @@ impl AdminService for Admin {
     ) -> Result<Response<proto::PublishEditionResponse>, Status> {
         use proto::publish_edition_request::Part;
         let mut messages = request.into_inner();
-        let Some(Part::Header(mut header)) = messages.message().await?.and_then(|message| message.part) else {
-            return Err(header_first().into());
-        };
+        let first = messages.message().await?.ok_or_else(without_end)?;
+        let Some(Part::Header(mut header)) = first.part else { return Err(header_first().into()) };
         let given = header.options.take();
         let edition = header.edition.ok_or_else(|| BadField::new("header.edition", "must be given"))?;
         let mut edition = decode::edition(edition).map_err(|bad| bad.under("header"))?;
@@ -323,7 +326,7 @@ impl AdminService for Admin {
         }
         nothing_follows(&mut messages).await?;
         violations.check()?;
-        self.spell_out(&mut edition, entries.len());
+        self.spell_out(&mut edition, entries.len(), &definitions.taken);
         content.header(&(&edition, header.correction));
         let table = Table { edition, entries };
         let act = Act::Publish { table, correction: header.correction, definitions: definitions.taken };

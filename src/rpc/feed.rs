@@ -176,7 +176,7 @@ impl FeedService for Feed {
 
     /// Not reached: [`super::subscribe`] answers this path from shared bytes.
     async fn subscribe(&self, _: Request<proto::SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
-        Err(Status::internal("Subscribe is served by another door"))
+        Err(status::of_server_fault("Subscribe has an endpoint of its own"))
     }
 
     async fn list_commits(

@@ -5,18 +5,18 @@
 //!
 //! | code | reasons |
 //! |---|---|
-//! | `INVALID_ARGUMENT` | `FIELD`, `UNKNOWN_FIELD`, `MALFORMED_REQUEST`, `FINDINGS`, `TOKEN_MALFORMED`, `TOKEN_OTHER_FILTER`, `PAGE_TOKEN_FOREIGN`, `POLICY` |
+//! | `INVALID_ARGUMENT` | `FIELD`, `UNKNOWN_FIELD`, `MALFORMED_REQUEST`, `FINDINGS`, `TOKEN_MALFORMED`, `TOKEN_OTHER_FILTER`, `PAGE_TOKEN`, `DIGEST_VERSION`, `POLICY` |
 //! | `NOT_FOUND` | `UNKNOWN_INDICATOR`, `UNKNOWN_ENTITY`, `UNKNOWN_SOURCE`, `UNKNOWN_RANKING`, `NO_EDITION`, `NO_FIGURE`, `UNKNOWN_METHODOLOGY`, `NO_CURSOR` |
 //! | `ALREADY_EXISTS` | `REQUEST_REUSED`, `EDITION_EXISTS` |
-//! | `FAILED_PRECONDITION` | `EDITION_WITHDRAWN`, `TOKEN_OTHER_HISTORY`, `CURSOR_BACKWARDS`, `CURSOR_OTHER_FILTER`, `COMPACTED` |
+//! | `FAILED_PRECONDITION` | `EDITION_WITHDRAWN`, `TOKEN_OTHER_HISTORY`, `TOKEN_OUTDATED`, `CURSOR_BACKWARDS`, `CURSOR_OTHER_FILTER`, `COMPACTED`, `REVERT_CONFLICT` |
 //! | `OUT_OF_RANGE` | `ABOVE_HEAD`, `BELOW_FLOOR` |
-//! | `ABORTED` | `HEAD_MOVED` |
+//! | `ABORTED` | `HEAD_MOVED`, `UPLOAD_INCOMPLETE` |
 //! | `PERMISSION_DENIED` | `LICENCE` |
 //! | `RESOURCE_EXHAUSTED` | `TOO_MANY_SUBSCRIBERS`, `TOO_MANY_CONFLATING`, `WRITER_BUSY`, `UPLOAD_TOO_LARGE`, `NO_SPACE`, `TOO_MANY_BACKUPS`, `TOO_MANY_CURSORS` |
 //! | `UNIMPLEMENTED` | `NOT_SUPPORTED` |
-//! | `UNAVAILABLE` | `WRITES_STOPPED`, `NOT_YET_THERE`, `STOPPING` |
+//! | `UNAVAILABLE` | `WRITES_STOPPED`, `NOT_YET_THERE`, `TOKEN_AHEAD`, `STOPPING` |
 //! | `DATA_LOSS` | `STORE_DAMAGED` |
-//! | `INTERNAL` | `STORE_FAILED` |
+//! | `INTERNAL` | `STORE_FAILED`, `SERVER_FAULT` |
 
 use std::{collections::HashMap, time::Duration};
 
@@ -123,6 +123,7 @@ reasons! {
     Stopping = "STOPPING",
     StoreDamaged = "STORE_DAMAGED",
     StoreFailed = "STORE_FAILED",
+    ServerFault = "SERVER_FAULT",
 }
 
 /// A field of a request that can never work.
@@ -212,8 +213,24 @@ pub(super) fn of_refused_message(error: &MessageError) -> Status {
         MessageError::Malformed(_) | MessageError::TooDeep => {
             status(Code::InvalidArgument, Reason::MalformedRequest, message, [])
         }
-        MessageError::NoSuchMessage(_) => Status::internal(message),
+        MessageError::NoSuchMessage(_) => of_server_fault(message),
     }
+}
+
+/// A stream of requests that ended before its first.
+pub(super) fn of_no_request() -> Status {
+    status(Code::InvalidArgument, Reason::MalformedRequest, "there is no request".to_owned(), [])
+}
+
+/// A request in a compression that is not taken.
+pub(super) fn of_other_compression() -> Status {
+    let message = "requests may be compressed with gzip only".to_owned();
+    status(Code::Unimplemented, Reason::NotSupported, message, [("field", "grpc-encoding".into())])
+}
+
+/// What should not be possible.
+pub(super) fn of_server_fault(message: impl Into<String>) -> Status {
+    status(Code::Internal, Reason::ServerFault, message.into(), [])
 }
 
 /// A read that waited for a revision in vain.
@@ -238,7 +255,7 @@ pub(super) fn of_digest_version(asked: u32) -> Status {
 }
 
 /// An upload that ended before its end.
-pub(super) fn of_incomplete_upload(why: impl Into<String>) -> Status {
+pub(crate) fn of_incomplete_upload(why: impl Into<String>) -> Status {
     status(
         Code::Aborted,
         Reason::UploadIncomplete,

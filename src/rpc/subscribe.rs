@@ -27,6 +27,7 @@ use super::{
     App, MESSAGE_BYTES_MAX,
     codec::StrictDecoder,
     feed::{Feed, StateDigest},
+    status,
 };
 use crate::{
     feed::outlet::Connection,
@@ -86,11 +87,11 @@ async fn subscribe(feed: Feed, request: http::Request<Body>) -> Result<http::Res
     let encoding = match request.headers().get(ENCODING).map(|encoding| encoding.as_bytes()) {
         None | Some(b"identity") => None,
         Some(b"gzip") => Some(CompressionEncoding::Gzip),
-        Some(_) => return Err(Status::unimplemented("requests may be compressed with gzip only")),
+        Some(_) => return Err(status::of_other_compression()),
     };
     let decoder = StrictDecoder::<proto::SubscribeRequest>::default();
     let mut messages = Streaming::new_request(decoder, request.into_body(), encoding, Some(MESSAGE_BYTES_MAX));
-    let asked = messages.message().await?.ok_or_else(|| Status::invalid_argument("there is no request"))?;
+    let asked = messages.message().await?.ok_or_else(status::of_no_request)?;
     let digest = StateDigest::asked(asked.digest_version)?;
     let subscription = Box::new(feed.open(asked, connection.clone()).await?);
     let outlet = feed.0.outlets.open(connection);

@@ -14,6 +14,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use prost::bytes::Bytes;
 use tonic::{Code, Status, body::Body};
 
+use crate::rpc::status;
+
 /// A request body in which a cancelled stream is an error.
 #[derive(Debug)]
 pub(super) struct Uncut(Body);
@@ -31,7 +33,7 @@ impl HttpBody for Uncut {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         Pin::new(&mut self.0).poll_frame(cx).map_err(|status| match status.code() {
-            Code::Cancelled => Status::aborted("the call was cut off before its end"),
+            Code::Cancelled => status::of_incomplete_upload("the call was cut off before its end"),
             _ => status,
         })
     }

@@ -43,5 +43,6 @@ mod selections;
 mod simulation;
 mod stalls;
 mod strict;
+mod uploads;
 mod watch;
 mod writes;

@@ -70,19 +70,19 @@ impl Decoder for RawCodec {
 }
 
 /// Calls any method with these messages, and waits for its first answer.
-async fn call(channel: &Channel, path: &str, messages: Vec<Vec<u8>>) -> Result<Option<Vec<u8>>, Status> {
+pub(crate) async fn call(channel: &Channel, path: &str, messages: Vec<Vec<u8>>) -> Result<Option<Vec<u8>>, Status> {
     let mut client = Grpc::new(channel.clone());
     client.ready().await.unwrap();
     let request = Request::new(tokio_stream::iter(messages));
     client.streaming(request, path.parse().unwrap(), RawCodec).await?.into_inner().message().await
 }
 
-async fn connect(world: &World) -> Channel {
+pub(crate) async fn connect(world: &World) -> Channel {
     Endpoint::from_shared(format!("http://{}", world.address())).unwrap().connect().await.unwrap()
 }
 
 /// Every method of the contract: its path, and its request.
-fn methods() -> Vec<(String, MessageDescriptor)> {
+pub(crate) fn methods() -> Vec<(String, MessageDescriptor)> {
     let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
     let services = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
     let path = |service: &str, method: &str| format!("/{service}/{method}");
