@@ -11,10 +11,11 @@ use crate::{
 
 const PAGE_SIZE: i32 = 1_000;
 
-/// Fetches every entity and indicator.
-pub async fn load(session: &Session) -> Result<Directory, CliError> {
+/// Fetches every entity and indicator, as they were at a revision; `None` means now.
+pub async fn load(session: &Session, revision: Option<u64>) -> Result<Directory, CliError> {
+    let as_of = revision.map(|revision| proto::AsOf { at: Some(proto::as_of::At::Revision(revision)) });
     let mut directory = Directory::default();
-    let mut request = proto::ListEntitiesRequest { page_size: PAGE_SIZE, ..Default::default() };
+    let mut request = proto::ListEntitiesRequest { page_size: PAGE_SIZE, as_of: as_of.clone(), ..Default::default() };
     loop {
         let page = session.catalog().list_entities(request.clone()).await?.into_inner();
         page.entities.iter().for_each(|entity| add(&mut directory, entity));
@@ -23,7 +24,7 @@ pub async fn load(session: &Session) -> Result<Directory, CliError> {
         }
         request.page_token = page.next_page_token;
     }
-    let mut request = proto::ListIndicatorsRequest { page_size: PAGE_SIZE, ..Default::default() };
+    let mut request = proto::ListIndicatorsRequest { page_size: PAGE_SIZE, as_of, ..Default::default() };
     loop {
         let page = session.catalog().list_indicators(request.clone()).await?.into_inner();
         for indicator in &page.indicators {

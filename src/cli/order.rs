@@ -79,7 +79,7 @@ impl Order {
         let own = own.map_err(|error| CliError::Usage(format!("profile {}: {error}", profile.name)))?;
         Ok(Self {
             shape,
-            directory: directory::load(session).await?,
+            directory: directory::load(session, None).await?,
             sources: directory::sources(session).await?,
             source: source.or(own),
             profile,

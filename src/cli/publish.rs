@@ -42,7 +42,7 @@ pub struct PublishArgs {
     /// Check everything and show the difference; write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Makes a retry safe; default: a digest of the file and these options
+    /// Makes a retry safe; default: a digest of the file, these options and the version of the edition that is there
     #[arg(long)]
     request_id: Option<String>,
     /// Note kept with the commit
@@ -132,10 +132,7 @@ pub struct Publication {
 pub async fn run(args: PublishArgs, session: &Session) -> Result<(), CliError> {
     let name = args.file.display().to_string();
     let bytes = std::fs::read(&args.file).map_err(|error| CliError::Refused(format!("{name}: {error}")))?;
-    let request_id = match &args.request_id {
-        Some(given) => given.clone(),
-        None => default_request_id(session, &args, &bytes).await?,
-    };
+    let Attempt { request_id, names_at } = attempt(session, &args, &bytes).await?;
     let options = proto::WriteOptions {
         // What is only checked has no retry to protect.
         request_id: if args.dry_run { String::new() } else { request_id },
@@ -145,7 +142,7 @@ pub async fn run(args: PublishArgs, session: &Session) -> Result<(), CliError> {
         ..Default::default()
     };
     let (ranking, edition) = (args.ranking.as_str(), args.edition.as_str());
-    let mut read = read(session, (ranking, edition), &args.about, args.add_entities, (&name, &bytes)).await?;
+    let mut read = read(session, (ranking, edition), &args.about, args.add_entities, (&name, &bytes), names_at).await?;
     read.header.options = Some(options);
     read.header.correction = args.correct;
     writing::print_findings(session, &read.file.findings);
@@ -165,17 +162,34 @@ fn reason(status: &Status) -> String {
     status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
 }
 
-/// The request id of a command that names none. It depends on the options, on the file and on the version of the edition that
-/// is there: so the same command is a retry only where it wrote the version that is there, and writes again once another act came
-/// between.
-async fn default_request_id(session: &Session, args: &PublishArgs, bytes: &[u8]) -> Result<String, CliError> {
-    let Some(known) = edition_at(session, args, None).await? else { return Ok(request_id(args, bytes, 0)) };
-    let before = edition_at(session, args, Some(known.revision.saturating_sub(1))).await?;
-    let retry = request_id(args, bytes, before.map_or(0, |edition| edition.revision));
-    if request_id_of(session, known.revision).await? == retry {
-        return Ok(retry);
+/// Under which request id a command writes.
+struct Attempt {
+    request_id: String,
+    /// It is a retry: the revision before the one that it wrote. The names in its file mean what they meant there.
+    names_at: Option<u64>,
+}
+
+/// Finds out whether a command is a retry. The request id of one that names none depends on the options, on the file and on the
+/// version of the edition that is there: so the same command is a retry only where it wrote the version that is there, and writes
+/// again once another act came between.
+async fn attempt(session: &Session, args: &PublishArgs, bytes: &[u8]) -> Result<Attempt, CliError> {
+    let Some(known) = edition_at(session, args, None).await? else {
+        let request_id = args.request_id.clone().unwrap_or_else(|| request_id(args, bytes, 0));
+        return Ok(Attempt { request_id, names_at: None });
+    };
+    let revision_before = known.revision.saturating_sub(1);
+    let retried = match &args.request_id {
+        Some(given) => given.clone(),
+        None => {
+            let before = edition_at(session, args, Some(revision_before)).await?;
+            request_id(args, bytes, before.map_or(0, |edition| edition.revision))
+        }
+    };
+    if request_id_of(session, known.revision).await? == retried {
+        return Ok(Attempt { request_id: retried, names_at: Some(revision_before) });
     }
-    Ok(request_id(args, bytes, known.revision))
+    let request_id = args.request_id.clone().unwrap_or_else(|| request_id(args, bytes, known.revision));
+    Ok(Attempt { request_id, names_at: None })
 }
 
 fn request_id(args: &PublishArgs, bytes: &[u8], base: u64) -> String {
@@ -224,13 +238,14 @@ fn refusal(name: &str, findings: &[Finding], add_entities: bool) -> CliError {
     CliError::Refused(format!("{name} was refused, nothing was written{hint}"))
 }
 
-/// Reads a table with the names that the server knows.
+/// Reads a table with the names that the server knows, or knew at a revision.
 pub async fn read(
     session: &Session,
     (ranking, edition): (&str, &str),
     about: &EditionArgs,
     add_entities: bool,
     (name, bytes): (&str, &[u8]),
+    names_at: Option<u64>,
 ) -> Result<Publication, CliError> {
     let profile = Profile::load(&about.profile).map_err(|error| CliError::Usage(error.to_string()))?;
     let shape = profile.edition().map_err(|error| CliError::Usage(error.to_string()))?;
@@ -238,7 +253,7 @@ pub async fn read(
     let known = session.catalog().get_ranking(request).await?.into_inner().ranking.unwrap_or_default();
     let subject = directory::kind(known.subject())
         .ok_or_else(|| CliError::Refused(format!("{ranking} does not say what it ranks")))?;
-    let directory = directory::load(session).await?;
+    let directory = directory::load(session, names_at).await?;
     let reader = EditionReader {
         profile: &profile,
         shape,

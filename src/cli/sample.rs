@@ -181,7 +181,7 @@ async fn define(session: &Session, step: &Step, name: &str) -> Result<(), CliErr
 async fn publish(session: &Session, step: &Step, name: &str) -> Result<(), CliError> {
     let bytes = file(name)?;
     let about = step.edition(name)?;
-    let mut read = publish::read(session, (&step.ranking, &step.edition), &about, false, (name, bytes)).await?;
+    let mut read = publish::read(session, (&step.ranking, &step.edition), &about, false, (name, bytes), None).await?;
     check(name, &read.file.findings)?;
     read.header.options = Some(step.options(name, bytes));
     unless_done(name, publish::send(session, read).await)

@@ -40,17 +40,21 @@ impl Catalog {
         found.await
     }
 
-    /// A page of what `encode` makes a message of.
+    /// A page of what `encode` makes a message of. An entity that narrows the list must be known.
     async fn list<M: Message + Send + 'static>(
         &self,
         kind: DefinitionKind,
         page: Page<String>,
         at: At,
+        narrowed_by: Option<EntityId>,
         encode: impl Fn(&Definition) -> Option<M> + Send + 'static,
     ) -> Result<(Vec<M>, String, u64), Status> {
         self.0
             .read(at.paged(&page), move |snapshot| {
                 let snapshot = snapshot.without_release_dates().map_err(query_status)?;
+                if let Some(entity) = &narrowed_by {
+                    snapshot.require(DefinitionKind::Entity, entity.as_str()).map_err(query_status)?;
+                }
                 let after = page.position.as_deref().unwrap_or_default();
                 let all = snapshot.catalog.definitions(kind, after, snapshot.revision());
                 let messages = all.filter_map(|definition| Some(Ok((encode(definition)?, definition.id().to_owned()))));
@@ -72,7 +76,7 @@ macro_rules! list {
             Definition::$kind(object) => Some($encode(object)),
             _ => None,
         };
-        let ($field, next_page_token, revision) = $self.list(DefinitionKind::$kind, page, at, encode).await?;
+        let ($field, next_page_token, revision) = $self.list(DefinitionKind::$kind, page, at, None, encode).await?;
         Ok(Response::new(proto::$response { $field, next_page_token, revision }))
     }};
 }
@@ -137,17 +141,19 @@ impl CatalogService for Catalog {
             0 => None,
             kind => Some(decode::entity_kind("kind", kind)?),
         };
-        let lies_in = plain.lies_in;
+        let lies_in = decode::optional_id("lies_in", &plain.lies_in, EntityId::new)?;
+        let narrowed_by = lies_in.clone();
         let encode = move |definition: &Definition| match definition {
             Definition::Entity(entity) => {
                 let wanted = kind.is_none_or(|kind| entity.kind == kind)
-                    && (lies_in.is_empty() || entity.lies_in().any(|economy| economy.as_str() == lies_in));
+                    && lies_in.as_ref().is_none_or(|lies_in| entity.lies_in().any(|economy| economy == lies_in));
                 wanted.then(|| encode::entity(entity))
             }
             _ => None,
         };
         let at = At::asked(plain.as_of, plain.min_revision)?;
-        let (entities, next_page_token, revision) = self.list(DefinitionKind::Entity, page, at, encode).await?;
+        let (entities, next_page_token, revision) =
+            self.list(DefinitionKind::Entity, page, at, narrowed_by, encode).await?;
         Ok(Response::new(proto::ListEntitiesResponse { entities, next_page_token, revision }))
     }
 

@@ -80,6 +80,9 @@ impl RankingService for Rankings {
         let found =
             self.0.read_at_hand(At::asked(plain.as_of, plain.min_revision)?.paged(&page), at_hand, move |snapshot| {
                 let table = snapshot.table(&ranking, edition.as_ref()).map_err(query_status)?;
+                if let Some(economy) = &economy {
+                    snapshot.require(DefinitionKind::Entity, economy.as_str()).map_err(query_status)?;
+                }
                 let from = page.position.unwrap_or(0);
                 let wanted = table.entries.iter().enumerate().skip(from).filter(|(_, entry)| {
                     economy.as_ref().is_none_or(|economy| entry.economies.contains(economy) || entry.entity == *economy)

@@ -303,6 +303,24 @@ fn leave_out(snapshot: &Snapshot, selection: &mut Selection) -> Result<BTreeSet<
     snapshot.sources_left_out(selection).map_err(query_status)
 }
 
+/// A series in parts that each fit into a message; most are one.
+fn series_parts(mut series: proto::Series) -> Vec<proto::Series> {
+    let points = std::mem::take(&mut series.points);
+    let mut parts = Vec::new();
+    let mut part = series.clone();
+    let mut bytes = 0;
+    for point in points {
+        if bytes >= SERIES_MESSAGE_BYTES {
+            parts.push(std::mem::replace(&mut part, series.clone()));
+            bytes = 0;
+        }
+        bytes += point.encoded_len();
+        part.points.push(point);
+    }
+    parts.push(part);
+    parts
+}
+
 /// A bulk answer on its way: reads some series whenever the client has room for them.
 struct Bulk {
     app: Arc<App>,
@@ -344,11 +362,13 @@ impl Bulk {
                     dimensions: encode::dimensions(&key.dimensions),
                     points: figures.iter().map(|figure| encode::series_point(&figure.row)).collect(),
                 };
-                bytes += series.encoded_len();
-                message.series.push(series);
-                if bytes >= SERIES_MESSAGE_BYTES {
-                    self.ready.push_back(std::mem::replace(&mut message, empty()));
-                    bytes = 0;
+                for part in series_parts(series) {
+                    bytes += part.encoded_len();
+                    message.series.push(part);
+                    if bytes >= SERIES_MESSAGE_BYTES {
+                        self.ready.push_back(std::mem::replace(&mut message, empty()));
+                        bytes = 0;
+                    }
                 }
                 if count == SERIES_PER_READ {
                     self.done = false;

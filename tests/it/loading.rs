@@ -206,6 +206,77 @@ async fn a_printed_table_becomes_an_edition() {
     world.end().await;
 }
 
+/// Entities of an edition in rank order.
+async fn ranked(world: &World, edition: &str) -> Vec<String> {
+    let entries = world.clients.entries("clusters", edition, None).await.unwrap();
+    entries.into_iter().map(|entry| entry.published_name).collect()
+}
+
+fn names_table(names: [&str; 2]) -> String {
+    format!(
+        "Rank,Cluster name,Economy,PCT applications,Total\r\n1,{},JP,10,2.0\r\n2,{},JP,5,1.0\r\n",
+        names[0], names[1]
+    )
+}
+
+#[tokio::test]
+async fn a_command_given_again_after_others_writes_again_and_a_retry_says_that_it_did_not() {
+    let world = World::empty().await;
+    write(&world, "catalog.json", CATALOG);
+    let (a, b) = (["Kyoto", "Nagoya"], ["Nagoya", "Kyoto"]);
+    write(&world, "a.csv", names_table(a));
+    write(&world, "b.csv", names_table(b));
+    done(almanac(&world, &["define", "catalog.json"]));
+    let publish = |file: &'static str, more: &[&'static str]| {
+        let args = ["publish", "clusters", "2023", file, "--profile", "gii-clusters", "--released", "2023-09-27"];
+        done(almanac(&world, &[&args[..], &["--add-entities"], more].concat()))
+    };
+    let wrote_nothing = |said: &str| said.contains("NOTHING WAS WRITTEN");
+
+    assert!(!wrote_nothing(&publish("a.csv", &[])));
+    assert!(wrote_nothing(&publish("a.csv", &[])), "a retry");
+    world.clients.withdraw(WriteOptions::default(), "clusters", "2023").await.unwrap();
+    let again = publish("a.csv", &[]);
+    assert!(!wrote_nothing(&again), "after a withdrawal it is no retry: {again}");
+    assert_eq!(ranked(&world, "2023").await, a, "it stands again");
+    let head = world.clients.head().await;
+    assert!(wrote_nothing(&publish("a.csv", &[])), "a retry of the second one");
+    assert_eq!(world.clients.head().await, head);
+
+    for (file, expected) in [("b.csv", b), ("a.csv", a), ("b.csv", b), ("a.csv", a)] {
+        let said = publish(file, &["--correct"]);
+        assert!(!wrote_nothing(&said), "corrected to {file}: {said}");
+        assert_eq!(ranked(&world, "2023").await, expected);
+        let head = world.clients.head().await;
+        assert!(wrote_nothing(&publish(file, &["--correct"])), "a retry of the correction to {file}");
+        assert_eq!(
+            (world.clients.head().await, ranked(&world, "2023").await),
+            (head, expected.map(str::to_owned).into())
+        );
+    }
+
+    // The same with a request id of the steward's own, whose file names what it defined itself.
+    let args = ["publish", "clusters", "2024", "a.csv", "--profile", "gii-clusters", "--released", "2024-09-27"];
+    write(&world, "a.csv", names_table(["Osaka", "Nagoya"]));
+    let named = || done(almanac(&world, &[&args[..], &["--add-entities", "--request-id", "mine"]].concat()));
+    assert!(!wrote_nothing(&named()));
+    assert!(wrote_nothing(&named()));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn figures_that_go_back_and_forth_are_what_was_imported_last() {
+    let world = World::empty().await;
+    let value = |value: &str| format!("{LONG}China,CHN,2015,{value}\r\n");
+    for number in ["2.1", "2.2", "2.1", "2.2", "2.2"] {
+        write(&world, "gb.xpd.csv", value(number));
+        let args = ["import", "gb.xpd.csv", "--profile", "wdi-long", "--define-missing", "--released", "2025-12-17"];
+        done(almanac(&world, &args));
+        assert_eq!(figures(&world, "GB.XPD", None).await, [format!("CHN 2015 {number}")]);
+    }
+    world.end().await;
+}
+
 #[tokio::test]
 async fn wrong_usage_is_told_from_refusal() {
     let world = World::empty().await;
