@@ -39,6 +39,7 @@ mod process;
 mod promises;
 mod properties;
 mod queries;
+mod reading;
 mod refusals;
 mod release_axis;
 mod selections;
