@@ -168,7 +168,7 @@ fn upload(number: i32, whole: bool, figures: &[(usize, u8)]) -> Act {
         (Period::parse(PERIODS[*period]).unwrap(), value)
     };
     upload.add(key, figures.iter().map(point).collect()).unwrap();
-    Act::Ingest(upload)
+    Act::Ingest { upload, definitions: Vec::new() }
 }
 
 proptest! {
