@@ -397,7 +397,7 @@ mod tests {
             relations: Vec::new(),
         };
         let change = Change::Definition(None, Box::new(Definition::Entity(entity)));
-        let page = Arc::new(SharedPage::new(vec![(0, change)]));
+        let page = Arc::new(SharedPage::new(vec![(0, change)], CommitStamps::default()));
         let groups = Groups::default();
         let group = groups.join(Filters::new(Vec::new()));
         let matched = page.matched(&group, Cause::FirstRelease, &groups, kept).and_then(|parts| parts.get(0)).unwrap();

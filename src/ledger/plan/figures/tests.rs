@@ -23,6 +23,8 @@ use crate::{
     store::{Engine, memory::MemoryDisk, view::View},
 };
 
+/// After all days that figures are released on: 2026-01-01.
+const NOW: Instant = Instant(1_767_225_600_000_000);
 const PERIODS: [&str; 3] = ["2019", "2020", "2020-Q2"];
 
 fn series() -> SeriesKey {
@@ -94,8 +96,8 @@ impl Store {
     fn write(&self, act: Act) {
         let head = self.ledger.head();
         let sink = Sink::to_ledger(&self.ledger);
-        let (outcome, sink) = Planner::new(&self.view, head, Instant(0), Totals::default(), sink).run(act).unwrap();
-        assert!(!outcome.findings.refuse());
+        let (outcome, sink) = Planner::new(&self.view, head, NOW, Totals::default(), sink).run(act).unwrap();
+        assert!(!outcome.findings.refuse(), "{:?}", outcome.findings);
         self.seal(sink, outcome.released);
     }
 
@@ -168,7 +170,7 @@ fn upload(number: i32, whole: bool, figures: &[(usize, u8)]) -> Act {
         (Period::parse(PERIODS[*period]).unwrap(), value)
     };
     upload.add(key, figures.iter().map(point).collect()).unwrap();
-    Act::Ingest(upload)
+    Act::Ingest { upload, definitions: Vec::new() }
 }
 
 proptest! {
