@@ -247,7 +247,7 @@ async fn killed_at_any_moment_it_keeps_what_was_answered_and_nothing_in_part() {
             let clients = process.clients().await;
             floor = clients.status().await.floor;
             if round == 0 {
-                let act = Act::Define(request("catalog"), catalog());
+                let act = Act::Define(request("catalog"), open_catalog());
                 let result = act.send(&clients).await.unwrap();
                 book.answered.insert(result.revision, (act, result.counts.unwrap()));
             }

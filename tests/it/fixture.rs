@@ -92,6 +92,17 @@ pub(crate) fn catalog() -> Vec<Definition> {
     all
 }
 
+/// The same, with every source open to all: for those who count every change in the feed.
+pub(crate) fn open_catalog() -> Vec<Definition> {
+    let mut all = catalog();
+    for definition in &mut all {
+        if let Some(Item::Source(source)) = &mut definition.item {
+            source.redistribution = Redistribution::Allowed.into();
+        }
+    }
+    all
+}
+
 /// A world with the catalog in revision 1.
 pub(crate) async fn world() -> World {
     let world = World::empty().await;
