@@ -118,11 +118,11 @@ pub fn entry_move(pair: Pair, before: Option<&Table>, after: &Table) -> Option<E
     let old = before.and_then(|table| table.entries.get(pair.before?));
     let new = pair.after.and_then(|at| after.entries.get(at));
     let named = new.or(old)?;
-    let earlier_absence = before.map_or(Absence::Unknown, |table| absence(&table.edition));
+    let lacking = before.filter(|_| old.is_none());
     Some(EntryMove {
         entity: named.entity.clone(),
         movement: pair.movement,
-        earlier_absence: old.is_none().then_some(earlier_absence),
+        earlier_absence: lacking.map(|table| absence(&table.edition)),
         later_absence: new.is_none().then(|| absence(&after.edition)),
         earlier: old.cloned(),
         later: new.cloned(),
