@@ -63,7 +63,8 @@ function changeLine(change) {
   }
   if (change.detail === "edition") {
     const { ranking, id, status } = after ?? before;
-    return `edition ${ranking} ${id}: ${after ? word("EDITION_STATUS_", status) : "taken back"}`;
+    const what = after ? word("EDITION_STATUS_", status) : "taken back";
+    return `edition ${ranking} ${id}: ${detail.recorded_version ? "older version filled in" : what}`;
   }
   const definition = after ?? before;
   return `${definition.item} ${definition[definition.item].id}: ${!after ? "taken back" : before ? "changed" : "new"}`;

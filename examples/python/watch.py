@@ -82,7 +82,8 @@ def change_line(change):
                 f"{word(types.Movement, detail.movement)}")
     if kind == "edition":
         edition = detail.after if detail.HasField("after") else detail.before
-        what = word(types.EditionStatus, edition.status) if detail.HasField("after") else "taken back"
+        what = ("older version filled in" if detail.HasField("recorded_version")
+                else word(types.EditionStatus, edition.status) if detail.HasField("after") else "taken back")
         return f"edition {edition.ranking} {edition.id}: {what}"
     definition = detail.after if detail.HasField("after") else detail.before
     item = definition.WhichOneof("item")
