@@ -9,7 +9,7 @@ use crate::{
     ledger::{Ledger, log::StoreLedger, page::Page, verify::verify},
     model::{
         catalog::{Definition, DefinitionKind},
-        change::{Absence, Change, EntryChange, Movement},
+        change::{Change, EntryChange, Movement},
         edition::{CoverageKind, Edition, EditionStatus, Entry},
         id::{EditionId, EntityId, IndicatorId, RankingId, RequestId},
         series::{Row, SeriesKey},
@@ -297,12 +297,9 @@ fn entries_change_from_and_to_whole_rows() {
                 assert_eq!(change.compared.as_deref(), row.as_ref());
 
                 let edition = edition_at(&now, change.ranking.as_str(), change.edition.as_str()).unwrap();
-                let unknown = Absence::Unknown;
-                let earlier_absence = compared_edition.as_ref().map_or(unknown, |edition| absence(edition));
-                let absences = (
-                    change.earlier().is_none().then_some(earlier_absence),
-                    change.after.is_none().then(|| absence(&edition)),
-                );
+                let absent_from = compared_edition.as_ref().filter(|_| change.earlier().is_none());
+                let absences =
+                    (absent_from.map(|edition| absence(edition)), change.after.is_none().then(|| absence(&edition)));
                 assert_eq!((change.earlier_absence, change.later_absence), absences);
                 assert_eq!(change.source, edition.source);
                 assert_eq!(change.earlier_source, compared_edition.as_ref().and_then(|edition| edition.source.clone()));

@@ -17,7 +17,7 @@ use crate::{
     },
     model::{
         catalog::{Definition, Methodology, Ranking},
-        change::{Absence, EntryChange, ValueMove},
+        change::{EntryChange, ValueMove},
         edition::{Edition, EditionStatus, Entry, Table},
         id::{EntityId, ID_BYTES_MAX, MethodologyId, RankingId},
         series::{Horizon, Row, SeriesKey},
@@ -301,8 +301,8 @@ impl<'a> Translation<'a> {
         if !same_edition || old.entry_move.before != standing_of(earlier) {
             return Err(page::corrupt(format!("the entry of {entity} was not what the commit says it was")));
         }
-        let earlier_absence = open.earlier().map_or(Absence::Unknown, |lookup| absence(&lookup.table.edition));
-        let earlier_absence = earlier.is_none().then_some(earlier_absence);
+        let absent_from = open.earlier().filter(|_| earlier.is_none());
+        let earlier_absence = absent_from.map(|lookup| absence(&lookup.table.edition));
         let earlier_source = open.earlier().and_then(|lookup| lookup.table.edition.source.clone());
         let earlier = earlier.map(|entry| Box::new(entry.clone()));
         let (before, compared) = if open.standing.is_some() { (earlier, None) } else { (None, earlier) };
