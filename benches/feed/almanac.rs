@@ -146,7 +146,7 @@ impl Server {
             let mut stream = feed.subscribe(asked).await?.into_inner();
             let mut bytes = Vec::new();
             while let Some(message) = stream.message().await? {
-                if let Some(proto::subscribe_response::Body as Message::CommitPage(_)) = &message.message {
+                if let Some(proto::subscribe_response::Body::CommitPage(_)) = &message.body {
                     bytes.push(0);
                     bytes.extend_from_slice(&u32::try_from(message.encoded_len())?.to_be_bytes());
                     message.encode(&mut bytes)?;

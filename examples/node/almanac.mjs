@@ -1,4 +1,4 @@
-// What both examples share: the contract, read from the .proto files, and the text of figures.
+// What the examples share: the contract, read from the .proto files, its errors, and the text of figures.
 
 import { fileURLToPath } from "node:url";
 import grpc from "@grpc/grpc-js";
@@ -12,28 +12,75 @@ const definition = loader.loadSync(FILES, {
   // Revisions and digests are 64-bit; a JavaScript number is exact only to 2^53.
   longs: String,
   enums: String,
+  bytes: String,
   defaults: true,
   oneofs: true,
 });
 
-/** How long each answer was as it came, in bytes. */
-export const lengths = new WeakMap();
+/** Each answer as it came, in bytes. */
+export const received = new WeakMap();
 // What is no message type is a service.
 for (const service of Object.values(definition).filter((one) => !one.format)) {
   for (const method of Object.values(service)) {
     const read = method.responseDeserialize;
     method.responseDeserialize = (bytes) => {
       const answer = read(bytes);
-      lengths.set(answer, bytes.length);
+      received.set(answer, bytes);
       return answer;
     };
   }
 }
+
+/** The definition of a message or enum, by its name in the contract. */
+export function typeNamed(name) {
+  return definition[name] ?? definition[`almanac.v1.${name}`];
+}
+
 const contract = grpc.loadPackageDefinition(definition).almanac.v1;
 
+// Of the details of errors, what is read here.
+const errors = loader.fromJSON({
+  nested: {
+    google: {
+      nested: {
+        rpc: {
+          nested: {
+            Status: { fields: { details: { rule: "repeated", type: "Detail", id: 3 } } },
+            Detail: { fields: { type_url: { type: "string", id: 1 }, value: { type: "bytes", id: 2 } } },
+            ErrorInfo: { fields: { reason: { type: "string", id: 1 }, domain: { type: "string", id: 2 } } },
+            RetryInfo: { fields: { retry_delay: { type: "Delay", id: 1 } } },
+            Delay: { fields: { seconds: { type: "int64", id: 1 }, nanos: { type: "int32", id: 2 } } },
+          },
+        },
+      },
+    },
+  },
+}, { keepCase: true, longs: Number, defaults: true });
+
+/** Reason and milliseconds to wait of an error of Almanac itself; a proxy or the library gives none. */
+export function detailsOf(error) {
+  let reason;
+  let wait;
+  const [packed] = error.metadata?.get("grpc-status-details-bin") ?? [];
+  const { details } = packed ? errors["google.rpc.Status"].deserialize(packed) : { details: [] };
+  for (const { type_url: url, value } of details) {
+    if (url.endsWith("/google.rpc.ErrorInfo")) {
+      const info = errors["google.rpc.ErrorInfo"].deserialize(value);
+      if (info.domain === "almanac") reason = info.reason;
+    } else if (url.endsWith("/google.rpc.RetryInfo")) {
+      const { retry_delay: delay } = errors["google.rpc.RetryInfo"].deserialize(value);
+      wait = delay.seconds * 1000 + delay.nanos / 1e6;
+    }
+  }
+  return { reason, wait: reason && wait };
+}
+
 const OPTIONS = {
+  // Two clients of one address share a connection otherwise, even one that is dead.
+  "grpc.use_local_subchannel_pool": 1,
   // A silent connection may be a dead one: ask, instead of waiting for ever.
   "grpc.keepalive_time_ms": 30_000,
+  "grpc.keepalive_timeout_ms": 5_000,
   // The channel has a back-off of its own; the caller's decides.
   "grpc.initial_reconnect_backoff_ms": 100,
   "grpc.max_reconnect_backoff_ms": 1_000,

@@ -4,7 +4,7 @@
 
 import { createHash } from "node:crypto";
 import { parseArgs } from "node:util";
-import { call, client, lengths } from "./almanac.mjs";
+import { call, client, received } from "./almanac.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -18,7 +18,7 @@ const { ranking, edition } = options;
 const [rankings, feed] = [client("RankingService", options.server), client("FeedService", options.server)];
 const filters = [{ rankings: [ranking], kinds: ["CHANGE_KIND_ENTRY"] }];
 
-/** What an entry adds to the digest of the state (the README defines it). */
+/** What an entry adds to the digest of the state, in version 1: enough to see that all are there, and quick. */
 function entryDigest(of, { entity, _rank, rank }) {
   const line = ["E", ranking, of, entity, _rank ? rank : ""].join("\t");
   return createHash("sha256").update(line).digest().readBigUInt64LE(0);
@@ -33,7 +33,7 @@ class Way {
   longest = 0;
 
   took(answer) {
-    const length = lengths.get(answer);
+    const length = received.get(answer).length;
     this.messages += 1;
     this.bytes += length;
     this.longest = Math.max(this.longest, length);
@@ -45,9 +45,9 @@ class Way {
   }
 
   changes(changes) {
-    for (const { entry: { edition: of, move } } of changes) {
-      // Those that the edition does not list are changes too: they were in the one before it.
-      if (of === edition && move.after.listed) this.entry({ entity: move.entity, ...move.after });
+    for (const { entry: { edition: of, after } } of changes) {
+      // Entities that the edition does not list have changes too: they were in the one before it.
+      if (of === edition && after) this.entry(after);
     }
   }
 
@@ -90,7 +90,7 @@ listing: for await (const page of pages(feed, "ListCommits", way, { after_revisi
 way.print("ListCommits");
 
 way = new Way();
-for await (const answer of feed.Subscribe({ range: { from: revision, until: revision }, filters })) {
+for await (const answer of feed.Subscribe({ range: { first_revision: revision, last_revision: revision }, filters })) {
   if (!answer.commit_page) continue;
   way.took(answer);
   way.changes(answer.commit_page.changes);
@@ -99,7 +99,7 @@ way.print("Subscribe, commits");
 
 way = new Way();
 let others = 0n;
-const state = feed.Subscribe({ state: {}, filters });
+const state = feed.Subscribe({ state: {}, filters, digest_version: 1 });
 for await (const answer of state) {
   const { snapshot_page: page, snapshot_end: end } = answer;
   if (page) {
@@ -122,7 +122,7 @@ way.print("Subscribe, state");
 if (options["compare-with"]) {
   way = new Way();
   let moves = 0;
-  const request = { ranking, from_edition: edition, to_edition: options["compare-with"] };
+  const request = { ranking, earlier_edition: edition, later_edition: options["compare-with"] };
   for await (const page of pages(rankings, "CompareEditions", way, request)) moves += page.moves.length;
   console.log(`CompareEditions: ${moves} moves, ${way.sizes()}`);
 }

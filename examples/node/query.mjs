@@ -24,7 +24,7 @@ function text(value) {
 // A page may hold fewer rows than asked for; for ten rows one page is enough.
 const top = await call(rankings, "ListEntries", { ranking: "gii-clusters", edition: "2025", page_size: 10 });
 const { edition } = top;
-console.log(`${edition.title || edition.ranking}, edition ${edition.edition}, answered at revision ${top.revision}`);
+console.log(`${edition.title || edition.ranking}, edition ${edition.id}, answered at revision ${top.revision}`);
 for (const entry of top.entries) {
   // A rank may be unset: the entity is known to be listed, its place is not known.
   const place = entry._rank ? String(entry.rank) : "?";

@@ -1,193 +1,307 @@
-// Follows every change of Almanac, misses none, repeats none, and goes on after a crash of either side.
+// Keeps a copy of the state of Almanac: misses no change, repeats none, and goes on after a crash of either side.
 //
 //     node examples/node/watch.mjs [--server HOST:PORT] [--state-file FILE] [--ranking ID]... [--indicator ID]...
 //
-// The first run begins with the state; a later run with the same state file begins exactly behind what the last one
-// applied. `--until head` or `--until REVISION` ends it there.
+// The first run begins with the state; a later run with the same state file begins exactly after what the last one applied.
+// `--until head` or `--until REVISION` ends it there.
 //
 // What a subscriber has to do, and where it is done here:
 //
-// - apply a commit whole, at its last page, never part of it (`takePage`), and the state when it is complete (`take`);
-// - store the token together with what was applied (`keep`);
-// - come back after a broken stream with a growing, random wait (`follow`);
-// - verify the chain of commits (`takePage`), and by count and digest the state (`take`).
+// - apply a commit whole, at its last page, never part of it (`takeCommitPage`), and the state when it is complete
+//   (`takeSnapshotEnd`);
+// - store the token together with what was applied (`CopyFile`);
+// - tell a dead connection from a quiet one by its own clock (`SilenceClock`);
+// - come back with the token after a growing, random wait (`follow`), and throw the token away only for its own reasons
+//   (`START_OVER`);
+// - verify the chain of commits (`takeCommitPage`), each change against the copy (`Copy.apply`), and the digest of the state.
 
-import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import grpc from "@grpc/grpc-js";
-import { call, client, numberText } from "./almanac.mjs";
+import { call, client, detailsOf, numberText, received, typeNamed } from "./almanac.mjs";
+import { BrokenPromise, Copy, DIGEST_VERSION, UnknownKind, expect } from "./state.mjs";
 
-// Asking again cannot help with these: the request, the token or the permission is wrong.
+// Reasons of errors that are about the token itself: the copy begins anew with the state. A token ahead of the server is not
+// among them: the server catches up.
+const START_OVER = new Set(["TOKEN_MALFORMED", "TOKEN_OUTDATED", "TOKEN_OTHER_HISTORY", "BELOW_FLOOR"]);
+// Almanac itself says with one of these that the request can never work.
 const HOPELESS = new Set([
   "INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "NOT_FOUND", "PERMISSION_DENIED", "UNAUTHENTICATED",
   "UNIMPLEMENTED", "DATA_LOSS",
 ].map((name) => grpc.status[name]));
+const MISSED_INTERVALS = 3;
+// Until the stream opens: connecting takes time, and a server may wait 2 s for the revision of a token.
+const OPENING_MS = 5_000;
+const LONGEST_WAIT_MS = 10_000;
 
-/** The server did something the contract excludes. What was applied until then holds; start afresh from the state. */
-class BrokenPromise extends Error {}
-
-function expect(holds, promise, seen) {
-  if (!holds) throw new BrokenPromise(`${promise}: ${seen}`);
-}
-
-/** What a row of the state adds to the digest (the README defines it). Definitions and editions add nothing. */
-function rowDigest({ row, figure, entry: held }) {
-  let line;
-  if (row === "figure") {
-    const dimensions = figure.dimensions.map(({ id, value }) => `${id}=${value}`).join(";");
-    line = ["V", figure.indicator, figure.entity, figure.source, dimensions, figure.period,
-      numberText(figure.value), figure.value.multiplier_pow10];
-  } else if (row === "entry") {
-    line = ["E", held.ranking, held.edition, held.entry.entity, held.entry._rank ? held.entry.rank : ""];
-  } else {
-    return 0n;
-  }
-  return createHash("sha256").update(line.join("\t")).digest().readBigUInt64LE(0);
-}
+/** The copy cannot go on from where it is. */
+class StartOver extends Error {}
 
 /** `CAUSE_FIRST_RELEASE` as `first release`; a number that this client does not know yet stays a number. */
 function word(prefix, name) {
   return String(name).replace(prefix, "").toLowerCase().replaceAll("_", " ");
 }
 
-function changeLine({ what, value, entry, edition, definition }) {
-  if (what === "value") {
-    const [before, after] = [value.before, value.after].map((side) => (side ? numberText(side) : "-"));
-    return `${value.indicator} ${value.entity} ${value.period} (${value.source}): ${before} -> ${after}, ` +
-      word("VALUE_MOVE_", value.move);
-  }
-  if (what === "entry") {
-    const { move } = entry;
-    const [before, after] = [move.before, move.after].map((side) => (side?._rank ? side.rank : "-"));
-    return `${entry.ranking} ${entry.edition} ${move.entity}: ${before} -> ${after}, ${word("MOVEMENT_", move.movement)}`;
-  }
-  if (what === "edition") {
-    const { after } = edition;
-    return `edition ${after.ranking} ${after.edition}: ${word("EDITION_STATUS_", after.status)}`;
-  }
-  if (what === "definition") {
-    const { after, before } = definition;
-    return `${after.object} ${after[after.object].id}: ${before ? "changed" : "new"}`;
-  }
-  return "a kind of change that this client does not know";
+function hex(digest) {
+  return BigInt(digest).toString(16).padStart(16, "0");
 }
 
-/** Applies a stream. To apply means to print here; a real client writes to its database instead. */
+function changeLine(change) {
+  const detail = change[change.detail];
+  const { before, after } = detail;
+  if (change.detail === "value") {
+    const row = after ?? before ?? detail.recorded_version;
+    const [from, to] = [before, after].map((side) => (side ? numberText(side.value) : "-"));
+    return `${row.indicator} ${row.entity} ${row.period} (${row.source}): ${from} -> ${to}, ${word("VALUE_MOVE_", detail.move)}`;
+  }
+  if (change.detail === "entry") {
+    // An entry moves from another edition, or from this one before a correction.
+    const earlier = detail.compared_with === detail.edition ? before : detail.compared;
+    const [from, to] = [earlier, after].map((side) => (side?._rank ? side.rank : "-"));
+    return `${detail.ranking} ${detail.edition} ${detail.entity}: ${from} -> ${to}, ${word("MOVEMENT_", detail.movement)}`;
+  }
+  if (change.detail === "edition") {
+    const { ranking, id, status } = after ?? before;
+    const what = after ? word("EDITION_STATUS_", status) : "taken back";
+    return `edition ${ranking} ${id}: ${detail.recorded_version ? "older version filled in" : what}`;
+  }
+  const definition = after ?? before;
+  return `${definition.item} ${definition[definition.item].id}: ${!after ? "taken back" : before ? "changed" : "new"}`;
+}
+
+/**
+ * The messages that made a copy, one a line. A real client has a database: its rows and its token change in one transaction.
+ * Here one write appends a whole commit, and what a crash left incomplete is cut off at the next start.
+ */
+class CopyFile {
+  constructor(path) {
+    this.path = path;
+  }
+
+  /** All messages up to the last one that carries a token. */
+  load() {
+    if (!fs.existsSync(this.path)) return [];
+    const read = typeNamed("SubscribeResponse").deserialize;
+    const messages = [];
+    let [whole, length, wholeLength] = [0, 0, 0];
+    // What follows the last line break is a line cut off.
+    for (const line of fs.readFileSync(this.path, "latin1").split("\n").slice(0, -1)) {
+      length += line.length + 1;
+      const message = read(Buffer.from(line, "base64"));
+      messages.push(message);
+      const { snapshot_end: end, commit_page: page, progress } = message;
+      if ((end ?? page ?? progress)?.resume_token) [whole, wholeLength] = [messages.length, length];
+    }
+    fs.truncateSync(this.path, wholeLength);
+    return messages.slice(0, whole);
+  }
+
+  append(messages) {
+    fs.appendFileSync(this.path, lines(messages), { flush: true });
+  }
+
+  /** Old or new, never half. */
+  replace(messages) {
+    fs.writeFileSync(`${this.path}.new`, lines(messages), { flush: true });
+    fs.renameSync(`${this.path}.new`, this.path);
+  }
+}
+
+function lines(messages) {
+  return messages.map((message) => `${received.get(message).toString("base64")}\n`).join("");
+}
+
+/** Checks and applies streams, one after the other. */
 class Watch {
-  constructor(stateFile) {
-    this.stateFile = stateFile;
-    // What survives a crash: history, the revision applied, the last commit that matched, and the token behind it.
-    this.kept = fs.existsSync(stateFile) ? JSON.parse(fs.readFileSync(stateFile, "utf8")) : null;
-    this.forget();
+  constructor(path) {
+    this.file = new CopyFile(path);
+    this.startOver();
+    this.loading = true;
+    for (const message of this.file.load()) this.take(message);
+    this.loading = false;
   }
 
-  /** A stream broke: what was not complete comes again from its beginning. */
-  forget() {
-    this.rows = 0;
-    this.digest = 0n;
-    this.commit = null;
-    this.changes = [];
-    this.nextPage = 0;
+  startOver() {
+    this.copy = new Copy();
+    this.token = null;
+    this.revision = 0;
+    // The last commit applied that matched: what the chain of the next one must name.
+    this.lastCommit = 0;
+    this.opened = null;
+    this.beginStream();
   }
 
-  /**
-   * Old or new, never half. A real client stores this in the same transaction as the data it applied: then a crash
-   * between the two cannot lose or repeat a commit.
-   */
-  keep(revision, lastCommit, token) {
-    this.kept = { history_id: this.historyId, revision, last_commit: lastCommit, token };
-    const fresh = `${this.stateFile}.new`;
-    fs.writeFileSync(fresh, JSON.stringify(this.kept), { flush: true });
-    fs.renameSync(fresh, this.stateFile);
+  /** What was not complete when the last stream ended comes again from its beginning. */
+  beginStream() {
+    this.collected = [];
+    this.incoming = new Copy();
   }
 
-  /** Checks and applies one message. */
-  take({ message: kind, ...message }) {
-    if (kind === "opened") {
-      const { history_id: historyId, start_revision: start } = message.opened;
-      this.historyId = historyId;
-      if (!this.kept) return;
-      // The server refuses a token of another history itself; this is the client's own proof.
-      expect(historyId === this.kept.history_id, "Resumable", "the server's history is another one");
-      const { revision } = this.kept;
-      expect(Number(start) === revision, "Resumable", `had everything to ${revision}, resumed at ${start}`);
-    } else if (kind === "snapshot_page") {
-      this.rows += message.snapshot_page.rows.length;
-      for (const row of message.snapshot_page.rows) this.digest = BigInt.asUintN(64, this.digest + rowDigest(row));
-    } else if (kind === "snapshot_end") {
-      const end = message.snapshot_end;
-      // Proof that nothing is missing and nothing came twice; a copy kept up to date can be checked so at any time.
-      const hex = (digest) => BigInt(digest).toString(16).padStart(16, "0");
-      expect(Number(end.row_count) === this.rows && BigInt(end.digest) === this.digest, "Reliable",
-        `${end.row_count} rows with digest ${hex(end.digest)} sent, ${this.rows} with ${hex(this.digest)} arrived`);
+  take(message) {
+    const { opened, snapshot_page: page, snapshot_end: end, commit_page: commit, progress } = message;
+    if (opened) this.takeOpened(opened, message);
+    if (page) {
+      this.incoming.addPage(page);
+      this.collected.push(message);
+    }
+    if (end) this.takeSnapshotEnd(end, message);
+    if (commit) this.takeCommitPage(commit, message);
+    if (progress) this.takeProgress(progress, message);
+    // `lag` and `goodbye` change no copy. A kind of message that this client does not know is an unknown field: ignored.
+  }
+
+  takeOpened(opened, message) {
+    if (this.token === null) {
+      this.opened = opened;
+      this.collected.push(message);
+      return;
+    }
+    // The server refuses a token of another history itself; this is the client's own proof.
+    expect(opened.history_id === this.opened.history_id, "Resumable", "the server's history is another one");
+    expect(Number(opened.start_revision) === this.revision, "Resumable",
+      `had everything to ${this.revision}, resumed at ${opened.start_revision}`);
+    // Ids hold no blanks.
+    if (opened.left_out_sources.join(" ") !== this.opened.left_out_sources.join(" ")) {
+      throw new StartOver("licences of sources changed");
+    }
+  }
+
+  takeSnapshotEnd(end, message) {
+    const { incoming: copy } = this;
+    // Proof that nothing is missing and nothing came twice.
+    expect(Number(end.row_count) === copy.rows.size && BigInt(end.digest) === copy.digest, "Reliable",
+      `${end.row_count} rows with digest ${hex(end.digest)} sent, ${copy.rows.size} with ${hex(copy.digest)} arrived`);
+    if (!this.loading) {
+      this.file.replace([...this.collected, message]);
       console.log(`state at revision ${end.revision}: ${end.row_count} rows, digest ${hex(end.digest)}`);
-      this.keep(Number(end.revision), 0, end.resume_token);
-    } else if (kind === "commit_page") {
-      this.takePage(message.commit_page);
-    } else if (kind === "progress") {
-      const { revision, resume_token: token } = message.progress;
-      expect(!this.commit, "Atomic", `progress ${revision} within a commit`);
-      if (this.kept && Number(revision) > this.kept.revision) this.keep(Number(revision), this.kept.last_commit, token);
     }
+    this.copy = copy;
+    [this.revision, this.lastCommit, this.token] = [Number(end.revision), 0, end.resume_token];
+    this.beginStream();
   }
 
-  takePage(page) {
+  takeCommitPage(page, message) {
     const [revision, before] = [Number(page.revision), Number(page.prev_matching_revision)];
-    expect(page.page === this.nextPage, "Reliable", `page ${page.page} of revision ${revision}`);
+    expect(page.page === this.collected.length, "Reliable", `page ${page.page} of revision ${revision}`);
     if (page.page === 0) {
-      this.commit = page.commit;
-      const { kept } = this;
-      expect(revision > kept.revision, "Ordered", `revision ${revision} after ${kept.revision}`);
-      // The chain: the commit before this one that matched must be the last one we applied.
-      expect(before === kept.last_commit, "Chained", `revision ${revision} follows ${before}, we have ${kept.last_commit}`);
+      expect(revision > this.revision, "Ordered", `revision ${revision} after ${this.revision}`);
+      expect(before === this.lastCommit, "Chained", `revision ${revision} follows ${before}, we have ${this.lastCommit}`);
+    } else {
+      const first = this.collected[0].commit_page.revision;
+      expect(page.revision === first, "Atomic", `revision ${revision} within ${first}`);
     }
-    expect(page.revision === this.commit.revision, "Atomic", `revision ${revision} within ${this.commit.revision}`);
-    this.nextPage += 1;
-    for (const change of page.changes) this.changes.push(change);
+    this.collected.push(message);
     if (!page.last_page) return;
     // Only now is the commit whole. (Millions of changes go to a database as they come, in one open transaction.)
-    console.log(`revision ${revision} (${word("CAUSE_", this.commit.cause)}): ${this.changes.length} changes`);
-    for (const change of this.changes) console.log(`  ${changeLine(change)}`);
-    this.forget();
-    this.keep(revision, revision, page.resume_token);
+    const pages = this.collected;
+    const changes = pages.flatMap((one) => one.commit_page.changes);
+    for (const change of changes) this.copy.apply(change);
+    if (!this.loading) {
+      this.file.append(pages);
+      const cause = word("CAUSE_", pages[0].commit_page.commit.cause);
+      console.log(`revision ${revision} (${cause}), digest ${hex(this.copy.digest)}: ${changes.length} changes`);
+      for (const change of changes) console.log(`  ${changeLine(change)}`);
+    }
+    [this.revision, this.lastCommit, this.token] = [revision, revision, page.resume_token];
+    this.beginStream();
+  }
+
+  takeProgress(progress, message) {
+    expect(this.collected.length === 0, "Atomic", `progress ${progress.revision} within a commit`);
+    if (Number(progress.revision) <= this.revision) return;
+    if (!this.loading) this.file.append([message]);
+    [this.revision, this.token] = [Number(progress.revision), progress.resume_token];
   }
 
   reached(until) {
-    return until !== undefined && this.kept !== null && this.kept.revision >= until;
+    return until !== undefined && this.token !== null && this.revision >= until;
   }
 }
 
-async function follow(feed, watch, filters, until) {
-  for (let failures = 0; ; ) {
-    const start = watch.kept ? { resume_token: watch.kept.token } : { state: {} };
-    watch.forget();
+/**
+ * Cancels a call of which no message came for too long. It runs only while the client waits for a message: one that is busy
+ * applying is not a silent server.
+ */
+class SilenceClock {
+  ranOut = false;
+
+  constructor(stream) {
+    this.stream = stream;
+  }
+
+  /** The messages of the call. `silence` is the longest wait for one, in milliseconds. */
+  async *messages(silence) {
+    this.start(Math.max(silence, OPENING_MS));
+    try {
+      for await (const message of this.stream) {
+        clearTimeout(this.timer);
+        yield message;
+        this.start(silence);
+      }
+    } finally {
+      clearTimeout(this.timer);
+    }
+  }
+
+  start(milliseconds) {
+    this.timer = setTimeout(() => {
+      this.ranOut = true;
+      this.stream.cancel();
+    }, milliseconds);
+  }
+}
+
+async function follow(server, watch, filters, interval, until) {
+  for (let failures = 0; !watch.reached(until); ) {
+    const start = watch.token ? { resume_token: watch.token } : { state: {} };
+    watch.beginStream();
     let wait;
     let why = "the stream ended";
-    const stream = feed.Subscribe({ ...start, filters, progress_interval: { seconds: 1 } });
+    // A new connection for each stream: the old one may be dead without knowing it.
+    const feed = client("FeedService", server);
+    const progress_interval = { seconds: Math.floor(interval), nanos: Math.round((interval % 1) * 1e9) };
+    const stream = feed.Subscribe({ ...start, filters, progress_interval, digest_version: DIGEST_VERSION });
+    const clock = new SilenceClock(stream);
     try {
-      for await (const message of stream) {
+      for await (const message of clock.messages(MISSED_INTERVALS * interval * 1000)) {
         failures = 0;
         watch.take(message);
         if (watch.reached(until)) return;
         if (message.goodbye) {
-          // The server ends the stream and says when to come back. What we kept is as good as its token.
-          const after = message.goodbye.reconnect_after ?? { seconds: "0", nanos: 0 };
+          // The server ends the stream and says when to come back. What we have is as good as its token.
+          const { reason, reconnect_after: after } = message.goodbye;
           wait = Number(after.seconds) * 1000 + after.nanos / 1e6;
-          why = word("GOODBYE_REASON_", message.goodbye.reason);
+          why = word("GOODBYE_REASON_", reason);
         }
       }
     } catch (error) {
-      if (error instanceof BrokenPromise || error.code === undefined || HOPELESS.has(error.code)) throw error;
-      if (wait === undefined) why = error.details;
+      if (error instanceof StartOver) {
+        [why, wait] = [error.message, 0];
+        watch.startOver();
+      } else if (error.code === undefined || error instanceof BrokenPromise) {
+        throw error;
+      } else {
+        const { reason, wait: serverWait } = detailsOf(error);
+        if (clock.ranOut) {
+          why = "the server is silent";
+        } else if (START_OVER.has(reason)) {
+          why = `${reason}: ${error.details}; what changed until the next state is not told`;
+          watch.startOver();
+        } else if (reason && HOPELESS.has(error.code)) {
+          throw error;
+        } else if (wait === undefined) {
+          [why, wait] = [error.details, serverWait];
+        }
+      }
     } finally {
       stream.cancel();
+      feed.close();
     }
     if (wait === undefined) {
       // Doubling waits, each drawn evenly from zero to its bound: clients of a server that went away come back spread
       // out.
-      wait = Math.random() * Math.min(10_000, 100 * 2 ** failures);
+      wait = Math.random() * Math.min(LONGEST_WAIT_MS, 100 * 2 ** failures);
       failures = Math.min(failures + 1, 10);
     }
     console.error(`${why}; coming back in ${(wait / 1000).toFixed(1)} s`);
@@ -198,26 +312,34 @@ async function follow(feed, watch, filters, until) {
 const { values: options } = parseArgs({
   options: {
     server: { type: "string", default: "127.0.0.1:50051" },
-    "state-file": { type: "string", default: "almanac-watch.json" },
+    "state-file": { type: "string", default: "almanac-watch.state" },
     ranking: { type: "string", multiple: true, default: [] },
     indicator: { type: "string", multiple: true, default: [] },
+    // Progress interval in seconds: three in silence are a dead connection.
+    interval: { type: "string", default: "1" },
     until: { type: "string" },
   },
 });
-// A token belongs to its filters: with others, the server refuses it.
+// A token belongs to its filters: with others, the server refuses it. A change matches a filter if all of its fields accept it,
+// so rankings and indicators are two filters.
 const { ranking: rankings, indicator: indicators } = options;
-const filters = rankings.length || indicators.length ? [{ rankings, indicators }] : [];
-const feed = client("FeedService", options.server);
+const filters = [];
+if (rankings.length) filters.push({ name: "rankings", rankings });
+if (indicators.length) filters.push({ name: "indicators", indicators });
 try {
   let until = options.until;
   if (until === "head") {
+    const feed = client("FeedService", options.server);
     const waitForServer = new grpc.Metadata({ waitForReady: true });
     until = (await call(feed, "GetHead", {}, waitForServer)).head;
+    feed.close();
   }
-  await follow(feed, new Watch(options["state-file"]), filters, until === undefined ? undefined : Number(until));
+  const watch = new Watch(options["state-file"]);
+  await follow(options.server, watch, filters, Number(options.interval), until === undefined ? undefined : Number(until));
 } catch (error) {
-  const said = error instanceof BrokenPromise ? `the server broke the promise ${error.message}` : error.message;
+  let said = error.message;
+  if (error instanceof BrokenPromise) said = `the server broke the promise ${said}`;
+  if (error instanceof UnknownKind) said = `the server sent ${said}: this client is too old to keep a copy`;
   console.error(`watch: ${said}`);
   process.exitCode = 1;
 }
-feed.close();

@@ -1,6 +1,6 @@
 """A whole edition, fetched in every way there is: pages of entries, pages of commits, the stream as commits and as state.
 
-Set up as query.py says, then:
+Set up as README.md says, then:
 
     python examples/python/edition.py --ranking ID --edition ID [--compare-with ID] [--server HOST:PORT]
 
@@ -20,7 +20,7 @@ from almanac.v1 import types_pb2 as types
 
 
 def entry_digest(ranking_id, edition, entity, rank):
-    """What an entry adds to the digest of the state (the README defines it)."""
+    """What an entry adds to the digest of the state, in version 1: enough to see that all are there, and quick."""
     line = "\t".join(["E", ranking_id, edition, entity, "" if rank is None else str(rank)])
     return int.from_bytes(hashlib.sha256(line.encode()).digest()[:8], "little")
 
@@ -46,10 +46,9 @@ class Way:
 
     def changes(self, changes):
         for change in changes:
-            move = change.entry.move
-            # Those that the edition does not list are changes too: they were in the one before it.
-            if change.entry.edition == self.edition and move.after.listed:
-                self.entry(move.entity, rank_of(move.after))
+            # Entities that the edition does not list have changes too: they were in the one before it.
+            if change.entry.edition == self.edition and change.entry.HasField("after"):
+                self.entry(change.entry.entity, rank_of(change.entry.after))
 
     def print(self, name):
         print(f"{name}: {self.entries} entries, digest {self.digest:016x}, {self.sizes()}", flush=True)
@@ -91,7 +90,7 @@ def listed_commit(stub, way, filters, revision):
 
 
 def streamed_commit(stub, way, filters, revision):
-    request = feed.SubscribeRequest(range=feed.StartRange(**{"from": revision, "until": revision}), filters=filters)
+    request = feed.SubscribeRequest(range=feed.StartRange(first_revision=revision, last_revision=revision), filters=filters)
     for message in stub.Subscribe(request):
         if message.HasField("commit_page"):
             way.took(message)
@@ -100,7 +99,7 @@ def streamed_commit(stub, way, filters, revision):
 
 def streamed_state(stub, way, filters):
     others = 0
-    request = feed.SubscribeRequest(state=feed.StartState(), filters=filters)
+    request = feed.SubscribeRequest(state=feed.StartState(), filters=filters, digest_version=1)
     stream = stub.Subscribe(request)
     for message in stream:
         if message.HasField("snapshot_page"):
@@ -147,7 +146,7 @@ def main():
         if arguments.compare_with:
             compared, moves = way(), 0
             request = ranking.CompareEditionsRequest(
-                ranking=arguments.ranking, from_edition=arguments.edition, to_edition=arguments.compare_with)
+                ranking=arguments.ranking, earlier_edition=arguments.edition, later_edition=arguments.compare_with)
             for page in pages(rankings.CompareEditions, compared, request):
                 moves += len(page.moves)
             print(f"CompareEditions: {moves} moves, {compared.sizes()}")

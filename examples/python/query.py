@@ -1,11 +1,6 @@
 """Typed answers from Almanac: a ranking, a figure at two points of history, a figure that sources disagree about.
 
-Once, from the top folder of the repository:
-
-    pip install -r examples/python/requirements.txt
-    python -m grpc_tools.protoc -I proto --python_out=examples/python --grpc_python_out=examples/python proto/almanac/v1/*.proto
-
-Then, while `almanac serve --sample-data` runs:
+Set up as README.md says. Then, while `almanac serve --sample-data` runs:
 
     python examples/python/query.py [--server HOST:PORT]
 """
@@ -19,20 +14,18 @@ from almanac.v1 import ranking_service_pb2_grpc as ranking_grpc
 from almanac.v1 import statistics_service_pb2 as statistics
 from almanac.v1 import statistics_service_pb2_grpc as statistics_grpc
 from almanac.v1 import types_pb2 as types
+from text import formatted, number_text
 
 
 def text(value):
     """The figure as it was published, digit by digit, with what the producer said about it."""
-    if value.exact:
-        number = value.exact
-    elif value.HasField("number"):
-        number = f"{value.number:.{value.decimals}f}"
-    else:
-        return "missing"
+    number = number_text(value)
+    if number == "missing":
+        return number
     before = {types.QUALIFIER_APPROXIMATE: "about ", types.QUALIFIER_AT_LEAST: "at least ",
               types.QUALIFIER_AT_MOST: "at most "}.get(value.qualifier, "")
     if value.qualifier == types.QUALIFIER_RANGE:
-        number += f" to {value.upper:.{value.decimals}f}"
+        number += f" to {formatted(value.upper, value.decimals)}"
     power = f" x 10^{value.multiplier_pow10}" if value.multiplier_pow10 else ""
     return before + number + power
 
@@ -47,7 +40,7 @@ def main():
         # A page may hold fewer rows than asked for; for ten rows one page is enough.
         top = rankings.ListEntries(
             ranking.ListEntriesRequest(ranking="gii-clusters", edition="2025", page_size=10), timeout=10)
-        print(f"{top.edition.title or top.edition.ranking}, edition {top.edition.edition}, answered at revision {top.revision}")
+        print(f"{top.edition.title or top.edition.ranking}, edition {top.edition.id}, answered at revision {top.revision}")
         for entry in top.entries:
             # A rank may be unset: the entity is known to be listed, its place is not known.
             place = entry.rank if entry.HasField("rank") else "?"
@@ -75,7 +68,6 @@ def main():
             print(f"  they differ by {apart.spread:,.0f} ({apart.relative_spread:.2%})")
         if apart.not_comparable:
             print(f"  {apart.not_comparable} of them only bounds the figure, or is missing: not compared")
-
 
 
 if __name__ == "__main__":

@@ -1,73 +1,58 @@
-"""Follows every change of Almanac, misses none, repeats none, and goes on after a crash of either side.
+"""Keeps a copy of the state of Almanac: misses no change, repeats none, and goes on after a crash of either side.
 
-Set up as query.py says, then:
+Set up as README.md says, then:
 
     python examples/python/watch.py [--server HOST:PORT] [--state-file FILE] [--ranking ID] [--indicator ID]
 
-The first run begins with the state; a later run with the same state file begins exactly behind what the last one applied.
+The first run begins with the state; a later run with the same state file begins exactly after what the last one applied.
 `--until head` or `--until REVISION` ends it there.
 
 What a subscriber has to do, and where it is done here:
 
-- apply a commit whole, at its last page, never part of it (`take_page`), and the state when it is complete (`take`);
-- store the token together with what was applied (`keep`);
-- come back after a broken stream with a growing, random wait (`follow`);
-- verify the chain of commits (`take_page`), and by count and digest the state (`take`).
+- apply a commit whole, at its last page, never part of it (`take_commit_page`), and the state when it is complete
+  (`take_snapshot_end`);
+- store the token together with what was applied (`CopyFile`);
+- tell a dead connection from a quiet one by its own clock (`SilenceClock`);
+- come back with the token after a growing, random wait (`follow`), and throw the token away only for its own reasons
+  (`START_OVER`);
+- verify the chain of commits (`take_commit_page`), each change against the copy (`Copy.apply`), and the digest of the state.
 """
 
 import argparse
-import hashlib
-import json
+import base64
 import os
 import random
 import sys
+import threading
 import time
 
 import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from almanac.v1 import feed_service_pb2 as feed
 from almanac.v1 import feed_service_pb2_grpc as feed_grpc
 from almanac.v1 import types_pb2 as types
+from state import DIGEST_VERSION, BrokenPromise, Copy, UnknownKind, expect
+from text import number_text
 
-# Asking again cannot help with these: the request, the token or the permission is wrong.
+# Reasons of errors that are about the token itself: the copy begins anew with the state. A token ahead of the server is not
+# among them: the server catches up.
+START_OVER = {"TOKEN_MALFORMED", "TOKEN_OUTDATED", "TOKEN_OTHER_HISTORY", "BELOW_FLOOR"}
+# Almanac itself says with one of these that the request can never work.
 HOPELESS = {
     grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.OUT_OF_RANGE,
     grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.DATA_LOSS,
 }
+MISSED_INTERVALS = 3
+# Until the stream opens: connecting takes time, and a server may wait 2 s for the revision of a token.
+OPENING_SECONDS = 5
+LONGEST_WAIT_SECONDS = 10
 
 
-class BrokenPromise(Exception):
-    """The server did something the contract excludes. What was applied until then holds; start afresh from the state."""
-
-
-def expect(holds, promise, seen):
-    if not holds:
-        raise BrokenPromise(f"{promise}: {seen}")
-
-
-def number_text(value):
-    """The published text, digit by digit."""
-    if value.exact:
-        return value.exact
-    return f"{value.number:.{value.decimals}f}" if value.HasField("number") else "missing"
-
-
-def row_digest(row):
-    """What a row of the state adds to the digest (the README defines it). Definitions and editions add nothing."""
-    kind = row.WhichOneof("row")
-    if kind == "figure":
-        figure = row.figure
-        dimensions = ";".join(f"{pair.id}={pair.value}" for pair in figure.dimensions)
-        line = ["V", figure.indicator, figure.entity, figure.source, dimensions, figure.period,
-                number_text(figure.value), str(figure.value.multiplier_pow10)]
-    elif kind == "entry":
-        entry = row.entry.entry
-        rank = str(entry.rank) if entry.HasField("rank") else ""
-        line = ["E", row.entry.ranking, row.entry.edition, entry.entity, rank]
-    else:
-        return 0
-    return int.from_bytes(hashlib.sha256("\t".join(line).encode()).digest()[:8], "little")
+class StartOver(Exception):
+    """The copy cannot go on from where it is."""
 
 
 def word(enum, number):
@@ -80,176 +65,349 @@ def word(enum, number):
 
 
 def change_line(change):
-    kind = change.WhichOneof("what")
+    kind = change.WhichOneof("detail")
+    detail = getattr(change, kind)
     if kind == "value":
-        value = change.value
-        before = number_text(value.before) if value.HasField("before") else "-"
-        after = number_text(value.after) if value.HasField("after") else "-"
-        return (f"{value.indicator} {value.entity} {value.period} ({value.source}): {before} -> {after}, "
-                f"{word(types.ValueMove, value.move)}")
+        row = next(row for row in (detail.after, detail.before, detail.recorded_version) if row.indicator)
+        before = number_text(detail.before.value) if detail.HasField("before") else "-"
+        after = number_text(detail.after.value) if detail.HasField("after") else "-"
+        return (f"{row.indicator} {row.entity} {row.period} ({row.source}): {before} -> {after}, "
+                f"{word(types.ValueMove, detail.move)}")
     if kind == "entry":
-        entry, move = change.entry, change.entry.move
-        before = move.before.rank if move.before.HasField("rank") else "-"
-        after = move.after.rank if move.after.HasField("rank") else "-"
-        return (f"{entry.ranking} {entry.edition} {move.entity}: {before} -> {after}, "
-                f"{word(types.Movement, move.movement)}")
+        # An entry moves from another edition, or from this one before a correction.
+        earlier = detail.before if detail.compared_with == detail.edition else detail.compared
+        before = earlier.rank if earlier.HasField("rank") else "-"
+        after = detail.after.rank if detail.after.HasField("rank") else "-"
+        return (f"{detail.ranking} {detail.edition} {detail.entity}: {before} -> {after}, "
+                f"{word(types.Movement, detail.movement)}")
     if kind == "edition":
-        after = change.edition.after
-        return f"edition {after.ranking} {after.edition}: {word(types.EditionStatus, after.status)}"
-    if kind == "definition":
-        after = change.definition.after
-        what = after.WhichOneof("object")
-        return f"{what} {getattr(after, what).id}: {'changed' if change.definition.HasField('before') else 'new'}"
-    return "a kind of change that this client does not know"
+        edition = detail.after if detail.HasField("after") else detail.before
+        what = ("older version filled in" if detail.HasField("recorded_version")
+                else word(types.EditionStatus, edition.status) if detail.HasField("after") else "taken back")
+        return f"edition {edition.ranking} {edition.id}: {what}"
+    definition = detail.after if detail.HasField("after") else detail.before
+    item = definition.WhichOneof("item")
+    what = "taken back" if not detail.HasField("after") else "changed" if detail.HasField("before") else "new"
+    return f"{item} {getattr(definition, item).id}: {what}"
+
+
+class CopyFile:
+    """The messages that made a copy, one a line. A real client has a database: its rows and its token change in one
+    transaction. Here one write appends a whole commit, and what a crash left incomplete is cut off at the next start."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def load(self):
+        """All messages up to the last one that carries a token."""
+        messages = []
+        whole = length = whole_length = 0
+        if not os.path.exists(self.path):
+            return messages
+        with open(self.path, "rb+") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                length += len(line)
+                messages.append(feed.SubscribeResponse.FromString(base64.b64decode(line)))
+                if self.token_of(messages[-1]):
+                    whole, whole_length = len(messages), length
+            file.truncate(whole_length)
+        return messages[:whole]
+
+    @staticmethod
+    def token_of(message):
+        body = message.WhichOneof("body")
+        return body in ("snapshot_end", "commit_page", "progress") and getattr(message, body).resume_token
+
+    @staticmethod
+    def write(file, messages):
+        file.write(b"".join(base64.b64encode(message.SerializeToString()) + b"\n" for message in messages))
+        file.flush()
+        os.fsync(file.fileno())
+
+    def append(self, messages):
+        with open(self.path, "ab") as file:
+            self.write(file, messages)
+
+    def replace(self, messages):
+        """Old or new, never half."""
+        with open(self.path + ".new", "wb") as file:
+            self.write(file, messages)
+        os.replace(self.path + ".new", self.path)
 
 
 class Watch:
-    """Applies a stream. To apply means to print here; a real client writes to its database instead."""
+    """Checks and applies streams, one after the other."""
 
-    def __init__(self, state_file):
-        self.state_file = state_file
-        # What survives a crash: history, the revision applied, the last commit that matched, and the token behind it.
-        self.kept = None
-        if os.path.exists(state_file):
-            with open(state_file, encoding="utf-8") as file:
-                self.kept = json.load(file)
-        self.history_id = None
-        self.forget()
+    def __init__(self, path, after_commit):
+        self.file = CopyFile(path)
+        self.after_commit = after_commit
+        self.start_over()
+        self.loading = True
+        for message in self.file.load():
+            self.take(message)
+        self.loading = False
 
-    def forget(self):
-        """A stream broke: what was not complete comes again from its beginning."""
-        self.rows = self.digest = 0
-        self.commit, self.changes, self.next_page = None, [], 0
+    def start_over(self):
+        self.copy = Copy()
+        self.token = None
+        self.revision = 0
+        # The last commit applied that matched: what the chain of the next one must name.
+        self.last_commit = 0
+        self.opened = None
+        self.begin_stream()
 
-    def keep(self, revision, last_commit, token):
-        """Old or new, never half. A real client stores this in the same transaction as the data it applied: then a crash
-        between the two cannot lose or repeat a commit."""
-        self.kept = {"history_id": self.history_id, "revision": revision, "last_commit": last_commit, "token": token}
-        with open(self.state_file + ".new", "w", encoding="utf-8") as file:
-            json.dump(self.kept, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(self.state_file + ".new", self.state_file)
+    def begin_stream(self):
+        """What was not complete when the last stream ended comes again from its beginning."""
+        self.collected = []
+        self.incoming = Copy()
 
     def take(self, message):
-        """Checks and applies one message."""
-        kind = message.WhichOneof("message")
+        kind = message.WhichOneof("body")
         if kind == "opened":
-            opened = message.opened
-            self.history_id = opened.history_id
-            if self.kept:
-                # The server refuses a token of another history itself; this is the client's own proof.
-                expect(opened.history_id == self.kept["history_id"], "Resumable", "the server's history is another one")
-                expect(opened.start_revision == self.kept["revision"], "Resumable",
-                       f"had everything to {self.kept['revision']}, resumed at {opened.start_revision}")
+            self.take_opened(message)
         elif kind == "snapshot_page":
-            self.rows += len(message.snapshot_page.rows)
-            self.digest = (self.digest + sum(map(row_digest, message.snapshot_page.rows))) % 2**64
+            self.incoming.add_page(message.snapshot_page)
+            self.collected.append(message)
         elif kind == "snapshot_end":
-            end = message.snapshot_end
-            # Proof that nothing is missing and nothing came twice; a copy kept up to date can be checked so at any time.
-            expect((end.row_count, end.digest) == (self.rows, self.digest), "Reliable",
-                   f"{end.row_count} rows with digest {end.digest:016x} sent, {self.rows} with {self.digest:016x} arrived")
-            print(f"state at revision {end.revision}: {end.row_count} rows, digest {end.digest:016x}", flush=True)
-            self.keep(end.revision, 0, end.resume_token)
+            self.take_snapshot_end(message)
         elif kind == "commit_page":
-            self.take_page(message.commit_page)
+            self.take_commit_page(message)
         elif kind == "progress":
-            progress = message.progress
-            expect(self.commit is None, "Atomic", f"progress {progress.revision} within a commit")
-            if self.kept and progress.revision > self.kept["revision"]:
-                self.keep(progress.revision, self.kept["last_commit"], progress.resume_token)
+            self.take_progress(message)
+        # `lag` and `goodbye` change no copy. A kind of message that this client does not know is an unknown field: ignored.
 
-    def take_page(self, page):
-        expect(page.page == self.next_page, "Reliable", f"page {page.page} of revision {page.revision}")
+    def take_opened(self, message):
+        if self.token is None:
+            self.opened = message.opened
+            self.collected.append(message)
+            return
+        opened = message.opened
+        # The server refuses a token of another history itself; this is the client's own proof.
+        expect(opened.history_id == self.opened.history_id, "Resumable", "the server's history is another one")
+        expect(opened.start_revision == self.revision, "Resumable",
+               f"had everything to {self.revision}, resumed at {opened.start_revision}")
+        if opened.left_out_sources != self.opened.left_out_sources:
+            raise StartOver("licences of sources changed")
+
+    def take_snapshot_end(self, message):
+        end = message.snapshot_end
+        copy = self.incoming
+        # Proof that nothing is missing and nothing came twice.
+        expect((end.row_count, end.digest) == (len(copy.rows), copy.digest), "Reliable",
+               f"{end.row_count} rows with digest {end.digest:016x} sent, "
+               f"{len(copy.rows)} with {copy.digest:016x} arrived")
+        if not self.loading:
+            self.file.replace(self.collected + [message])
+            print(f"state at revision {end.revision}: {end.row_count} rows, digest {end.digest:016x}", flush=True)
+        self.copy = copy
+        self.revision, self.last_commit, self.token = end.revision, 0, end.resume_token
+        self.begin_stream()
+
+    def take_commit_page(self, message):
+        page = message.commit_page
+        expect(page.page == len(self.collected), "Reliable", f"page {page.page} of revision {page.revision}")
         if page.page == 0:
-            self.commit = page.commit
-            expect(page.revision > self.kept["revision"], "Ordered",
-                   f"revision {page.revision} after {self.kept['revision']}")
-            # The chain: the commit before this one that matched must be the last one we applied.
-            expect(page.prev_matching_revision == self.kept["last_commit"], "Chained",
-                   f"revision {page.revision} follows {page.prev_matching_revision}, we have {self.kept['last_commit']}")
-        expect(page.revision == self.commit.revision, "Atomic",
-               f"revision {page.revision} within {self.commit.revision}")
-        self.next_page += 1
-        self.changes.extend(page.changes)
-        if page.last_page:
-            # Only now is the commit whole. (Millions of changes go to a database as they come, in one open transaction.)
-            print(f"revision {page.revision} ({word(types.Cause, self.commit.cause)}): {len(self.changes)} changes")
-            for change in self.changes:
+            expect(page.revision > self.revision, "Ordered", f"revision {page.revision} after {self.revision}")
+            expect(page.prev_matching_revision == self.last_commit, "Chained",
+                   f"revision {page.revision} follows {page.prev_matching_revision}, we have {self.last_commit}")
+        else:
+            first = self.collected[0].commit_page.revision
+            expect(page.revision == first, "Atomic", f"revision {page.revision} within {first}")
+        self.collected.append(message)
+        if not page.last_page:
+            return
+        # Only now is the commit whole. (Millions of changes go to a database as they come, in one open transaction.)
+        pages = self.collected
+        changes = [change for one in pages for change in one.commit_page.changes]
+        for change in changes:
+            self.copy.apply(change)
+        if not self.loading:
+            self.file.append(pages)
+            cause = word(types.Cause, pages[0].commit_page.commit.cause)
+            print(f"revision {page.revision} ({cause}), digest {self.copy.digest:016x}: {len(changes)} changes")
+            for change in changes:
                 print(f"  {change_line(change)}")
             sys.stdout.flush()
-            self.commit, self.changes, self.next_page = None, [], 0
-            self.keep(page.revision, page.revision, page.resume_token)
+            self.after_commit(page.revision, self.copy)
+        self.revision, self.last_commit, self.token = page.revision, page.revision, page.resume_token
+        self.begin_stream()
+
+    def take_progress(self, message):
+        progress = message.progress
+        expect(not self.collected, "Atomic", f"progress {progress.revision} within a commit")
+        if progress.revision > self.revision:
+            if not self.loading:
+                self.file.append([message])
+            self.revision, self.token = progress.revision, progress.resume_token
 
     def reached(self, until):
-        return until is not None and self.kept is not None and self.kept["revision"] >= until
+        return until is not None and self.token is not None and self.revision >= until
 
 
-def follow(stub, watch, filters, until):
+class SilenceClock:
+    """Cancels a call of which no message came for too long. It runs only while the client waits for a message: one that is
+    busy applying is not a silent server. Settings of the library are no substitute: grpcio notices some dead connections
+    after minutes."""
+
+    def __init__(self, call):
+        self.call = call
+        self.deadline = None
+        self.ran_out = False
+        self.ended = threading.Event()
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while not self.ended.wait(0.1):
+            deadline = self.deadline
+            if deadline is not None and time.monotonic() > deadline:
+                self.ran_out = True
+                self.call.cancel()
+                return
+
+    def messages(self, silence):
+        """The messages of the call. `silence` is the longest wait for one, in seconds."""
+        stream = iter(self.call)
+        allowed = max(silence, OPENING_SECONDS)
+        try:
+            while True:
+                self.deadline = time.monotonic() + allowed
+                message = next(stream, None)
+                self.deadline = None
+                if message is None:
+                    return
+                allowed = silence
+                yield message
+        finally:
+            self.ended.set()
+
+
+def details_of(error):
+    """Reason and seconds to wait of an error of Almanac itself; a proxy or the library gives none."""
+    reason = wait = None
+    try:
+        status = rpc_status.from_call(error)
+    except ValueError:
+        status = None
+    for detail in status.details if status else []:
+        info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+        if detail.Unpack(info) and info.domain == "almanac":
+            reason = info.reason
+        elif detail.Unpack(retry):
+            wait = retry.retry_delay.ToMilliseconds() / 1000
+    return reason, wait if reason else None
+
+
+def open_channel(server):
+    return grpc.insecure_channel(server, options=[
+        # Two channels of one address share a connection otherwise, even one that is dead.
+        ("grpc.use_local_subchannel_pool", 1),
+        # Where a connection is silent because it is dead, the library shall notice too; the last one decides how soon.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.http2.ping_timeout_ms", 5_000),
+        # The channel has a back-off of its own; ours decides.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1_000),
+    ])
+
+
+def follow(server, watch, filters, interval, until):
     failures = 0
-    while True:
-        request = feed.SubscribeRequest(filters=filters)
-        request.progress_interval.seconds = 1
-        if watch.kept:
-            request.resume_token = watch.kept["token"]
+    while not watch.reached(until):
+        request = feed.SubscribeRequest(filters=filters, digest_version=DIGEST_VERSION)
+        request.progress_interval.FromMilliseconds(round(interval * 1000))
+        if watch.token:
+            request.resume_token = watch.token
         else:
             request.state.SetInParent()
-        watch.forget()
+        watch.begin_stream()
         wait = None
-        stream = stub.Subscribe(request)
-        try:
-            for message in stream:
-                failures = 0
-                watch.take(message)
-                if watch.reached(until):
-                    stream.cancel()
-                    return
-                if message.HasField("goodbye"):
-                    # The server ends the stream and says when to come back. What we kept is as good as its token.
-                    wait = message.goodbye.reconnect_after.ToMilliseconds() / 1000
-                    why = word(feed.GoodbyeReason, message.goodbye.reason)
-            if wait is None:
-                why = "the stream ended"
-        except grpc.RpcError as error:
-            if error.code() in HOPELESS:
-                sys.exit(f"watch: {error.code().name}: {error.details()}")
-            if wait is None:
-                why = error.details()
+        why = "the stream ended"
+        # A new connection for each stream: the old one may be dead without knowing it.
+        with open_channel(server) as channel:
+            stream = feed_grpc.FeedServiceStub(channel).Subscribe(request)
+            clock = SilenceClock(stream)
+            try:
+                for message in clock.messages(MISSED_INTERVALS * interval):
+                    failures = 0
+                    watch.take(message)
+                    if watch.reached(until):
+                        return
+                    if message.HasField("goodbye"):
+                        # The server ends the stream and says when to come back. What we have is as good as its token.
+                        wait = message.goodbye.reconnect_after.ToMilliseconds() / 1000
+                        why = word(feed.GoodbyeReason, message.goodbye.reason)
+            except StartOver as reason:
+                why, wait = str(reason), 0
+                watch.start_over()
+            except grpc.RpcError as error:
+                reason, server_wait = details_of(error)
+                if clock.ran_out:
+                    why = "the server is silent"
+                elif reason in START_OVER:
+                    why = f"{reason}: {error.details()}; what changed until the next state is not told"
+                    watch.start_over()
+                elif reason and error.code() in HOPELESS:
+                    sys.exit(f"watch: {error.code().name} ({reason}): {error.details()}")
+                elif wait is None:
+                    why, wait = error.details(), server_wait
+            finally:
+                stream.cancel()
         if wait is None:
             # Doubling waits, each drawn evenly from zero to its bound: clients of a server that went away come back
             # spread out.
-            wait = random.uniform(0, min(10, 0.1 * 2**failures))
+            wait = random.uniform(0, min(LONGEST_WAIT_SECONDS, 0.1 * 2**failures))
             failures = min(failures + 1, 10)
         print(f"{why}; coming back in {wait:.1f} s", file=sys.stderr, flush=True)
         time.sleep(wait)
 
 
+def check_digest(server, filters, revision, copy):
+    """Asks the server for the state at a revision, and compares digests."""
+    with open_channel(server) as channel:
+        request = feed.SubscribeRequest(as_known_at=types.AsOf(revision=revision), filters=filters,
+                                        digest_version=DIGEST_VERSION)
+        stream = feed_grpc.FeedServiceStub(channel).Subscribe(request, wait_for_ready=True)
+        end = next(message.snapshot_end for message in stream if message.HasField("snapshot_end"))
+        stream.cancel()
+    expect((end.row_count, end.digest) == (len(copy.rows), copy.digest), "Reliable",
+           f"the state at revision {revision} has {end.row_count} rows with digest {end.digest:016x}, "
+           f"the copy {len(copy.rows)} with {copy.digest:016x}")
+
+
 def main():
-    arguments = argparse.ArgumentParser(description="Follows every change of Almanac.")
+    arguments = argparse.ArgumentParser(description="Keeps a copy of the state of Almanac.")
     arguments.add_argument("--server", default="127.0.0.1:50051")
-    arguments.add_argument("--state-file", default="almanac-watch.json")
+    arguments.add_argument("--state-file", default="almanac-watch.state")
     arguments.add_argument("--ranking", action="append", default=[])
     arguments.add_argument("--indicator", action="append", default=[])
     arguments.add_argument("--until", metavar="REVISION|head")
+    arguments.add_argument("--interval", metavar="SECONDS", type=float, default=1,
+                           help="progress interval: three in silence are a dead connection")
+    arguments.add_argument("--check-digest", action="store_true",
+                           help="after each commit, fetch the digest of the state and compare that of the copy with it")
     arguments = arguments.parse_args()
     filters = []
-    if arguments.ranking or arguments.indicator:
-        # A token belongs to its filters: with others, the server refuses it.
-        filters = [feed.Filter(rankings=arguments.ranking, indicators=arguments.indicator)]
-    options = [
-        # A silent connection may be a dead one: ask, instead of waiting for ever.
-        ("grpc.keepalive_time_ms", 30_000),
-        # The channel has a back-off of its own; ours decides.
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 1_000),
-    ]
-    with grpc.insecure_channel(arguments.server, options=options) as channel:
-        stub = feed_grpc.FeedServiceStub(channel)
-        until = arguments.until
-        if until == "head":
+    # A token belongs to its filters: with others, the server refuses it. A change matches a filter if all of its fields accept
+    # it, so rankings and indicators are two filters.
+    if arguments.ranking:
+        filters.append(feed.Filter(name="rankings", rankings=arguments.ranking))
+    if arguments.indicator:
+        filters.append(feed.Filter(name="indicators", indicators=arguments.indicator))
+
+    def after_commit(revision, copy):
+        if arguments.check_digest:
+            check_digest(arguments.server, filters, revision, copy)
+
+    until = arguments.until
+    if until == "head":
+        with open_channel(arguments.server) as channel:
+            stub = feed_grpc.FeedServiceStub(channel)
             until = stub.GetHead(feed.GetHeadRequest(), timeout=30, wait_for_ready=True).head
-        follow(stub, Watch(arguments.state_file), filters, None if until is None else int(until))
+    watch = Watch(arguments.state_file, after_commit)
+    follow(arguments.server, watch, filters, arguments.interval, None if until is None else int(until))
 
 
 if __name__ == "__main__":
@@ -259,3 +417,5 @@ if __name__ == "__main__":
         pass
     except BrokenPromise as broken:
         sys.exit(f"watch: the server broke the promise {broken}")
+    except UnknownKind as unknown:
+        sys.exit(f"watch: the server sent {unknown}: this client is too old to keep a copy")

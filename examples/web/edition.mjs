@@ -4,7 +4,7 @@
 
 import { parseArgs } from "node:util";
 import { toBinary } from "@bufbuild/protobuf";
-import { clientOf, digestOfLines, entryLine } from "./follow.mjs";
+import { clientOf } from "./follow.mjs";
 import { ChangeKind } from "./gen/almanac/v1/types_pb.js";
 import { FeedService } from "./gen/almanac/v1/feed_service_pb.js";
 import { RankingService } from "./gen/almanac/v1/ranking_service_pb.js";
@@ -21,6 +21,19 @@ const { ranking, edition } = options;
 const [rankings, feed] = [clientOf(RankingService, options.server), clientOf(FeedService, options.server)];
 const filters = [{ rankings: [ranking], kinds: [ChangeKind.ENTRY] }];
 
+/** An entry's row in the digest of the state, in version 1: enough to see that all are there, and quick. */
+function entryLine(of, entity, rank) {
+  return ["E", ranking, of, entity, rank ?? ""].join("\t");
+}
+
+/** The digest of rows: the sum of those of each, in any order. */
+async function digestOfLines(lines) {
+  const hash = async (text) => crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  let sum = 0n;
+  for (const hashed of await Promise.all(lines.map(hash))) sum += new DataView(hashed).getBigUint64(0, true);
+  return BigInt.asUintN(64, sum);
+}
+
 /** What came one way. */
 class Way {
   ranks = [];
@@ -36,15 +49,15 @@ class Way {
   }
 
   changes(changes) {
-    for (const { what } of changes) {
-      const { edition: of, move } = what.value;
-      // Those that the edition does not list are changes too: they were in the one before it.
-      if (of === edition && move.after.listed) this.ranks.push([move.entity, move.after.rank]);
+    for (const { detail } of changes) {
+      const { edition: of, after } = detail.value;
+      // Entities that the edition does not list have changes too: they were in the one before it.
+      if (of === edition && after) this.ranks.push([after.entity, after.rank]);
     }
   }
 
   async print(name) {
-    const digest = await digestOfLines(this.ranks.map(([entity, rank]) => entryLine(ranking, edition, entity, rank)));
+    const digest = await digestOfLines(this.ranks.map(([entity, rank]) => entryLine(edition, entity, rank)));
     const hex = digest.toString(16).padStart(16, "0");
     console.log(`${name}: ${this.ranks.length} entries, digest ${hex}, ${this.messages} messages, ${this.bytes} bytes, ` +
       `longest ${this.longest}`);
@@ -80,8 +93,8 @@ listing: for await (const page of pages(feed.listCommits, FeedService.method.lis
 await way.print("ListCommits");
 
 way = new Way();
-for await (const response of feed.subscribe({ start: { case: "range", value: { from: revision, until: revision } }, filters })) {
-  const { case: kind, value: message } = response.message;
+for await (const response of feed.subscribe({ start: { case: "range", value: { firstRevision: revision, lastRevision: revision } }, filters })) {
+  const { case: kind, value: message } = response.body;
   if (kind !== "commitPage") continue;
   way.took(FeedService.method.subscribe, response);
   way.changes(message.changes);
@@ -91,14 +104,14 @@ await way.print("Subscribe, commits");
 way = new Way();
 const leaving = new AbortController();
 const others = [];
-const state = feed.subscribe({ start: { case: "state", value: {} }, filters }, { signal: leaving.signal });
+const state = feed.subscribe({ start: { case: "state", value: {} }, filters, digestVersion: 1 }, { signal: leaving.signal });
 for await (const response of state) {
-  const { case: kind, value: message } = response.message;
+  const { case: kind, value: message } = response.body;
   if (kind === "snapshotPage") {
     way.took(FeedService.method.subscribe, response);
-    for (const { row: { value: row } } of message.rows) {
+    for (const { item: { value: row } } of message.rows) {
       if (row.edition === edition) way.ranks.push([row.entry.entity, row.entry.rank]);
-      else others.push(entryLine(ranking, row.edition, row.entry.entity, row.entry.rank));
+      else others.push(entryLine(row.edition, row.entry.entity, row.entry.rank));
     }
   }
   if (kind === "snapshotEnd") {
@@ -112,7 +125,7 @@ for await (const response of state) {
 if (options["compare-with"]) {
   way = new Way();
   let moves = 0;
-  const request = { ranking, fromEdition: edition, toEdition: options["compare-with"] };
+  const request = { ranking, earlierEdition: edition, laterEdition: options["compare-with"] };
   for await (const page of pages(rankings.compareEditions, RankingService.method.compareEditions, way, request)) {
     moves += page.moves.length;
   }

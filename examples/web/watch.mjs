@@ -1,67 +1,71 @@
 // follow.mjs at work outside a page: Node's own `fetch` speaks to the server as a browser does, by gRPC-Web over HTTP/1.1.
 //
-//     node examples/web/watch.mjs [--server URL] [--state-file FILE] [--ranking ID]... [--until REVISION]
+//     node examples/web/watch.mjs [--server URL] [--state-file FILE] [--ranking ID]... [--interval SECONDS] [--until REVISION]
 
 import fs from "node:fs";
 import { parseArgs } from "node:util";
 import { follow } from "./follow.mjs";
 import { Cause } from "./gen/almanac/v1/types_pb.js";
 
-/** A store that only remembers its place, in a file; to apply means to print. A page has its database here. */
-class Printed {
-  #file;
-  #place = null;
-  /** Called with each new place. */
-  moved = () => {};
+/** The messages that made a copy in a file, one a line; each write ends with an empty line. A page has its database here. */
+class FileStore {
+  #path;
 
-  constructor(file) {
-    this.#file = file;
-    const revive = (key, value) => (key === "revision" || key === "lastCommit" ? BigInt(value) : value);
-    if (fs.existsSync(file)) this.#place = JSON.parse(fs.readFileSync(file, "utf8"), revive);
+  constructor(path) {
+    this.#path = path;
   }
 
-  place() {
-    return this.#place;
+  load() {
+    if (!fs.existsSync(this.#path)) return [];
+    // What a crash left of the last write has no end: it is cut off.
+    const text = fs.readFileSync(this.#path, "latin1");
+    const end = text.lastIndexOf("\n\n");
+    const whole = end < 0 ? "" : text.slice(0, end + 2);
+    fs.truncateSync(this.#path, whole.length);
+    return whole.split("\n").filter((line) => line !== "").map((line) => Buffer.from(line, "base64"));
   }
 
-  state(rows, place) {
-    console.log(`state at revision ${place.revision}: ${rows.length} rows`);
-    this.progress(place);
+  append(messages) {
+    fs.appendFileSync(this.#path, lines(messages), { flush: true });
   }
 
-  commit(commit, changes, place) {
-    const cause = (Cause[commit.cause] ?? String(commit.cause)).toLowerCase().replaceAll("_", " ");
-    console.log(`revision ${commit.revision} (${cause}): ${changes.length} changes`);
-    this.progress(place);
+  replace(messages) {
+    fs.writeFileSync(`${this.#path}.new`, lines(messages), { flush: true });
+    fs.renameSync(`${this.#path}.new`, this.#path);
   }
+}
 
-  /** Old or new, never half. */
-  progress(place) {
-    const text = JSON.stringify(place, (_, value) => (typeof value === "bigint" ? String(value) : value));
-    fs.writeFileSync(`${this.#file}.new`, text, { flush: true });
-    fs.renameSync(`${this.#file}.new`, this.#file);
-    this.#place = place;
-    this.moved(place);
-  }
+function lines(messages) {
+  return messages.map((bytes) => `${Buffer.from(bytes).toString("base64")}\n`).join("") + "\n";
 }
 
 const { values: options } = parseArgs({
   options: {
     server: { type: "string", default: "http://127.0.0.1:50051" },
-    "state-file": { type: "string", default: "almanac-watch.json" },
+    "state-file": { type: "string", default: "almanac-watch.state" },
     ranking: { type: "string", multiple: true, default: [] },
+    interval: { type: "string", default: "1" },
     until: { type: "string" },
   },
 });
-const filters = options.ranking.length ? [{ rankings: options.ranking }] : [];
-const store = new Printed(options["state-file"]);
 const leaving = new AbortController();
-if (options.until !== undefined) {
-  store.moved = ({ revision }) => revision >= BigInt(options.until) && leaving.abort();
-  if (store.place()) store.moved(store.place());
-}
+const hex = async (copy) => (await copy.digest()).toString(16).padStart(16, "0");
 try {
-  await follow(options.server, store, { filters, signal: leaving.signal });
+  await follow(options.server, new FileStore(options["state-file"]), {
+    filters: options.ranking.length ? [{ rankings: options.ranking }] : [],
+    interval: Number(options.interval) * 1000,
+    signal: leaving.signal,
+    async onState(copy, revision) {
+      console.log(`state at revision ${revision}: ${copy.size} rows, digest ${await hex(copy)}`);
+    },
+    async onCommit({ revision, cause }, changes, copy) {
+      const why = (Cause[cause] ?? String(cause)).toLowerCase().replaceAll("_", " ");
+      console.log(`revision ${revision} (${why}), digest ${await hex(copy)}: ${changes.length} changes`);
+    },
+    onPosition(revision) {
+      if (options.until !== undefined && revision >= BigInt(options.until)) leaving.abort();
+    },
+  });
 } catch (error) {
   console.error(`watch: ${error.message}`);
   process.exitCode = 1;

@@ -5,10 +5,12 @@ use std::{io, path::PathBuf};
 use super::error::CliError;
 use crate::ledger::migrate::migrate;
 
-/// Makes a data folder of this version's format from one of Almanac 0.1, which stays as it is
+/// Makes a data folder for this version from one of Almanac 0.1, which stays as it is
 ///
-/// Every commit is replayed: revisions, times, notes, request ids and the history's id stay. Stored cursors and resume
-/// tokens of 0.1 do not hold any more: subscribers begin again from the state. No server may have either folder open.
+/// Stop the server first. Every commit is replayed: revisions, times, notes, request ids and the id of the history stay.
+/// Each methodology of a ranking becomes a definition with the id RANKING:NAME. Stored cursors are left out and resume
+/// tokens of 0.1 are refused: subscribers begin again with the state. A folder that was compacted cannot be migrated.
+/// The new folder takes the place of the old one with `almanac serve --data NEW`; check it with `almanac verify`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct MigrateArgs {
     /// Data folder that Almanac 0.1 wrote

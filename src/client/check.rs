@@ -24,13 +24,14 @@ fn broken<T>(promise: &'static str, detail: String) -> Result<T, BrokenPromise> 
 }
 
 /// What a stream has shown so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Check {
     /// A connection was made before.
     connected: bool,
     /// Everything at or below this revision is here.
     position: u64,
-    /// The last commit that came, in this subscription.
+    /// The last commit that came, in this subscription; 0 if none did. `None`: it began with a token, and what came before
+    /// that is not known here.
     last_commit: Option<u64>,
     /// The commit that is not complete yet: its revision, its next page on this connection, and the index that its next
     /// change must have reached.
@@ -80,6 +81,12 @@ impl OpenCommit {
 }
 
 impl Check {
+    /// Of a subscription that begins with a token, or without one.
+    pub(super) fn new(with_token: bool) -> Self {
+        let last_commit = if with_token { None } else { Some(0) };
+        Self { connected: false, position: 0, last_commit, open: None, rows: 0, digest: 0 }
+    }
+
     /// A connection was made, or made again.
     pub(super) fn opened(&mut self, opened: &proto::Opened) -> Result<(), BrokenPromise> {
         if self.connected && opened.start_revision != self.position {
@@ -101,7 +108,7 @@ impl Check {
 
     /// What came of the state is thrown away: another one follows, of another revision. Says whether anything had come.
     pub(super) fn discard_state(&mut self) -> bool {
-        std::mem::take(self).rows > 0
+        std::mem::replace(self, Self::new(false)).rows > 0
     }
 
     /// The version of the digest to ask for.
@@ -221,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_commit_cut_by_a_reconnection_goes_on_where_it_stopped() {
-        let mut check = Check::default();
+        let mut check = Check::new(false);
         check.opened(&opened(3)).unwrap();
         check.page(&mut page(4, 0, 0, true, &[0])).unwrap();
         check.page(&mut page(7, 4, 0, false, &[0, 1, 2])).unwrap();
@@ -246,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_fold_cut_by_a_reconnection_comes_again_as_another() {
-        let mut check = Check::default();
+        let mut check = Check::new(false);
         check.opened(&opened(3)).unwrap();
         check.page(&mut page(4, 0, 0, true, &[0])).unwrap();
         check.page(&mut fold(5, 9, 4, false, &[(9, 0), (6, 2)])).unwrap();
@@ -264,7 +271,7 @@ mod tests {
     #[test]
     fn every_promise_that_a_fold_breaks_is_named() {
         let start = || {
-            let mut check = Check::default();
+            let mut check = Check::new(false);
             check.opened(&opened(3)).unwrap();
             check.page(&mut page(4, 0, 0, true, &[0])).unwrap();
             check
@@ -284,7 +291,7 @@ mod tests {
     #[test]
     fn every_broken_promise_is_named() {
         let start = || {
-            let mut check = Check::default();
+            let mut check = Check::new(false);
             check.opened(&opened(3)).unwrap();
             check.page(&mut page(4, 0, 0, true, &[0])).unwrap();
             check
@@ -300,7 +307,7 @@ mod tests {
         within.page(&mut page(6, 4, 0, false, &[0])).unwrap();
         assert_eq!(promise(within.progress(6)), "Atomic");
         assert_eq!(promise(within.page(&mut page(7, 4, 0, true, &[0]))), "Atomic");
-        let mut state = Check::default();
+        let mut state = Check::new(false);
         state.opened(&proto::Opened { start_revision: 9, ..Default::default() }).unwrap();
         assert_eq!((state.position(), state.discard_state()), (0, false), "a state that has not come is nothing");
         state.rows(&[proto::StateRow::default()]);

@@ -170,6 +170,7 @@ where
     /// Follows what matches any of these filters; none means everything.
     pub fn new(feed: FeedServiceClient<T>, start: Start, filters: Vec<proto::Filter>) -> Self {
         let token = if let Start::Token(token) = &start { Some(token.clone()) } else { None };
+        let check = Check::new(token.is_some());
         Self {
             feed,
             start,
@@ -179,7 +180,7 @@ where
             conflate: false,
             plain: false,
             stream: None,
-            check: Check::default(),
+            check,
             backoff: Backoff::default(),
             wait: None,
             within_state: false,

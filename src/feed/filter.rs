@@ -513,7 +513,7 @@ mod tests {
     #[test]
     fn a_figure_filled_in_behind_no_figure_is_outside() {
         let change = |movement: ValueMove, before: bool, after: bool| {
-            Change::Value(ValueChange { movement, ..fixture::figure("", before, after) })
+            Change::Value(Box::new(ValueChange { movement, ..fixture::figure("", before, after) }))
         };
         const CASES: [(ValueMove, bool, bool, Scope); 5] = [
             (ValueMove::Added, false, true, Scope::Entered),
@@ -538,7 +538,7 @@ mod tests {
             let dimensions = pairs.iter().map(|(id, code)| ((*id).to_owned(), (*code).to_owned())).collect();
             Filter { dimensions, ..Filter::default() }
         };
-        let change = |dimensions: &str| Change::Value(fixture::figure(dimensions, true, true));
+        let change = |dimensions: &str| Change::Value(Box::new(fixture::figure(dimensions, true, true)));
         let women = of(&[("SEX", "F")]);
         assert!(scope_of(women.clone(), &change("AGE=Y15;SEX=F")).is_some());
         assert!(scope_of(women.clone(), &change("SEX=M")).is_none());

@@ -1,44 +1,53 @@
 //! A folder of format 2 becomes one of format 3: its commits are replayed, one after the other, into a new folder.
 //!
-//! Revisions, recorded times, authors, notes, request ids and receipts stay, and so do the history and its secret. Commits
-//! get the content and chain hashes that format 2 lacks; changes of figures get the whole versions that answered before and
-//! after, looked up in the view of the new folder. Stored cursors are dropped: the tokens in them are outdated.
+//! Revisions, recorded times, authors, notes, request ids and receipts stay, and so do the history and its secret. What is
+//! current stays current, at head and at every revision. What changes:
 //!
-//! Format 2 is decoded here and nowhere else. The old folder is opened to be read, which lets sled tidy its own files, and
-//! nothing in it is changed.
+//! - Commits get the content and chain hashes that format 2 lacks.
+//! - Changes of figures and entries get the whole rows before and after, looked up in the view of the new folder. A
+//!   correction that names another source changes all rows of its edition.
+//! - The methodologies of a ranking become definitions of their own, with the id `RANKING:TEXT`; a character that no id may
+//!   hold becomes `-`. A ranking in which nothing else changed is not defined anew. Commits count definitions apart.
+//! - An edition that names no source gets that of its ranking at that revision.
+//! - Versions of editions get an effective day where their release date alone would place them wrongly. A withdrawal takes
+//!   effect on the day it was recorded, and its commit is released on that day: format 2 does not know when the producer
+//!   withdrew. No version takes effect before the one that it followed. Almanac 0.1 made a correction with an older release
+//!   date current; loaded today it would be filled in behind, but a migration must not change what is current, so such a
+//!   correction answers from the day on which its predecessor did.
+//! - Stored cursors are left out: the tokens in them are outdated.
+//!
+//! Format 2 is decoded in [`format2`] and nowhere else. The old folder is opened to be read, which lets sled tidy its own
+//! files, and nothing in it is changed.
 //!
 //! Invariant: the new folder appears under its name whole, or not at all.
+
+mod format2;
+mod translation;
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
-
+use self::{
+    format2::{OldCommit, OldCounts, OldHeader, OldReceipt, read_page},
+    translation::{MethodologyIds, Translated, Translation},
+};
 use super::{
     bundle,
-    log::{self, Draft, Receipt, Totals},
-    page::{self, DEFINITION, EDITION, ENTRY, FULL_RELEASE, PAGE_CHANGES_MAX, SERIES},
-    plan::Sink,
+    log::{self, Draft, Receipt},
+    page,
     rebuild::{Identity, Rebuild},
-    record::{Record, RecordedRow},
 };
 use crate::{
     model::{
-        change::{Cause, Commit, Counts, ValueMove},
-        id::{HistoryId, RequestId, Revision},
-        series::{Row, SeriesKey},
-        time::{Date, Instant},
-        value::Value,
+        change::{Commit, Counts},
+        id::{HistoryId, Revision},
+        series::Horizon,
+        time::Date,
     },
-    store::{
-        Engine, StoreError, bytes::Reader, chunks, engine::Result, records::unpack, rows::decode_rows_up_to, view::View,
-    },
+    store::{Engine, StoreError, chunks, engine::Result, records::unpack, view::View},
 };
-
-/// Version of the pages of format 2.
-const PAGE_VERSION: u8 = 2;
 
 /// Why a folder was not migrated.
 #[derive(Debug, thiserror::Error)]
@@ -117,9 +126,10 @@ fn build(old: &Engine, folder: &Path, building: &Path) -> std::result::Result<Mi
         Some((key, _)) if key.first() == Some(&log::HEADERS) => log::revision_of(&key)?,
         _ => Revision::ZERO,
     };
+    let mut methodology_ids = MethodologyIds::default();
     while rebuild.head() < head {
         let revision = rebuild.head().next();
-        migrate_commit(old, revision, &mut rebuild).map_err(|error| match error {
+        migrate_commit(old, revision, &mut rebuild, &mut methodology_ids).map_err(|error| match error {
             StoreError::Corrupt(detail) => MigrateError::Damaged { folder: folder.to_owned(), revision, detail },
             error => error.into(),
         })?;
@@ -129,15 +139,23 @@ fn build(old: &Engine, folder: &Path, building: &Path) -> std::result::Result<Mi
 }
 
 /// Replays one commit: its pages, its receipt, its seal.
-fn migrate_commit(old: &Engine, revision: Revision, rebuild: &mut Rebuild) -> Result<()> {
+fn migrate_commit(
+    old: &Engine,
+    revision: Revision,
+    rebuild: &mut Rebuild,
+    methodology_ids: &mut MethodologyIds,
+) -> Result<()> {
     let header = chunks::get(old, &log::header_key(revision))?.ok_or_else(|| page::corrupt("no header"))?;
     let header: OldHeader = unpack(&header)?;
+    if header.commit.revision != revision {
+        return Err(page::corrupt(format!("its header is that of revision {}", header.commit.revision)));
+    }
     let receipt = match &header.commit.request_id {
         Some(request) => chunks::get(old, &log::receipt_key(request))?,
         None => None,
     };
-    let receipt: Option<Receipt> = receipt.map(|bytes| unpack(&bytes)).transpose()?;
-    let mut translation = Translation { view: rebuild.view(), sink: rebuild.sink(), series: None };
+    let receipt: Option<OldReceipt> = receipt.map(|bytes| unpack(&bytes)).transpose()?;
+    let mut translation = Translation::new(rebuild.view(), methodology_ids, rebuild.sink());
     let mut pages = 0;
     let prefix = [&[log::PAGES][..], &revision.0.to_be_bytes()].concat();
     for item in chunks::scan(old, &prefix) {
@@ -149,202 +167,72 @@ fn migrate_commit(old: &Engine, revision: Revision, rebuild: &mut Rebuild) -> Re
     if pages != header.pages {
         return Err(page::corrupt(format!("{pages} pages, and its header says {}", header.pages)));
     }
-    let (pages, changes) = translation.finish()?;
-    rebuild.added(pages);
-    let commit = header.commit.into_commit(revision)?;
-    let draft = Draft { commit, pages, changes, totals: header.totals };
+    let translated = translation.finish()?;
+    let commit = commit_of(header.commit, &translated, receipt.as_ref());
+    let receipt = receipt.map(|receipt| receipt_of(receipt, &translated, rebuild.view())).transpose()?;
+    rebuild.added(translated.pages);
+    let draft = Draft { commit, pages: translated.pages, changes: translated.changes, totals: header.totals };
     rebuild.seal_draft(&draft, receipt.as_ref())?;
     Ok(())
 }
 
-/// Turns the records of one commit into those of format 3.
-struct Translation<'a> {
-    /// As it was before the commit.
-    view: &'a View,
-    sink: Sink<'a>,
-    /// The series whose rows may go on in the next record.
-    series: Option<(SeriesKey, Vec<OldRow>)>,
-}
-
-impl Translation<'_> {
-    fn add(&mut self, record: OldRecord) -> Result<()> {
-        match record {
-            OldRecord::Series(key, rows) => match &mut self.series {
-                Some((open, known)) if *open == key => known.extend(rows),
-                _ => {
-                    self.close_series()?;
-                    self.series = Some((key, rows));
-                }
-            },
-            OldRecord::Other(record) => {
-                self.close_series()?;
-                self.sink.add(record)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn close_series(&mut self) -> Result<()> {
-        let Some((key, rows)) = self.series.take() else { return Ok(()) };
-        let known = self.view.series_ids(&key).map_or(Ok(Vec::new()), |ids| self.view.rows(ids))?;
-        let mut recorded = Vec::with_capacity(rows.len());
-        for of_period in rows.chunk_by(|a, b| a.row.period == b.row.period) {
-            let period = of_period[0].row.period;
-            let known: Vec<Row> = known.iter().filter(|row| row.period == period).cloned().collect();
-            let added = of_period.iter().map(|old| old.row.clone());
-            let with: Vec<Row> = known.iter().cloned().chain(added).collect();
-            for old in of_period {
-                recorded.push(answered(old, &known, &with)?);
-            }
-        }
-        self.sink.add(Record::Series(key, recorded))
-    }
-
-    /// How many pages and changes the commit has.
-    fn finish(mut self) -> Result<(u32, u64)> {
-        self.close_series()?;
-        self.sink.finish()?;
-        Ok((self.sink.pages, self.sink.changes))
+fn commit_of(old: OldCommit, translated: &Translated, receipt: Option<&OldReceipt>) -> Commit {
+    let withdrawal = translated.edition.as_ref().filter(|edition| !edition.stands());
+    Commit {
+        revision: old.revision,
+        recorded: old.recorded,
+        author: old.author,
+        cause: old.cause,
+        note: old.note,
+        // What a withdrawal brings is released on the day of the withdrawal, not with the version withdrawn.
+        released: withdrawal.map_or(old.released, |edition| Some(edition.effective_day())),
+        document_sha256: old.document_sha256,
+        counts: counts_of(&old.counts, old.released, translated, receipt),
+        request_id: old.request_id,
     }
 }
 
-/// A row with the versions that answer before and after. What format 2 says of them must agree.
-fn answered(old: &OldRow, known: &[Row], with: &[Row]) -> Result<RecordedRow> {
-    let Some(movement) = old.movement else { return Ok(RecordedRow::silent(old.row.clone())) };
-    let told = RecordedRow::told(old.row.clone(), known, with);
-    let same_before = movement == ValueMove::Added || told.before.as_ref().and_then(Row::value) == old.before.as_ref();
-    match told.movement == Some(movement) && same_before {
-        true => Ok(told),
-        false => Err(page::corrupt(format!("the figure of {} was not what the commit says it was", old.row.period))),
-    }
-}
-
-/// A part of a commit in format 2.
-enum OldRecord {
-    Series(SeriesKey, Vec<OldRow>),
-    /// What format 3 keeps as it is.
-    Other(Record),
-}
-
-/// A version of a figure in format 2: of what was before, only the value.
-struct OldRow {
-    row: Row,
-    movement: Option<ValueMove>,
-    before: Option<Value>,
-}
-
-fn read_page(bytes: &[u8]) -> Result<Vec<OldRecord>> {
-    let mut reader = Reader::new(bytes);
-    let version = reader.byte()?;
-    if version != PAGE_VERSION {
-        return Err(page::corrupt(format!("version {version}")));
-    }
-    let _first_change = reader.varint()?;
-    let mut names = Vec::new();
-    let mut records = Vec::new();
-    while !reader.is_empty() {
-        records.push(read_record(&mut reader, &mut names)?);
-    }
-    Ok(records)
-}
-
-fn read_record<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>) -> Result<OldRecord> {
-    let record = match reader.byte()? {
-        SERIES => {
-            let key = page::read_key(reader, names)?;
-            return Ok(OldRecord::Series(key, read_rows(reader)?));
-        }
-        FULL_RELEASE => {
-            let (indicator, source) = page::read_release(reader, names)?;
-            Record::FullRelease(indicator, source)
-        }
-        DEFINITION => {
-            let (before, after) = unpack(reader.bytes()?)?;
-            Record::Definition(before, after)
-        }
-        EDITION => {
-            let (before, after) = unpack(reader.bytes()?)?;
-            Record::Edition(before, after)
-        }
-        ENTRY => {
-            return Err(page::corrupt("entries are not migrated yet"));
-        }
-        kind => return Err(page::corrupt(format!("a record of unknown kind {kind}"))),
-    };
-    Ok(OldRecord::Other(record))
-}
-
-fn read_rows(reader: &mut Reader<'_>) -> Result<Vec<OldRow>> {
-    let rows = decode_rows_up_to(reader, PAGE_CHANGES_MAX)?;
-    let movements = reader.runs(rows.len(), |reader| page::movement_of(reader.byte()?))?;
-    let mut befores = decode_rows_up_to(reader, rows.len())?.into_iter();
-    let mut old = Vec::with_capacity(rows.len());
-    for (row, movement) in rows.into_iter().zip(movements) {
-        let before = match movement {
-            None | Some(ValueMove::Added) => None,
-            Some(_) => {
-                befores.next().ok_or_else(|| page::corrupt("a change without its before-value"))?.value().cloned()
-            }
+/// Definitions are counted apart. A commit of format 2 has definitions or data, never both.
+fn counts_of(old: &OldCounts, released: Option<Date>, translated: &Translated, receipt: Option<&OldReceipt>) -> Counts {
+    // Without any record it may also be a correction that changes nothing. Its receipt has an edition; without a receipt
+    // nothing tells the two apart.
+    let answers_edition = receipt.is_some_and(|receipt| receipt.edition.is_some());
+    if translated.has_data || released.is_some() || answers_edition {
+        return Counts {
+            added: old.added,
+            revised: old.revised,
+            unchanged: old.unchanged,
+            withdrawn: old.withdrawn,
+            backfilled: old.backfilled,
+            ..Counts::default()
         };
-        old.push(OldRow { row, movement, before });
     }
-    Ok(old)
+    Counts {
+        definitions_added: translated.definitions_added,
+        definitions_revised: translated.definitions_revised,
+        definitions_unchanged: old.unchanged + translated.definitions_unchanged,
+        ..Counts::default()
+    }
 }
 
-/// A header of format 2.
-#[derive(Debug, Deserialize)]
-struct OldHeader {
-    commit: OldCommit,
-    pages: u32,
-    totals: Totals,
-}
-
-#[derive(Debug, Deserialize)]
-struct OldCommit {
-    revision: Revision,
-    recorded: Instant,
-    author: String,
-    cause: Cause,
-    note: String,
-    released: Option<Date>,
-    document_sha256: String,
-    counts: OldCounts,
-    request_id: Option<RequestId>,
-}
-
-#[derive(Debug, Deserialize)]
-struct OldCounts {
-    added: u64,
-    revised: u64,
-    unchanged: u64,
-    withdrawn: u64,
-    backfilled: u64,
-}
-
-impl OldCommit {
-    fn into_commit(self, revision: Revision) -> Result<Commit> {
-        if self.revision != revision {
-            return Err(page::corrupt(format!("its header is that of revision {}", self.revision)));
+/// The edition that it answers is the version that the commit brought; if it changed nothing, the one that stood.
+fn receipt_of(old: OldReceipt, translated: &Translated, view: &View) -> Result<Receipt> {
+    let edition = match (&old.edition, &translated.edition) {
+        (None, _) => None,
+        (Some(_), Some(brought)) => Some(brought.clone()),
+        (Some(stood), None) => {
+            let catalog = view.catalog();
+            let found = catalog.edition(&stood.ranking, &stood.edition, Horizon::at(view.applied()));
+            let found = found.filter(|found| found.revision == stood.revision);
+            Some(
+                found
+                    .ok_or_else(|| page::corrupt("its receipt answers an edition that did not stand"))?
+                    .as_ref()
+                    .clone(),
+            )
         }
-        Ok(Commit {
-            revision,
-            recorded: self.recorded,
-            author: self.author,
-            cause: self.cause,
-            note: self.note,
-            released: self.released,
-            document_sha256: self.document_sha256,
-            counts: Counts {
-                added: self.counts.added,
-                revised: self.counts.revised,
-                unchanged: self.counts.unchanged,
-                withdrawn: self.counts.withdrawn,
-                backfilled: self.counts.backfilled,
-                ..Counts::default()
-            },
-            request_id: self.request_id,
-        })
-    }
+    };
+    Ok(Receipt { revision: old.revision, content: old.content, findings: old.findings, edition })
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ pub enum Movement {
 /// What is known of an entity that a table does not list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Absence {
-    /// Nothing: there is no table, or it is partial.
+    /// Nothing: the table is partial, or withdrawn.
     Unknown,
     /// Every rank down to this one is listed, so its own is a higher number.
     WorseThan(u32),
@@ -135,7 +135,7 @@ pub struct EntryMove {
     pub movement: Movement,
     pub earlier: Option<Entry>,
     pub later: Option<Entry>,
-    /// Only without an earlier entry.
+    /// Only without an earlier entry in a table that there is.
     pub earlier_absence: Option<Absence>,
     /// Only without a later entry.
     pub later_absence: Option<Absence>,
@@ -174,7 +174,7 @@ pub struct EntryChange {
     /// The source of the edition compared with; of this edition itself: as it was at the previous revision.
     pub earlier_source: Option<SourceId>,
     pub movement: Movement,
-    /// Only without an earlier entry.
+    /// Only without an earlier entry in a table that there is.
     pub earlier_absence: Option<Absence>,
     /// Only without an entry after.
     pub later_absence: Option<Absence>,

@@ -118,11 +118,11 @@ pub fn entry_move(pair: Pair, before: Option<&Table>, after: &Table) -> Option<E
     let old = before.and_then(|table| table.entries.get(pair.before?));
     let new = pair.after.and_then(|at| after.entries.get(at));
     let named = new.or(old)?;
-    let earlier_absence = before.map_or(Absence::Unknown, |table| absence(&table.edition));
+    let absent_from = before.filter(|_| old.is_none());
     Some(EntryMove {
         entity: named.entity.clone(),
         movement: pair.movement,
-        earlier_absence: old.is_none().then_some(earlier_absence),
+        earlier_absence: absent_from.map(|table| absence(&table.edition)),
         later_absence: new.is_none().then(|| absence(&after.edition)),
         earlier: old.cloned(),
         later: new.cloned(),
@@ -340,7 +340,9 @@ mod tests {
     #[test]
     fn a_first_table_claims_no_moves() {
         let after = table("1", CoverageKind::All, &[("a", Some(1), false)]);
-        assert_eq!(movement_of(&moves(None, &after), "a"), Movement::Unknown);
+        let moved = moves(None, &after);
+        assert_eq!(movement_of(&moved, "a"), Movement::Unknown);
+        assert_eq!(moved[0].earlier_absence, None, "there is no table that it could be absent from");
     }
 
     #[test]

@@ -88,15 +88,56 @@ async fn names_of_cursors_are_short_and_printable() {
     let clients = &world.clients;
     let token = tokens(clients, Vec::new()).await.remove(0).1;
     let longest = "n".repeat(128);
-    for good in ["a", "the display in the hall, 2nd floor", "~!/", longest.as_str()] {
+    for good in ["a", "the-display-in-the-hall,2nd-floor", "~!/", longest.as_str()] {
         put(clients, good, &token, false).await.unwrap();
         assert_eq!(get(clients, good).await.unwrap().name, good);
     }
-    for bad in ["", "ä", "a\tb", "a\0", "a\u{7f}", &"n".repeat(129)] {
+    for bad in ["", "a b", " a", "ä", "a\tb", "a\0", "a\u{7f}", &"n".repeat(129)] {
         for refused in [put(clients, bad, &token, false).await.map(|_| ()), get(clients, bad).await.map(|_| ())] {
             assert_eq!(fields(&assert_refused(refused, Code::InvalidArgument, "FIELD")), ["name"], "{bad:?}");
         }
     }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn cursors_are_listed_page_by_page_in_name_order() {
+    let world = world().await;
+    let clients = &world.clients;
+    let token = tokens(clients, Vec::new()).await.remove(0).1;
+    let list = async |page_size: i32, page_token: &str| {
+        let request = ListCursorsRequest { page_size, page_token: page_token.into() };
+        clients.feed.clone().list_cursors(request).await.map(tonic::Response::into_inner)
+    };
+    let none = list(0, "").await.unwrap();
+    assert_eq!((none.cursors.len(), none.next_page_token.as_str()), (0, ""));
+    let mut kept = Vec::new();
+    for name in ["b", "a", "ab", "B", "~", "c/1", "c"] {
+        kept.push(put(clients, name, &token, false).await.unwrap().unwrap());
+    }
+    kept.sort_by(|one, other| one.name.cmp(&other.name));
+    assert!(kept.iter().all(|cursor| cursor.author == "local"), "{kept:?}");
+    for page_size in [1, 2, 3, 7, 0, 5_000] {
+        let (mut listed, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let page = list(page_size, &page_token).await.unwrap();
+            assert!(page_size == 0 || page.cursors.len() <= page_size as usize);
+            listed.extend(page.cursors);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(listed, kept, "pages of {page_size}");
+    }
+    // A list of what moves: a cursor that is forgotten between two pages is in none of the later ones.
+    let first = list(2, "").await.unwrap();
+    put(clients, "ab", "", true).await.unwrap();
+    let names: Vec<String> =
+        list(100, &first.next_page_token).await.unwrap().cursors.into_iter().map(|cursor| cursor.name).collect();
+    assert_eq!(names, ["b", "c", "c/1", "~"]);
+    assert_refused(list(-1, "").await, Code::InvalidArgument, "FIELD");
+    assert_refused(list(2, "nonsense").await, Code::InvalidArgument, "PAGE_TOKEN");
     world.end().await;
 }
 
@@ -108,7 +149,7 @@ async fn many_clients_keep_cursors_while_a_steward_writes() {
     let mut putting = Vec::new();
     for number in 0..200 {
         let (clients, token) = (clients.clone(), token.clone());
-        putting.push(tokio::spawn(async move { put(&clients, &format!("client {number}"), &token, false).await }));
+        putting.push(tokio::spawn(async move { put(&clients, &format!("client-{number}"), &token, false).await }));
     }
     for value in 0..10 {
         commit(clients, value).await;
@@ -117,7 +158,7 @@ async fn many_clients_keep_cursors_while_a_steward_writes() {
         put.await.unwrap().unwrap();
     }
     for number in 0..200 {
-        assert_eq!(get(clients, &format!("client {number}")).await.unwrap().resume_token, token);
+        assert_eq!(get(clients, &format!("client-{number}")).await.unwrap().resume_token, token);
     }
     world.end().await;
 }

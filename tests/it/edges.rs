@@ -7,6 +7,7 @@ use std::{collections::HashMap, num::NonZeroU64};
 
 use almanac::{
     ledger::compact::Keep,
+    model::time::{Clock, Instant},
     proto::{subscribe_request::Start, *},
 };
 use tonic::Code;
@@ -490,8 +491,23 @@ async fn while_the_floor_moves_a_stream_is_whole_or_says_that_it_is_not() {
     world.end().await;
 }
 
+/// How a token is taken by each of the calls that take one.
+async fn refusals(clients: &Clients, kind: &str, kept: &str) -> Vec<Result<(), tonic::Status>> {
+    let after = ListCommitsRequest { resume_token: kept.to_owned(), filters: filters(kind), ..Default::default() };
+    let cursor = PutCursorRequest { name: "cursor".into(), resume_token: kept.to_owned(), allow_rewind: true };
+    let (mut listing, mut putting) = (clients.feed.clone(), clients.feed.clone());
+    let (subscribed, listed, put) = tokio::join!(
+        Watch::open(clients, token(kept), filters(kind)),
+        listing.list_commits(after),
+        putting.put_cursor(cursor),
+    );
+    vec![subscribed.map(|_| ()), listed.map(|_| ()), put.map(|_| ())]
+}
+
+/// The folder of a stopped server is copied, others are written, the copy is put back: what was written then is a past that
+/// the server lost.
 #[tokio::test]
-async fn a_token_of_a_commit_that_the_folder_lacks_is_above_head() {
+async fn a_token_of_a_commit_that_the_folder_lacks_is_ahead_and_then_of_another_history() {
     let mut world = world().await;
     let mut author = Author::new(Dice::new("a folder put back"), "steward", 4);
     write(&world.clients, &mut author, 3).await;
@@ -502,7 +518,7 @@ async fn a_token_of_a_commit_that_the_folder_lacks_is_above_head() {
     world.restart().await;
     write(&world.clients, &mut author, 2).await;
     let mut kept = Vec::new();
-    for (kind, at) in FILTERS.into_iter().flat_map(|kind| (head..=head + 2).map(move |at| (kind, at))) {
+    for (kind, at) in FILTERS.into_iter().flat_map(|kind| (head - 1..=head + 2).map(move |at| (kind, at))) {
         kept.push((kind, at, token_at(&world.clients, kind, at).await));
     }
     world.stop().await;
@@ -510,20 +526,87 @@ async fn a_token_of_a_commit_that_the_folder_lacks_is_above_head() {
     std::fs::remove_dir_all(world.data()).unwrap();
     copy_folder(older.path(), &world.data());
     world.restart().await;
-    let clients = &world.clients;
+    let clients = world.clients.clone();
+    let begun = std::time::Instant::now();
+    let mut asking = Vec::new();
+    for (kind, at, kept) in kept.clone() {
+        let clients = clients.clone();
+        asking.push(tokio::spawn(async move { (at, refusals(&clients, kind, &kept).await) }));
+    }
+    for asked in asking {
+        let (at, refused) = asked.await.unwrap();
+        for refused in refused {
+            if at <= head {
+                refused.unwrap();
+                continue;
+            }
+            let status = assert_refused(refused, Code::Unavailable, "TOKEN_AHEAD");
+            let details = tonic_types::StatusExt::get_error_details(&status);
+            assert_eq!(details.error_info().unwrap().metadata["head"], head.to_string());
+            assert!(details.retry_info().is_some_and(|retry| retry.retry_delay > Some(std::time::Duration::ZERO)));
+        }
+    }
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(2), "another server may be ahead: it is waited for");
+
+    // Other commits take the places of those that were lost; who waits for them learns that they are others.
+    let (_, _, ahead) = kept.iter().find(|(kind, at, _)| *at == head + 1 && *kind == "none").unwrap().clone();
+    let waiting = {
+        let clients = clients.clone();
+        tokio::spawn(async move { refusals(&clients, "none", &ahead).await })
+    };
+    let other = |value: &str| vec![batch(RD, "CHN", "bank", &[("1900", value)])];
+    for value in ["1", "2", "3"] {
+        clients.ingest(released("2024-01-01"), other(value)).await.unwrap();
+    }
+    for refused in waiting.await.unwrap() {
+        assert_refused(refused, Code::FailedPrecondition, "TOKEN_OTHER_HISTORY");
+    }
     for (kind, at, kept) in kept {
-        let resumed = Watch::open(clients, token(&kept), filters(kind)).await;
-        let after = ListCommitsRequest { resume_token: kept, filters: filters(kind), ..Default::default() };
-        let listed = clients.feed.clone().list_commits(after).await;
-        if at > head {
-            assert_refused(resumed.map(|_| ()), Code::OutOfRange, "ABOVE_HEAD");
-            assert_refused(listed, Code::OutOfRange, "ABOVE_HEAD");
-        } else {
-            assert!(listed.unwrap().into_inner().commits.is_empty());
-            resumed.unwrap().leave().await;
+        for refused in refusals(&clients, kind, &kept).await {
+            match at > head {
+                true => drop(assert_refused(refused, Code::FailedPrecondition, "TOKEN_OTHER_HISTORY")),
+                false => refused.unwrap(),
+            }
         }
     }
     world.end().await;
+}
+
+/// A server that is behind another one of the same history, by a moment: the token is good as soon as it caught up.
+#[tokio::test]
+async fn a_token_that_is_ahead_is_taken_once_the_server_is_there() {
+    let mut world = world().await;
+    let request = |value: &str| {
+        let options = Some(request(&format!("write-{value}")));
+        (IngestHeader { options, ..released("2024-01-01") }, vec![batch(RD, "CHN", "bank", &[("1900", value)])])
+    };
+    world.stop().await;
+    let older = tempfile::tempdir().unwrap();
+    copy_folder(&world.data(), older.path());
+    world.restart_with(|config| config.clock = still()).await;
+    let (header, figures) = request("1");
+    let head = world.clients.ingest(header, figures).await.unwrap().revision;
+    let kept = token_at(&world.clients, "none", head).await;
+    world.stop().await;
+    std::fs::remove_dir_all(world.data()).unwrap();
+    copy_folder(older.path(), &world.data());
+    world.restart().await;
+    let clients = world.clients.clone();
+    let waiting = {
+        let clients = clients.clone();
+        tokio::spawn(async move { refusals(&clients, "none", &kept).await })
+    };
+    // The very same commit, at the very same instant.
+    let (header, figures) = request("1");
+    assert_eq!(clients.ingest(header, figures).await.unwrap().revision, head);
+    for taken in waiting.await.unwrap() {
+        taken.unwrap();
+    }
+    world.end().await;
+}
+
+fn still() -> Clock {
+    Clock::told_by(|| Instant(4_102_444_800_000_000))
 }
 
 #[tokio::test]

@@ -327,6 +327,11 @@ async fn a_quiet_filter_still_hears_how_far_the_stream_came() {
     world.end().await;
 }
 
+/// Whether a goodbye names a wait: zero looks like unset.
+fn waits(goodbye: &Goodbye) -> bool {
+    goodbye.reconnect_after.is_some_and(|after| after.seconds > 0 || after.nanos > 0)
+}
+
 #[tokio::test]
 async fn a_range_is_replayed_and_ends_with_a_token() {
     let world = world().await;
@@ -339,6 +344,7 @@ async fn a_range_is_replayed_and_ends_with_a_token() {
     assert_eq!(revisions, [2, 3]);
     let goodbye = recording.goodbye().unwrap();
     assert_eq!(goodbye.reason(), GoodbyeReason::RangeComplete);
+    assert!(waits(goodbye));
     let start = Start::ResumeToken(goodbye.resume_token.clone());
     let mut rest = Watch::open(clients, start, Vec::new()).await.unwrap();
     rest.until_covers(4).await;
@@ -417,6 +423,9 @@ async fn filters_of_the_wrong_shape_are_refused() {
         vec![Filter { causes: vec![99], ..Default::default() }],
         vec![Filter { causes: vec![0], ..Default::default() }],
         vec![Filter { entities: ids(&["a b"]), ..Default::default() }],
+        vec![Filter { dimensions: vec![sex("")], ..Default::default() }],
+        vec![Filter { dimensions: vec![Dimension { id: "a=b".into(), value: "F".into() }], ..Default::default() }],
+        vec![Filter { dimensions: vec![sex("F"); 101], ..Default::default() }],
         vec![Filter { entities: vec!["CHN".into(); 1_001], ..Default::default() }],
         vec![named("one"), named("one")],
         vec![named("one"), named("")],
@@ -579,6 +588,7 @@ async fn a_server_that_stops_says_goodbye_and_its_token_goes_on_after_the_restar
         let recording = watch.ended().await.unwrap();
         let goodbye = recording.goodbye().expect("a goodbye comes last").clone();
         assert_eq!(goodbye.reason(), GoodbyeReason::Shutdown);
+        assert!(waits(&goodbye));
         assert!(goodbye.reconnect_after.unwrap().seconds <= 10);
         tokens.push(goodbye.resume_token);
     }
@@ -639,6 +649,7 @@ async fn an_old_stream_is_asked_to_come_again_and_loses_nothing() {
         let recording = watch.ended().await.unwrap();
         let goodbye = recording.goodbye().unwrap();
         assert_eq!(goodbye.reason(), GoodbyeReason::MaxAge);
+        assert!(waits(goodbye));
         start = Start::ResumeToken(goodbye.resume_token.clone());
         got.extend(recording.commits());
     }
@@ -790,4 +801,134 @@ async fn no_message_is_longer_than_promised() {
 
 fn number_value(of: usize) -> Value {
     number(&of.to_string())
+}
+
+/// A token as Almanac 0.1 made them: a version, the history, two revisions, a hash and a mark.
+fn outdated_token() -> String {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    let mut bytes = vec![1];
+    bytes.extend([7; 16]);
+    for number in [5_u64, 4, 99] {
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes.extend([3; 12]);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[tokio::test]
+async fn a_token_of_almanac_0_1_is_outdated() {
+    let world = world().await;
+    let clients = &world.clients;
+    let token = outdated_token();
+    let subscribed = Watch::open(clients, Start::ResumeToken(token.clone()), Vec::new()).await.map(|_| ());
+    assert_refused(subscribed, Code::FailedPrecondition, "TOKEN_OUTDATED");
+    let listing = ListCommitsRequest { resume_token: token.clone(), ..Default::default() };
+    assert_refused(clients.feed.clone().list_commits(listing).await, Code::FailedPrecondition, "TOKEN_OUTDATED");
+    let cursor = PutCursorRequest { name: "cursor".into(), resume_token: token, ..Default::default() };
+    assert_refused(clients.feed.clone().put_cursor(cursor).await, Code::FailedPrecondition, "TOKEN_OUTDATED");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_digest_is_of_the_version_that_was_asked_for() {
+    let world = world().await;
+    let clients = &world.clients;
+    clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "bank", &[("2020", "1")])]).await.unwrap();
+    clients.publish(edition("2024"), entries(&[1, 2, 3])).await.unwrap();
+    let mut digests = Vec::new();
+    for (asked, answered) in [(0, 2), (1, 1), (2, 2)] {
+        let request = SubscribeRequest { start: Some(state()), digest_version: asked, ..Default::default() };
+        let mut stream = clients.feed.clone().subscribe(request).await.unwrap().into_inner();
+        let mut messages = Vec::new();
+        while !matches!(messages.last(), Some(Message::SnapshotEnd(_))) {
+            messages.extend(stream.message().await.unwrap().unwrap().body);
+        }
+        let recording = Recording { start: state(), filters: Vec::new(), messages };
+        let end = recording.snapshot_end().unwrap();
+        assert_eq!(end.digest_version, answered, "asked for {asked}");
+        promises::state_true(clients, &recording).await;
+        digests.push(end.digest);
+    }
+    assert_eq!(digests[0], digests[2]);
+    assert_ne!(digests[0], digests[1]);
+    for asked in [3, u32::MAX] {
+        let request = SubscribeRequest { start: Some(state()), digest_version: asked, ..Default::default() };
+        let refused = clients.feed.clone().subscribe(request).await.map(|_| ());
+        let status = assert_refused(refused, Code::InvalidArgument, "DIGEST_VERSION");
+        let details = tonic_types::StatusExt::get_error_details(&status);
+        assert_eq!(details.error_info().unwrap().metadata["versions"], "1 2");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_may_not_be_handed_on_is_left_out_and_its_source_is_named() {
+    let world = world().await;
+    let clients = &world.clients;
+    let figures = |sources: &[&str], value: &str| {
+        sources.iter().map(|source| batch(RD, "CHN", source, &[("2020", value)])).collect::<Vec<_>>()
+    };
+    let mut of_closed = edition("2024");
+    of_closed.edition.as_mut().unwrap().source = "closed".into();
+    let mut watch = Watch::open(clients, range(1, 0), Vec::new()).await.unwrap();
+    clients.ingest(released("2024-01-01"), figures(&["bank", "closed", "press"], "1")).await.unwrap();
+    clients.ingest(released("2024-01-01"), figures(&["closed"], "2")).await.unwrap();
+    clients.publish(of_closed, entries(&[1, 2, 3])).await.unwrap();
+    clients.ingest(released("2024-01-01"), figures(&["closed"], "2")).await.unwrap();
+    watch.until_covers(5).await;
+    let recording = watch.leave().await;
+    assert_eq!(recording.opened().left_out_sources, ["closed"]);
+    let commits = recording.commits();
+    let told: Vec<(u64, u64, usize)> =
+        commits.iter().map(|one| (one.commit.revision, one.previous, one.changes.len())).collect();
+    // The last one changes nothing, which may be told of any source.
+    assert_eq!(told, [(1, 0, catalog().len()), (2, 1, 2), (5, 2, 0)]);
+    let indexes: Vec<u64> = commits[1].changes.iter().map(|change| change.index).collect();
+    assert!(indexes == [0, 1] || indexes == [0, 2] || indexes == [1, 2], "a change keeps its name: {indexes:?}");
+    let definition = |change: &Change| matches!(replica::key_of(change).as_slice(), [_, _, id] if id == "closed");
+    assert!(commits[0].changes.iter().any(definition), "its definition is told");
+    let listing = ListCommitsRequest::default();
+    let listed = clients.feed.clone().list_commits(listing).await.unwrap().into_inner();
+    assert_eq!(listed.left_out_sources, ["closed"]);
+    assert_eq!(crate::harness::join(&listed.commits), commits);
+    let mut conflated = Watch::conflating(clients, range(1, 0), Vec::new()).await.unwrap();
+    conflated.until_covers(5).await;
+    let copy = copy_of(&recording);
+    let (mut copies, conflated) = (vec![copy_of(&conflated.leave().await)], copy);
+    copies.push(replica::read_state(clients, 5, &[]).await);
+    for of in copies {
+        of.assert_same(&conflated, "whoever tells it");
+        assert!(!of.rows().keys().any(|key| key[0] != "D" && key.iter().any(|part| part == "closed")));
+        assert!(!of.rows().keys().any(|key| key[0] == "E" || key[0] == "T"), "the edition is of that source");
+    }
+    world.end().await;
+}
+
+/// A source that closes is left out of streams that open since; the others go on, and tokens stay good.
+#[tokio::test]
+async fn a_source_that_closes_is_left_out_of_later_streams() {
+    let world = world().await;
+    let clients = &world.clients;
+    let figures = |value: &str| vec![batch(RD, "CHN", "press", &[("2020", value)])];
+    clients.ingest(released("2024-01-01"), figures("1")).await.unwrap();
+    let mut before = Watch::open(clients, range(1, 0), Vec::new()).await.unwrap();
+    before.until_covers(2).await;
+    let mut closes = source("press", 500);
+    if let Some(definition::Item::Source(of)) = &mut closes.item {
+        of.redistribution = Redistribution::Forbidden.into();
+    }
+    clients.define(WriteOptions::default(), vec![closes]).await.unwrap();
+    clients.ingest(released("2024-01-01"), figures("2")).await.unwrap();
+    before.until_covers(4).await;
+    let before = before.leave().await;
+    assert_eq!(before.opened().left_out_sources, ["closed"]);
+    assert_eq!(before.commits().last().unwrap().commit.revision, 4, "a stream that was open goes on");
+    let token = before.tokens().iter().find(|(revision, _)| *revision == 2).unwrap().1.clone();
+    let mut since = Watch::open(clients, Start::ResumeToken(token), Vec::new()).await.unwrap();
+    since.until_covers(4).await;
+    let since = since.leave().await;
+    assert_eq!(since.opened().left_out_sources, ["closed", "press"]);
+    let told: Vec<(u64, u64)> = since.commits().iter().map(|one| (one.commit.revision, one.previous)).collect();
+    assert_eq!(told, [(3, 2)]);
+    world.end().await;
 }

@@ -4,8 +4,8 @@
 //! small world most tests live in, [`author`] and [`steward`] make up writes; [`watch`] records what a subscriber saw, [`replica`] keeps a copy by it, [`promises`] judges
 //! it. Then the tests: [`queries`], [`paging`], [`selections`],
 //! [`writes`], [`refusals`], [`strict`], [`health`], [`loading`], [`feed`], [`conflate`], [`edges`], [`cursors`],
-//! [`crowd`], [`stalls`], [`compression`], [`clock`], [`simulation`], [`properties`], [`model`], [`release_axis`], [`browsers`],
-//! [`catching_up`], [`crash`], [`failpoints`], [`damage`], [`backup`], [`compaction`], [`fuzzing`].
+//! [`crowd`], [`stalls`], [`silence`], [`compression`], [`clock`], [`simulation`], [`properties`], [`model`], [`release_axis`], [`browsers`],
+//! [`catching_up`], [`crash`], [`failpoints`], [`damage`], [`backup`], [`migration`], [`compaction`], [`fuzzing`].
 //!
 //! Invariants: no test sleeps and hopes, it waits for a condition with a deadline. Random tests print their seed and take
 //! it from `ALMANAC_TEST_SEED`; `ALMANAC_TEST_LONG=1` makes them go on for longer, with fresh seeds.
@@ -33,6 +33,7 @@ mod fuzzing;
 mod harness;
 mod health;
 mod loading;
+mod migration;
 mod model;
 mod paging;
 mod process;
@@ -44,6 +45,7 @@ mod refusals;
 mod release_axis;
 mod replica;
 mod selections;
+mod silence;
 mod simulation;
 mod stalls;
 mod steward;

@@ -365,6 +365,7 @@ pub(crate) fn check_recorded(truth: &Truth, recording: &Recording, began: u64) {
 pub(crate) fn check_against(truth: &Truth, expected: &[WholeCommit], recording: &Recording) {
     let commits = recording.commits();
     ordered(recording, &commits);
+    polite(recording);
     unique(recording);
     reliable(expected, recording, &commits);
     atomic(recording);
@@ -381,6 +382,14 @@ fn ordered(recording: &Recording, commits: &[WholeCommit]) {
         last = commit.commit.revision;
         let indexes: Vec<u64> = commit.changes.iter().map(|change| change.index).collect();
         assert!(indexes.windows(2).all(|pair| pair[0] < pair[1]), "changes in commit order");
+    }
+}
+
+/// Who is sent away is told when to come back, never at once: zero looks like unset.
+fn polite(recording: &Recording) {
+    if let Some(goodbye) = recording.goodbye() {
+        let after = goodbye.reconnect_after.expect("a goodbye says when to come back");
+        assert!(after.seconds > 0 || after.nanos > 0, "{goodbye:?}");
     }
 }
 
@@ -511,7 +520,8 @@ fn compared_true(state: &Replica, change: &EntryChange) {
     });
     assert_eq!(told.as_ref(), earlier, "{} compared with {}", change.entity, change.compared_with);
     assert!(change.compared_with != change.edition || change.compared.is_none());
-    assert_eq!(change.earlier_absence.is_some(), told.is_none() && !change.compared_with.is_empty());
+    let lacks = told.is_none() && !change.compared_with.is_empty();
+    assert_eq!(change.earlier_absence.is_some(), lacks, "{change:?}");
     assert_eq!(change.later_absence.is_some(), change.after.is_none());
     let table = state.rows().values().filter(|row| {
         matches!(row, Item::Entry(row) if row.ranking == change.ranking && row.edition == change.compared_with)

@@ -1,27 +1,144 @@
 //! Folders that Almanac 0.1 left; `tests/data/README.md` says what is in them.
 
-use std::{fs::File, sync::Arc};
+use std::{collections::BTreeSet, fs::File, sync::Arc};
 
 use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    ledger::{Ledger, log::StoreLedger, verify::verify},
+    ledger::{Ledger, log::StoreLedger, page::Page, verify::verify},
     model::{
-        edition::EditionStatus,
-        id::{EditionId, EntityId, IndicatorId, RankingId},
-        series::SeriesKey,
-        value::Figure,
+        catalog::{Definition, DefinitionKind},
+        change::{Change, EntryChange, Movement},
+        edition::{CoverageKind, Edition, EditionStatus, Entry},
+        id::{EditionId, EntityId, IndicatorId, RankingId, RequestId},
+        series::{Row, SeriesKey},
+        value::{Figure, Value},
     },
     query::{
         Snapshot,
         series::Selection,
         snapshot::{AsOf, Reader},
     },
+    ranking::compare::{Side, absence, movement},
 };
 
 const INDICATORS: [&str; 2] = ["RD", "PAT"];
 const ENTITIES: [&str; 4] = ["CHN", "USA", "JPN", "KOR"];
+const EDITIONS: [(&str, &str); 6] = [
+    ("clusters", "2022"),
+    ("clusters", "2023"),
+    ("clusters", "2024"),
+    ("index", "2023"),
+    ("index", "2024"),
+    ("index", "2025"),
+];
+
+/// A folder of format 2, and what its version answered about it.
+struct Case {
+    archive: &'static str,
+    answers: &'static str,
+    commits: u64,
+    /// Lines that format 3 answers otherwise: the commit of a withdrawal is released on the day of the withdrawal.
+    changed: &'static [(&'static str, &'static str)],
+    /// What became of the names of methodologies.
+    methodologies: &'static [(&'static str, &'static str)],
+}
+
+const CASES: [Case; 2] = [
+    Case {
+        archive: "format-2",
+        answers: include_str!("../../../tests/data/format-2.txt"),
+        commits: 16,
+        changed: &[(
+            "commit 13 1795742212882156 Withdrawal gone 2022-09-01 a mistake",
+            "commit 13 1795742212882156 Withdrawal gone 2026-11-27 a mistake",
+        )],
+        methodologies: &[("two", "clusters:two"), ("three", "clusters:three")],
+    },
+    Case {
+        archive: "format-2-editions",
+        answers: include_str!("../../../tests/data/format-2-editions.txt"),
+        commits: 10,
+        changed: &[],
+        methodologies: &[("old", "index:old"), ("two_ü", "index:two--"), ("two--", "index:two---2")],
+    },
+];
+
+impl Case {
+    /// What the migrated folder must answer.
+    fn expected(&self) -> Vec<String> {
+        self.answers.lines().skip(1).map(|line| self.expected_line(line)).collect()
+    }
+
+    fn expected_line(&self, line: &str) -> String {
+        if let Some((_, changed)) = self.changed.iter().find(|(old, _)| *old == line) {
+            return (*changed).to_owned();
+        }
+        if !line.starts_with("edition ") {
+            return line.to_owned();
+        }
+        let mut fields: Vec<&str> = line.split(' ').collect();
+        let known = self.methodologies.iter().find(|(old, _)| *old == fields[4]);
+        fields[4] = known.unwrap().1;
+        fields.join(" ")
+    }
+}
+
+/// A migrated folder, open.
+struct Opened {
+    folder: TempDir,
+    engine: Arc<Engine>,
+    ledger: Arc<dyn Ledger>,
+    reader: Reader,
+}
+
+impl Opened {
+    fn migrated(archive: &str) -> Self {
+        let (folder, old) = unpacked(archive);
+        let new = folder.path().join("new");
+        migrate(&old, &new).unwrap();
+        let engine = Arc::new(Engine::open(&new).unwrap());
+        let ledger: Arc<dyn Ledger> = Arc::new(StoreLedger::open(engine.clone()).unwrap());
+        let reader = Reader::new(ledger.clone(), Arc::new(View::open(engine.clone()).unwrap()));
+        Self { folder, engine, ledger, reader }
+    }
+
+    fn at(&self, revision: u64) -> Snapshot {
+        self.reader.at(AsOf::Revision(Revision(revision))).unwrap()
+    }
+
+    fn changes(&self, revision: u64) -> Vec<Change> {
+        let revision = Revision(revision);
+        let pages = self.ledger.header(revision).unwrap().unwrap().pages;
+        let page = |number| Page::decode(&self.ledger.read(revision, number).unwrap().unwrap()).unwrap();
+        (0..pages).flat_map(|number| page(number).changes()).map(|(_, change)| change).collect()
+    }
+
+    fn entry_changes(&self, revision: u64) -> Vec<EntryChange> {
+        let entries = self.changes(revision).into_iter().filter_map(|change| match change {
+            Change::Entry(change) => Some(*change),
+            _ => None,
+        });
+        entries.collect()
+    }
+
+    fn counts(&self, revision: u64) -> Counts {
+        self.reader.commit(Revision(revision)).unwrap().counts
+    }
+}
+
+fn edition_at(snapshot: &Snapshot, ranking: &str, edition: &str) -> Option<Arc<Edition>> {
+    let ranking = RankingId::new(ranking).unwrap();
+    snapshot.catalog.edition(&ranking, &EditionId::new(edition).unwrap(), snapshot.horizon).cloned()
+}
+
+/// The row of an entity in an edition that stands.
+fn row_at(snapshot: &Snapshot, change: &EntryChange, edition: &EditionId) -> Option<Entry> {
+    let edition = edition_at(snapshot, change.ranking.as_str(), edition.as_str())?;
+    let table = snapshot.view().table(&edition).unwrap();
+    table.entries.iter().find(|entry| entry.entity == change.entity).cloned()
+}
 
 fn unpacked(archive: &str) -> (TempDir, PathBuf) {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
@@ -53,7 +170,8 @@ fn versions(snapshot: &Snapshot) -> Vec<String> {
         for entity in ENTITIES {
             let indicator = IndicatorId::new(indicator).unwrap();
             let entity = EntityId::new(entity).unwrap();
-            let found = snapshot.versions(&indicator, &entity, None, None).unwrap();
+            // Not every folder knows them.
+            let Ok(found) = snapshot.versions(&indicator, &entity, None, None) else { continue };
             lines.extend(found.iter().map(|found| format!("version {}", version(&found.series, &found.row))));
         }
     }
@@ -83,15 +201,12 @@ fn figures(snapshot: &Snapshot, at: &str) -> Vec<String> {
 }
 
 fn editions(snapshot: &Snapshot, at: &str) -> Vec<String> {
-    let ranking = RankingId::new("clusters").unwrap();
     let mut lines = Vec::new();
-    for id in ["2022", "2023", "2024"] {
-        let found = snapshot.catalog.edition(&ranking, &EditionId::new(id).unwrap(), snapshot.horizon);
-        let Some(edition) = found.filter(|edition| edition.status != EditionStatus::Withdrawn) else { continue };
-        let methodology = edition.methodology.rsplit(':').next().unwrap();
-        let (status, released, revision) = (edition.status, edition.released, edition.revision);
-        lines.push(format!("edition {at} {id} {status:?} {methodology} {released} {revision}"));
-        for entry in &snapshot.view().table(edition).unwrap().entries {
+    for (ranking, id) in EDITIONS {
+        let Some(edition) = edition_at(snapshot, ranking, id).filter(|edition| edition.stands()) else { continue };
+        let (status, methodology, released) = (edition.status, &edition.methodology, edition.released);
+        lines.push(format!("edition {at} {id} {status:?} {methodology} {released} {}", edition.revision));
+        for entry in &snapshot.view().table(&edition).unwrap().entries {
             let score = figure(entry.score.as_ref());
             let (rank, entity, name) = (entry.rank.unwrap(), &entry.entity, &entry.published_name);
             lines.push(format!("entry {at} {id} {rank} {entity} {score} {name}"));
@@ -109,43 +224,198 @@ fn point(at: &str) -> AsOf {
 
 #[test]
 fn a_migrated_folder_answers_as_the_old_one_did() {
-    let (folder, old) = unpacked("format-2");
-    let new = folder.path().join("new");
-    assert_eq!(migrate(&old, &new).unwrap().revision, Revision(16));
+    for case in CASES {
+        let opened = Opened::migrated(case.archive);
+        let mut expected = case.expected();
+        let kinds = ["figure ", "edition "];
+        let dated = expected.iter().filter(|line| kinds.iter().any(|kind| line.starts_with(kind)));
+        let points: BTreeSet<String> = dated.map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect();
+        let mut found = versions(&opened.reader.at(AsOf::Head).unwrap());
+        found.extend(commits(&opened.reader));
+        for at in &points {
+            let snapshot = opened.reader.at(point(at)).unwrap();
+            found.extend(figures(&snapshot, at));
+            if at.starts_with("rev:") {
+                found.extend(editions(&snapshot, at));
+            }
+        }
+        found.sort();
+        expected.sort();
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found, expected, "{}", case.archive);
+        }
+        assert_eq!(found.len(), expected.len());
 
-    let expected = include_str!("../../../tests/data/format-2.txt");
-    let mut expected: Vec<String> = expected.lines().skip(1).map(str::to_owned).collect();
-    let mut points: Vec<String> = expected
-        .iter()
-        .filter(|line| line.starts_with("figure "))
-        .map(|line| line.split(' ').nth(1).unwrap().to_owned())
-        .collect();
-    points.dedup();
-    let engine = Arc::new(Engine::open(&new).unwrap());
-    let ledger: Arc<dyn Ledger> = Arc::new(StoreLedger::open(engine.clone()).unwrap());
-    let reader = Reader::new(ledger.clone(), Arc::new(View::open(engine.clone()).unwrap()));
-    let mut found = versions(&reader.at(AsOf::Head).unwrap());
-    found.extend(commits(&reader));
-    for at in &points {
-        let snapshot = reader.at(point(at)).unwrap();
-        found.extend(figures(&snapshot, at));
-        if at.starts_with("rev:") {
-            found.extend(editions(&snapshot, at));
+        assert_eq!(opened.engine.scan(b"P", None).count(), 0, "tokens of 0.1 are outdated, and so are cursors");
+        let Opened { folder, engine, ledger, reader } = opened;
+        drop((reader, ledger, engine));
+        let report = verify(&folder.path().join("new"), false).unwrap();
+        assert_eq!((report.problems, report.commits), (Vec::new(), case.commits));
+    }
+}
+
+#[test]
+fn history_and_receipts_stay() {
+    let opened = Opened::migrated("format-2");
+    assert_eq!(opened.ledger.history().to_string(), "b1acf97594c36e8b4bb038a908bb7c6d");
+    let receipt = opened.ledger.receipt(&RequestId::new("load-2023").unwrap()).unwrap().unwrap();
+    assert_eq!((receipt.revision, receipt.edition), (Revision(3), None));
+
+    // What a receipt answers is the version as it is now; of a correction that changed nothing, the one that stood.
+    let opened = Opened::migrated("format-2-editions");
+    for (revision, answered) in [(5, 5), (10, 9)] {
+        let request = opened.reader.commit(Revision(revision)).unwrap().request_id.clone().unwrap();
+        let receipt = opened.ledger.receipt(&request).unwrap().unwrap();
+        let edition = receipt.edition.unwrap();
+        let known = edition_at(&opened.at(answered), "index", edition.edition.as_str()).unwrap();
+        assert_eq!((receipt.revision, &edition), (Revision(revision), known.as_ref()));
+    }
+}
+
+/// Every change of an entry says what the view says at the two revisions.
+#[test]
+fn entries_change_from_and_to_whole_rows() {
+    let mut checked = 0;
+    for case in CASES {
+        let opened = Opened::migrated(case.archive);
+        for revision in 1..=case.commits {
+            for change in opened.entry_changes(revision) {
+                let (before, now) = (opened.at(revision - 1), opened.at(revision));
+                let standing = edition_at(&before, change.ranking.as_str(), change.edition.as_str());
+                let standing = standing.filter(|edition| edition.stands());
+                let row_before = standing.as_ref().and_then(|_| row_at(&before, &change, &change.edition));
+                assert_eq!(change.before.as_deref(), row_before.as_ref());
+                assert_eq!(change.after.as_deref(), row_at(&now, &change, &change.edition).as_ref());
+
+                let compared = change.compared_with.clone();
+                let compared_edition =
+                    compared.and_then(|edition| edition_at(&before, change.ranking.as_str(), edition.as_str()));
+                let of_one_edition = change.is_of_one_edition();
+                assert_eq!(of_one_edition, standing.is_some());
+                let other = change.compared_with.as_ref().filter(|_| !of_one_edition);
+                let row = other.and_then(|edition| row_at(&before, &change, edition));
+                assert_eq!(change.compared.as_deref(), row.as_ref());
+
+                let edition = edition_at(&now, change.ranking.as_str(), change.edition.as_str()).unwrap();
+                let absent_from = compared_edition.as_ref().filter(|_| change.earlier().is_none());
+                let absences =
+                    (absent_from.map(|edition| absence(edition)), change.after.is_none().then(|| absence(&edition)));
+                assert_eq!((change.earlier_absence, change.later_absence), absences);
+                assert_eq!(change.source, edition.source);
+                assert_eq!(change.earlier_source, compared_edition.as_ref().and_then(|edition| edition.source.clone()));
+
+                let whole = |edition: &Edition| edition.coverage.kind != CoverageKind::Partial;
+                let was_whole = compared_edition.as_ref().is_some_and(|edition| whole(edition));
+                let was = Side::of(change.earlier(), change.earlier_absence, was_whole);
+                let is = Side::of(change.after.as_deref(), change.later_absence, whole(&edition));
+                let moved = if edition.stands() { movement(was, is) } else { Movement::Withdrawn };
+                assert_eq!(change.movement, moved, "{change:?}");
+                checked += 1;
+            }
         }
     }
-    found.sort();
-    expected.sort();
-    for (found, expected) in found.iter().zip(&expected) {
-        assert_eq!(found, expected);
-    }
-    assert_eq!(found.len(), expected.len());
+    assert_eq!(checked, 18 + 16);
+}
 
-    assert_eq!(ledger.history().to_string(), "b1acf97594c36e8b4bb038a908bb7c6d");
-    assert!(ledger.receipt(&RequestId::new("load-2023").unwrap()).unwrap().is_some());
-    assert_eq!(engine.scan(b"P", None).count(), 0, "tokens of 0.1 are outdated, and so are cursors");
-    drop((reader, ledger, engine));
-    let report = verify(&new, false).unwrap();
-    assert_eq!((report.problems, report.commits), (Vec::new(), 16));
+#[test]
+fn editions_change_from_and_to_the_versions_that_stand() {
+    for case in CASES {
+        let opened = Opened::migrated(case.archive);
+        for revision in 1..=case.commits {
+            for change in opened.changes(revision) {
+                let Change::Edition { before, after, backfilled: None } = change else { continue };
+                let at = |revision| edition_at(&opened.at(revision), after.ranking.as_str(), after.edition.as_str());
+                let known = at(revision - 1).filter(|edition| edition.stands());
+                assert_eq!(before.as_deref(), known.as_deref());
+                assert_eq!(Some(after.as_ref()), at(revision).as_deref());
+                assert!(after.source.is_some());
+            }
+        }
+    }
+}
+
+#[test]
+fn methodologies_become_definitions_and_are_counted_as_such() {
+    let opened = Opened::migrated("format-2-editions");
+    let ids = |revision| -> Vec<String> {
+        let definitions = opened.changes(revision).into_iter().filter_map(|change| match change {
+            Change::Definition(_, after) => Some(format!("{} {}", after.kind().name(), after.id())),
+            _ => None,
+        });
+        definitions.collect()
+    };
+    let first = ids(1);
+    assert_eq!(
+        first[6..],
+        ["methodology index:old", "methodology index:two--", "methodology index:two---2", "ranking index"]
+    );
+    let counts = |added, revised, unchanged| Counts {
+        definitions_added: added,
+        definitions_revised: revised,
+        definitions_unchanged: unchanged,
+        ..Counts::default()
+    };
+    assert_eq!((first.len(), opened.counts(1)), (10, counts(10, 0, 0)));
+    assert_eq!((ids(2), opened.counts(2)), (Vec::new(), counts(0, 0, 7)));
+    // Only the words of one methodology changed: the ranking is what it was.
+    assert_eq!((ids(7), opened.counts(7)), (vec!["methodology index:old".to_owned()], counts(0, 1, 9)));
+    assert_eq!((ids(8), opened.counts(8)), (vec!["ranking index".to_owned()], counts(0, 1, 9)));
+    // A correction that changes nothing is none of definitions.
+    assert_eq!(opened.counts(10), Counts { unchanged: 2, ..Counts::default() });
+
+    let known = |revision| {
+        let catalog = opened.at(revision).catalog;
+        let found = catalog.definition(DefinitionKind::Methodology, "index:old", Revision(revision)).unwrap().clone();
+        match found.as_ref() {
+            Definition::Methodology(methodology) => methodology.description.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((known(6).as_str(), known(7).as_str()), ("As in the old days", "As in the old days, in other words"));
+}
+
+/// Almanac 0.1 answered with the newest revision, however old its release date.
+#[test]
+fn a_correction_with_an_older_release_stays_current() {
+    let opened = Opened::migrated("format-2-editions");
+    let days = [(4, "2024-09-02"), (5, "2024-09-02"), (6, "2024-09-02")];
+    for (revision, day) in days {
+        let edition = edition_at(&opened.at(revision), "index", "2024").unwrap();
+        assert_eq!((edition.revision, edition.effective_day()), (Revision(revision), Date::parse(day).unwrap()));
+    }
+    let head = edition_at(&opened.reader.at(AsOf::Head).unwrap(), "index", "2024").unwrap();
+    assert_eq!((head.revision, head.released), (Revision(6), Date::parse("2024-09-01").unwrap()));
+    let on = |day| edition_at(&opened.reader.at(point(day)).unwrap(), "index", "2024");
+    assert_eq!(on("2024-09-02").map(|edition| edition.revision), Some(Revision(6)));
+    assert_eq!(on("2024-09-01"), None);
+}
+
+#[test]
+fn a_withdrawal_takes_effect_on_the_day_it_was_recorded() {
+    let opened = Opened::migrated("format-2");
+    let withdrawn = edition_at(&opened.at(13), "clusters", "2022").unwrap();
+    assert_eq!((withdrawn.status, withdrawn.effective_day()), (EditionStatus::Withdrawn, withdrawn.recorded.day()));
+    // Published again with an older date, it answers from then on.
+    let again = edition_at(&opened.at(14), "clusters", "2022").unwrap();
+    assert_eq!((again.revision, again.effective_day()), (Revision(14), withdrawn.effective_day()));
+    let on = |day| edition_at(&opened.reader.at(point(day)).unwrap(), "clusters", "2022");
+    assert_eq!(on("2022-09-03").map(|edition| edition.revision), Some(Revision(12)));
+}
+
+#[test]
+fn an_edition_without_a_source_gets_that_of_its_ranking_at_that_time() {
+    let opened = Opened::migrated("format-2-editions");
+    let source = |revision, edition| {
+        let edition = edition_at(&opened.at(revision), "index", edition).unwrap();
+        edition.source.as_ref().unwrap().to_string()
+    };
+    assert_eq!((source(10, "2023"), source(5, "2024")), ("press".to_owned(), "press".to_owned()));
+    assert_eq!((source(6, "2024"), source(10, "2025")), ("office".to_owned(), "office".to_owned()));
+    // Format 2 tells of no entry when only the source changes; whoever keeps the rows of a source must hear of all.
+    let changes = opened.entry_changes(6);
+    let rows: Vec<_> = changes.iter().map(|change| (change.entity.as_str(), change.before == change.after)).collect();
+    assert_eq!(rows, [("AAA", true), ("BBB", true), ("DDD", true)]);
+    assert_eq!(opened.counts(6), Counts { unchanged: 3, ..Counts::default() });
 }
 
 #[test]

@@ -1,0 +1,353 @@
+//! Silence: the server breaks it in time, and a follower takes too much of it for a dead connection.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use almanac::{
+    client::{Event, FollowError, Follower, Start as From},
+    proto::{
+        change::Detail,
+        feed_service_client::FeedServiceClient,
+        feed_service_server::{FeedService, FeedServiceServer},
+        subscribe_request::Start,
+        subscribe_response::Body as Message,
+        *,
+    },
+    server,
+    store::{Engine, memory::MemoryDisk, offload::Offload},
+};
+use hyper_util::rt::TokioIo;
+use tokio::{io::DuplexStream, sync::mpsc, time::Instant};
+use tokio_stream::{StreamExt, wrappers::UnboundedReceiverStream};
+use tonic::{
+    Code, Request, Response, Status,
+    codegen::{Service, http::Uri},
+    transport::{Channel, Endpoint, Server},
+};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::{fixture::*, harness::Clients};
+
+const DUPLEX_BYTES: usize = 1 << 20;
+const INTERVAL: Duration = Duration::from_millis(200);
+/// As long as the contract lets a stream say nothing, with a little for the way.
+const SILENCE_MAX: Duration = Duration::from_millis(3 * 200);
+
+/// A channel that connects, as often as it is used, to whoever takes the other ends.
+fn connector() -> (Channel, mpsc::UnboundedReceiver<DuplexStream>) {
+    let (sender, incoming) = mpsc::unbounded_channel();
+    (Endpoint::from_static("http://almanac").connect_with_connector_lazy(Connector(sender)), incoming)
+}
+
+/// Hands the other end of each connection to whoever serves it.
+#[derive(Debug, Clone)]
+struct Connector(mpsc::UnboundedSender<DuplexStream>);
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<DuplexStream>;
+    type Error = io::Error;
+    type Future = std::future::Ready<io::Result<Self::Response>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let (ours, theirs) = tokio::io::duplex(DUPLEX_BYTES);
+        let sent = self.0.send(theirs).map_err(|_| io::Error::other("nobody is there"));
+        std::future::ready(sent.map(|()| TokioIo::new(ours)))
+    }
+}
+
+/// The real server on a disk that takes so long for every step.
+fn slow_server(latency: Duration) -> Channel {
+    let (channel, incoming) = connector();
+    let config = server::Config { offload: Offload::Simulated(Arc::new(move || latency)), ..server::Config::new("") };
+    let almanac = server::open_on(Engine::in_memory(MemoryDisk::default()), &config).unwrap();
+    let incoming = UnboundedReceiverStream::new(incoming).map(|stream| Ok((stream, None)));
+    tokio::spawn(server::serve_on(almanac, Box::pin(incoming), std::future::pending()));
+    channel
+}
+
+/// A commit of so many pages that to read it takes many intervals.
+async fn long_commit(clients: &Clients) {
+    let years: Vec<String> = (1000..4000).map(|year| year.to_string()).collect();
+    let points: Vec<(&str, &str)> = years.iter().map(|year| (year.as_str(), "1.5")).collect();
+    let mut sent = vec![batch(RD, "CHN", "bank", &points[..1])];
+    sent.extend((0..8).map(|number| SeriesBatch {
+        dimensions: vec![Dimension { id: "N".into(), value: number.to_string() }],
+        ..batch(PATENTS, "CHN", "bank", &points)
+    }));
+    sent.push(batch(VENTURE, "CHN", "bank", &points[..1]));
+    clients.ingest(released("2024-01-01"), sent).await.unwrap();
+}
+
+/// What a stream says up to a revision, with the longest time in which it said nothing.
+async fn heard(clients: &Clients, filter: Filter, start: Start, until: u64) -> (Vec<Message>, Duration) {
+    let request = SubscribeRequest {
+        start: Some(start),
+        filters: vec![filter],
+        progress_interval: Some(INTERVAL.try_into().unwrap()),
+        ..Default::default()
+    };
+    let mut stream = clients.feed.clone().subscribe(request).await.unwrap().into_inner();
+    let mut messages = Vec::new();
+    let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+    while crate::watch::covered(&messages) < until {
+        messages.extend(stream.message().await.unwrap().unwrap().body);
+        longest = longest.max(last.elapsed());
+        last = Instant::now();
+    }
+    (messages, longest)
+}
+
+fn lags(messages: &[Message]) -> usize {
+    let behind = |one: &&Message| matches!(one, Message::Lag(lag) if lag.state() == LagState::CatchingUp);
+    messages.iter().filter(behind).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_reads_a_long_commit_says_that_it_lives() {
+    let clients = Clients::on(slow_server(Duration::from_millis(25)));
+    clients.define(WriteOptions::default(), catalog()).await.unwrap();
+    long_commit(&clients).await;
+    let indicators = |ids: &[&str]| Filter {
+        indicators: ids.iter().map(|id| (*id).to_owned()).collect(),
+        kinds: vec![ChangeKind::Value.into()],
+        ..Default::default()
+    };
+    let from = |first_revision| Start::Range(StartRange { first_revision, last_revision: 0 });
+    // Nothing matches; and the first change and the last, so that the silence is between two pages of a commit.
+    for (filter, pages) in [(indicators(&["NOBODY"]), 0), (indicators(&[RD, VENTURE]), 2)] {
+        let (messages, longest) = heard(&clients, filter, from(2), 2).await;
+        assert!(longest <= SILENCE_MAX, "silent for {longest:?}");
+        assert!(lags(&messages) > 3, "{}", crate::watch::outline(&messages));
+        let found = messages.iter().filter(|one| matches!(one, Message::CommitPage(_))).count();
+        assert_eq!(found, pages, "{}", crate::watch::outline(&messages));
+    }
+    // The state is read as slowly.
+    let (messages, longest) = heard(&clients, indicators(&["NOBODY"]), Start::State(StartState {}), 2).await;
+    assert!(longest <= SILENCE_MAX, "silent for {longest:?}");
+    assert!(messages.iter().any(|one| matches!(one, Message::SnapshotEnd(_))));
+}
+
+/// What a server that follows a script does with one call of `Subscribe`.
+#[derive(Debug)]
+enum Act {
+    /// It answers so.
+    Refuse(Status),
+    /// It does not answer at all.
+    Nothing,
+    /// It says this, and then nothing more.
+    Say(Vec<Message>),
+}
+
+/// A server of a script, and what it was asked.
+#[derive(Debug, Clone, Default)]
+struct Scripted {
+    acts: Arc<Mutex<VecDeque<Act>>>,
+    asked: Arc<Mutex<Vec<SubscribeRequest>>>,
+}
+
+impl Scripted {
+    /// A follower of such a server.
+    fn follower(acts: Vec<Act>, from: From) -> (Self, Follower<Channel>) {
+        let (channel, incoming) = connector();
+        let scripted = Self { acts: Arc::new(Mutex::new(acts.into())), ..Self::default() };
+        let service = FeedServiceServer::new(scripted.clone());
+        let incoming = UnboundedReceiverStream::new(incoming).map(Ok::<_, io::Error>);
+        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+        let follower = Follower::new(FeedServiceClient::new(channel), from, Vec::new());
+        (scripted, follower.progress_every(INTERVAL).jitter(|| 1.0))
+    }
+
+    fn starts(&self) -> Vec<Option<Start>> {
+        self.asked.lock().unwrap().iter().map(|request| request.start.clone()).collect()
+    }
+}
+
+fn unused<T>() -> Result<Response<T>, Status> {
+    Err(Status::unimplemented("not in the script"))
+}
+
+#[tonic::async_trait]
+impl FeedService for Scripted {
+    type SubscribeStream = tokio_stream::wrappers::ReceiverStream<Result<SubscribeResponse, Status>>;
+
+    async fn subscribe(
+        &self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        self.asked.lock().unwrap().push(request.into_inner());
+        let act = self.acts.lock().unwrap().pop_front().expect("the script goes on");
+        let messages = match act {
+            Act::Refuse(status) => return Err(status),
+            Act::Nothing => std::future::pending().await,
+            Act::Say(messages) => messages,
+        };
+        let (sender, stream) = mpsc::channel(messages.len().max(1));
+        for message in messages {
+            sender.try_send(Ok(SubscribeResponse { body: Some(message) })).unwrap();
+        }
+        tokio::spawn(async move {
+            let () = std::future::pending().await;
+            drop(sender);
+        });
+        Ok(Response::new(stream.into()))
+    }
+
+    async fn list_commits(&self, _: Request<ListCommitsRequest>) -> Result<Response<ListCommitsResponse>, Status> {
+        unused()
+    }
+
+    async fn get_head(&self, _: Request<GetHeadRequest>) -> Result<Response<GetHeadResponse>, Status> {
+        unused()
+    }
+
+    async fn resolve_revision(
+        &self,
+        _: Request<ResolveRevisionRequest>,
+    ) -> Result<Response<ResolveRevisionResponse>, Status> {
+        unused()
+    }
+
+    async fn put_cursor(&self, _: Request<PutCursorRequest>) -> Result<Response<PutCursorResponse>, Status> {
+        unused()
+    }
+
+    async fn get_cursor(&self, _: Request<GetCursorRequest>) -> Result<Response<GetCursorResponse>, Status> {
+        unused()
+    }
+
+    async fn list_cursors(&self, _: Request<ListCursorsRequest>) -> Result<Response<ListCursorsResponse>, Status> {
+        unused()
+    }
+}
+
+fn opened(start_revision: u64) -> Message {
+    let resume_token = format!("after {start_revision}");
+    Message::Opened(Opened { start_revision, resume_token, ..Default::default() })
+}
+
+fn page(revision: u64, before: u64, changes: Vec<Change>) -> Message {
+    Message::CommitPage(CommitPage {
+        revision,
+        prev_matching_revision: before,
+        last_page: true,
+        commit: Some(Commit { revision, ..Default::default() }),
+        changes,
+        resume_token: format!("after {revision}"),
+        ..Default::default()
+    })
+}
+
+fn known_change() -> Change {
+    let detail = Some(Detail::Value(ValueChange::default()));
+    Change { scope: ChangeScope::Entered.into(), detail, ..Default::default() }
+}
+
+fn resumed(revision: u64) -> Option<Start> {
+    Some(Start::ResumeToken(format!("after {revision}")))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_takes_three_silent_intervals_for_a_dead_connection() {
+    let script = vec![
+        Act::Say(vec![opened(3), page(4, 0, vec![known_change()])]),
+        // Nobody answers: not even the headers come.
+        Act::Nothing,
+        Act::Say(vec![opened(4), page(6, 4, vec![known_change()])]),
+    ];
+    let (scripted, mut follower) = Scripted::follower(script, From::Range(4, None));
+    assert!(matches!(follower.next().await.unwrap(), Some(Event::Opened(_))));
+    assert!(matches!(follower.next().await.unwrap(), Some(Event::Changes(part)) if part.revision == 4));
+    for dead in ["a stream", "a call"] {
+        let begun = Instant::now();
+        let event = follower.next().await.unwrap();
+        assert!(matches!(&event, Some(Event::Reconnecting { .. })), "{dead}: {event:?}");
+        assert!(begun.elapsed() >= SILENCE_MAX, "{dead} was given up after {:?}", begun.elapsed());
+    }
+    assert!(matches!(follower.next().await.unwrap(), Some(Event::Opened(_))));
+    assert!(matches!(follower.next().await.unwrap(), Some(Event::Changes(part)) if part.revision == 6));
+    assert_eq!(scripted.starts()[1..], [resumed(4), resumed(4)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_takes_a_refusal_only_from_an_almanac() {
+    let reasoned = |domain: &str| {
+        let details = ErrorDetails::with_error_info("FIELD", domain, HashMap::new());
+        Status::with_error_details(Code::InvalidArgument, "no", details)
+    };
+    let script = vec![
+        Act::Refuse(Status::invalid_argument("a frame was cut")),
+        Act::Refuse(reasoned("proxy.example")),
+        Act::Refuse(Status::failed_precondition("somebody on the way")),
+        Act::Refuse(Status::out_of_range("a message that is too long")),
+        Act::Refuse(reasoned("almanac")),
+    ];
+    let retried = script.len() - 1;
+    let (scripted, mut follower) = Scripted::follower(script, From::Now);
+    for _ in 0..retried {
+        assert!(matches!(follower.next().await.unwrap(), Some(Event::Reconnecting { .. })));
+    }
+    let refused = follower.next().await;
+    assert!(matches!(&refused, Err(FollowError::Refused(status)) if status.code() == Code::InvalidArgument), "{refused:?}");
+    assert_eq!(scripted.starts().len(), retried + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_stops_at_what_it_does_not_know() {
+    let state = || Message::Opened(Opened { start_revision: 4, ..Default::default() });
+    let rows = |item| Message::SnapshotPage(SnapshotPage { revision: 4, rows: vec![item], ..Default::default() });
+    let defined = |before, after| {
+        let detail = Some(Detail::Definition(DefinitionChange { before, after }));
+        Change { detail, ..known_change() }
+    };
+    let nameless = Definition { item: None };
+    let changes = [
+        Change { detail: None, ..known_change() },
+        Change { scope: 0, ..known_change() },
+        Change { scope: 99, ..known_change() },
+        defined(None, Some(nameless.clone())),
+        defined(Some(nameless.clone()), None),
+    ];
+    let mut scripts: Vec<Vec<Message>> =
+        changes.into_iter().map(|change| vec![opened(3), page(4, 0, vec![known_change(), change])]).collect();
+    let row = StateRow { item: Some(state_row::Item::Definition(nameless)), ..Default::default() };
+    scripts.push(vec![state(), rows(StateRow::default())]);
+    scripts.push(vec![state(), rows(row)]);
+    for script in scripts {
+        let from = if matches!(script[1], Message::SnapshotPage(_)) { From::State } else { From::Range(4, None) };
+        let what = format!("{:?}", script[1]);
+        let (_, mut follower) = Scripted::follower(vec![Act::Say(script)], from);
+        assert!(matches!(follower.next().await.unwrap(), Some(Event::Opened(_))));
+        let unknown = follower.next().await;
+        assert!(matches!(unknown, Err(FollowError::Unknown(_))), "{what}: {unknown:?}");
+        let token = follower.token().unwrap_or_default();
+        assert!(!token.contains('4'), "what is not known is not passed: {token}");
+    }
+}
+
+/// Without a token, nothing came before: a server that names a commit before the first one has lost it on the way.
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_began_without_a_token_knows_the_whole_chain() {
+    for (from, first, broken) in [
+        (From::Range(4, None), 0, false),
+        (From::Range(4, None), 2, true),
+        (From::Now, 3, true),
+        // What came before the token, only who kept it knows.
+        (From::Token("after 3".into()), 2, false),
+    ] {
+        let script = vec![Act::Say(vec![opened(3), page(4, first, vec![known_change()])])];
+        let (_, mut follower) = Scripted::follower(script, from.clone());
+        assert!(matches!(follower.next().await.unwrap(), Some(Event::Opened(_))));
+        let came = follower.next().await;
+        let chain = matches!(&came, Err(FollowError::Broken(promise)) if promise.promise == "Chained");
+        assert_eq!(chain, broken, "{from:?} {first}: {came:?}");
+    }
+}
