@@ -163,24 +163,23 @@ async fn fill(address: SocketAddr, series: usize) -> Outcome<()> {
     admin.define_catalog(proto::DefineCatalogRequest { definitions, ..Default::default() }).await?;
 
     let header = proto::IngestHeader { released: "2020-01-01".into(), ..Default::default() };
-    let first = proto::IngestObservationsRequest { header: Some(header), batches: Vec::new() };
-    let messages = (0..series / ENTITIES).map(|of| {
-        let batches = (0..ENTITIES).map(|about| proto::SeriesBatch {
+    let batches = (0..series / ENTITIES).map(|of| {
+        let series = (0..ENTITIES).map(|about| proto::SeriesBatch {
             indicator: indicator(of),
             entity: entity(about),
             source: "source".into(),
             points: YEARS.map(|year| point(year, of * 31 + about * 7 + year)).collect(),
             dimensions: Vec::new(),
         });
-        proto::IngestObservationsRequest { header: None, batches: batches.collect() }
+        proto::ObservationBatch { series: series.collect() }
     });
-    let messages: Vec<_> = std::iter::once(first).chain(messages).collect();
+    let messages = almanac::convert::upload::figures(header, Vec::new(), batches.collect());
     admin.ingest_observations(tokio_stream::iter(messages)).await?;
 
     let header = proto::PublishHeader {
         edition: Some(proto::Edition {
             ranking: "ranking".into(),
-            edition: "2020".into(),
+            id: "2020".into(),
             released: "2020-01-01".into(),
             ..Default::default()
         }),
@@ -193,8 +192,9 @@ async fn fill(address: SocketAddr, series: usize) -> Outcome<()> {
         score: Some(proto::Value { number: Some(100.0 - at as f64), ..Default::default() }),
         ..Default::default()
     });
-    let publish = proto::PublishEditionRequest { header: Some(header), entries: entries.collect() };
-    admin.publish_edition(tokio_stream::iter([publish])).await?;
+    let batch = proto::EntryBatch { entries: entries.collect() };
+    let messages = almanac::convert::upload::edition(header, Vec::new(), vec![batch]);
+    admin.publish_edition(tokio_stream::iter(messages)).await?;
     Ok(())
 }
 
@@ -252,6 +252,7 @@ impl StatisticsService for NoOp {
     nothing! {
         query_observations(QueryObservationsRequest) -> proto::QueryObservationsResponse;
         stream_series(StreamSeriesRequest) -> Self::StreamSeriesStream;
+        list_series(ListSeriesRequest) -> proto::ListSeriesResponse;
         list_versions(ListVersionsRequest) -> proto::ListVersionsResponse;
     }
 }

@@ -129,8 +129,9 @@ impl Server {
     async fn write(&mut self, batches: Vec<proto::SeriesBatch>) -> Outcome<()> {
         self.writes += 1;
         let header = proto::IngestHeader { released: "2025-01-01".into(), ..Default::default() };
-        let message = proto::IngestObservationsRequest { header: Some(header), batches };
-        self.admin.ingest_observations(tokio_stream::once(message)).await?;
+        let batch = proto::ObservationBatch { series: batches };
+        let messages = almanac::convert::upload::figures(header, Vec::new(), vec![batch]);
+        self.admin.ingest_observations(tokio_stream::iter(messages)).await?;
         Ok(())
     }
 

@@ -21,6 +21,7 @@ use super::{
     writing::{self, Tally},
 };
 use crate::{
+    convert,
     intake::profile::{Profile, names},
     model::{id::SourceId, time::Date},
     proto::{self, ingest_observations_request::Part},
@@ -211,7 +212,7 @@ async fn send_together(
             }
             let definitions = defined.missing(order, &mut file);
             let (messages, ..) = upload.get_or_insert_with(|| {
-                let header = upload::ingest(Part::Header(order.header(&stated, String::new(), String::new())));
+                let header = convert::upload::ingest(Part::Header(order.header(&stated, String::new(), String::new())));
                 let (messages, taken) = mpsc::channel(MESSAGES_MAX);
                 let mut admin = session.admin();
                 let requests = stream::iter([header]).chain(ReceiverStream::new(taken));
@@ -219,8 +220,8 @@ async fn send_together(
             });
             files += 1;
             let batches = upload::definition_batches(definitions).into_iter().map(Part::Definitions);
-            for message in batches.map(upload::ingest).chain(FigureMessages::new(file.figures.series)) {
-                upload::count(&mut end, &message);
+            for message in batches.map(convert::upload::ingest).chain(FigureMessages::new(file.figures.series)) {
+                convert::upload::count(&mut end, &message);
                 if messages.send(message).await.is_err() {
                     break; // The server has answered already: with an error, told below.
                 }
@@ -231,7 +232,7 @@ async fn send_together(
     if report.refused > 0 {
         return Ok(()); // Without its end nothing of the upload is written.
     }
-    let _ = messages.send(upload::ingest(Part::End(end))).await; // If the call is over, its answer says why.
+    let _ = messages.send(convert::upload::ingest(Part::End(end))).await; // If the call is over, its answer says why.
     drop(messages);
     let answer = call.await.map_err(std::io::Error::other)??.into_inner();
     report.files += files - 1;

@@ -8,6 +8,10 @@ use std::collections::HashMap;
 use prost::Message;
 
 use crate::{
+    convert::{
+        self,
+        upload::{count, ingest},
+    },
     intake::{
         figures::Series,
         names::{NewEntity, NewIndicator},
@@ -19,7 +23,7 @@ use crate::{
         period::Period,
         value::{Figure, MissingReason, Qualifier, Status, Value},
     },
-    proto::{self, ingest_observations_request::Part as IngestPart, publish_edition_request::Part as PublishPart},
+    proto::{self, ingest_observations_request::Part as IngestPart},
 };
 
 /// A message is closed when it has reached so many bytes.
@@ -68,19 +72,6 @@ impl Iterator for FigureUpload {
             }
             None => self.sent.take().map(|end| ingest(IngestPart::End(end))),
         }
-    }
-}
-
-/// A message of an upload of figures.
-pub fn ingest(part: IngestPart) -> proto::IngestObservationsRequest {
-    proto::IngestObservationsRequest { part: Some(part) }
-}
-
-/// Counts a message between the header and the end.
-pub fn count(end: &mut proto::UploadEnd, message: &proto::IngestObservationsRequest) {
-    end.messages += 1;
-    if let Some(IngestPart::Observations(batch)) = &message.part {
-        end.rows += batch.series.iter().map(|series| series.points.len() as u64).sum::<u64>();
     }
 }
 
@@ -163,16 +154,9 @@ pub fn publication(
     definitions: Vec<proto::Definition>,
     entries: &[Entry],
 ) -> Vec<proto::PublishEditionRequest> {
-    let definitions = definition_batches(definitions).into_iter().map(PublishPart::Definitions);
-    let tables = entries.chunks(MESSAGE_ENTRIES_MAX).map(|entries| {
-        let entries = entries.iter().map(entry).collect();
-        PublishPart::Entries(proto::EntryBatch { entries })
-    });
-    let mut parts: Vec<PublishPart> = definitions.chain(tables).collect();
-    let end = proto::UploadEnd { messages: parts.len() as u64, rows: entries.len() as u64 };
-    parts.insert(0, PublishPart::Header(header));
-    parts.push(PublishPart::End(end));
-    parts.into_iter().map(|part| proto::PublishEditionRequest { part: Some(part) }).collect()
+    let batches = entries.chunks(MESSAGE_ENTRIES_MAX);
+    let batches = batches.map(|entries| proto::EntryBatch { entries: entries.iter().map(entry).collect() });
+    convert::upload::edition(header, definition_batches(definitions), batches.collect())
 }
 
 fn entry(entry: &Entry) -> proto::Entry {

@@ -6,6 +6,7 @@
 use std::{net::SocketAddr, path::PathBuf, thread::JoinHandle, time::Duration};
 
 use almanac::{
+    convert,
     proto::{
         admin_service_client::AdminServiceClient, catalog_service_client::CatalogServiceClient,
         feed_service_client::FeedServiceClient, ranking_service_client::RankingServiceClient,
@@ -238,17 +239,8 @@ pub(crate) fn upload(
     definitions: Vec<Definition>,
     batches: &[SeriesBatch],
 ) -> Vec<IngestObservationsRequest> {
-    use ingest_observations_request::Part;
-    let mut parts = Vec::new();
-    if !definitions.is_empty() {
-        parts.push(Part::Definitions(DefinitionBatch { definitions }));
-    }
-    parts.extend(batches.chunks(50).map(|series| Part::Observations(ObservationBatch { series: series.to_vec() })));
-    let rows = batches.iter().map(|batch| batch.points.len() as u64).sum();
-    let end = UploadEnd { messages: parts.len() as u64, rows };
-    parts.insert(0, Part::Header(header));
-    parts.push(Part::End(end));
-    parts.into_iter().map(|part| IngestObservationsRequest { part: Some(part) }).collect()
+    let batches = batches.chunks(50).map(|series| ObservationBatch { series: series.to_vec() });
+    convert::upload::figures(header, one_batch(definitions), batches.collect())
 }
 
 /// The messages of a publication, some entries each.
@@ -257,16 +249,12 @@ pub(crate) fn publication(
     definitions: Vec<Definition>,
     entries: &[Entry],
 ) -> Vec<PublishEditionRequest> {
-    use publish_edition_request::Part;
-    let mut parts = Vec::new();
-    if !definitions.is_empty() {
-        parts.push(Part::Definitions(DefinitionBatch { definitions }));
-    }
-    parts.extend(entries.chunks(40).map(|entries| Part::Entries(EntryBatch { entries: entries.to_vec() })));
-    let end = UploadEnd { messages: parts.len() as u64, rows: entries.len() as u64 };
-    parts.insert(0, Part::Header(header));
-    parts.push(Part::End(end));
-    parts.into_iter().map(|part| PublishEditionRequest { part: Some(part) }).collect()
+    let batches = entries.chunks(40).map(|entries| EntryBatch { entries: entries.to_vec() });
+    convert::upload::edition(header, one_batch(definitions), batches.collect())
+}
+
+fn one_batch(definitions: Vec<Definition>) -> Vec<DefinitionBatch> {
+    if definitions.is_empty() { Vec::new() } else { vec![DefinitionBatch { definitions }] }
 }
 
 /// Joins pages to commits; one without its last page is left out, as a client would.

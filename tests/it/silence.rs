@@ -179,10 +179,7 @@ fn unused<T>() -> Result<Response<T>, Status> {
 impl FeedService for Scripted {
     type SubscribeStream = tokio_stream::wrappers::ReceiverStream<Result<SubscribeResponse, Status>>;
 
-    async fn subscribe(
-        &self,
-        request: Request<SubscribeRequest>,
-    ) -> Result<Response<Self::SubscribeStream>, Status> {
+    async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
         self.asked.lock().unwrap().push(request.into_inner());
         let act = self.acts.lock().unwrap().pop_front().expect("the script goes on");
         let messages = match act {
@@ -296,7 +293,10 @@ async fn a_follower_takes_a_refusal_only_from_an_almanac() {
         assert!(matches!(follower.next().await.unwrap(), Some(Event::Reconnecting { .. })));
     }
     let refused = follower.next().await;
-    assert!(matches!(&refused, Err(FollowError::Refused(status)) if status.code() == Code::InvalidArgument), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(FollowError::Refused(status)) if status.code() == Code::InvalidArgument),
+        "{refused:?}"
+    );
     assert_eq!(scripted.starts().len(), retried + 1);
 }
 
