@@ -17,6 +17,8 @@ use almanac::{
         self,
         admin_service_client::AdminServiceClient,
         definition::Item,
+        ingest_observations_request::Part,
+        publish_edition_request::Part as PublishPart,
         ranking_service_client::RankingServiceClient,
         ranking_service_server::{RankingService, RankingServiceServer},
         statistics_service_client::StatisticsServiceClient,
@@ -163,8 +165,7 @@ async fn fill(address: SocketAddr, series: usize) -> Outcome<()> {
     admin.define_catalog(proto::DefineCatalogRequest { definitions, ..Default::default() }).await?;
 
     let header = proto::IngestHeader { released: "2020-01-01".into(), ..Default::default() };
-    let first = proto::IngestObservationsRequest { header: Some(header), batches: Vec::new() };
-    let messages = (0..series / ENTITIES).map(|of| {
+    let batches = (0..series / ENTITIES).map(|of| {
         let batches = (0..ENTITIES).map(|about| proto::SeriesBatch {
             indicator: indicator(of),
             entity: entity(about),
@@ -172,15 +173,18 @@ async fn fill(address: SocketAddr, series: usize) -> Outcome<()> {
             points: YEARS.map(|year| point(year, of * 31 + about * 7 + year)).collect(),
             dimensions: Vec::new(),
         });
-        proto::IngestObservationsRequest { header: None, batches: batches.collect() }
+        Part::Observations(proto::ObservationBatch { series: batches.collect() })
     });
-    let messages: Vec<_> = std::iter::once(first).chain(messages).collect();
-    admin.ingest_observations(tokio_stream::iter(messages)).await?;
+    let mut parts: Vec<Part> = std::iter::once(Part::Header(header)).chain(batches).collect();
+    let rows = (series / ENTITIES * ENTITIES * YEARS.len()) as u64;
+    parts.push(Part::End(proto::UploadEnd { messages: parts.len() as u64 - 1, rows }));
+    let messages = parts.into_iter().map(|part| proto::IngestObservationsRequest { part: Some(part) });
+    admin.ingest_observations(tokio_stream::iter(messages.collect::<Vec<_>>())).await?;
 
     let header = proto::PublishHeader {
         edition: Some(proto::Edition {
             ranking: "ranking".into(),
-            edition: "2020".into(),
+            id: "2020".into(),
             released: "2020-01-01".into(),
             ..Default::default()
         }),
@@ -193,8 +197,12 @@ async fn fill(address: SocketAddr, series: usize) -> Outcome<()> {
         score: Some(proto::Value { number: Some(100.0 - at as f64), ..Default::default() }),
         ..Default::default()
     });
-    let publish = proto::PublishEditionRequest { header: Some(header), entries: entries.collect() };
-    admin.publish_edition(tokio_stream::iter([publish])).await?;
+    let entries: Vec<proto::Entry> = entries.collect();
+    let end = proto::UploadEnd { messages: 1, rows: entries.len() as u64 };
+    let parts =
+        [PublishPart::Header(header), PublishPart::Entries(proto::EntryBatch { entries }), PublishPart::End(end)];
+    let messages = parts.map(|part| proto::PublishEditionRequest { part: Some(part) });
+    admin.publish_edition(tokio_stream::iter(messages)).await?;
     Ok(())
 }
 
@@ -252,6 +260,7 @@ impl StatisticsService for NoOp {
     nothing! {
         query_observations(QueryObservationsRequest) -> proto::QueryObservationsResponse;
         stream_series(StreamSeriesRequest) -> Self::StreamSeriesStream;
+        list_series(ListSeriesRequest) -> proto::ListSeriesResponse;
         list_versions(ListVersionsRequest) -> proto::ListVersionsResponse;
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use almanac::proto::{
     self, admin_service_client::AdminServiceClient, definition::Item, feed_service_client::FeedServiceClient,
-    subscribe_request::Start,
+    ingest_observations_request::Part, subscribe_request::Start,
 };
 use prost::Message;
 use tonic::{Request, Status, Streaming, client::Grpc, transport::Channel};
@@ -129,8 +129,11 @@ impl Server {
     async fn write(&mut self, batches: Vec<proto::SeriesBatch>) -> Outcome<()> {
         self.writes += 1;
         let header = proto::IngestHeader { released: "2025-01-01".into(), ..Default::default() };
-        let message = proto::IngestObservationsRequest { header: Some(header), batches };
-        self.admin.ingest_observations(tokio_stream::once(message)).await?;
+        let end = proto::UploadEnd { messages: 1, rows: batches.len() as u64 };
+        let observations = proto::ObservationBatch { series: batches };
+        let parts = [Part::Header(header), Part::Observations(observations), Part::End(end)];
+        let messages = parts.map(|part| proto::IngestObservationsRequest { part: Some(part) });
+        self.admin.ingest_observations(tokio_stream::iter(messages)).await?;
         Ok(())
     }
 
@@ -146,7 +149,7 @@ impl Server {
             let mut stream = feed.subscribe(asked).await?.into_inner();
             let mut bytes = Vec::new();
             while let Some(message) = stream.message().await? {
-                if let Some(proto::subscribe_response::Body as Message::CommitPage(_)) = &message.message {
+                if let Some(proto::subscribe_response::Body::CommitPage(_)) = &message.body {
                     bytes.push(0);
                     bytes.extend_from_slice(&u32::try_from(message.encoded_len())?.to_be_bytes());
                     message.encode(&mut bytes)?;

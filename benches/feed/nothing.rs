@@ -109,8 +109,8 @@ impl Service<http::Request<Body>> for Door {
             let asked = messages.message().await.ok().flatten().unwrap_or_default();
             let wanted = asked.filters.first().and_then(|filter| filter.entities.first());
             let at = (0..sent.len()).find(|at| Some(&economy(*at)) == wanted).unwrap_or(0);
-            let opened = proto::subscribe_response::Body as Message::Opened(proto::Opened::default());
-            let opened = proto::SubscribeResponse { message: Some(opened) }.encode_to_vec();
+            let opened = proto::subscribe_response::Body::Opened(proto::Opened::default());
+            let opened = proto::SubscribeResponse { body: Some(opened) }.encode_to_vec();
             let mut framed = vec![0, 0, 0, 0, opened.len() as u8];
             framed.extend_from_slice(&opened);
             let body = Sending { opened: Some(framed.into()), sends: sent[at].clone(), next: Some(next(rounds)) };

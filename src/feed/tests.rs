@@ -50,7 +50,9 @@ impl Copy {
     fn apply(&mut self, change: &Change, scope: Scope) -> Result<(), TestCaseError> {
         let key = Key::of(change);
         let (before, after) = match change {
-            Change::Edition { before, after, .. } => (before.clone().map(Row::Edition), Some(Row::Edition(after.clone()))),
+            Change::Edition { before, after, .. } => {
+                (before.clone().map(Row::Edition), Some(Row::Edition(after.clone())))
+            }
             Change::Entry(change) => (change.before.clone().map(Row::Entry), change.after.clone().map(Row::Entry)),
             Change::Value(_) | Change::Definition(..) => return Err(TestCaseError::fail("only tables change")),
         };

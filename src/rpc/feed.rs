@@ -142,7 +142,10 @@ fn cursor_name(name: String) -> Result<String, BadField> {
     let printable = name.bytes().all(|byte| byte.is_ascii_graphic());
     match name.len() {
         1..=CURSOR_NAME_BYTES_MAX if printable => Ok(name),
-        _ => Err(BadField::new("name", format!("not 1 to {CURSOR_NAME_BYTES_MAX} printable ASCII characters without blanks"))),
+        _ => Err(BadField::new(
+            "name",
+            format!("not 1 to {CURSOR_NAME_BYTES_MAX} printable ASCII characters without blanks"),
+        )),
     }
 }
 

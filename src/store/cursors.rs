@@ -145,11 +145,10 @@ mod tests {
             let later = cursors.after(author, after).into_iter();
             later.map(|(name, _)| name).collect::<Vec<_>>()
         };
-        assert_eq!((names("local", ""), names("local", "a"), names("local", "ab")), (
-            vec!["a".to_owned(), "ab".to_owned()],
-            vec!["ab".to_owned()],
-            Vec::new()
-        ));
+        assert_eq!(
+            (names("local", ""), names("local", "a"), names("local", "ab")),
+            (vec!["a".to_owned(), "ab".to_owned()], vec!["ab".to_owned()], Vec::new())
+        );
         assert_eq!((names("loca", ""), names("localx", "")), (Vec::new(), Vec::new()));
 
         let mut batch = cursors.engine.batch();

@@ -66,7 +66,8 @@ async fn answers(clients: &Clients, recorded: &[prost_types::Timestamp]) -> Vec<
     }
     for at in recorded {
         let at = Some(resolve_revision_request::At::Recorded(*at));
-        let found = clients.feed.clone().resolve_revision(ResolveRevisionRequest { at, ..Default::default() }).await.unwrap();
+        let found =
+            clients.feed.clone().resolve_revision(ResolveRevisionRequest { at, ..Default::default() }).await.unwrap();
         all.push(format!("{:?}", found.into_inner()));
     }
     let versions =
@@ -200,7 +201,8 @@ async fn answers_before(clients: &Clients, recorded: &[prost_types::Timestamp], 
     }
     for at in recorded {
         let at = Some(resolve_revision_request::At::Recorded(*at));
-        let found = clients.feed.clone().resolve_revision(ResolveRevisionRequest { at, ..Default::default() }).await.unwrap();
+        let found =
+            clients.feed.clone().resolve_revision(ResolveRevisionRequest { at, ..Default::default() }).await.unwrap();
         let found = format!("{:?}", found.into_inner());
         if !before.contains(&found) {
             return Some(found);

@@ -112,7 +112,9 @@ fn folded_true(truth: &Truth, filters: &[Filter], step: &Step) {
             let key = key_of(&change);
             match what {
                 // What is current did not change, in no field.
-                Detail::Value(value) if value.r#move() == ValueMove::Backfilled && value.before == value.after => continue,
+                Detail::Value(value) if value.r#move() == ValueMove::Backfilled && value.before == value.after => {
+                    continue;
+                }
                 Detail::Entry(entry) if entry.movement() == Movement::Withdrawn => {
                     gone.insert(key[1..3].to_vec());
                 }
@@ -137,9 +139,7 @@ fn folded_true(truth: &Truth, filters: &[Filter], step: &Step) {
         let is = matches!(last.scope(), ChangeScope::Entered | ChangeScope::Changed);
         let first_commit = &truth.commit(all[0].0).unwrap().commit;
         let scope = match (was, is) {
-            (false, false) if truth.matches_beside(filters, first, first_commit) => {
-                Some(ChangeScope::Outside)
-            },
+            (false, false) if truth.matches_beside(filters, first, first_commit) => Some(ChangeScope::Outside),
             (false, true) => Some(ChangeScope::Entered),
             (true, true) => Some(ChangeScope::Changed),
             (true, false) => Some(ChangeScope::Left),

@@ -34,9 +34,7 @@ struct Book {
 /// How much an act says: figures, entries or definitions.
 fn size(act: &Act) -> Option<u64> {
     match act {
-        Act::Define(_, definitions) => {
-            Some(definitions.len() as u64)
-        }
+        Act::Define(_, definitions) => Some(definitions.len() as u64),
         Act::Ingest(header, batches) if header.mode() != IngestMode::Replace => {
             Some(batches.iter().map(|batch| batch.points.len() as u64).sum())
         }
@@ -95,7 +93,9 @@ impl Book {
         for change in &commit.changes {
             match change.detail.as_ref().unwrap() {
                 Detail::Value(change) => {
-                    let key = figure_key(change.after.as_ref().or(change.recorded_version.as_ref()).or(change.before.as_ref()).unwrap());
+                    let key = figure_key(
+                        change.after.as_ref().or(change.recorded_version.as_ref()).or(change.before.as_ref()).unwrap(),
+                    );
                     assert_eq!(self.figures.get(&key), change.before.as_ref(), "{key}");
                     match &change.after {
                         Some(figure) => self.figures.insert(key, figure.clone()),
@@ -164,7 +164,11 @@ fn assert_whole(act: &Act, commit: &WholeCommit) {
     let changes = commit.changes.len() as u64;
     match act {
         Act::Ingest(..) | Act::Define(..) => {
-            assert_eq!(changes, total(counts) - counts.unchanged - counts.definitions_unchanged, "revision {revision} is there to its last page");
+            assert_eq!(
+                changes,
+                total(counts) - counts.unchanged - counts.definitions_unchanged,
+                "revision {revision} is there to its last page"
+            );
         }
         Act::Publish(_, entries) => assert_eq!(counts.added + counts.revised + counts.unchanged, entries.len() as u64),
         Act::Withdraw(..) => assert_eq!(changes, counts.withdrawn + 1),

@@ -234,7 +234,10 @@ async fn the_state_as_known_at_a_release_date_is_that_of_the_revision_it_resolve
     let head = clients.head().await;
     let mut starts = Vec::new();
     for day in ["2023-05-31", "2023-06-01", "2024-05-31", "2024-06-01", "2030-01-01"] {
-        let resolved = ResolveRevisionRequest { at: Some(resolve_revision_request::At::Released(day.into())), ..Default::default() };
+        let resolved = ResolveRevisionRequest {
+            at: Some(resolve_revision_request::At::Released(day.into())),
+            ..Default::default()
+        };
         let revision = clients.feed.clone().resolve_revision(resolved).await.unwrap().into_inner().revision;
         let of_day = Start::AsKnownAt(at_released(day).unwrap());
         let of_revision = Start::AsKnownAt(at_revision(revision).unwrap());
@@ -457,7 +460,8 @@ async fn a_rank_window_says_who_enters_and_leaves_it() {
         })
         .collect();
     // Rows of 2023; those of 2022 stay as they are.
-    let expected = [(cluster(3), ChangeScope::Entered), (cluster(1), ChangeScope::Entered), (cluster(2), ChangeScope::Outside)];
+    let expected =
+        [(cluster(3), ChangeScope::Entered), (cluster(1), ChangeScope::Entered), (cluster(2), ChangeScope::Outside)];
     assert_eq!(seen, expected);
     world.end().await;
 }

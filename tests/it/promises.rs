@@ -156,9 +156,8 @@ impl Truth {
     pub(crate) fn matches_beside(&self, filters: &[Filter], change: &Change, commit: &Commit) -> bool {
         let what = change.detail.as_ref().unwrap();
         let beside = self.sides(change, commit.revision).beside;
-        let accepted = |facts: Facts| {
-            filters.is_empty() || filters.iter().any(|filter| accepts(filter, &facts, what, commit))
-        };
+        let accepted =
+            |facts: Facts| filters.is_empty() || filters.iter().any(|filter| accepts(filter, &facts, what, commit));
         beside.is_some_and(accepted)
     }
 
@@ -523,9 +522,9 @@ fn compared_true(state: &Replica, change: &EntryChange) {
     let lacks = told.is_none() && !change.compared_with.is_empty();
     assert_eq!(change.earlier_absence.is_some(), lacks, "{change:?}");
     assert_eq!(change.later_absence.is_some(), change.after.is_none());
-    let table = state.rows().values().filter(|row| {
-        matches!(row, Item::Entry(row) if row.ranking == change.ranking && row.edition == change.compared_with)
-    });
+    let table = state.rows().values().filter(
+        |row| matches!(row, Item::Entry(row) if row.ranking == change.ranking && row.edition == change.compared_with),
+    );
     assert_eq!(change.entries_before as usize, table.count(), "entries of {}", change.compared_with);
     let rank = |entry: Option<&Entry>| entry.and_then(|entry| entry.rank).map(i64::from);
     let places = rank(earlier).zip(rank(change.after.as_ref())).map(|(from, to)| from - to);

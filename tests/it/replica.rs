@@ -42,7 +42,8 @@ pub(crate) fn entry_key(ranking: &str, edition: &str, entity: &str) -> Key {
 pub(crate) fn key_of_row(row: &Item) -> Key {
     match row {
         Item::Figure(row) => {
-            let dimensions: Vec<String> = row.dimensions.iter().map(|one| format!("{}={}", one.id, one.value)).collect();
+            let dimensions: Vec<String> =
+                row.dimensions.iter().map(|one| format!("{}={}", one.id, one.value)).collect();
             key(&["V", &row.indicator, &row.entity, &row.source, &dimensions.join(";"), &row.period])
         }
         Item::Edition(row) => key(&["T", &row.ranking, &row.id]),
@@ -62,8 +63,7 @@ pub(crate) fn key_of(change: &Change) -> Key {
     match change.detail.as_ref().unwrap() {
         Detail::Value(change) => {
             let rows = [&change.before, &change.after, &change.recorded_version];
-            let keys: Vec<Key> =
-                rows.into_iter().flatten().map(|row| key_of_row(&Item::Figure(row.clone()))).collect();
+            let keys: Vec<Key> = rows.into_iter().flatten().map(|row| key_of_row(&Item::Figure(row.clone()))).collect();
             assert!(keys.windows(2).all(|pair| pair[0] == pair[1]), "all rows in a change have one key: {change:?}");
             keys.into_iter().next().expect("a change of a figure has a row")
         }

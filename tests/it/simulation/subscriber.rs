@@ -106,7 +106,9 @@ fn filters(dice: &mut Dice) -> Vec<Filter> {
         8 => one(Filter { causes: vec![Cause::FirstRelease.into()], ..Default::default() }),
         9 => one(Filter { rank_at_most: 1 + dice.below(4) as u32, min_places: 1, ..Default::default() }),
         10 => one(Filter { rank_at_most: 1 + dice.below(4) as u32, ..Default::default() }),
-        11 => one(Filter { rankings: ids(RANKING), entities: ids(dice.pick::<&str>(&ECONOMIES)), ..Default::default() }),
+        11 => {
+            one(Filter { rankings: ids(RANKING), entities: ids(dice.pick::<&str>(&ECONOMIES)), ..Default::default() })
+        }
         12 => one(Filter { dimensions: vec![Dimension { id: "SEX".into(), value: "F".into() }], ..Default::default() }),
         13 => one(Filter { kinds: vec![ChangeKind::Definition.into()], ..Default::default() }),
         _ => vec![
