@@ -3,8 +3,8 @@
 
     silent_proxy.py HOST:PORT
 
-Prints the address that it listens on. SIGUSR1 makes it silent, SIGUSR2 ends that. To a client this is a machine that went away
-without a word, or a network that drops packets.
+Prints the address that it listens on. SIGUSR1 makes it silent, SIGUSR2 ends that. To a client this is a machine that
+went away without a word, or a network that drops packets.
 """
 
 import asyncio
