@@ -92,9 +92,8 @@ impl Store {
     }
 
     fn write(&self, act: Act) {
-        let head = self.ledger.head();
         let sink = Sink::to_ledger(&self.ledger);
-        let (outcome, sink) = Planner::new(&self.view, head, Instant(0), Totals::default(), sink).run(act).unwrap();
+        let (outcome, sink) = Planner::new(&self.ledger, &self.view, Instant(0), Totals::default(), sink).run(act).unwrap();
         assert!(!outcome.findings.refuse());
         self.seal(sink, outcome.released);
     }
