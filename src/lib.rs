@@ -40,10 +40,11 @@
 //! | [`ledger`] | the one writer: plan a commit, append its pages, seal it, apply it; recovery; compaction | `store`, `ranking` |
 //! | [`query`] | reading the view at a revision, an instant or a release date; selection policies | `store`, `ledger` (read only) |
 //! | [`feed`] | filters, tokens, the ring of recent commits; one subscriber is a cursor over ring and ledger | `query`, `ledger` (read only) |
+//! | [`convert`] | what both ends make of the contract's messages: the digest of a state | `proto` |
 //! | [`rpc`] | one thin file per service: decode, call, encode; every error becomes a status in one place | all above, `proto` |
 //! | [`server`] | open a folder, recover, listen, serve, end politely | `rpc` |
 //! | [`intake`] | files → checked records: encodings, tables, profiles, names | `model` |
-//! | [`client`] | following the feed from Rust: checks the promises, resumes by itself | `proto` |
+//! | [`client`] | following the feed from Rust: checks the promises, resumes by itself | `convert`, `proto` |
 //! | [`cli`] | the commands, on the public API only | `intake`, `client`, `proto`; `serve` uses `server`, `verify` and `restore` use `ledger` |
 //!
 //! ## One direction
@@ -56,11 +57,14 @@
 //! ## Invariants
 //!
 //! - Revisions are dense: 1, 2, 3, … Only [`ledger`] assigns them. A commit is there whole or not at all.
+//! - Each commit continues a hash chain; tokens carry it. Two folders that agree on it at a revision agree on all before it.
+//! - A request with a field that the server does not know is refused: what narrows a question is never passed over.
 //! - Nothing is answered or published that is not on disk. If a flush fails, nothing is written or published until a
 //!   restart, and health says so.
 //! - Readers see nothing above the applied revision: five million figures appear at once.
 //! - The view can be thrown away: it is what the ledger says. Only where the owner asked for compaction it cannot.
-//! - Figures are never changed, only followed by later versions; digits come back as they were published.
+//! - Figures are never changed, only followed by later versions; what is taken back is followed by a retraction. Digits come
+//!   back as they were published.
 //! - No queue belongs to a subscriber; a slow one costs its cursor, and one that takes nothing is given up, with a way back.
 //! - Every queue, page and batch has a bound with a name.
 //! - Async only at the edge: `model`, `ranking`, `store`, `ledger`, `query` and `intake` are synchronous. What may wait for
@@ -111,7 +115,7 @@ pub mod rpc;
 pub mod server;
 pub mod store;
 
-/// The contract, generated from `proto/`. Only [`cli`], [`client`] and [`rpc`] may use it.
+/// The contract, generated from `proto/`. Only [`cli`], [`client`], [`convert`] and [`rpc`] may use it.
 #[allow(missing_docs, clippy::pedantic, clippy::all, unreachable_pub)]
 pub mod proto {
     tonic::include_proto!("almanac.v1");

@@ -453,11 +453,7 @@ mod tests {
         feed::fixture,
         model::{
             change::{ValueChange, ValueMove},
-            id::{EditionId, IndicatorId},
-            period::Period,
-            series::Dimensions,
-            time::Date,
-            value::{Number, Value},
+            id::EditionId,
         },
     };
 
@@ -516,22 +512,8 @@ mod tests {
 
     #[test]
     fn a_figure_filled_in_behind_no_figure_is_outside() {
-        let figure = |there: bool| there.then(|| Value::number(Number::parse("1.5").unwrap()));
         let change = |movement: ValueMove, before: bool, after: bool| {
-            Change::Value(ValueChange {
-                series: SeriesKey {
-                    indicator: IndicatorId::new("I").unwrap(),
-                    entity: EntityId::new("E").unwrap(),
-                    source: SourceId::new("S").unwrap(),
-                    dimensions: Dimensions::default(),
-                },
-                period: Period::parse("2020").unwrap(),
-                movement,
-                before: figure(before),
-                after: figure(after),
-                released: Date::EPOCH,
-                backfilled: figure(movement == ValueMove::Backfilled),
-            })
+            Change::Value(Box::new(ValueChange { movement, ..fixture::figure("", before, after) }))
         };
         const CASES: [(ValueMove, bool, bool, Scope); 5] = [
             (ValueMove::Added, false, true, Scope::Entered),
@@ -551,12 +533,95 @@ mod tests {
     }
 
     #[test]
-    fn equal_filters_have_one_hash() {
-        let filter = |first: &str, second: &str| {
-            Filters::new(vec![Filter { entities: [first.to_owned(), second.to_owned()].into(), ..Filter::default() }])
-                .hash()
+    fn a_filter_by_dimensions_takes_one_code_of_each_and_figures_only() {
+        let of = |pairs: &[(&str, &str)]| {
+            let dimensions = pairs.iter().map(|(id, code)| ((*id).to_owned(), (*code).to_owned())).collect();
+            Filter { dimensions, ..Filter::default() }
         };
-        assert_eq!(filter("A", "B"), filter("B", "A"));
-        assert_ne!(filter("A", "B"), filter("A", "C"));
+        let change = |dimensions: &str| Change::Value(Box::new(fixture::figure(dimensions, true, true)));
+        let women = of(&[("SEX", "F")]);
+        assert!(scope_of(women.clone(), &change("AGE=Y15;SEX=F")).is_some());
+        assert!(scope_of(women.clone(), &change("SEX=M")).is_none());
+        assert!(scope_of(women.clone(), &change("")).is_none());
+        assert!(scope_of(women.clone(), &entry(Some(2), Some(1))).is_none());
+        assert!(!Filters::new(vec![women]).wants_empty(Cause::ReloadUnchanged));
+        let either = of(&[("SEX", "F"), ("SEX", "M"), ("AGE", "Y15")]);
+        assert!(scope_of(either.clone(), &change("AGE=Y15;SEX=M")).is_some());
+        assert!(scope_of(either, &change("SEX=M")).is_none());
+    }
+
+    fn hash(filters: &[Filter]) -> u64 {
+        Filters::new(filters.to_vec()).hash()
+    }
+
+    fn texts(texts: &[&str]) -> BTreeSet<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    /// Filters of which each sets one field.
+    fn one_field_each() -> Vec<Filter> {
+        let plain = Filter::default();
+        vec![
+            Filter { name: "A".into(), ..plain.clone() },
+            Filter { kinds: [Kind::Value].into(), ..plain.clone() },
+            Filter { rankings: texts(&["A"]), ..plain.clone() },
+            Filter { indicators: texts(&["A"]), ..plain.clone() },
+            Filter { entities: texts(&["A"]), ..plain.clone() },
+            Filter { sources: texts(&["A"]), ..plain.clone() },
+            Filter { causes: vec![Cause::Correction], ..plain.clone() },
+            Filter { rank_at_most: 1, ..plain.clone() },
+            Filter { min_places: 1, ..plain.clone() },
+            Filter { dimensions: vec![("A".into(), "B".into())], ..plain },
+        ]
+    }
+
+    #[test]
+    fn the_order_of_ids_does_not_matter_to_the_hash_and_the_order_of_filters_does() {
+        let of = |ids: &[&str]| Filter { entities: texts(ids), ..Filter::default() };
+        assert_eq!(hash(&[of(&["A", "B"])]), hash(&[of(&["B", "A"])]));
+        assert_ne!(hash(&[of(&["A", "B"])]), hash(&[of(&["A", "C"])]));
+        assert_ne!(hash(&[of(&["A"]), of(&["B"])]), hash(&[of(&["B"]), of(&["A"])]));
+        assert_ne!(hash(&[of(&["A"]), of(&["B"])]), hash(&[of(&["A", "B"])]));
+        let causes = |causes: &[Cause]| Filter { causes: causes.to_vec(), ..Filter::default() };
+        let (first, second) = (Cause::Correction, Cause::Withdrawal);
+        assert_eq!(hash(&[causes(&[first, second])]), hash(&[causes(&[second, first])]));
+        let dimensions = |codes: &[&str]| Filter {
+            dimensions: codes.iter().map(|code| ("SEX".to_owned(), (*code).to_owned())).collect(),
+            ..Filter::default()
+        };
+        assert_eq!(hash(&[dimensions(&["F", "M"])]), hash(&[dimensions(&["M", "F"])]));
+    }
+
+    #[test]
+    fn every_field_that_is_set_makes_another_hash() {
+        let mut filters = one_field_each();
+        filters.push(Filter::default());
+        let hashes: BTreeSet<u64> = filters.iter().map(|filter| hash(std::slice::from_ref(filter))).collect();
+        assert_eq!(hashes.len(), filters.len());
+        assert_ne!(hash(&[]), hash(&[Filter::default()]));
+        let left_out = Filters::without(vec![Filter::default()], texts(&["closed"]));
+        assert_eq!(left_out.hash(), hash(&[Filter::default()]), "what is left out is no part of what is asked for");
+        assert_ne!(left_out.digest(), Filters::new(vec![Filter::default()]).digest());
+    }
+
+    /// A field that is not set is not hashed, so one that a later version adds changes no hash that clients hold in tokens. The
+    /// bytes of one filter are spelt out: whoever changes them makes every token of every client worthless.
+    #[test]
+    fn a_field_that_is_not_set_is_no_part_of_the_hash() {
+        let mut digest = Sha256::new();
+        digest.update([5]);
+        digest.update(2_u64.to_le_bytes());
+        for id in ["CHN", "DEU"] {
+            digest.update((id.len() as u64).to_le_bytes());
+            digest.update(id);
+        }
+        digest.update([8]);
+        digest.update(1_u64.to_le_bytes());
+        digest.update(2_u64.to_le_bytes());
+        digest.update("10");
+        digest.update([0]);
+        let expected = u64::from_le_bytes(*digest.finalize().first_chunk().unwrap());
+        let filter = Filter { entities: texts(&["DEU", "CHN"]), rank_at_most: 10, ..Filter::default() };
+        assert_eq!(hash(&[filter]), expected);
     }
 }

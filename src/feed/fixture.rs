@@ -2,10 +2,13 @@
 
 use crate::{
     model::{
-        change::{Absence, Change, EntryChange, Movement},
+        change::{Absence, Change, EntryChange, Movement, ValueChange, ValueMove},
         edition::{Basis, Coverage, CoverageKind, Edition, EditionStatus, Entry, Table, complete_to, sort_entries},
-        id::{EditionId, EntityId, RankingId, Revision, SourceId},
+        id::{EditionId, EntityId, IndicatorId, RankingId, Revision, SourceId},
+        period::Period,
+        series::{Dimensions, Row, SeriesKey, Statement},
         time::{Date, Instant},
+        value::{Number, Value},
     },
     ranking::compare::moves,
 };
@@ -43,6 +46,7 @@ pub(super) fn table(ranking: &str, id: &str, kind: CoverageKind, mut entries: Ve
         note: String::new(),
         entry_count: entries.len() as u32,
         complete_to: complete_to(&entries),
+        effective: None,
         revision: Revision(1),
         recorded: Instant(0),
         compared_with: None,
@@ -52,7 +56,7 @@ pub(super) fn table(ranking: &str, id: &str, kind: CoverageKind, mut entries: Ve
 
 /// The changes of the commit that publishes a table, compared with another edition.
 pub(super) fn published(compared: Option<&Table>, after: &Table) -> Vec<Change> {
-    let mut changes = vec![Change::Edition(None, Box::new(after.edition.clone()))];
+    let mut changes = vec![edition_change(None, &after.edition)];
     changes.extend(entry_changes(compared, after).map(|change| Change::Entry(Box::new(change))));
     changes
 }
@@ -60,7 +64,7 @@ pub(super) fn published(compared: Option<&Table>, after: &Table) -> Vec<Change> 
 /// The changes of the commit that replaces a table of an edition by another.
 pub(super) fn corrected(before: &Table, after: &Table) -> Vec<Change> {
     let one_source = before.edition.source == after.edition.source;
-    let mut changes = vec![Change::Edition(Some(Box::new(before.edition.clone())), Box::new(after.edition.clone()))];
+    let mut changes = vec![edition_change(Some(&before.edition), &after.edition)];
     let told = entry_changes(Some(before), after).filter(|change| !one_source || change.before != change.after);
     changes.extend(told.map(|change| Change::Entry(Box::new(change))));
     changes
@@ -73,12 +77,47 @@ pub(super) fn withdrawn(table: &Table) -> Vec<Change> {
     edition.entry_count = 0;
     edition.complete_to = 0;
     let after = Table { edition, entries: Vec::new() };
-    let mut changes = vec![Change::Edition(Some(Box::new(table.edition.clone())), Box::new(after.edition.clone()))];
+    let mut changes = vec![edition_change(Some(&table.edition), &after.edition)];
     for change in entry_changes(Some(table), &after) {
         let change = EntryChange { movement: Movement::Withdrawn, later_absence: Some(Absence::Unknown), ..change };
         changes.push(Change::Entry(Box::new(change)));
     }
     changes
+}
+
+fn edition_change(before: Option<&Edition>, after: &Edition) -> Change {
+    let before = before.map(|edition| Box::new(edition.clone()));
+    Change::Edition { before, after: Box::new(after.clone()), backfilled: None }
+}
+
+/// A change of a figure of the series `I` of `E` from `S`; without figures on both sides it is filled in behind "no figure".
+pub(super) fn figure(dimensions: &str, before: bool, after: bool) -> ValueChange {
+    let period = Period::parse("2020").unwrap();
+    let row = |revision: u64| Row {
+        period,
+        revision: Revision(revision),
+        released: Date::EPOCH,
+        statement: Statement::Figure(Value::number(Number::parse("1.5").unwrap())),
+    };
+    let movement = match (before, after) {
+        (false, true) => ValueMove::Added,
+        (true, true) => ValueMove::Revised,
+        (true, false) => ValueMove::Withdrawn,
+        (false, false) => ValueMove::Backfilled,
+    };
+    ValueChange {
+        series: SeriesKey {
+            indicator: IndicatorId::new("I").unwrap(),
+            entity: EntityId::new("E").unwrap(),
+            source: SourceId::new("S").unwrap(),
+            dimensions: Dimensions::from_stored(dimensions.to_owned()),
+        },
+        period,
+        movement,
+        before: before.then(|| row(1)),
+        after: after.then(|| row(2)),
+        recorded: row(2),
+    }
 }
 
 fn entry_changes(compared: Option<&Table>, after: &Table) -> impl Iterator<Item = EntryChange> {

@@ -397,8 +397,9 @@ mod tests {
             names: Vec::new(),
             relations: Vec::new(),
         };
-        let change = Change::Definition(DefinitionChange { before: None, after: Some(Box::new(Definition::Entity(entity))) });
-        let page = Arc::new(SharedPage::new(vec![(0, change)]));
+        let after = Some(Box::new(Definition::Entity(entity)));
+        let change = Change::Definition(DefinitionChange { before: None, after });
+        let page = Arc::new(SharedPage::new(vec![(0, change)], CommitStamps::default()));
         let groups = Groups::default();
         let group = groups.join(Filters::new(Vec::new()));
         let matched = page.matched(&group, Cause::FirstRelease, &groups, kept).and_then(|parts| parts.get(0)).unwrap();

@@ -17,7 +17,7 @@ use super::{
     page::NumberedChange,
 };
 use crate::{
-    ledger::log::{Header, Totals},
+    ledger::log::{CHAIN_START, Draft, Header, Totals},
     model::{
         change::{Cause, Change, Commit, Counts},
         edition::{CoverageKind, Edition, Entry, Table},
@@ -50,7 +50,7 @@ impl Copy {
     fn apply(&mut self, change: &Change, scope: Scope) -> Result<(), TestCaseError> {
         let key = Key::of(change);
         let (before, after) = match change {
-            Change::Edition(before, after) => (before.clone().map(Row::Edition), Some(Row::Edition(after.clone()))),
+            Change::Edition { before, after, .. } => (before.clone().map(Row::Edition), Some(Row::Edition(after.clone()))),
             Change::Entry(change) => (change.before.clone().map(Row::Entry), change.after.clone().map(Row::Entry)),
             Change::Value(_) | Change::Definition(..) => return Err(TestCaseError::fail("only tables change")),
         };
@@ -181,7 +181,8 @@ fn header(revision: u64) -> Arc<Header> {
         counts: Counts::default(),
         request_id: None,
     };
-    Arc::new(Header { commit, pages: 1, changes: 0, totals: Totals::default() })
+    let draft = Draft { commit, pages: 1, changes: 0, totals: Totals::default() };
+    Arc::new(draft.sealed(CHAIN_START, [0; 32]).unwrap())
 }
 
 proptest! {

@@ -122,7 +122,7 @@ mod tests {
 
     fn to(name: &str, revision: u64, filters: u64) -> CursorMove {
         let place = CursorPlace { token: format!("{revision} of {filters}"), revision: Revision(revision), filters };
-        CursorMove { name: name.into(), to: Some(place), allow_rewind: false }
+        CursorMove { author: "local".into(), name: name.into(), to: Some(place), allow_rewind: false }
     }
 
     fn rewind(given: CursorMove) -> CursorMove {
@@ -138,9 +138,9 @@ mod tests {
         assert_eq!(keep(to("a", 5, 1)).unwrap(), first);
         assert!(matches!(keep(to("a", 4, 1)), Err(CursorError::Backwards { stored: Revision(5), .. })));
         assert!(matches!(keep(to("a", 6, 2)), Err(CursorError::OtherFilters { .. })));
-        assert_eq!(cursors.get("a"), first);
+        assert_eq!(cursors.get("local", "a"), first);
         keep(rewind(to("a", 4, 2))).unwrap();
-        assert_eq!(cursors.get("a").unwrap().revision, Revision(4));
+        assert_eq!(cursors.get("local", "a").unwrap().revision, Revision(4));
         keep(to("b", 1, 1)).unwrap();
         assert!(matches!(keep(rewind(to("c", 1, 1))), Err(CursorError::TooMany { limit: 2 })));
         keep(to("b", 2, 1)).unwrap();
@@ -148,6 +148,21 @@ mod tests {
         assert!(matches!(keep(forget.clone()), Err(CursorError::NotMeant { .. })));
         assert_eq!(keep(rewind(forget)).unwrap(), None);
         keep(to("c", 1, 1)).unwrap();
-        assert_eq!((cursors.count(), cursors.get("b")), (2, None));
+        assert_eq!((cursors.count(), cursors.get("local", "b")), (2, None));
+    }
+
+    #[test]
+    fn each_author_has_names_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let cursors = Cursors::open(Arc::new(Engine::open(folder.path()).unwrap())).unwrap();
+        let keep = |given| keep(&cursors, given, 2, Instant(0));
+        let of_other = |given| CursorMove { author: "other".into(), ..given };
+        keep(to("a", 5, 1)).unwrap();
+        keep(of_other(to("a", 3, 2))).unwrap();
+        assert_eq!(cursors.get("local", "a").unwrap().revision, Revision(5));
+        assert_eq!(cursors.get("other", "a").unwrap().revision, Revision(3));
+        assert!(matches!(keep(to("b", 1, 1)), Err(CursorError::TooMany { limit: 2 })), "all authors together");
+        keep(rewind(of_other(CursorMove { to: None, ..to("a", 0, 0) }))).unwrap();
+        assert_eq!((cursors.get("other", "a"), cursors.count()), (None, 1));
     }
 }

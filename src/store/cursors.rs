@@ -132,23 +132,33 @@ mod tests {
         };
         let open = || Cursors::open(Arc::new(Engine::open(folder.path()).unwrap())).unwrap();
         let cursors = open();
-        cursors.put("a", cursor(1)).unwrap();
-        cursors.put("ab", cursor(2)).unwrap();
-        cursors.put("a", cursor(3)).unwrap();
-        cursors.put("gone", cursor(4)).unwrap();
-        cursors.forget("gone").unwrap();
+        cursors.put("local", "a", cursor(1)).unwrap();
+        cursors.put("local", "ab", cursor(2)).unwrap();
+        cursors.put("local", "a", cursor(3)).unwrap();
+        cursors.put("local", "gone", cursor(4)).unwrap();
+        cursors.forget("local", "gone").unwrap();
         drop(cursors);
         let cursors = open();
-        assert_eq!((cursors.get("a"), cursors.get("ab")), (Some(cursor(3)), Some(cursor(2))));
-        assert_eq!((cursors.count(), cursors.get("gone"), cursors.get("")), (2, None, None));
+        assert_eq!((cursors.get("local", "a"), cursors.get("local", "ab")), (Some(cursor(3)), Some(cursor(2))));
+        assert_eq!((cursors.count(), cursors.get("local", "gone"), cursors.get("local", "")), (2, None, None));
+        let names = |author: &str, after: &str| {
+            let later = cursors.after(author, after).into_iter();
+            later.map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!((names("local", ""), names("local", "a"), names("local", "ab")), (
+            vec!["a".to_owned(), "ab".to_owned()],
+            vec!["ab".to_owned()],
+            Vec::new()
+        ));
+        assert_eq!((names("loca", ""), names("localx", "")), (Vec::new(), Vec::new()));
 
         let mut batch = cursors.engine.batch();
-        batch.put(b"Pab", b"rubbish").unwrap();
+        batch.put(b"Plocal\0ab", b"rubbish").unwrap();
         batch.write().unwrap();
         assert!(Cursors::open(cursors.engine.clone()).is_err());
         let target = Arc::new(Engine::open(other.path()).unwrap());
         carry(&cursors.engine, &target).unwrap();
         let carried = Cursors::open(target).unwrap();
-        assert_eq!((carried.get("a"), carried.count()), (Some(cursor(3)), 1));
+        assert_eq!((carried.get("local", "a"), carried.count()), (Some(cursor(3)), 1));
     }
 }

@@ -36,7 +36,7 @@ fn figures(version: usize) -> Vec<SeriesBatch> {
 }
 
 async fn ingest(clients: &Clients, version: usize) -> WriteResult {
-    let header = released(&format!("20{:02}-01-01", version % 100));
+    let header = released(&format!("19{:02}-01-01", version % 100));
     let header = IngestHeader { options: Some(request(&format!("version-{version}"))), ..header };
     clients.ingest(header, figures(version)).await.unwrap()
 }

@@ -64,7 +64,7 @@ async fn written_under(jumps: [i64; 12], dice: &Dice) -> (Vec<WholeCommit>, Vec<
     // Instants still name revisions: the newest commit that was recorded by then.
     for instant in &recorded {
         let at = resolve_revision_request::At::Recorded(*instant);
-        let request = ResolveRevisionRequest { at: Some(at) };
+        let request = ResolveRevisionRequest { at: Some(at), ..Default::default() };
         let revision = world.clients.feed.clone().resolve_revision(request).await.unwrap().into_inner().revision;
         assert_eq!(revision, recorded.iter().rposition(|other| other == instant).unwrap() as u64 + 1);
     }

@@ -66,7 +66,7 @@ async fn answers(clients: &Clients, recorded: &[prost_types::Timestamp]) -> Vec<
     }
     for at in recorded {
         let at = Some(resolve_revision_request::At::Recorded(*at));
-        let found = clients.feed.clone().resolve_revision(ResolveRevisionRequest { at }).await.unwrap();
+        let found = clients.feed.clone().resolve_revision(ResolveRevisionRequest { at, ..Default::default() }).await.unwrap();
         all.push(format!("{:?}", found.into_inner()));
     }
     let versions =
@@ -200,7 +200,7 @@ async fn answers_before(clients: &Clients, recorded: &[prost_types::Timestamp], 
     }
     for at in recorded {
         let at = Some(resolve_revision_request::At::Recorded(*at));
-        let found = clients.feed.clone().resolve_revision(ResolveRevisionRequest { at }).await.unwrap();
+        let found = clients.feed.clone().resolve_revision(ResolveRevisionRequest { at, ..Default::default() }).await.unwrap();
         let found = format!("{:?}", found.into_inner());
         if !before.contains(&found) {
             return Some(found);
@@ -265,7 +265,7 @@ async fn a_subscriber_in_the_middle_of_what_is_dropped_is_told_so_and_got_nothin
     let mut stream = FeedServiceClient::new(channel).subscribe(request).await.unwrap().into_inner();
     let mut pages = Vec::new();
     while pages.len() < 2 {
-        if let Some(Message::CommitPage(page)) = stream.message().await.unwrap().unwrap().message {
+        if let Some(Message::CommitPage(page)) = stream.message().await.unwrap().unwrap().body {
             pages.push(page);
         }
     }
@@ -275,7 +275,7 @@ async fn a_subscriber_in_the_middle_of_what_is_dropped_is_told_so_and_got_nothin
     let ended = loop {
         match stream.message().await {
             Ok(Some(answer)) => {
-                if let Some(Message::CommitPage(page)) = answer.message {
+                if let Some(Message::CommitPage(page)) = answer.body {
                     pages.push(page);
                 }
             }

@@ -174,7 +174,7 @@ async fn pages_are_compressed_for_who_asks_and_small_messages_for_nobody() {
     assert_eq!(plain.messages.len(), gzip.messages.len());
     let mut pages = 0;
     for ((compressed, message), (_, expected)) in gzip.messages.iter().zip(&plain.messages) {
-        let of_commit = SubscribeResponse::decode(expected.as_slice()).unwrap().message;
+        let of_commit = SubscribeResponse::decode(expected.as_slice()).unwrap().body;
         let of_commit = matches!(of_commit, Some(Message::CommitPage(_)));
         if *compressed {
             assert!(of_commit);

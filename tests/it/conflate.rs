@@ -11,7 +11,7 @@ use std::{
 use almanac::{
     client::{Event, Follower, Start as From},
     proto::{
-        change::Detail, definition::Item, feed_service_client::FeedServiceClient, subscribe_request::Start,
+        change::Detail, feed_service_client::FeedServiceClient, subscribe_request::Start,
         subscribe_response::Body as Message, *,
     },
 };
@@ -25,7 +25,8 @@ use crate::{
     author::Author,
     fixture::*,
     harness::{Clients, DEADLINE, Dice, assert_refused, at_revision, long},
-    promises::{self, OUTSIDE, Truth, entry_digest, figure_digest, matches_beside},
+    promises::{self, Truth},
+    replica::{Key, Replica, key_of, read_state, sides},
     watch::{Recording, Watch},
 };
 
@@ -37,133 +38,16 @@ fn range(from: u64, until: u64) -> Start {
     Start::Range(StartRange { first_revision: from, last_revision: until })
 }
 
-/// What a key holds.
-#[derive(Debug, Clone, PartialEq)]
-enum Held {
-    Figure(Vec<Dimension>, Value),
-    Entry(Standing),
-    Edition(Edition),
-    Definition(Definition),
-}
-
-/// A client's copy of all it was told.
-#[derive(Debug, Clone, Default, PartialEq)]
-struct Copy(BTreeMap<Vec<String>, Held>);
-
-fn key_of(what: &Detail) -> Vec<String> {
-    let key = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect();
-    match what {
-        Detail::Value(change) => {
-            let dimensions = format!("{:?}", change.dimensions);
-            key(&["V", &change.indicator, &change.entity, &change.source, &dimensions, &change.period])
-        }
-        Detail::Entry(change) => key(&["E", &change.ranking, &change.edition, &change.r#move.as_ref().unwrap().entity]),
-        Detail::Edition(change) => {
-            let after = change.after.as_ref().unwrap();
-            key(&["T", &after.ranking, &after.edition])
-        }
-        Detail::Definition(change) => match change.after.as_ref().unwrap().object.as_ref().unwrap() {
-            Item::Indicator(given) => key(&["D", "indicator", &given.id]),
-            Item::Entity(given) => key(&["D", "entity", &given.id]),
-            Item::Source(given) => key(&["D", "source", &given.id]),
-            Item::Ranking(given) => key(&["D", "ranking", &given.id]),
-        },
-    }
-}
-
-/// What was and what is, as a change says it. Of an entry that is compared with another edition, the first is of that one.
-fn sides(what: &Detail) -> (Option<Held>, Option<Held>) {
-    match what {
-        Detail::Value(change) => {
-            let held = |value: &Option<Value>| Some(Held::Figure(change.dimensions.clone(), value.clone()?));
-            (held(&change.before), held(&change.after))
-        }
-        Detail::Entry(change) => {
-            let moved = change.r#move.as_ref().unwrap();
-            let held =
-                |standing: &Option<Standing>| standing.clone().filter(|standing| standing.listed).map(Held::Entry);
-            (held(&moved.before), held(&moved.after))
-        }
-        Detail::Edition(change) => {
-            let stands = |edition: &&Edition| edition.status() != EditionStatus::Withdrawn;
-            let held = |edition: &Option<Edition>| edition.as_ref().filter(stands).cloned().map(Held::Edition);
-            (held(&change.before), held(&change.after))
-        }
-        Detail::Definition(change) => {
-            (change.before.clone().map(Held::Definition), change.after.clone().map(Held::Definition))
-        }
-    }
-}
-
 /// Compared with itself: what was before was in this very edition.
-fn is_own(what: &Detail) -> bool {
-    !matches!(what, Detail::Entry(change) if change.compared_with != change.edition)
-}
-
-impl Copy {
-    /// Applies a change; what it says was before must be what is here.
-    fn change(&mut self, change: &Change) {
-        let what = change.detail.as_ref().unwrap();
-        let (key, (before, after)) = (key_of(what), sides(what));
-        if is_own(what) {
-            assert_eq!(self.0.get(&key), before.as_ref(), "{key:?} before {change:?}");
-        }
-        match after {
-            Some(after) => self.0.insert(key, after),
-            None => self.0.remove(&key),
-        };
-    }
-
-    fn row(&mut self, row: &StateRow) {
-        let key = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect();
-        let (key, held) = match row.row.clone().unwrap() {
-            state_row::Item::Figure(row) => {
-                let dimensions = format!("{:?}", row.dimensions);
-                let key = key(&["V", &row.indicator, &row.entity, &row.source, &dimensions, &row.period]);
-                (key, Held::Figure(row.dimensions, row.value.unwrap()))
-            }
-            state_row::Item::Entry(row) => {
-                let entry = row.entry.unwrap();
-                let standing = Standing {
-                    rank: entry.rank,
-                    tied: entry.tied,
-                    score: entry.score,
-                    components: entry.components,
-                    published_name: entry.published_name,
-                    worse_than: 0,
-                    listed: true,
-                };
-                (key(&["E", &row.ranking, &row.edition, &entry.entity]), Held::Entry(standing))
-            }
-            state_row::Item::Edition(row) => (key(&["T", &row.ranking, &row.edition]), Held::Edition(row)),
-            state_row::Item::Definition(row) => {
-                let what = Detail::Definition(DefinitionChange { before: None, after: Some(row.clone()) });
-                (key_of(&what), Held::Definition(row))
-            }
-        };
-        assert_eq!(self.0.insert(key, held), None);
-    }
-
-    fn digest(&self) -> u64 {
-        let lines = self.0.iter().map(|(key, held)| {
-            let part = |at: usize| key[at].as_str();
-            match held {
-                Held::Figure(dimensions, value) => {
-                    figure_digest([part(1), part(2), part(3)], dimensions, part(5), value)
-                }
-                Held::Entry(standing) => entry_digest(part(1), part(2), part(3), standing.rank),
-                Held::Edition(_) | Held::Definition(_) => 0,
-            }
-        });
-        lines.fold(0, u64::wrapping_add)
-    }
+fn is_own(change: &Change) -> bool {
+    !matches!(&change.detail, Some(Detail::Entry(change)) if change.compared_with != change.edition)
 }
 
 /// The copy of who got every commit up to a revision.
-fn plain_copy(truth: &Truth, filters: &[Filter], until: u64) -> Copy {
-    let mut copy = Copy::default();
+fn plain_copy(truth: &Truth, filters: &[Filter], until: u64) -> Replica {
+    let mut copy = Replica::default();
     for commit in truth.seen(filters, 0, until) {
-        commit.changes.iter().for_each(|change| copy.change(change));
+        copy.apply_commit(&commit);
     }
     copy
 }
@@ -202,7 +86,7 @@ fn check(truth: &Truth, recording: &Recording, last_match: u64) -> Vec<Step> {
     for step in &steps {
         assert!(step.revision > position, "{} after {position}", step.revision);
         assert_eq!(step.previous, previous, "the chain names what was sent before");
-        let commit = &truth.commits[step.revision as usize - 1].commit;
+        let commit = &truth.commit(step.revision).unwrap().commit;
         assert_eq!((&step.commit, step.commit.revision), (commit, step.revision));
         if step.conflated_from > 0 {
             assert!(step.conflated_from > position && step.conflated_from < step.revision);
@@ -217,19 +101,19 @@ fn check(truth: &Truth, recording: &Recording, last_match: u64) -> Vec<Step> {
 
 /// A fold has, for each key, what was before its first matching change and what is after its last, and nothing else.
 fn folded_true(truth: &Truth, filters: &[Filter], step: &Step) {
-    let mut net: BTreeMap<Vec<String>, &Change> =
-        step.changes.iter().map(|change| (key_of(change.detail.as_ref().unwrap()), change)).collect();
+    let mut net: BTreeMap<Key, &Change> = step.changes.iter().map(|change| (key_of(change), change)).collect();
     assert!(!net.is_empty() && net.len() <= KEYS_MAX, "{} keys", net.len());
     assert_eq!(net.len(), step.changes.len(), "each key once");
-    let mut by_key: BTreeMap<Vec<String>, Vec<(u64, Change)>> = BTreeMap::new();
+    let mut by_key: BTreeMap<Key, Vec<(u64, Change)>> = BTreeMap::new();
     let mut gone = BTreeSet::new();
     for commit in truth.seen(filters, step.conflated_from - 1, step.revision) {
         for change in commit.changes {
             let what = change.detail.as_ref().unwrap();
-            let key = key_of(what);
+            let key = key_of(&change);
             match what {
-                Detail::Value(value) if value.r#move() == ValueMove::Backfilled => continue,
-                Detail::Entry(entry) if entry.r#move.as_ref().unwrap().movement() == Movement::Withdrawn => {
+                // What is current did not change, in no field.
+                Detail::Value(value) if value.r#move() == ValueMove::Backfilled && value.before == value.after => continue,
+                Detail::Entry(entry) if entry.movement() == Movement::Withdrawn => {
                     gone.insert(key[1..3].to_vec());
                 }
                 Detail::Entry(_) => {
@@ -248,21 +132,22 @@ fn folded_true(truth: &Truth, filters: &[Filter], step: &Step) {
     }
     for (key, all) in &by_key {
         let ((_, first), (revision, last)) = (&all[0], &all[all.len() - 1]);
-        let (first_what, last_what) = (first.detail.as_ref().unwrap(), last.detail.as_ref().unwrap());
-        let (before, after) = (sides(first_what).0, sides(last_what).1);
+        let (before, after) = (sides(first).0, sides(last).1);
         let was = matches!(first.scope(), ChangeScope::Changed | ChangeScope::Left);
         let is = matches!(last.scope(), ChangeScope::Entered | ChangeScope::Changed);
-        let first_commit = &truth.commits[all[0].0 as usize - 1].commit;
+        let first_commit = &truth.commit(all[0].0).unwrap().commit;
         let scope = match (was, is) {
-            (false, false) if matches_beside(filters, first, first_commit) => Some(OUTSIDE),
+            (false, false) if truth.matches_beside(filters, first, first_commit) => {
+                Some(ChangeScope::Outside)
+            },
             (false, true) => Some(ChangeScope::Entered),
             (true, true) => Some(ChangeScope::Changed),
             (true, false) => Some(ChangeScope::Left),
             (false, false) => None,
         };
         let Some(change) = net.remove(key) else {
-            let as_it_was = all.len() > 1 && is_own(first_what) && before == after;
-            let came_and_went = key[0] == "E" && !is_own(first_what) && gone.contains(&key[1..3]);
+            let as_it_was = all.len() > 1 && is_own(first) && before == after;
+            let came_and_went = key[0] == "E" && !is_own(first) && gone.contains(&key[1..3]);
             assert!(scope.is_none() || as_it_was || came_and_went, "{key:?} is left out of {all:?}");
             continue;
         };
@@ -273,7 +158,7 @@ fn folded_true(truth: &Truth, filters: &[Filter], step: &Step) {
             .filter(|name| first.matched_filters.contains(name) || last.matched_filters.contains(name));
         assert_eq!(change.matched_filters.iter().collect::<Vec<_>>(), names.collect::<Vec<_>>());
         let what = change.detail.as_ref().unwrap();
-        assert_eq!(sides(what), (before.clone(), after.clone()), "{key:?}");
+        assert_eq!(sides(change), (before.clone(), after.clone()), "{key:?}");
         match what {
             Detail::Value(value) => {
                 let expected = match (before, after) {
@@ -284,21 +169,22 @@ fn folded_true(truth: &Truth, filters: &[Filter], step: &Step) {
                 assert_eq!(value.r#move(), expected);
             }
             Detail::Entry(entry) => {
-                let Detail::Entry(was) = first_what else { panic!("{first_what:?}") };
+                let Some(Detail::Entry(was)) = &first.detail else { panic!("{first:?}") };
                 assert_eq!((&entry.compared_with, entry.entries_before), (&was.compared_with, was.entries_before));
-                let moved = entry.r#move.as_ref().unwrap();
-                let rank = |standing: &Option<Standing>| standing.as_ref().and_then(|standing| standing.rank);
-                let (from, to) = (rank(&moved.before), rank(&moved.after));
-                assert_eq!(moved.places, from.zip(to).map(|(from, to)| from as i32 - to as i32));
-                match moved.movement() {
+                assert_eq!((&entry.compared, entry.comparable), (&was.compared, was.comparable));
+                let earlier = if is_own(first) { &entry.before } else { &entry.compared };
+                let rank = |entry: &Option<Entry>| entry.as_ref().and_then(|entry| entry.rank);
+                let (from, to) = (rank(earlier), rank(&entry.after));
+                assert_eq!(entry.places, from.zip(to).map(|(from, to)| from as i32 - to as i32));
+                match entry.movement() {
                     Movement::Up => assert!(to.is_some() && from.is_none_or(|from| Some(from) > to)),
                     Movement::Down => assert!(from.is_some() && to.is_none_or(|to| Some(to) > from)),
                     Movement::Tied | Movement::Unchanged => assert!(from.is_some() && from == to),
-                    Movement::Entered => assert!(before.is_none() && after.is_some()),
-                    Movement::Left => assert!(before.is_some() && after.is_none()),
+                    Movement::Entered => assert!(earlier.is_none() && after.is_some()),
+                    Movement::Left => assert!(earlier.is_some() && after.is_none()),
                     Movement::Withdrawn => assert!(gone.contains(&key[1..3]), "{key:?} stands again"),
                     Movement::Unknown => assert!(from.is_none() || to.is_none()),
-                    Movement::Unspecified => panic!("{moved:?}"),
+                    Movement::Unspecified => panic!("{entry:?}"),
                 }
             }
             Detail::Edition(_) | Detail::Definition(_) => {}
@@ -311,7 +197,7 @@ fn ids(ids: &[&str]) -> Vec<String> {
     ids.iter().map(|id| (*id).to_owned()).collect()
 }
 
-/// Filters that judge a change by its key: what they let through is a copy in itself.
+/// Filters that judge a change by its rows: what they let through is a copy in itself.
 fn filters_by_key() -> Vec<Vec<Filter>> {
     let one = |filter: Filter| vec![filter];
     vec![
@@ -323,6 +209,12 @@ fn filters_by_key() -> Vec<Vec<Filter>> {
         one(Filter { entities: ids(&["CHN"]), ..Default::default() }),
         one(Filter { sources: ids(&["press"]), ..Default::default() }),
         one(Filter { entities: ids(&["nobody"]), ..Default::default() }),
+        one(Filter { rank_at_most: 3, ..Default::default() }),
+        vec![
+            Filter { name: "first".into(), rank_at_most: 1, ..Default::default() },
+            Filter { name: "chinese".into(), entities: ids(&["CHN"]), ..Default::default() },
+            Filter { name: "venture".into(), indicators: ids(&["VC.*"]), ..Default::default() },
+        ],
         vec![
             Filter { name: "chinese".into(), entities: ids(&["CHN"]), ..Default::default() },
             Filter { name: "venture".into(), indicators: ids(&["VC.*"]), ..Default::default() },
@@ -330,18 +222,13 @@ fn filters_by_key() -> Vec<Vec<Filter>> {
     ]
 }
 
-/// Filters that also look at ranks, moves and causes: what they let through is no copy, but a fold is of what they let through.
+/// Filters that also look at moves and causes: what they let through is no copy, but a fold is of what they let through.
 fn other_filters() -> Vec<Vec<Filter>> {
     let one = |filter: Filter| vec![filter];
     vec![
         one(Filter { causes: vec![Cause::FirstRelease.into(), Cause::Correction.into()], ..Default::default() }),
-        one(Filter { rank_at_most: 3, ..Default::default() }),
         one(Filter { min_places: 3, ..Default::default() }),
-        vec![
-            Filter { name: "first".into(), rank_at_most: 1, ..Default::default() },
-            Filter { name: "chinese".into(), entities: ids(&["CHN"]), ..Default::default() },
-            Filter { name: "venture".into(), indicators: ids(&["VC.*"]), ..Default::default() },
-        ],
+        one(Filter { rank_at_most: 3, min_places: 1, ..Default::default() }),
     ]
 }
 
@@ -376,10 +263,11 @@ async fn a_copy_kept_from_folds_is_the_copy_kept_from_every_commit() {
             (folds, plain) = (folds + folded, plain + steps.len() - folded);
             if is_copy {
                 let mut copy = plain_copy(&truth, &filters, from - 1);
-                steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.change(change));
+                steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.apply(change));
                 let expected = plain_copy(&truth, &filters, until);
-                assert_eq!(copy, expected, "{filters:?} from {from} to {until}");
-                assert_eq!(copy.digest(), expected.digest());
+                let fresh = read_state(clients, until, &filters).await;
+                expected.assert_same(&fresh, &format!("{filters:?} at {until}"));
+                copy.assert_same(&expected, &format!("{filters:?} from {from} to {until}"));
             }
             // Its token goes on as a plain stream.
             let token = recording.goodbye().unwrap().resume_token.clone();
@@ -404,14 +292,9 @@ async fn a_copy_kept_from_folds_is_the_copy_kept_from_every_commit() {
         let mut watch = Watch::conflating(clients, known, Vec::new()).await.unwrap();
         watch.until_covers(head).await;
         let recording = watch.leave().await;
-        let mut copy = Copy::default();
-        for message in &recording.messages {
-            if let Message::SnapshotPage(page) = message {
-                page.rows.iter().for_each(|row| copy.row(row));
-            }
-        }
+        let mut copy = Replica::of_state(&recording.messages);
         let steps = check(&truth, &recording, 0);
-        steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.change(change));
+        steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.apply(change));
         assert_eq!(copy, plain_copy(&truth, &[], head));
         assert_eq!(copy.digest(), digest);
     }
@@ -426,7 +309,7 @@ async fn tokens_of_conflated_and_plain_streams_resume_each_other() {
     let clients = &world.clients;
     let mut author = Author::new(dice.clone(), "steward", 300);
     let filters = vec![Filter { indicators: ids(&["GB.*"]), ..Default::default() }];
-    let (mut copy, mut start, mut recordings) = (Copy::default(), range(1, 0), Vec::new());
+    let (mut copy, mut start, mut recordings) = (Replica::default(), range(1, 0), Vec::new());
     for _ in 0..if long() { 60 } else { 14 } {
         for _ in 0..dice.below(8) {
             author.next().send(clients).await.unwrap();
@@ -446,7 +329,7 @@ async fn tokens_of_conflated_and_plain_streams_resume_each_other() {
     let mut last_match = 0;
     for recording in &recordings {
         for step in check(&truth, recording, last_match) {
-            step.changes.iter().for_each(|change| copy.change(change));
+            step.changes.iter().for_each(|change| copy.apply(change));
             last_match = step.revision;
         }
     }
@@ -478,7 +361,7 @@ async fn two_hundred_commits_of_one_hot_figure_are_one_message_to_who_comes_late
     let [change] = steps[0].changes.as_slice() else { panic!("one figure, one change") };
     let Some(Detail::Value(value)) = &change.detail else { panic!("{change:?}") };
     assert_eq!((value.r#move(), &value.before), (ValueMove::Added, &None));
-    assert_eq!(crate::harness::text(value.after.as_ref().unwrap()), "199.5");
+    assert_eq!(crate::harness::text(value.after.as_ref().unwrap().value.as_ref().unwrap()), "199.5");
     assert_eq!((change.scope(), change.revision, change.index), (ChangeScope::Entered, 201, 0));
 
     // There and back again is another version of the same figure: a copy of whole rows needs to know it.
@@ -535,13 +418,13 @@ async fn who_reads_slowly_gets_less_and_ends_with_the_right_figures() {
     let mut messages = Vec::new();
     while crate::watch::covered(&messages) < head {
         let message = tokio::time::timeout(DEADLINE, unread.message()).await.expect("goes on").unwrap().unwrap();
-        messages.extend(message.message);
+        messages.extend(message.body);
     }
     let recording = Recording { start: range(2, 0), filters: Vec::new(), messages };
     let truth = Truth::read(clients).await;
     let steps = check(&truth, &recording, 0);
     let mut copy = plain_copy(&truth, &[], 1);
-    steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.change(change));
+    steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.apply(change));
     assert_eq!(copy, plain_copy(&truth, &[], head));
     println!("{rounds} commits came in {} steps", steps.len());
     assert!(steps.len() < rounds / 2, "{rounds} commits came in {} steps", steps.len());
@@ -581,7 +464,7 @@ async fn folds_are_bounded_and_a_long_commit_comes_as_it_is() {
     let mut pages_of_folds = 0;
     for page in recording.pages() {
         pages_of_folds += usize::from(page.conflated_from > 0);
-        let bytes = SubscribeResponse { message: Some(Message::CommitPage(page)) }.encoded_len();
+        let bytes = SubscribeResponse { body: Some(Message::CommitPage(page)) }.encoded_len();
         assert!(bytes < 256 << 10, "{bytes} bytes");
     }
     assert!(pages_of_folds > steps.iter().filter(|step| step.conflated_from > 0).count());
@@ -625,13 +508,12 @@ async fn a_rank_window_is_folded_by_what_was_and_what_is() {
     let recording = watch.ended().await.unwrap();
     let steps = check(&Truth::read(clients).await, &recording, 0);
     assert_eq!(steps.len(), 1);
-    let seen: BTreeMap<String, (Scope, Movement, Vec<String>)> = steps[0]
+    let seen: BTreeMap<String, (ChangeScope, Movement, Vec<String>)> = steps[0]
         .changes
         .iter()
         .map(|change| {
             let Some(Detail::Entry(entry)) = &change.detail else { panic!("{change:?}") };
-            let moved = entry.r#move.as_ref().unwrap();
-            (moved.entity.clone(), (change.scope(), moved.movement(), change.matched_filters.clone()))
+            (entry.entity.clone(), (change.scope(), entry.movement(), change.matched_filters.clone()))
         })
         .collect();
     let expected = [
@@ -721,7 +603,7 @@ async fn a_follower_that_is_cut_within_a_fold_never_applies_half_of_it() {
     let mut follower = Follower::new(FeedServiceClient::new(channel), From::Range(1, None), Vec::new())
         .conflate()
         .progress_every(Duration::from_millis(100));
-    let (mut copy, mut open): (Copy, Vec<Change>) = Default::default();
+    let (mut copy, mut open): (Replica, Vec<Change>) = Default::default();
     let (mut folds, mut commits, mut cuts) = (0, 0, 0);
     let mut author = Author::new(dice.clone(), "steward", 300);
     let mut round = 0;
@@ -753,7 +635,7 @@ async fn a_follower_that_is_cut_within_a_fold_never_applies_half_of_it() {
                     if part.last {
                         let count = if part.conflated_from > 0 { &mut folds } else { &mut commits };
                         *count += 1;
-                        open.drain(..).for_each(|change| copy.change(&change));
+                        open.drain(..).for_each(|change| copy.apply(&change));
                     }
                 }
                 Event::Reconnecting { .. } => cuts += 1,

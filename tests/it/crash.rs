@@ -26,17 +26,16 @@ struct Book {
     open: Vec<Act>,
     /// Commits that were found whole after a start.
     found: Vec<WholeCommit>,
-    /// Figures and ranks as those commits leave them.
-    figures: BTreeMap<String, Value>,
-    ranks: BTreeMap<String, Option<u32>>,
+    /// Figures and entries as those commits leave them.
+    figures: BTreeMap<String, Observation>,
+    entries: BTreeMap<String, Entry>,
 }
 
 /// How much an act says: figures, entries or definitions.
 fn size(act: &Act) -> Option<u64> {
     match act {
         Act::Define(_, definitions) => {
-            let has_ranking = definitions.iter().any(is_methodology);
-            Some((definitions.len() + if has_ranking { METHODOLOGIES } else { 0 }) as u64)
+            Some(definitions.len() as u64)
         }
         Act::Ingest(header, batches) if header.mode() != IngestMode::Replace => {
             Some(batches.iter().map(|batch| batch.points.len() as u64).sum())
@@ -47,7 +46,8 @@ fn size(act: &Act) -> Option<u64> {
 }
 
 fn total(counts: &ChangeCounts) -> u64 {
-    counts.added + counts.revised + counts.unchanged + counts.withdrawn + counts.backfilled
+    let rows = counts.added + counts.revised + counts.unchanged + counts.withdrawn + counts.backfilled;
+    rows + counts.definitions_added + counts.definitions_revised + counts.definitions_unchanged
 }
 
 impl Book {
@@ -95,23 +95,19 @@ impl Book {
         for change in &commit.changes {
             match change.detail.as_ref().unwrap() {
                 Detail::Value(change) => {
-                    let key = figure_key(
-                        [&change.indicator, &change.entity, &change.source],
-                        &change.dimensions,
-                        &change.period,
-                    );
+                    let key = figure_key(change.after.as_ref().or(change.recorded_version.as_ref()).or(change.before.as_ref()).unwrap());
                     assert_eq!(self.figures.get(&key), change.before.as_ref(), "{key}");
                     match &change.after {
-                        Some(value) => self.figures.insert(key, value.clone()),
+                        Some(figure) => self.figures.insert(key, figure.clone()),
                         None => self.figures.remove(&key),
                     };
                 }
                 Detail::Entry(change) => {
-                    let moved = change.r#move.as_ref().unwrap();
-                    let key = format!("{} {}", change.edition, moved.entity);
-                    match moved.after.as_ref().filter(|standing| standing.listed) {
-                        Some(standing) => self.ranks.insert(key, standing.rank),
-                        None => self.ranks.remove(&key),
+                    let key = format!("{} {}", change.edition, change.entity);
+                    assert_eq!(self.entries.get(&key), change.before.as_ref(), "{key}");
+                    match &change.after {
+                        Some(entry) => self.entries.insert(key, entry.clone()),
+                        None => self.entries.remove(&key),
                     };
                 }
                 Detail::Edition(_) | Detail::Definition(_) => {}
@@ -129,24 +125,23 @@ impl Book {
         let head = self.found.len() as u64;
         let mut watch = Watch::open(clients, Start::State(StartState {}), Vec::new()).await.unwrap();
         watch.until_covers(head).await;
-        let (mut figures, mut ranks) = (BTreeMap::new(), BTreeMap::new());
+        let (mut figures, mut entries) = (BTreeMap::new(), BTreeMap::new());
         for message in watch.leave().await.messages {
             let Message::SnapshotPage(page) = message else { continue };
             for row in page.rows {
-                match row.row.unwrap() {
+                match row.item.unwrap() {
                     state_row::Item::Figure(row) => {
-                        let key = figure_key([&row.indicator, &row.entity, &row.source], &row.dimensions, &row.period);
-                        figures.insert(key, row.value.unwrap());
+                        figures.insert(figure_key(&row), row);
                     }
                     state_row::Item::Entry(row) => {
                         let entry = row.entry.unwrap();
-                        ranks.insert(format!("{} {}", row.edition, entry.entity), entry.rank);
+                        entries.insert(format!("{} {}", row.edition, entry.entity), entry);
                     }
                     state_row::Item::Edition(_) | state_row::Item::Definition(_) => {}
                 }
             }
         }
-        assert_eq!(ranks, self.ranks);
+        assert_eq!(entries, self.entries);
         assert!(figures == self.figures, "{} figures held, {} by the commits", figures.len(), self.figures.len());
         let status = clients.status().await;
         assert_eq!(status.current_values, figures.len() as u64);
@@ -154,8 +149,9 @@ impl Book {
     }
 }
 
-fn figure_key(series: [&String; 3], dimensions: &[Dimension], period: &str) -> String {
-    format!("{series:?} {dimensions:?} {period}")
+fn figure_key(figure: &Observation) -> String {
+    let Observation { indicator, entity, source, dimensions, period, .. } = figure;
+    format!("{indicator} {entity} {source} {dimensions:?} {period}")
 }
 
 /// All that was sent is in the commit, or none of it would be.
@@ -168,7 +164,7 @@ fn assert_whole(act: &Act, commit: &WholeCommit) {
     let changes = commit.changes.len() as u64;
     match act {
         Act::Ingest(..) | Act::Define(..) => {
-            assert_eq!(changes, total(counts) - counts.unchanged, "revision {revision} is there to its last page");
+            assert_eq!(changes, total(counts) - counts.unchanged - counts.definitions_unchanged, "revision {revision} is there to its last page");
         }
         Act::Publish(_, entries) => assert_eq!(counts.added + counts.revised + counts.unchanged, entries.len() as u64),
         Act::Withdraw(..) => assert_eq!(changes, counts.withdrawn + 1),

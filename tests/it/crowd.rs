@@ -185,7 +185,7 @@ async fn read(
             stream = subscribe(&clients, Start::ResumeToken(seen.token.clone())).await.unwrap();
             continue;
         };
-        let message = message.message.unwrap();
+        let message = message.body.unwrap();
         seen.take(&message);
         let rest = *rest.borrow();
         if !rest.is_zero() {
@@ -273,7 +273,7 @@ async fn slow_and_stalled_subscribers_harm_nobody() {
     for number in 0..crowd.never {
         let clients = &deaf_connections[number / STREAMS_PER_CONNECTION];
         let mut stream = subscribe(clients, from.clone()).await.unwrap();
-        let opened = stream.message().await.unwrap().unwrap().message.unwrap();
+        let opened = stream.message().await.unwrap().unwrap().body.unwrap();
         let token = place(&opened).unwrap().1.to_owned();
         deaf.push((stream, token));
     }
@@ -380,7 +380,7 @@ async fn come_back(address: &mut watch::Receiver<SocketAddr>, start: &Start) -> 
 
 /// The next message; `None` when the server is gone.
 async fn next(stream: &mut Streaming<SubscribeResponse>) -> Option<Message> {
-    stream.message().await.ok().flatten().map(|message| message.message.unwrap())
+    stream.message().await.ok().flatten().map(|message| message.body.unwrap())
 }
 
 /// Reads to the end of the next commit; its revision and how many changes of it came.

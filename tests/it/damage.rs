@@ -191,7 +191,7 @@ async fn flipped_bits_and_cut_files_give_a_clear_error_or_right_answers() {
 async fn answer_at(clients: &Clients, revision: u64) -> Result<String, tonic::Status> {
     let as_of = Some(AsOf { at: Some(as_of::At::Revision(revision)) });
     let selection = Some(select(&[RD]));
-    let request = QueryObservationsRequest { selection, as_of, page_size: 10_000, page_token: String::new() };
+    let request = QueryObservationsRequest { selection, as_of, page_size: 10_000, ..Default::default() };
     let answer = clients.statistics.clone().query_observations(request).await?.into_inner();
     assert!(answer.next_page_token.is_empty());
     Ok(format!("{:?}", answer.observations))

@@ -150,7 +150,7 @@ impl Past {
         past.learn().await;
         past.go_on(5).await;
         if floor == Floor::Raised {
-            floor_becomes(&past.world.clients, past.truth.commits.len() as u64 - KEPT + 1).await;
+            floor_becomes(&past.world.clients, past.truth.head() - KEPT + 1).await;
             // Started without the wish, the floor stays where it is while others write.
             past.world.restart_with(|config| config.keep = Keep::default()).await;
             if phase == Phase::Ring {
@@ -172,7 +172,7 @@ impl Past {
 
     async fn learn(&mut self) {
         self.truth.read_on(&self.world.clients).await;
-        let head = self.truth.commits.len() as u64;
+        let head = self.truth.head();
         for kind in FILTERS {
             self.tokens.insert((kind, head), token_at(&self.world.clients, kind, head).await);
         }
@@ -285,7 +285,7 @@ async fn every_edge(phase: Phase, floor: Floor) {
 /// The last revision that a stream was asked for, if it was.
 fn last_wanted(start: &Start) -> Option<u64> {
     match start {
-        Start::Range(range) if range.until != 0 => Some(range.until),
+        Start::Range(range) if range.last_revision != 0 => Some(range.last_revision),
         _ => None,
     }
 }
@@ -448,7 +448,7 @@ async fn while_the_floor_moves_a_stream_is_whole_or_says_that_it_is_not() {
                 known.read_on(&writer).await;
             }
             // Compaction waits for a pause of those who write.
-            floor_becomes(&writer, known.commits.len() as u64 - MOVING_KEPT + 1).await;
+            floor_becomes(&writer, known.head() - MOVING_KEPT + 1).await;
         }
         known
     });

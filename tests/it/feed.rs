@@ -1,8 +1,10 @@
 //! The feed: every promise over every kind of subscription, its starts, its filters, its tokens and its ends.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use almanac::proto::{change::Detail, subscribe_request::Start, subscribe_response::Body as Message, *};
+use almanac::proto::{
+    change::Detail, state_row::Item, subscribe_request::Start, subscribe_response::Body as Message, *,
+};
 use tonic::Code;
 
 use crate::{
@@ -11,7 +13,8 @@ use crate::{
     harness::{
         Clients, DEADLINE, Dice, WholeCommit, World, assert_refused, at_recorded, at_released, at_revision, long,
     },
-    promises::{self, OUTSIDE, Truth, digest_of, entry_digest, figure_digest},
+    promises::{self, Truth},
+    replica::{self, Replica},
     watch::{Recording, Watch, covered},
 };
 
@@ -31,6 +34,10 @@ fn ids(ids: &[&str]) -> Vec<String> {
     ids.iter().map(|id| (*id).to_owned()).collect()
 }
 
+fn sex(code: &str) -> Dimension {
+    Dimension { id: "SEX".into(), value: code.into() }
+}
+
 /// One filter of every kind, and some together.
 fn all_filters() -> Vec<Vec<Filter>> {
     let one = |filter: Filter| vec![filter];
@@ -48,6 +55,10 @@ fn all_filters() -> Vec<Vec<Filter>> {
         one(Filter { rank_at_most: 3, ..Default::default() }),
         one(Filter { min_places: 3, ..Default::default() }),
         one(Filter { entities: ids(&["nobody"]), ..Default::default() }),
+        one(Filter { dimensions: vec![sex("F")], ..Default::default() }),
+        one(Filter { dimensions: vec![sex("F"), sex("M")], entities: ids(&["CHN"]), ..Default::default() }),
+        one(Filter { sources: ids(&["office"]), ..Default::default() }),
+        one(Filter { sources: ids(&["closed"]), kinds: vec![ChangeKind::Definition.into()], ..Default::default() }),
         vec![
             Filter { name: "chinese".into(), entities: ids(&["CHN"]), ..Default::default() },
             Filter { name: "first".into(), rank_at_most: 1, ..Default::default() },
@@ -66,7 +77,10 @@ async fn every_promise_holds_for_every_filter_and_start_while_writes_go_on() {
     let mut author = Author::new(dice.clone(), "steward", 900);
     let filters = all_filters();
     // Something for every filter, whatever the dice say.
-    let figures = INDICATORS.iter().map(|indicator| batch(indicator, "CHN", "press", &[("2014", "1")]));
+    let figures = INDICATORS.iter().flat_map(|indicator| {
+        let plain = batch(indicator, "CHN", "press", &[("2014", "1")]);
+        ["F", "M"].map(|code| SeriesBatch { dimensions: vec![sex(code)], ..plain.clone() }).into_iter().chain([plain])
+    });
     clients.ingest(released("2015-01-01"), figures.collect()).await.unwrap();
     clients.publish(edition("2016"), entries(&[1, 2, 3, 4, 5, 6])).await.unwrap();
     clients.publish(edition("2017"), entries(&[6, 5, 4, 3, 2, 1])).await.unwrap();
@@ -127,81 +141,11 @@ fn count(commits: &[WholeCommit]) -> usize {
     commits.iter().map(|commit| commit.changes.len()).sum()
 }
 
-/// Indicator, entity, source, dimensions, period.
-type FigureKey = (String, String, String, String, String);
-
-/// A client's own copy of the state, kept by what it is sent.
-#[derive(Debug, Default, PartialEq)]
-struct Copy {
-    figures: BTreeMap<FigureKey, (Vec<Dimension>, Value)>,
-    entries: BTreeMap<(String, String, String), Option<u32>>,
-}
-
-impl Copy {
-    fn of(recording: &Recording) -> Self {
-        let mut copy = Self::default();
-        for message in &recording.messages {
-            if let Message::SnapshotPage(page) = message {
-                page.rows.iter().for_each(|row| copy.row(row));
-            }
-        }
-        for commit in recording.commits() {
-            commit.changes.iter().for_each(|change| copy.change(change.detail.as_ref().unwrap()));
-        }
-        copy
-    }
-
-    fn row(&mut self, row: &StateRow) {
-        match row.row.as_ref().unwrap() {
-            state_row::Item::Figure(row) => {
-                let key = figure_key([&row.indicator, &row.entity, &row.source], &row.dimensions, &row.period);
-                self.figures.insert(key, (row.dimensions.clone(), row.value.clone().unwrap()));
-            }
-            state_row::Item::Entry(row) => {
-                let entry = row.entry.as_ref().unwrap();
-                let key = (row.ranking.clone(), row.edition.clone(), entry.entity.clone());
-                self.entries.insert(key, entry.rank);
-            }
-            state_row::Item::Edition(_) | state_row::Item::Definition(_) => {}
-        }
-    }
-
-    fn change(&mut self, what: &Detail) {
-        match what {
-            Detail::Value(change) => {
-                let series = [&change.indicator, &change.entity, &change.source];
-                let key = figure_key(series, &change.dimensions, &change.period);
-                assert_eq!(self.figures.get(&key).map(|(_, value)| value), change.before.as_ref(), "{key:?}");
-                match &change.after {
-                    Some(value) => self.figures.insert(key, (change.dimensions.clone(), value.clone())),
-                    None => self.figures.remove(&key),
-                };
-            }
-            Detail::Entry(change) => {
-                let moved = change.r#move.as_ref().unwrap();
-                let key = (change.ranking.clone(), change.edition.clone(), moved.entity.clone());
-                match moved.after.as_ref().filter(|standing| standing.listed) {
-                    Some(standing) => self.entries.insert(key, standing.rank),
-                    None => self.entries.remove(&key),
-                };
-            }
-            Detail::Edition(_) | Detail::Definition(_) => {}
-        }
-    }
-
-    fn digest(&self) -> u64 {
-        let figures = self.figures.iter().map(|((indicator, entity, source, _, period), (dimensions, value))| {
-            figure_digest([indicator, entity, source], dimensions, period, value)
-        });
-        let entries =
-            self.entries.iter().map(|((ranking, edition, entity), rank)| entry_digest(ranking, edition, entity, *rank));
-        figures.chain(entries).fold(0, u64::wrapping_add)
-    }
-}
-
-fn figure_key(series: [&String; 3], dimensions: &[Dimension], period: &str) -> FigureKey {
-    let [indicator, entity, source] = series.map(Clone::clone);
-    (indicator, entity, source, format!("{dimensions:?}"), period.to_owned())
+/// The copy of who kept it from a state, or from nothing, by every commit since.
+fn copy_of(recording: &Recording) -> Replica {
+    let mut copy = Replica::of_state(&recording.messages);
+    recording.commits().iter().for_each(|commit| copy.apply_commit(commit));
+    copy
 }
 
 #[tokio::test]
@@ -233,16 +177,15 @@ async fn a_copy_kept_from_the_state_is_the_state_without_a_seam() {
     let mut fresh = Watch::open(&clients, state(), Vec::new()).await.unwrap();
     fresh.until_covers(head).await;
     let fresh = fresh.leave().await;
-    let (expected, end) = (Copy::of(&fresh), fresh.snapshot_end().unwrap());
+    let (expected, end) = (copy_of(&fresh), fresh.snapshot_end().unwrap());
     assert_eq!(end.digest, expected.digest());
-    assert!(expected.figures.len() > 100 && !expected.entries.is_empty());
+    let kinds = |wanted: fn(&Item) -> bool| expected.rows().values().filter(|row| wanted(row)).count();
+    assert!(kinds(|row| matches!(row, Item::Figure(_))) > 100 && kinds(|row| matches!(row, Item::Entry(_))) > 0);
     let mut starts = Vec::new();
     for mut watch in watches {
         watch.until_covers(head).await;
         let recording = watch.leave().await;
-        let copy = Copy::of(&recording);
-        assert_eq!(copy, expected, "from the state of {}", recording.opened().start_revision);
-        assert_eq!(copy.digest(), end.digest);
+        copy_of(&recording).assert_same(&expected, &format!("from {}", recording.opened().start_revision));
         starts.push(recording.opened().start_revision);
     }
     starts.dedup();
@@ -267,8 +210,12 @@ async fn the_state_as_known_at_a_point_goes_on_with_every_later_commit() {
         assert!(start == revision || start == 4, "commits of one instant count as one: {start}");
         assert_eq!(recording.snapshot_end().unwrap().revision, start);
         assert_eq!(recording.commits().len() as u64, 4 - start);
-        let value = Copy::of(&recording).figures.into_values().next().unwrap().1;
-        assert_eq!(crate::harness::text(&value), "3");
+        let copy = copy_of(&recording);
+        let figures = copy.rows().values().filter_map(|row| match row {
+            Item::Figure(figure) => figure.value.as_ref(),
+            _ => None,
+        });
+        assert_eq!(figures.map(crate::harness::text).collect::<Vec<_>>(), ["3"]);
     }
     let above = Watch::open(clients, Start::AsKnownAt(at_revision(9).unwrap()), Vec::new()).await;
     assert_refused(above.map(|_| ()), Code::OutOfRange, "ABOVE_HEAD");
@@ -287,7 +234,7 @@ async fn the_state_as_known_at_a_release_date_is_that_of_the_revision_it_resolve
     let head = clients.head().await;
     let mut starts = Vec::new();
     for day in ["2023-05-31", "2023-06-01", "2024-05-31", "2024-06-01", "2030-01-01"] {
-        let resolved = ResolveRevisionRequest { at: Some(resolve_revision_request::At::Released(day.into())) };
+        let resolved = ResolveRevisionRequest { at: Some(resolve_revision_request::At::Released(day.into())), ..Default::default() };
         let revision = clients.feed.clone().resolve_revision(resolved).await.unwrap().into_inner().revision;
         let of_day = Start::AsKnownAt(at_released(day).unwrap());
         let of_revision = Start::AsKnownAt(at_revision(revision).unwrap());
@@ -323,14 +270,13 @@ async fn a_filter_narrows_the_state_as_it_narrows_changes() {
         watch.until_covers(head).await;
         let told = watch.leave().await;
         promises::state_true(clients, &told).await;
-        let by_row = filters.iter().all(|filter| filter.causes.is_empty() && filter.min_places == 0);
-        if !by_row || filters.iter().any(|filter| filter.rank_at_most > 0) {
+        if !replica::keep_state(&filters) {
             continue;
         }
         let mut watch = Watch::open(clients, range(1, 0), filters.clone()).await.unwrap();
         watch.until_covers(head).await;
-        let replayed = Copy::of(&watch.leave().await);
-        assert_eq!(Copy::of(&told), replayed, "{filters:?}");
+        let replayed = copy_of(&watch.leave().await);
+        copy_of(&told).assert_same(&replayed, &format!("{filters:?}"));
         assert_eq!(told.snapshot_end().unwrap().digest, replayed.digest());
     }
     let places = vec![Filter { min_places: 2, ..Default::default() }];
@@ -338,7 +284,7 @@ async fn a_filter_narrows_the_state_as_it_narrows_changes() {
     watch.until_covers(head).await;
     for message in &watch.leave().await.messages {
         if let Message::SnapshotPage(page) = message {
-            let entry = |row: &StateRow| matches!(row.row, Some(state_row::Item::Entry(_)));
+            let entry = |row: &StateRow| matches!(row.item, Some(Item::Entry(_)));
             assert!(page.rows.iter().all(entry), "only entries move, so only entries are in its state");
         }
     }
@@ -493,29 +439,29 @@ async fn a_rank_window_says_who_enters_and_leaves_it() {
     clients.publish(edition("2023"), entries(&[3, 1, 2, 4, 6])).await.unwrap();
     watch.until_covers(3).await;
     let commits = watch.leave().await.commits();
-    let seen: Vec<(String, Scope)> = commits[0]
+    let seen: Vec<(String, ChangeScope)> = commits[0]
         .changes
         .iter()
         .map(|change| match change.detail.as_ref().unwrap() {
-            Detail::Entry(entry) => (entry.r#move.as_ref().unwrap().entity.clone(), change.scope()),
+            Detail::Entry(entry) => (entry.entity.clone(), change.scope()),
             other => panic!("{other:?}"),
         })
         .collect();
     // Rows of 2023; those of 2022 stay as they are.
-    let expected = [(cluster(3), ChangeScope::Entered), (cluster(1), ChangeScope::Entered), (cluster(2), OUTSIDE)];
+    let expected = [(cluster(3), ChangeScope::Entered), (cluster(1), ChangeScope::Entered), (cluster(2), ChangeScope::Outside)];
     assert_eq!(seen, expected);
     world.end().await;
 }
 
 /// What a subscriber of entries hears of the newest commit: entities and scopes.
-async fn heard_of_head(clients: &Clients, filter: Filter) -> Vec<(String, Scope)> {
+async fn heard_of_head(clients: &Clients, filter: Filter) -> Vec<(String, ChangeScope)> {
     let head = clients.head().await;
     let filter = Filter { kinds: vec![ChangeKind::Entry.into()], ..filter };
     let watch = Watch::open(clients, range(head, head), vec![filter]).await.unwrap();
     let commits = watch.ended().await.unwrap().commits();
     let changes = commits.into_iter().flat_map(|commit| commit.changes);
     let heard = changes.map(|change| match change.detail.as_ref().unwrap() {
-        Detail::Entry(entry) => (entry.r#move.as_ref().unwrap().entity.clone(), change.scope()),
+        Detail::Entry(entry) => (entry.entity.clone(), change.scope()),
         other => panic!("{other:?}"),
     });
     heard.collect()
@@ -668,7 +614,7 @@ async fn a_goodbye_resumes_where_the_client_was_told_that_it_is() {
     world.stop().await;
     let mut messages = Vec::new();
     while let Some(message) = stream.message().await.unwrap() {
-        messages.extend(message.message);
+        messages.extend(message.body);
     }
     let Some(Message::Goodbye(goodbye)) = messages.last() else { panic!("a goodbye comes last") };
     world.restart().await;
@@ -726,12 +672,8 @@ async fn a_commit_too_long_for_the_ring_comes_whole_to_the_live_and_to_the_late(
     whole.until_covers(2).await;
     let whole = whole.leave().await;
     let end = whole.snapshot_end().unwrap();
-    assert_eq!(end.row_count, 72_000 + (catalog().len() + METHODOLOGIES) as u64);
-    let rows = whole.messages.iter().filter_map(|message| match message {
-        Message::SnapshotPage(page) => Some(&page.rows),
-        _ => None,
-    });
-    assert_eq!(rows.flatten().fold(0u64, |sum, row| sum.wrapping_add(digest_of(row))), end.digest);
+    assert_eq!(end.row_count, 72_000 + catalog().len() as u64);
+    assert_eq!(Replica::of_state(&whole.messages).digest(), end.digest);
     world.end().await;
 }
 
@@ -754,7 +696,7 @@ async fn one_who_does_not_read_holds_up_nobody_and_gets_all_in_the_end() {
     let mut pages = Vec::new();
     while pages.last().is_none_or(|page: &CommitPage| page.revision < head || !page.last_page) {
         let message = tokio::time::timeout(DEADLINE, unread.message()).await.expect("goes on").unwrap().unwrap();
-        if let Some(Message::CommitPage(page)) = message.message {
+        if let Some(Message::CommitPage(page)) = message.body {
             pages.push(page);
         }
     }
@@ -801,7 +743,7 @@ async fn no_message_is_longer_than_promised() {
     let world = world().await;
     let clients = &world.clients;
     let sources = (0..300).map(|number| {
-        let Some(definition::Item::Source(given)) = source(&format!("s{number}"), 1).object else { unreachable!() };
+        let Some(definition::Item::Source(given)) = source(&format!("s{number}"), 1).item else { unreachable!() };
         let long = Source { title: "t".repeat(1_000), url: "u".repeat(2_000), ..given };
         Definition { item: Some(definition::Item::Source(long)) }
     });
@@ -839,7 +781,7 @@ async fn no_message_is_longer_than_promised() {
                 Message::SnapshotPage(page) => (format!("state page {}", page.page), page.rows.len() == 1),
                 _ => continue,
             };
-            let bytes = SubscribeResponse { message: Some(message) }.encoded_len();
+            let bytes = SubscribeResponse { body: Some(message) }.encoded_len();
             assert!(bytes < 256 << 10 || single, "{what} takes {bytes} bytes");
         }
     }

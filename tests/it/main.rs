@@ -1,7 +1,7 @@
 //! The service from outside: a real server, a real socket, the contract and nothing else.
 //!
 //! In reading order: [`harness`] starts servers and speaks to them, [`process`] runs the real binary; [`fixture`] is the
-//! small world most tests live in, [`author`] makes up writes; [`watch`] records what a subscriber saw, [`promises`] judges
+//! small world most tests live in, [`author`] and [`steward`] make up writes; [`watch`] records what a subscriber saw, [`replica`] keeps a copy by it, [`promises`] judges
 //! it. Then the tests: [`queries`], [`paging`], [`selections`],
 //! [`writes`], [`refusals`], [`strict`], [`health`], [`loading`], [`feed`], [`conflate`], [`edges`], [`cursors`],
 //! [`crowd`], [`stalls`], [`compression`], [`clock`], [`simulation`], [`properties`], [`model`], [`release_axis`], [`browsers`],
@@ -39,9 +39,11 @@ mod properties;
 mod queries;
 mod refusals;
 mod release_axis;
+mod replica;
 mod selections;
 mod simulation;
 mod stalls;
+mod steward;
 mod strict;
 mod watch;
 mod writes;

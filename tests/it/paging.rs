@@ -100,6 +100,7 @@ async fn check_trajectory(clients: &Clients, entities: &[String], as_of: Option<
             as_of: as_of.clone(),
             page_size,
             page_token,
+            ..Default::default()
         };
         async move {
             let page = rankings.get_trajectory(request).await?.into_inner();
@@ -136,8 +137,8 @@ async fn every_list_is_the_same_in_pages_of_any_size() {
     check_list!(clients.rankings.list_entries, ListEntriesRequest { economy: "USA".into(), ..list }, entries);
     let list = CompareEditionsRequest {
         ranking: ranking(),
-        from_edition: "2023".into(),
-        to_edition: "2024".into(),
+        earlier_edition: "2023".into(),
+        later_edition: "2024".into(),
         ..Default::default()
     };
     assert_eq!(check_list!(clients.rankings.compare_editions, list, moves), 6);

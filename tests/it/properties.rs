@@ -106,7 +106,11 @@ fn pages_of_figures_are_the_panel_in_pieces_at_any_revision() {
         };
         // The unpaged answer is that of the bulk call, which does not page at all.
         let (whole, paged) = full.block(async |clients| {
-            let request = StreamSeriesRequest { selection: Some(selection.clone()), as_of: at_revision(revision) };
+            let request = StreamSeriesRequest {
+                selection: Some(selection.clone()),
+                as_of: at_revision(revision),
+                ..Default::default()
+            };
             let mut stream = clients.statistics.clone().stream_series(request).await.unwrap().into_inner();
             let mut whole = Vec::new();
             while let Some(message) = stream.message().await.unwrap() {

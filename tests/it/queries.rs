@@ -34,6 +34,18 @@ async fn compare(clients: &Clients, from: &str, to: &str) -> CompareEditionsResp
     clients.rankings.clone().compare_editions(request).await.unwrap().into_inner()
 }
 
+fn absence(kind: AbsenceKind, worse_than: u32) -> Option<Absence> {
+    Some(Absence { kind: kind.into(), worse_than })
+}
+
+fn worse_than(rank: u32) -> Option<Absence> {
+    absence(AbsenceKind::WorseThan, rank)
+}
+
+fn not_ranked() -> Option<Absence> {
+    absence(AbsenceKind::NotRanked, 0)
+}
+
 fn movements(moves: &[EntryMove]) -> Vec<(&str, Movement, Option<i32>)> {
     moves.iter().map(|one| (one.entity.as_str(), one.movement(), one.places)).collect()
 }
@@ -54,7 +66,7 @@ async fn editions_are_listed_newest_first_and_the_newest_answers_without_a_name(
         }
         request.page_token = page.next_page_token;
     }
-    let ids: Vec<&str> = found.iter().map(|edition| edition.edition.as_str()).collect();
+    let ids: Vec<&str> = found.iter().map(|edition| edition.id.as_str()).collect();
     assert_eq!(ids, ["2024", "2023", "2022", "2021"]);
     assert_eq!(found[0].compared_with, "2023");
     assert_eq!((found[0].entry_count, found[0].status()), (4, EditionStatus::Published));
@@ -65,9 +77,9 @@ async fn editions_are_listed_newest_first_and_the_newest_answers_without_a_name(
     let newest = rankings.get_edition(request.clone()).await.unwrap().into_inner().edition.unwrap();
     assert_eq!(newest, found[0]);
     let then = GetEditionRequest { as_of: at_revision(4), ..request.clone() };
-    assert_eq!(rankings.get_edition(then).await.unwrap().into_inner().edition.unwrap().edition, "2023");
+    assert_eq!(rankings.get_edition(then).await.unwrap().into_inner().edition.unwrap().id, "2023");
     let by_release = GetEditionRequest { as_of: at_released("2022-12-31"), ..request.clone() };
-    assert_eq!(rankings.get_edition(by_release).await.unwrap().into_inner().edition.unwrap().edition, "2022");
+    assert_eq!(rankings.get_edition(by_release).await.unwrap().into_inner().edition.unwrap().id, "2022");
     let nothing_yet = GetEditionRequest { as_of: at_revision(1), ..request.clone() };
     assert_refused(rankings.get_edition(nothing_yet).await, Code::NotFound, "NO_EDITION");
     let unknown = GetEditionRequest { edition: "1999".into(), ..request };
@@ -116,10 +128,10 @@ async fn entries_come_in_rank_order_page_by_page_at_one_revision() {
     request.page_token = second.next_page_token;
     request.edition = "2023".into();
     let other = rankings.list_entries(request.clone()).await;
-    assert_eq!(fields(&assert_refused(other, Code::InvalidArgument, "FIELD")), ["page_token"]);
+    assert_eq!(fields(&assert_refused(other, Code::InvalidArgument, "PAGE_TOKEN")), ["page_token"]);
     request.page_token = "forged".into();
     let forged = rankings.list_entries(request.clone()).await;
-    assert_eq!(fields(&assert_refused(forged, Code::InvalidArgument, "FIELD")), ["page_token"]);
+    assert_eq!(fields(&assert_refused(forged, Code::InvalidArgument, "PAGE_TOKEN")), ["page_token"]);
     let negative = ListEntriesRequest { page_size: -1, page_token: String::new(), ..request };
     assert_refused(rankings.list_entries(negative).await, Code::InvalidArgument, "FIELD");
     world.end().await;
@@ -142,8 +154,8 @@ async fn a_comparison_says_who_entered_left_and_moved() {
         expected.iter().map(|(id, movement, places)| (id.as_str(), *movement, *places)).collect();
     assert_eq!(movements(&found.moves), expected);
     let left = found.moves.last().unwrap();
-    assert_eq!(left.after.as_ref().unwrap().worse_than, 5, "below the five listed");
-    assert_eq!(left.before.as_ref().unwrap().rank, Some(5));
+    assert_eq!(left.later_absence, worse_than(5), "below the five listed");
+    assert_eq!(left.earlier.as_ref().unwrap().rank, Some(5));
     let count = |movement: Movement| found.counts.iter().find(|count| count.movement() == movement).unwrap().count;
     assert_eq!((count(Movement::Down), count(Movement::Entered), count(Movement::Left)), (2, 1, 1));
     world.end().await;
@@ -184,12 +196,12 @@ async fn a_comparison_comes_in_pages_of_one_revision_that_each_tell_of_all() {
     assert_eq!(pages.iter().map(|page| page.moves.len()).collect::<Vec<_>>(), [4, 1, 1]);
     assert_eq!(pages.iter().flat_map(|page| page.moves.clone()).collect::<Vec<_>>(), whole.moves);
     for page in &pages {
-        assert_eq!((page.revision, &page.from, &page.to), (head, &whole.from, &whole.to));
+        assert_eq!((page.revision, &page.earlier, &page.later), (head, &whole.earlier, &whole.later));
         assert_eq!((&page.counts, page.comparable), (&whole.counts, whole.comparable));
     }
     let mut rankings = world.clients.rankings.clone();
     let other = CompareEditionsRequest { later_edition: "2024".into(), ..rest };
-    let status = assert_refused(rankings.compare_editions(other).await, Code::InvalidArgument, "FIELD");
+    let status = assert_refused(rankings.compare_editions(other).await, Code::InvalidArgument, "PAGE_TOKEN");
     assert_eq!(fields(&status), ["page_token"]);
     let negative = CompareEditionsRequest { page_size: -1, ..request };
     assert_refused(rankings.compare_editions(negative).await, Code::InvalidArgument, "FIELD");
@@ -234,10 +246,10 @@ async fn long_comparisons_and_trajectories_are_cut_before_a_client_of_default_li
     assert!(pages.iter().all(|page| page.encoded_len() < 3 << 19), "an entry more than 1 MiB at most");
     let moves: Vec<EntryMove> = pages.into_iter().flat_map(|page| page.moves).collect();
     let told: Vec<(String, Option<u32>)> =
-        moves.iter().map(|one| (one.entity.clone(), one.after.as_ref().unwrap().rank)).collect();
+        moves.iter().map(|one| (one.entity.clone(), one.later.as_ref().unwrap().rank)).collect();
     let expected = (1..=CLUSTERS).map(|rank| (cluster(rank % CLUSTERS + 1), Some(rank as u32)));
     assert_eq!(told, expected.collect::<Vec<_>>());
-    assert!(moves.iter().all(|one| one.before.as_ref().unwrap().components.len() == 300));
+    assert!(moves.iter().all(|one| one.earlier.as_ref().unwrap().components.len() == 300));
 
     let mut request = GetTrajectoryRequest {
         ranking: RANKING.into(),
@@ -287,8 +299,7 @@ async fn partial_coverage_is_never_turned_into_left() {
     for unknown in [3, 4, 5] {
         let one = to_partial.moves.iter().find(|one| one.entity == cluster(unknown)).unwrap();
         assert_eq!(one.movement(), Movement::Unknown);
-        let after = one.after.as_ref().unwrap();
-        assert_eq!((after.rank, after.listed, after.worse_than), (None, false, 2));
+        assert_eq!((&one.later, one.later_absence), (&None, worse_than(2)));
     }
     let from_partial = compare(&world.clients, "2021", "2022").await;
     assert!(from_partial.moves.iter().all(|one| one.movement() != Movement::Entered));
@@ -310,21 +321,22 @@ async fn a_trajectory_goes_through_every_edition_that_stands() {
     let mut rankings = world.clients.rankings.clone();
     let found = rankings.get_trajectory(request(&[cluster(4), cluster(1)])).await.unwrap().into_inner().trajectories;
     assert_eq!([&found[0].entity, &found[1].entity], [&cluster(4), &cluster(1)], "in the order asked");
-    let points = |trajectory: &Trajectory| -> Vec<(String, Option<u32>, u32, bool)> {
+    let points = |trajectory: &Trajectory| -> Vec<(String, Option<u32>, Option<Absence>, bool)> {
         let point = |point: &TrajectoryPoint| {
-            let standing = point.standing.as_ref().unwrap();
-            (point.edition.clone(), standing.rank, standing.worse_than, point.comparable_to_previous)
+            let rank = point.entry.as_ref().and_then(|entry| entry.rank);
+            assert_eq!(point.entry.is_some(), point.absence.is_none(), "either the entry or why there is none");
+            (point.edition.clone(), rank, point.absence, point.comparable_to_previous)
         };
         trajectory.points.iter().map(point).collect()
     };
-    let at = |edition: &str, rank, worse_than, comparable| (edition.to_owned(), rank, worse_than, comparable);
+    let at = |edition: &str, rank, absence, comparable| (edition.to_owned(), rank, absence, comparable);
     assert_eq!(
         points(&found[0]),
-        [at("2021", None, 2, false), at("2023", Some(5), 0, true), at("2024", Some(4), 0, false)]
+        [at("2021", None, worse_than(2), false), at("2023", Some(5), None, true), at("2024", Some(4), None, false)]
     );
     assert_eq!(
         points(&found[1]),
-        [at("2021", Some(1), 0, false), at("2023", Some(2), 0, true), at("2024", Some(3), 0, false)]
+        [at("2021", Some(1), None, false), at("2023", Some(2), None, true), at("2024", Some(3), None, false)]
     );
     assert_refused(rankings.get_trajectory(request(&[])).await, Code::InvalidArgument, "FIELD");
     let near = rankings.get_trajectory(request(&["cluster:0l".to_owned()])).await;
@@ -346,20 +358,18 @@ async fn who_cannot_be_in_a_table_is_not_worse_than_it() {
         ..Default::default()
     };
     let found = world.clients.rankings.clone().get_trajectory(request).await.unwrap().into_inner().trajectories;
-    let standing = |point: &TrajectoryPoint| {
-        let standing = point.standing.as_ref().unwrap();
-        (standing.listed, standing.worse_than)
-    };
-    let told: Vec<Vec<(bool, u32)>> = found.iter().map(|one| one.points.iter().map(standing).collect()).collect();
-    assert_eq!(told[0], [(false, 2), (true, 0)]);
-    assert_eq!(told[1], [(false, 2), (false, 0)], "of all that were ranked it is none");
-    assert_eq!(told[2], [(false, 0), (false, 0)], "an economy has no rank among clusters");
+    let listed_or_why = |point: &TrajectoryPoint| (point.entry.is_some(), point.absence);
+    let told: Vec<Vec<(bool, Option<Absence>)>> =
+        found.iter().map(|one| one.points.iter().map(listed_or_why).collect()).collect();
+    assert_eq!(told[0], [(false, worse_than(2)), (true, None)]);
+    assert_eq!(told[1], [(false, worse_than(2)), (false, not_ranked())], "of all that were ranked it is none");
+    assert_eq!(told[2], [(false, not_ranked()), (false, not_ranked())], "an economy has no rank among clusters");
     let compared = compare(&world.clients, "2024", "2023").await;
     let left = compared.moves.iter().find(|one| one.entity == cluster(3)).unwrap();
-    assert_eq!((left.movement(), left.after.as_ref().unwrap().worse_than), (Movement::Left, 2));
+    assert_eq!((left.movement(), left.later_absence), (Movement::Left, worse_than(2)));
     let compared = compare(&world.clients, "2023", "2024").await;
     let entered = compared.moves.iter().find(|one| one.entity == cluster(3)).unwrap();
-    assert_eq!((entered.movement(), entered.before.as_ref().unwrap().worse_than), (Movement::Entered, 2));
+    assert_eq!((entered.movement(), entered.earlier_absence), (Movement::Entered, worse_than(2)));
     world.end().await;
 }
 
@@ -378,7 +388,7 @@ async fn a_withdrawn_edition_stands_as_of_before_and_not_after() {
     assert_eq!(newest.len(), 5, "2023 is the newest that stands");
     let listed = ListEditionsRequest { ranking: RANKING.into(), ..Default::default() };
     let listed = world.clients.rankings.clone().list_editions(listed).await.unwrap().into_inner().editions;
-    assert_eq!((listed[0].edition.as_str(), listed[0].status()), ("2024", EditionStatus::Withdrawn));
+    assert_eq!((listed[0].id.as_str(), listed[0].status()), ("2024", EditionStatus::Withdrawn));
     world.end().await;
 }
 
@@ -460,7 +470,11 @@ async fn as_of_answers_by_revision_by_our_clock_and_by_release_date() {
         assert!(revision >= commit.commit.revision);
         let mut feed = clients.feed.clone();
         let at = resolve_revision_request::At::Recorded(recorded);
-        let resolved = feed.resolve_revision(ResolveRevisionRequest { at: Some(at) }).await.unwrap().into_inner();
+        let resolved = feed
+            .resolve_revision(ResolveRevisionRequest { at: Some(at), ..Default::default() })
+            .await
+            .unwrap()
+            .into_inner();
         assert_eq!(resolved.revision, revision);
         assert_eq!(resolved.commit.unwrap().recorded, Some(recorded));
     }
@@ -474,7 +488,7 @@ async fn a_date_resolves_to_a_revision() {
     let world = with_figures().await;
     let resolve = async |day: &str| {
         let at = resolve_revision_request::At::Released(day.into());
-        let request = ResolveRevisionRequest { at: Some(at) };
+        let request = ResolveRevisionRequest { at: Some(at), ..Default::default() };
         world.clients.feed.clone().resolve_revision(request).await.map(|found| found.into_inner().revision)
     };
     assert_eq!(resolve("2022-01-01").await.unwrap(), 0);
@@ -482,7 +496,7 @@ async fn a_date_resolves_to_a_revision() {
     assert_eq!(resolve("2023-12-31").await.unwrap(), 3);
     assert_eq!(resolve("2030-01-01").await.unwrap(), 4);
     assert_refused(resolve("2030-13-01").await, Code::InvalidArgument, "FIELD");
-    let nothing = world.clients.feed.clone().resolve_revision(ResolveRevisionRequest { at: None }).await;
+    let nothing = world.clients.feed.clone().resolve_revision(ResolveRevisionRequest::default()).await;
     assert_refused(nothing, Code::InvalidArgument, "FIELD");
     world.end().await;
 }
@@ -511,7 +525,7 @@ async fn observations_are_a_panel_and_whole_series_stream_the_same() {
     assert_eq!(plain, [("office", "2020"), ("bank", "2020")], "by when each was first defined");
     assert_eq!(clients.observations(narrow, at_revision(2)).await.len(), 1);
 
-    let request = StreamSeriesRequest { selection: Some(select(&[RD, PATENTS])), as_of: None };
+    let request = StreamSeriesRequest { selection: Some(select(&[RD, PATENTS])), ..Default::default() };
     let mut stream = clients.statistics.clone().stream_series(request).await.unwrap().into_inner();
     let (mut streamed, mut left_out) = (Vec::new(), Vec::new());
     while let Some(message) = stream.message().await.unwrap() {
@@ -558,7 +572,7 @@ async fn names_that_have_no_figures_yet_answer_nothing() {
     let entity = SeriesSelection { entities: vec!["TUR".into()], ..select(&[RD]) };
     for selection in [source, entity, select(&[VENTURE])] {
         assert_eq!(clients.observations(selection.clone(), None).await, []);
-        let request = StreamSeriesRequest { selection: Some(selection), as_of: None };
+        let request = StreamSeriesRequest { selection: Some(selection), ..Default::default() };
         let mut stream = clients.statistics.clone().stream_series(request).await.unwrap().into_inner();
         while let Some(message) = stream.message().await.unwrap() {
             assert_eq!((message.series, message.left_out_sources), (vec![], vec![]));
@@ -605,20 +619,20 @@ async fn a_misspelt_name_is_told_what_there_is() {
     let world = with_editions().await;
     let clients = &world.clients;
     let near = |status: &tonic::Status| status.get_details_error_info().unwrap().metadata["near"].clone();
-    let request = GetRankingRequest { id: "economies-of-the-world".into(), as_of: None };
+    let request = GetRankingRequest { id: "economies-of-the-world".into(), ..Default::default() };
     let ranking = assert_refused(clients.catalog.clone().get_ranking(request).await, Code::NotFound, "UNKNOWN_RANKING");
     assert_eq!(near(&ranking), RANKING, "all there are, however far");
     assert!(ranking.message().contains("; there are: clusters"), "{ranking}");
-    let request = GetIndicatorRequest { id: "IP.PAT.RESF".into(), as_of: None };
+    let request = GetIndicatorRequest { id: "IP.PAT.RESF".into(), ..Default::default() };
     let status =
         assert_refused(clients.catalog.clone().get_indicator(request).await, Code::NotFound, "UNKNOWN_INDICATOR");
     assert_eq!(near(&status), format!("{PATENTS} {RD} {VENTURE}"), "the nearest first");
-    let request = GetEditionRequest { ranking: RANKING.into(), edition: "1999".into(), as_of: None };
+    let request = GetEditionRequest { ranking: RANKING.into(), edition: "1999".into(), ..Default::default() };
     let status = assert_refused(clients.rankings.clone().get_edition(request).await, Code::NotFound, "NO_EDITION");
     assert_eq!(near(&status), "2024 2023 2022 2021");
     let more = (0..21).map(|number| indicator(&format!("MORE.{number}"), "More")).collect();
     clients.define(WriteOptions::default(), more).await.unwrap();
-    let request = GetIndicatorRequest { id: "IP.PAT.RESF".into(), as_of: None };
+    let request = GetIndicatorRequest { id: "IP.PAT.RESF".into(), ..Default::default() };
     let status =
         assert_refused(clients.catalog.clone().get_indicator(request).await, Code::NotFound, "UNKNOWN_INDICATOR");
     assert_eq!(near(&status), PATENTS, "of many only what is near");
@@ -709,12 +723,12 @@ async fn the_catalog_is_found_by_id_by_code_and_by_words() {
     let hits = catalog.search_catalog(search("TURKIYE")).await.unwrap().into_inner().hits;
     assert_eq!(hits[0].matched, "Türkiye");
     let hits = catalog.search_catalog(search("innovation clus")).await.unwrap().into_inner().hits;
-    assert!(matches!(hits[0].definition.as_ref().unwrap().object, Some(definition::Item::Ranking(_))));
+    assert!(matches!(hits[0].definition.as_ref().unwrap().item, Some(definition::Item::Ranking(_))));
     assert!(catalog.search_catalog(search("zebra")).await.unwrap().into_inner().hits.is_empty());
     let too_long = catalog.search_catalog(search(&"x".repeat(201))).await;
     assert_refused(too_long, Code::InvalidArgument, "FIELD");
 
-    let by_code = GetEntityRequest { id: "DEU".into(), code_scheme: "iso3166-1-alpha3".into(), as_of: None };
+    let by_code = GetEntityRequest { id: "DEU".into(), code_scheme: "iso3166-1-alpha3".into(), ..Default::default() };
     let found = catalog.get_entity(by_code).await.unwrap().into_inner().entity.unwrap();
     assert_eq!(found.name, "Germany");
     let near = catalog.get_entity(GetEntityRequest { id: "Deutschland".into(), ..Default::default() }).await;
@@ -731,7 +745,7 @@ async fn the_catalog_is_found_by_id_by_code_and_by_words() {
     assert_eq!(name(catalog.get_entity(get(None)).await.unwrap()), "Federal Republic");
     assert_eq!(name(catalog.get_entity(get(at_revision(1))).await.unwrap()), "Germany");
     for bad in ["", "a b", &"x".repeat(129)] {
-        let request = GetIndicatorRequest { id: bad.into(), as_of: None };
+        let request = GetIndicatorRequest { id: bad.into(), ..Default::default() };
         assert_refused(catalog.get_indicator(request).await, Code::InvalidArgument, "FIELD");
     }
     world.end().await;
@@ -741,7 +755,7 @@ async fn the_catalog_is_found_by_id_by_code_and_by_words() {
 async fn what_is_not_supported_says_so() {
     let world = world().await;
     let clients = &world.clients;
-    let request = GetIndicatorRequest { id: RD.into(), as_of: at_released("2024-01-01") };
+    let request = GetIndicatorRequest { id: RD.into(), as_of: at_released("2024-01-01"), ..Default::default() };
     let released = clients.catalog.clone().get_indicator(request).await;
     assert_refused(released, Code::Unimplemented, "NOT_SUPPORTED");
     let request =

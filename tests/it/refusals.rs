@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use crate::{
     fixture::*,
-    harness::{Clients, DEADLINE, World, assert_refused, fields, long, reason},
+    harness::{Clients, DEADLINE, World, assert_refused, fields, long, publication, reason, upload},
 };
 
 /// A world that holds something, and what it held before the refusals.
@@ -79,6 +79,15 @@ fn with_value(value: Value) -> Vec<SeriesBatch> {
     vec![sent]
 }
 
+fn header_message(header: IngestHeader) -> IngestObservationsRequest {
+    IngestObservationsRequest { part: Some(ingest_observations_request::Part::Header(header)) }
+}
+
+fn figures_message(series: Vec<SeriesBatch>) -> IngestObservationsRequest {
+    let part = ingest_observations_request::Part::Observations(ObservationBatch { series });
+    IngestObservationsRequest { part: Some(part) }
+}
+
 fn double(number: f64) -> Value {
     Value { number: Some(number), ..Default::default() }
 }
@@ -94,7 +103,7 @@ async fn unknown_ids_are_not_found_and_the_nearest_known_are_named() {
     for (sent, code, field, near) in cases {
         let known = batch(RD, "CHN", "bank", &[("2022", "1")]);
         let result = untouched.clients().ingest(released("2024-01-01"), vec![known, sent]).await;
-        let field = format!("batches[1].{field}");
+        let field = format!("series[1].{field}");
         let status = untouched.refused(code, result, Code::NotFound, code, &field).await;
         assert!(status.message().contains(near), "{} should name {near}", status.message());
     }
@@ -167,7 +176,7 @@ async fn figures_that_are_none_are_refused() {
     ];
     for (what, value, field) in cases {
         let result = untouched.clients().ingest(released("2024-01-01"), with_value(value)).await;
-        let field = format!("batches[0].points[0].value.{field}");
+        let field = format!("series[0].points[0].value.{field}");
         untouched.refused(what, result, Code::InvalidArgument, "FIELD", &field).await;
     }
     untouched.end().await;
@@ -181,7 +190,7 @@ async fn ill_formed_periods_dates_and_ids_are_refused() {
     for period in periods {
         let result =
             untouched.clients().ingest(released("2024-01-01"), vec![batch(RD, "CHN", "bank", &[(period, "1")])]).await;
-        untouched.refused(period, result, Code::InvalidArgument, "FIELD", "batches[0].points[0].period").await;
+        untouched.refused(period, result, Code::InvalidArgument, "FIELD", "series[0].points[0].period").await;
     }
     for day in ["", "2024", "2024-1-1", "2024-02-30", "01.02.2024", "0000-01-01", "2024-01-01T00:00:00Z"] {
         let result = untouched.clients().ingest(released(day), vec![batch(RD, "CHN", "bank", &[("2022", "1")])]).await;
@@ -194,7 +203,7 @@ async fn ill_formed_periods_dates_and_ids_are_refused() {
     for id in ["", "a b", "é", "a\n", &"x".repeat(129)] {
         let result =
             untouched.clients().ingest(released("2024-01-01"), vec![batch(id, "CHN", "bank", &[("2022", "1")])]).await;
-        untouched.refused(id, result, Code::InvalidArgument, "FIELD", "batches[0].indicator").await;
+        untouched.refused(id, result, Code::InvalidArgument, "FIELD", "series[0].indicator").await;
         let result = untouched.clients().withdraw(WriteOptions::default(), RANKING, id).await;
         untouched.refused(id, result, Code::InvalidArgument, "FIELD", "edition").await;
     }
@@ -202,7 +211,7 @@ async fn ill_formed_periods_dates_and_ids_are_refused() {
         let mut sent = batch(RD, "CHN", "bank", &[("2022", "1")]);
         sent.dimensions = vec![Dimension { id: dimension.into(), value: value.into() }];
         let result = untouched.clients().ingest(released("2024-01-01"), vec![sent]).await;
-        untouched.refused(dimension, result, Code::InvalidArgument, "FIELD", "batches[0].dimensions").await;
+        untouched.refused(dimension, result, Code::InvalidArgument, "FIELD", "series[0].dimensions").await;
     }
     untouched.end().await;
 }
@@ -235,22 +244,16 @@ async fn a_figure_that_comes_twice_is_refused_however_it_is_spelled() {
 async fn uploads_of_the_wrong_shape_are_refused() {
     let untouched = Untouched::new().await;
     let clients = untouched.clients();
-    let header = |header| IngestObservationsRequest { header, batches: Vec::new() };
     let figures = || vec![batch(RD, "CHN", "bank", &[("2022", "1")])];
-    let batches = || IngestObservationsRequest { header: None, batches: figures() };
-    let first = || header(Some(released("2024-01-01")));
+    let batches = || figures_message(figures());
+    let first = || header_message(released("2024-01-01"));
+    let whole = |batches: &[SeriesBatch]| upload(released("2024-01-01"), Vec::new(), batches);
     let shapes = [
-        ("no message", vec![], "FIELD", "header"),
         ("no header", vec![batches()], "FIELD", "header"),
         ("a header late", vec![batches(), first()], "FIELD", "header"),
         ("two headers", vec![first(), batches(), first()], "FIELD", "header"),
-        ("no figure", vec![first()], "FINDINGS", "batches"),
-        (
-            "empty series",
-            vec![first(), IngestObservationsRequest { header: None, batches: vec![batch(RD, "CHN", "bank", &[])] }],
-            "FINDINGS",
-            "batches",
-        ),
+        ("no figure", whole(&[]), "FINDINGS", "observations"),
+        ("empty series", whole(&[batch(RD, "CHN", "bank", &[])]), "FINDINGS", "observations"),
     ];
     for (what, messages, why, field) in shapes {
         let result = clients.ingest_messages(messages).await;
@@ -264,7 +267,7 @@ async fn uploads_of_the_wrong_shape_are_refused() {
         let mut sent = figures();
         sent[0].points.push(point);
         let result = clients.ingest(released("2024-01-01"), sent).await;
-        let field = format!("batches[0].points[1].{field}");
+        let field = format!("series[0].points[1].{field}");
         untouched.refused(what, result, Code::InvalidArgument, "FIELD", &field).await;
     }
     let options = [
@@ -357,7 +360,7 @@ async fn tables_that_make_no_sense_are_refused() {
         ("status", &|edition| edition.status = EditionStatus::Corrected.into(), "FIELD", "header.edition.status"),
         ("withdrawn", &|edition| edition.status = EditionStatus::Withdrawn.into(), "FIELD", "header.edition.status"),
         ("basis", &|edition| edition.basis = 99, "FIELD", "header.edition.basis"),
-        ("id", &|edition| edition.edition = "a b".into(), "FIELD", "header.edition.edition"),
+        ("id", &|edition| edition.id = "a b".into(), "FIELD", "header.edition.id"),
     ];
     for (what, change, why, field) in headers {
         let mut header = edition("2023");
@@ -372,11 +375,12 @@ async fn tables_that_make_no_sense_are_refused() {
     let header = PublishHeader { edition: None, ..edition("2023") };
     let result = untouched.clients().publish(header, entries(&[1])).await;
     untouched.refused("no edition", result, Code::InvalidArgument, "FIELD", "header.edition").await;
-    let second = PublishEditionRequest { header: Some(edition("2023")), entries: entries(&[1]) };
-    let result = untouched.clients().publish_messages(vec![second.clone(), second]).await;
+    let mut twice = publication(edition("2023"), Vec::new(), &entries(&[1]));
+    twice.insert(1, twice[0].clone());
+    let result = untouched.clients().publish_messages(twice).await;
     untouched.refused("two headers", result, Code::InvalidArgument, "FIELD", "header").await;
-    let headless = PublishEditionRequest { header: None, entries: entries(&[1]) };
-    let result = untouched.clients().publish_messages(vec![headless]).await;
+    let headless = publication(edition("2023"), Vec::new(), &entries(&[1])).split_off(1);
+    let result = untouched.clients().publish_messages(headless).await;
     untouched.refused("no header", result, Code::InvalidArgument, "FIELD", "header").await;
     untouched.end().await;
 }
@@ -408,9 +412,14 @@ async fn definitions_that_make_no_sense_are_refused() {
         define(Item::Entity(entity))
     };
     let ranked = |change: &dyn Fn(&mut Ranking)| {
-        let Some(Item::Ranking(mut given)) = ranking().object else { unreachable!() };
+        let Some(Item::Ranking(mut given)) = ranking().item else { unreachable!() };
         change(&mut given);
         define(Item::Ranking(given))
+    };
+    let method = |change: &dyn Fn(&mut Methodology)| {
+        let Some(Item::Methodology(mut given)) = methodology("new", &["pct", "pub"]).item else { unreachable!() };
+        change(&mut given);
+        define(Item::Methodology(given))
     };
     let to = |entity: &str, kind: RelationKind| EntityRelation {
         kind: kind.into(),
@@ -422,7 +431,7 @@ async fn definitions_that_make_no_sense_are_refused() {
     let invalid = Code::InvalidArgument;
     let cases: Vec<(&str, Vec<Definition>, Code, &str, &str)> = vec![
         ("none", vec![], invalid, "FIELD", "definitions"),
-        ("no object", vec![Definition { object: None }], invalid, "FIELD", "definitions[0].object"),
+        ("no object", vec![Definition { item: None }], invalid, "FIELD", "definitions[0].item"),
         ("id", entity(&|entity| entity.id = "F R".into()), invalid, "FIELD", "definitions[0].entity.id"),
         ("kind", entity(&|entity| entity.kind = 0), invalid, "FIELD", "definitions[0].entity.kind"),
         ("kind", entity(&|entity| entity.kind = 99), invalid, "FIELD", "definitions[0].entity.kind"),
@@ -470,45 +479,39 @@ async fn definitions_that_make_no_sense_are_refused() {
             "UNKNOWN_SOURCE",
             "definitions[0]",
         ),
-        (
-            "method twice",
-            ranked(&|ranking| ranking.methodologies[1].id = "two".into()),
-            invalid,
-            "FIELD",
-            "definitions[0].ranking.methodologies",
-        ),
+        ("method twice", [method(&|_| {}), method(&|_| {})].concat(), invalid, "FINDINGS", "definitions[1]"),
         (
             "parents first",
-            ranked(&|ranking| ranking.methodologies[0].components = vec![component("a", "b"), component("b", "")]),
+            method(&|method| method.components = vec![component("a", "b"), component("b", "")]),
             invalid,
             "FIELD",
-            "definitions[0].ranking.methodologies.components",
+            "definitions[0].methodology.components",
         ),
         (
             "component twice",
-            ranked(&|ranking| ranking.methodologies[0].components = vec![component("a", ""), component("a", "")]),
+            method(&|method| method.components = vec![component("a", ""), component("a", "")]),
             invalid,
             "FIELD",
-            "definitions[0].ranking.methodologies.components",
+            "definitions[0].methodology.components",
         ),
         (
             "weight",
-            ranked(&|ranking| ranking.methodologies[0].components[0].weight = Some(f64::NAN)),
+            method(&|method| method.components[0].weight = Some(f64::NAN)),
             invalid,
             "FIELD",
-            "definitions[0].ranking.methodologies.components.weight",
+            "definitions[0].methodology.components.weight",
         ),
         (
             // Subscribers get what was before and what is after in one message.
             "too long for the feed",
-            ranked(&|ranking| {
-                ranking.methodologies = (0..400)
-                    .map(|id| Methodology { id: id.to_string(), description: "x".repeat(9_000), ..Default::default() })
+            method(&|method| {
+                method.components = (0..500)
+                    .map(|id| MethodologyComponent { name: "x".repeat(3_000), ..component(&id.to_string(), "") })
                     .collect();
             }),
             invalid,
             "FIELD",
-            "definitions[0].ranking",
+            "definitions[0].methodology",
         ),
     ];
     for (what, sent, code, why, field) in cases {
@@ -567,14 +570,14 @@ async fn an_upload_that_is_dropped_half_way_leaves_nothing() {
         let call =
             tokio::spawn(async move { clients.admin.clone().ingest_observations(endless(messages)).await.map(|_| ()) });
         let header = IngestHeader { options: Some(request(&format!("dropped-{round}"))), ..released("2024-01-01") };
-        sender.send(IngestObservationsRequest { header: Some(header), batches: Vec::new() }).await.unwrap();
+        sender.send(header_message(header)).await.unwrap();
         let years: Vec<String> = (1000..4000).map(|year| year.to_string()).collect();
         let points: Vec<(&str, &str)> = years.iter().map(|year| (year.as_str(), "1.5")).collect();
         // Far more than the windows of HTTP/2 hold: that all of it was taken means that the server has read most.
         for number in 0..40 {
             let mut sent = batch(PATENTS, ECONOMIES[number % 6], "bank", &points);
             sent.dimensions = vec![Dimension { id: "N".into(), value: number.to_string() }];
-            let message = IngestObservationsRequest { header: None, batches: vec![sent] };
+            let message = figures_message(vec![sent]);
             tokio::time::timeout(DEADLINE, sender.send(message)).await.expect("the server reads").unwrap();
         }
         call.abort();
@@ -594,7 +597,7 @@ async fn a_silent_upload_does_not_keep_the_server_from_stopping() {
     let clients = world.clients.clone();
     let call =
         tokio::spawn(async move { clients.admin.clone().ingest_observations(endless(messages)).await.map(|_| ()) });
-    sender.send(IngestObservationsRequest { header: Some(released("2024-01-01")), batches: Vec::new() }).await.unwrap();
+    sender.send(header_message(released("2024-01-01"))).await.unwrap();
     tokio::time::timeout(DEADLINE, world.stop()).await.expect("stops by itself");
     tokio::time::timeout(Duration::from_secs(10), call).await.expect("the call ends").unwrap().unwrap_err();
     world.restart().await;
@@ -613,7 +616,7 @@ async fn reads_of_the_wrong_shape_are_refused() {
     assert_refused(clients.statistics.clone().get_figure(bad).await, Code::InvalidArgument, "FIELD");
     let bad = CompareEditionsRequest { ranking: RANKING.into(), earlier_edition: "2022".into(), ..Default::default() };
     assert_refused(clients.rankings.clone().compare_editions(bad).await, Code::InvalidArgument, "FIELD");
-    let bad = StreamSeriesRequest { selection: None, as_of: None };
+    let bad = StreamSeriesRequest::default();
     assert_refused(clients.statistics.clone().stream_series(bad).await.map(|_| ()), Code::InvalidArgument, "FIELD");
     for bad in [-1, i32::MIN] {
         let bad = ListCommitsRequest { page_size: bad, ..Default::default() };
@@ -622,7 +625,8 @@ async fn reads_of_the_wrong_shape_are_refused() {
     let bad = ListCommitsRequest { after_revision: 99, ..Default::default() };
     assert_refused(clients.feed.clone().list_commits(bad).await, Code::OutOfRange, "ABOVE_HEAD");
     let nonsense = prost_types::Timestamp { seconds: i64::MAX, nanos: -5 };
-    let bad = ResolveRevisionRequest { at: Some(resolve_revision_request::At::Recorded(nonsense)) };
+    let bad =
+        ResolveRevisionRequest { at: Some(resolve_revision_request::At::Recorded(nonsense)), ..Default::default() };
     assert_refused(clients.feed.clone().resolve_revision(bad).await, Code::InvalidArgument, "FIELD");
     untouched.check("reads").await;
     untouched.end().await;

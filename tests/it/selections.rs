@@ -220,7 +220,7 @@ impl Store {
             points.sort_by_key(|(period, _)| *period);
             upload.add(key, points).unwrap();
         }
-        Sent { revision: self.write(Act::Ingest(upload)), day: number, whole, figures }
+        Sent { revision: self.write(Act::Ingest { upload, definitions: Vec::new() }), day: number, whole, figures }
     }
 }
 
@@ -290,7 +290,7 @@ fn told(key: Key, (value, last): (u32, usize)) -> (SeriesKey, Period, String, Da
 }
 
 fn number(row: &almanac::model::series::Row) -> String {
-    match &row.value.as_ref().unwrap().figure {
+    match &row.value().unwrap().figure {
         almanac::model::value::Figure::Number(number) => number.text(),
         other => panic!("{other:?}"),
     }

@@ -104,7 +104,7 @@ impl Taken {
         while self.covers < revision {
             let next = tokio::time::timeout(DEADLINE, stream.message()).await.expect("a message, or the end");
             match next {
-                Ok(Some(message)) => self.take(message.message.unwrap()),
+                Ok(Some(message)) => self.take(message.body.unwrap()),
                 Ok(None) => return Some(tonic::Status::ok("the stream ended")),
                 Err(status) => return Some(status),
             }
@@ -126,7 +126,7 @@ async fn who_takes_nothing_is_given_up_and_nobody_loses_anything() {
     let shared = connection(&world).await;
     let mut frozen = subscribe(&shared, from(2)).await;
     let mut taken = Taken::default();
-    taken.take(frozen.message().await.unwrap().unwrap().message.unwrap());
+    taken.take(frozen.message().await.unwrap().unwrap().body.unwrap());
     // Two that read: beside the one that does not, and on a connection of its own.
     let beside = Clients { feed: FeedServiceClient::new(shared.clone()), ..clients.clone() };
     let mut sibling = Watch::open(&beside, from(2), Vec::new()).await.unwrap();
@@ -187,7 +187,7 @@ async fn slow_readers_and_those_with_nothing_to_read_stay() {
     // Far more waits than a window holds, all the time, and far longer than the limit.
     while begun.elapsed() < 2 * limit {
         assert!(seen.covers < head, "there is always something to read");
-        seen.take(slow.message().await.expect("a slow reader stays").unwrap().message.unwrap());
+        seen.take(slow.message().await.expect("a slow reader stays").unwrap().body.unwrap());
         tokio::time::sleep(limit / 20).await;
     }
     assert_eq!(subscribers(clients).await, 2);

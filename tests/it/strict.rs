@@ -22,7 +22,7 @@ use tonic::{
 
 use crate::{
     fixture::*,
-    harness::{World, assert_refused, fields, reason},
+    harness::{World, assert_refused, fields, reason, upload},
 };
 
 /// No message has it.
@@ -161,11 +161,9 @@ async fn an_unknown_field_anywhere_in_any_request_is_refused() {
 async fn an_upload_with_an_unknown_field_late_leaves_nothing() {
     let world = world().await;
     let channel = connect(&world).await;
-    let first = IngestObservationsRequest {
-        header: Some(released("2024-01-01")),
-        batches: vec![batch(RD, "CHN", "bank", &[("2020", "1")])],
-    };
-    let messages = vec![first.encode_to_vec(), unknown_field(&[])];
+    let sent = upload(released("2024-01-01"), Vec::new(), &[batch(RD, "CHN", "bank", &[("2020", "1")])]);
+    let mut messages: Vec<Vec<u8>> = sent.iter().map(Message::encode_to_vec).collect();
+    messages.insert(messages.len() - 1, unknown_field(&[]));
     let refused = call(&channel, "/almanac.v1.AdminService/IngestObservations", messages).await;
     assert_refused(refused, Code::InvalidArgument, "UNKNOWN_FIELD");
     assert_eq!(world.clients.head().await, 1);
@@ -223,7 +221,7 @@ fn entity(change: impl FnOnce(&mut Entity)) -> Vec<Definition> {
 
 fn indicator_with(change: impl FnOnce(&mut Indicator)) -> Vec<Definition> {
     let mut definition = indicator("new", "New");
-    if let Some(Item::Indicator(indicator)) = &mut definition.object {
+    if let Some(Item::Indicator(indicator)) = &mut definition.item {
         change(indicator);
     }
     vec![definition]
@@ -231,15 +229,23 @@ fn indicator_with(change: impl FnOnce(&mut Indicator)) -> Vec<Definition> {
 
 fn ranking_with(change: impl FnOnce(&mut Ranking)) -> Vec<Definition> {
     let mut definition = ranking();
-    if let Some(Item::Ranking(ranking)) = &mut definition.object {
+    if let Some(Item::Ranking(ranking)) = &mut definition.item {
         change(ranking);
+    }
+    vec![definition]
+}
+
+fn methodology_with(change: impl FnOnce(&mut Methodology)) -> Vec<Definition> {
+    let mut definition = methodology("two", &["pct", "pub"]);
+    if let Some(Item::Methodology(methodology)) = &mut definition.item {
+        change(methodology);
     }
     vec![definition]
 }
 
 fn source_with(change: impl FnOnce(&mut Source)) -> Vec<Definition> {
     let mut definition = source("new", 10);
-    if let Some(Item::Source(source)) = &mut definition.object {
+    if let Some(Item::Source(source)) = &mut definition.item {
         change(source);
     }
     vec![definition]
@@ -278,16 +284,16 @@ async fn an_unknown_value_of_any_enum_of_a_request_is_refused() {
         ("EntityRelation.kind", "relations.kind", entity(|entity| entity.relations[0].kind = NONE)),
         ("Source.redistribution", "redistribution", source_with(|source| source.redistribution = NONE)),
         ("Ranking.subject", "ranking.subject", ranking_with(|ranking| ranking.subject = NONE)),
-        ("Methodology.aggregation", "aggregation", ranking_with(|ranking| ranking.methodologies[0].aggregation = NONE)),
+        ("Methodology.aggregation", "aggregation", methodology_with(|method| method.aggregation = NONE)),
         (
             "MethodologyComponent.direction",
             "direction",
-            ranking_with(|ranking| ranking.methodologies[0].components[0].direction = NONE),
+            methodology_with(|method| method.components[0].direction = NONE),
         ),
         (
             "MethodologyComponent.aggregation",
             "aggregation",
-            ranking_with(|ranking| ranking.methodologies[0].components[0].aggregation = NONE),
+            methodology_with(|method| method.components[0].aggregation = NONE),
         ),
     ];
     for (name, field, definitions) in definitions {
@@ -352,7 +358,7 @@ async fn twenty_five_wrong_periods_are_counted() {
     let refused = world.clients.ingest(released("2024-01-01"), batches).await;
     let status = assert_refused(refused, Code::InvalidArgument, "FIELD");
     assert_eq!(fields(&status).len(), 20);
-    assert_eq!(fields(&status)[5], "batches[1].points[0].period");
+    assert_eq!(fields(&status)[5], "series[1].points[0].period");
     assert!(status.message().ends_with("(and 24 more)"), "{}", status.message());
 
     let wrong = (0..25).flat_map(|_| indicator_with(|indicator| indicator.id = "two words".into())).collect();
@@ -372,11 +378,11 @@ async fn a_page_token_of_another_history_or_method_is_refused() {
     let next = ListIndicatorsRequest { page_token: page_token.clone(), ..request };
 
     let foreign = theirs.clients.catalog.clone().list_indicators(next.clone()).await;
-    let status = assert_refused(foreign, Code::InvalidArgument, "PAGE_TOKEN_FOREIGN");
+    let status = assert_refused(foreign, Code::InvalidArgument, "PAGE_TOKEN");
     assert_eq!(fields(&status), ["page_token"]);
     let other_method = ListSourcesRequest { page_token, page_size: 1, ..Default::default() };
     let refused = ours.clients.catalog.clone().list_sources(other_method).await;
-    assert_eq!(fields(&assert_refused(refused, Code::InvalidArgument, "FIELD")), ["page_token"]);
+    assert_eq!(fields(&assert_refused(refused, Code::InvalidArgument, "PAGE_TOKEN")), ["page_token"]);
     let second = ours.clients.catalog.clone().list_indicators(next).await.unwrap().into_inner();
     assert_eq!(second.indicators.len(), 1);
     ours.end().await;

@@ -17,7 +17,7 @@ fn the_text_of_a_figure_is_that_of_the_contract() {
         ..Default::default()
     };
     let text = String::from_utf8(text::of_row(&Item::Figure(figure))).unwrap();
-    assert_eq!(text, "F1:I3:CHN1:s10:8:3:SEX1:F4:202436:16:3ff80000000000001:00:0:0:0:0:0:0:0:1:70:");
+    assert_eq!(text, "F1:I3:CHN1:s10:8:3:SEX1:F4:202436:16:3ff80000000000001:00:0:0:0:0:0:0:0:0:1:70:");
 }
 
 #[test]

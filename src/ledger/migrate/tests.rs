@@ -77,7 +77,7 @@ fn figures(snapshot: &Snapshot, at: &str) -> Vec<String> {
     let selection = Selection { indicators, ..Selection::default() };
     let series = snapshot.series(&selection, None).map(Result::unwrap);
     series
-        .flat_map(|series| series.rows.into_iter().map(move |row| (series.key.clone(), row)))
+        .flat_map(|series| series.figures.into_iter().map(move |figure| (series.key.clone(), figure.row)))
         .map(|(key, row)| format!("figure {at} {}", version(&key, &row)))
         .collect()
 }

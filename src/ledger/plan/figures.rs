@@ -38,7 +38,7 @@ impl Planner<'_> {
         self.outcome.released = Some(upload.released());
         self.check_release(upload.released(), "header.released");
         if upload.is_empty() {
-            self.outcome.findings.error("EMPTY_UPLOAD", "batches", "there is no figure in the upload");
+            self.outcome.findings.error("EMPTY_UPLOAD", "observations", "there is no figure in the upload");
         }
         self.check_names(upload);
         if let Some(RewrittenPeriods { count, given, answered }) = upload.rewritten() {
@@ -88,7 +88,7 @@ impl Planner<'_> {
             ];
             for (kind, id, code, field) in names {
                 if seen.insert((kind, id)) {
-                    self.check_name(kind, id, code, &format!("batches[{at}].{field}"));
+                    self.check_name(kind, id, code, &format!("series[{at}].{field}"));
                 }
             }
         }

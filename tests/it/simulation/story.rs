@@ -1,7 +1,7 @@
 //! What happens in one simulated run, drawn from its seed.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroU64,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -27,10 +27,10 @@ use super::{
     subscriber::{self, Followed, Life},
 };
 use crate::{
-    author::Author,
     fixture::*,
     harness::{Clients, Dice, WholeCommit},
     promises::Truth,
+    steward::{Deed, Steward},
 };
 
 const READERS: usize = 4;
@@ -47,10 +47,14 @@ const TICK: Duration = Duration::from_millis(5);
 pub(super) struct Story {
     /// Every commit, as listed soon after it was made.
     pub(super) truth: Vec<WholeCommit>,
+    /// Everything up to this revision was listed.
+    pub(super) told: u64,
     /// What writers were answered: request ids with the revision.
     pub(super) answered: BTreeMap<String, u64>,
     pub(super) lives: Vec<Life>,
     pub(super) followed: Vec<Followed>,
+    /// The oldest revision that can be replayed at the end.
+    pub(super) floor: u64,
     /// What can be replayed at the end, read again.
     pub(super) last: Vec<WholeCommit>,
     pub(super) happened: BTreeMap<&'static str, usize>,
@@ -60,7 +64,7 @@ pub(super) struct Story {
 
 impl Story {
     pub(super) fn truth(&self) -> Truth {
-        Truth { commits: self.truth.clone() }
+        Truth::of(self.truth.clone(), self.told)
     }
 }
 
@@ -165,7 +169,8 @@ async fn serve(world: World, config: server::Config) -> turmoil::Result {
 async fn write(world: World, mut dice: Dice) -> turmoil::Result {
     let mut clients = network::clients();
     let figures_max = if dice.once_in(8) { 600 } else { 20 };
-    let mut author = Author::new(dice.split(), "steward", figures_max);
+    let mut steward = Steward::new(dice.split(), "steward", figures_max);
+    let mut taken: Vec<(Deed, u64)> = Vec::new();
     let writes = 8 + dice.below(14);
     let options = request("catalog");
     loop {
@@ -178,11 +183,15 @@ async fn write(world: World, mut dice: Dice) -> turmoil::Result {
     tell(&world, &mut clients, &mut dice).await;
     for _ in 0..writes {
         wait(&mut dice, 60).await;
-        let act = author.next();
+        let deed = steward.next();
         loop {
-            match act.send(&clients).await {
+            match deed.send(&clients).await {
                 Ok(result) => {
-                    world.story.lock().unwrap().answered.insert(act.request_id().to_owned(), result.revision);
+                    let mut story = world.story.lock().unwrap();
+                    story.answered.insert(deed.request_id().to_owned(), result.revision);
+                    *story.happened.entry(deed.kind()).or_default() += 1;
+                    drop(story);
+                    taken.push((deed, result.revision));
                     break;
                 }
                 // Made for a world in which an earlier act was refused: nothing is left of it.
@@ -195,9 +204,34 @@ async fn write(world: World, mut dice: Dice) -> turmoil::Result {
         }
         tell(&world, &mut clients, &mut dice).await;
     }
-    let head = world.story.lock().unwrap().truth.len() as u64;
+    unlisted(&world, &mut clients, &mut dice, &taken).await;
+    let head = world.story.lock().unwrap().told;
     world.goal.send_replace(Some(head));
     Ok(())
+}
+
+/// What was answered and is in no list changed only what may not be handed on: sent again, it is answered the same.
+async fn unlisted(world: &World, clients: &mut Clients, dice: &mut Dice, taken: &[(Deed, u64)]) {
+    let listed: BTreeSet<u64> = world.story.lock().unwrap().truth.iter().map(|one| one.commit.revision).collect();
+    let mut hidden = BTreeSet::new();
+    for (deed, revision) in taken.iter().filter(|(_, revision)| !listed.contains(revision)) {
+        loop {
+            match deed.send(clients).await {
+                Ok(again) => {
+                    assert_eq!((again.revision, again.replayed), (*revision, true), "{}", deed.request_id());
+                    hidden.insert(*revision);
+                    break;
+                }
+                Err(status) => assert!(may_help(&status), "an answered write is refused: {status:?}"),
+            }
+            wait(dice, 100).await;
+            *clients = network::clients();
+        }
+    }
+    let told = world.story.lock().unwrap().told;
+    let all: Vec<u64> = listed.union(&hidden).copied().collect();
+    assert_eq!(all, (1..=told).collect::<Vec<_>>(), "every revision was listed or is one that was answered");
+    *world.story.lock().unwrap().happened.entry("commits of closed sources").or_default() += hidden.len();
 }
 
 /// Whether to try again may help.
@@ -215,14 +249,24 @@ async fn wait(dice: &mut Dice, milliseconds: usize) {
 
 /// Adds what was committed to the truth, before compaction may take it.
 async fn tell(world: &World, clients: &mut Clients, dice: &mut Dice) {
-    let known = world.story.lock().unwrap().truth.len() as u64;
+    let known = world.story.lock().unwrap().told;
     loop {
-        match clients.try_commits(known, Vec::new()).await {
-            Ok(commits) => {
+        let head = clients.feed.get_head(GetHeadRequest::default()).await;
+        let listed = match head {
+            Ok(head) => {
+                let listed = clients.try_commits(known, Vec::new()).await;
+                listed.map(|commits| (head.into_inner().head, commits))
+            }
+            Err(status) => Err(status),
+        };
+        match listed {
+            Ok((head, commits)) => {
                 let mut story = world.story.lock().unwrap();
+                story.told = head;
                 for mut commit in commits {
-                    assert_eq!(commit.commit.revision, story.truth.len() as u64 + 1, "revisions are dense");
-                    commit.previous = story.truth.len() as u64;
+                    let previous = story.truth.last().map_or(0, |last| last.commit.revision);
+                    assert!(commit.commit.revision > previous.max(known), "revisions grow");
+                    (commit.previous, story.told) = (previous, story.told.max(commit.commit.revision));
                     story.truth.push(commit);
                 }
                 return;
@@ -258,7 +302,8 @@ async fn read(world: World, mut dice: Dice) -> turmoil::Result {
         assert_eq!(head.head, goal);
         match clients.try_commits(head.floor - 1, Vec::new()).await {
             Ok(last) => {
-                world.story.lock().unwrap().last = last;
+                let mut story = world.story.lock().unwrap();
+                (story.floor, story.last) = (head.floor, last);
                 return Ok(());
             }
             Err(_) => wait(&mut dice, 100).await,

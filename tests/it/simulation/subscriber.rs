@@ -13,6 +13,7 @@ use super::network;
 use crate::{
     fixture::*,
     harness::{Dice, WholeCommit, at_revision, reason},
+    replica::{self, Replica},
     watch::{Recording, covered},
 };
 
@@ -21,6 +22,9 @@ use crate::{
 pub(super) struct Life {
     pub(super) filters: Vec<Filter>,
     pub(super) streams: Vec<Recording>,
+    /// How often the copy was compared with the state of the server.
+    pub(super) compared: usize,
+    copy: Option<Replica>,
 }
 
 impl Life {
@@ -29,10 +33,51 @@ impl Life {
         self.streams[0].opened().start_revision
     }
 
+    fn new(filters: Vec<Filter>) -> Self {
+        Self { filters, streams: Vec::new(), compared: 0, copy: None }
+    }
+
+    /// Adds what a stream brought: its state, and every commit that came whole.
+    async fn take(&mut self, stream: Recording) {
+        if replica::keep_state(&self.filters) {
+            if self.streams.is_empty() {
+                self.copy = match stream.snapshot_end() {
+                    Some(_) => Some(Replica::of_state(&stream.messages)),
+                    None if matches!(stream.start, Start::State(_) | Start::AsKnownAt(_)) => None,
+                    None => state_of(stream.opened().start_revision, &self.filters).await,
+                };
+            }
+            if let Some(copy) = &mut self.copy {
+                stream.commits().iter().for_each(|commit| copy.apply_commit(commit));
+            }
+        }
+        self.streams.push(stream);
+    }
+
+    /// Compares the copy, row by row and field by field, with the state of the server where the subscription rests.
+    async fn compare(&mut self) {
+        let Some(copy) = &self.copy else { return };
+        if let Some(state) = state_of(self.covered(), &self.filters).await {
+            copy.assert_same(&state, &format!("{:?} at {}", self.filters, self.covered()));
+            self.compared += 1;
+        }
+    }
+
     /// How far it came.
     pub(super) fn covered(&self) -> u64 {
         self.streams.iter().map(|stream| covered(&stream.messages)).max().unwrap_or(0)
     }
+}
+
+/// The state of a revision; `None`: the network, the server or compaction came between.
+async fn state_of(revision: u64, filters: &[Filter]) -> Option<Replica> {
+    if revision == 0 {
+        return Some(Replica::default());
+    }
+    let start = Start::AsKnownAt(at_revision(revision).unwrap());
+    let (state, end) = replica::try_read_state(&network::clients(), start, filters.to_vec()).await.ok()?;
+    assert_eq!(end.revision, revision);
+    Some(state)
 }
 
 /// What the client library made of a subscription.
@@ -42,13 +87,16 @@ pub(super) struct Followed {
     pub(super) began: u64,
     pub(super) position: u64,
     pub(super) commits: Vec<WholeCommit>,
+    /// How often the copy was compared with the state of the server.
+    pub(super) compared: usize,
+    rows: Vec<StateRow>,
 }
 
 /// Filters of any kind, or none.
 fn filters(dice: &mut Dice) -> Vec<Filter> {
     let ids = |id: &str| vec![id.to_owned()];
     let one = |filter: Filter| vec![filter];
-    match dice.below(11) {
+    match dice.below(15) {
         0..=2 => Vec::new(),
         3 => one(Filter { kinds: vec![ChangeKind::Value.into()], ..Default::default() }),
         4 => one(Filter { rankings: ids(RANKING), ..Default::default() }),
@@ -57,6 +105,10 @@ fn filters(dice: &mut Dice) -> Vec<Filter> {
         7 => one(Filter { sources: ids(dice.pick::<&str>(&SOURCES)), ..Default::default() }),
         8 => one(Filter { causes: vec![Cause::FirstRelease.into()], ..Default::default() }),
         9 => one(Filter { rank_at_most: 1 + dice.below(4) as u32, min_places: 1, ..Default::default() }),
+        10 => one(Filter { rank_at_most: 1 + dice.below(4) as u32, ..Default::default() }),
+        11 => one(Filter { rankings: ids(RANKING), entities: ids(dice.pick::<&str>(&ECONOMIES)), ..Default::default() }),
+        12 => one(Filter { dimensions: vec![Dimension { id: "SEX".into(), value: "F".into() }], ..Default::default() }),
+        13 => one(Filter { kinds: vec![ChangeKind::Definition.into()], ..Default::default() }),
         _ => vec![
             Filter { name: "chinese".into(), entities: ids("CHN"), ..Default::default() },
             Filter { name: "first".into(), rank_at_most: 1, ..Default::default() },
@@ -94,9 +146,10 @@ pub(super) async fn live(mut dice: Dice, goal: watch::Receiver<Option<u64>>) -> 
     loop {
         let filters = filters(&mut dice);
         let first = start(&mut dice).await;
-        let mut life = Life { filters, streams: Vec::new() };
+        let mut life = Life::new(filters);
         let done = live_once(&mut dice, &goal, first, &mut life).await;
         if !life.streams.is_empty() {
+            life.compare().await;
             lives.push(life);
         }
         if done {
@@ -113,7 +166,10 @@ async fn live_once(dice: &mut Dice, goal: &watch::Receiver<Option<u64>>, first: 
         let ended = read(dice, goal, &mut recording).await;
         let token = recording.tokens().pop().map(|(_, token)| token);
         if !recording.messages.is_empty() {
-            life.streams.push(recording);
+            life.take(recording).await;
+            if dice.once_in(4) {
+                life.compare().await;
+            }
         }
         match ended {
             Ok(true) => return true,
@@ -163,7 +219,7 @@ async fn read(dice: &mut Dice, goal: &watch::Receiver<Option<u64>>, recording: &
             _ = goal.changed() => continue,
         };
         let Some(message) = message else { return Ok(false) };
-        recording.messages.push(message.message.expect("no empty messages"));
+        recording.messages.push(message.body.expect("no empty messages"));
         left_after -= 1;
         if left_after == 0 {
             return Ok(false);
@@ -184,7 +240,7 @@ pub(super) async fn follow(mut dice: Dice, mut goal: watch::Receiver<Option<u64>
             Start::Now(_) => FollowFrom::Now,
             Start::State(_) => FollowFrom::State,
             Start::AsKnownAt(as_of) => FollowFrom::StateAsKnownAt(as_of),
-            Start::Range(range) => FollowFrom::Range(range.from, None),
+            Start::Range(range) => FollowFrom::Range(range.first_revision, None),
             Start::ResumeToken(token) => FollowFrom::Token(token),
         };
         let mut jitter = dice.split();
@@ -192,12 +248,13 @@ pub(super) async fn follow(mut dice: Dice, mut goal: watch::Receiver<Option<u64>
         let mut follower = Follower::new(feed, from, filters.clone())
             .progress_every(Duration::from_millis(100))
             .jitter(move || jitter.fraction());
-        let mut followed = Followed { filters, began: 0, position: 0, commits: Vec::new() };
+        let mut followed = Followed::new(filters);
         let mut begun = false;
         loop {
             let reached = goal.borrow_and_update().is_some_and(|goal| follower.position() >= goal);
             if reached && begun && !follower.within_commit() {
                 followed.position = follower.position();
+                followed.compare().await;
                 all.push(followed);
                 return all;
             }
@@ -211,6 +268,8 @@ pub(super) async fn follow(mut dice: Dice, mut goal: watch::Receiver<Option<u64>
                     (begun, followed.began) = (true, opened.start_revision);
                 }
                 Ok(Some(Event::StateComplete(end))) => (begun, followed.began) = (true, end.revision),
+                Ok(Some(Event::Rows(rows))) => followed.rows.extend(rows),
+                Ok(Some(Event::StateDiscarded)) => followed.rows.clear(),
                 Ok(Some(Event::Changes(part))) => followed.take(part),
                 Ok(Some(_)) => {}
                 Ok(None) => panic!("nobody asked for an end"),
@@ -225,12 +284,35 @@ pub(super) async fn follow(mut dice: Dice, mut goal: watch::Receiver<Option<u64>
         followed.commits.truncate(followed.whole());
         followed.position = follower.position();
         if begun {
+            followed.compare().await;
             all.push(followed);
         }
     }
 }
 
 impl Followed {
+    fn new(filters: Vec<Filter>) -> Self {
+        Self { filters, began: 0, position: 0, commits: Vec::new(), compared: 0, rows: Vec::new() }
+    }
+
+    /// Compares the copy that an application would have with the state of the server.
+    async fn compare(&mut self) {
+        if !replica::keep_state(&self.filters) {
+            return;
+        }
+        let mut copy = Replica::default();
+        self.rows.iter().for_each(|row| copy.row(row));
+        if self.rows.is_empty() {
+            let Some(base) = state_of(self.began, &self.filters).await else { return };
+            copy = base;
+        }
+        self.commits.iter().for_each(|commit| copy.apply_commit(commit));
+        if let Some(state) = state_of(self.position, &self.filters).await {
+            copy.assert_same(&state, &format!("{:?} at {}", self.filters, self.position));
+            self.compared += 1;
+        }
+    }
+
     fn take(&mut self, part: Part) {
         if let Some(commit) = part.commit {
             self.commits.push(WholeCommit { commit, previous: part.prev_matching_revision, changes: Vec::new() });

@@ -23,6 +23,8 @@ use crate::{
     store::{Engine, memory::MemoryDisk, view::View},
 };
 
+/// After all days that figures are released on: 2026-01-01.
+const NOW: Instant = Instant(1_767_225_600_000_000);
 const PERIODS: [&str; 3] = ["2019", "2020", "2020-Q2"];
 
 fn series() -> SeriesKey {
@@ -93,8 +95,9 @@ impl Store {
 
     fn write(&self, act: Act) {
         let sink = Sink::to_ledger(&self.ledger);
-        let (outcome, sink) = Planner::new(&self.ledger, &self.view, Instant(0), Totals::default(), sink).run(act).unwrap();
-        assert!(!outcome.findings.refuse());
+        let planner = Planner::new(&self.ledger, &self.view, NOW, Totals::default(), sink);
+        let (outcome, sink) = planner.run(act).unwrap();
+        assert!(!outcome.findings.refuse(), "{:?}", outcome.findings);
         self.seal(sink, outcome.released);
     }
 
@@ -167,7 +170,7 @@ fn upload(number: i32, whole: bool, figures: &[(usize, u8)]) -> Act {
         (Period::parse(PERIODS[*period]).unwrap(), value)
     };
     upload.add(key, figures.iter().map(point).collect()).unwrap();
-    Act::Ingest(upload)
+    Act::Ingest { upload, definitions: Vec::new() }
 }
 
 proptest! {

@@ -14,13 +14,12 @@ use crate::{
         log::{Draft, StoreLedger, Totals},
         page::Page,
         plan::{Act, Outcome, Sink},
-        rebuild,
         upload::{Mode, Upload},
     },
     model::{
         catalog::{
-            Definition, Direction, Entity, EntityKind, Frequency, Indicator, Ranking, Redistribution, Relation,
-            RelationKind, Source, Timing,
+            Definition, Direction, Entity, EntityKind, Frequency, Indicator, EntityRelation, Ranking,
+            Redistribution, RelationKind, Source, Timing,
         },
         change::{Cause, Change, Commit},
         edition::{Basis, Coverage, CoverageKind, Edition, EditionStatus, Entry, Table},
@@ -59,11 +58,11 @@ fn indicator(id: &str) -> Definition {
 }
 
 fn entity(id: &str, name: &str, related: Option<&str>) -> Definition {
-    let relation = |id: &str| Relation {
+    let relation = |id: &str| EntityRelation {
         kind: RelationKind::LiesIn,
         entity: EntityId::new(id).unwrap(),
-        from: None,
-        until: None,
+        valid_from: None,
+        valid_to: None,
     };
     Definition::Entity(Entity {
         id: EntityId::new(id).unwrap(),
@@ -262,8 +261,13 @@ impl Store {
 
     /// What a write says that is not held yet; the rest adds nothing.
     fn news(&self, write: &Write) -> Write {
-        let Write::Upload { day: released, whole: false, indicator, figures } = write else { return write.clone() };
+        let Write::Upload { day: released, whole, indicator, figures } = write else { return write.clone() };
         let mut news = figures.clone();
+        if *whole {
+            // What a whole release withdraws is what it does not name.
+            news.retain(|_, figure| *figure > 0);
+            return Write::Upload { day: *released, whole: true, indicator: *indicator, figures: news };
+        }
         news.retain(|(entity, period), figure| {
             let period = Period::parse(PERIODS[*period]).unwrap();
             let ids = self.view.series_ids(&key(*indicator, *entity));
@@ -437,6 +441,8 @@ fn check(writes: Vec<Write>) -> Result<(u32, u32), TestCaseError> {
         let figures = copy.keys().filter(|key| key.starts_with("figure")).count();
         prop_assert_eq!(store.totals.current, figures as u64);
         match write {
+            // What is held already is not said by who repeats it.
+            Some(Write::Define { .. } | Write::Publish { .. }) if store.changes(store.ledger.head()).is_empty() => {}
             Some(write) => drop(history.insert(store.ledger.head(), write)),
             None => {
                 let plain = without(&history, &store.view.catalog())?;
