@@ -333,9 +333,8 @@ fn net_change(first: &Change, last: &Change) -> Option<Change> {
         // Versions filled in behind what stands are no part of the difference.
         (Change::Edition { before, .. }, Change::Edition { after, .. }) => (before.as_ref() != Some(after))
             .then(|| Change::Edition { before: before.clone(), after: after.clone(), backfilled: None }),
-        (Change::Definition(first), Change::Definition(last)) => (first.before != last.after).then(|| {
-            Change::Definition(DefinitionChange { before: first.before.clone(), after: last.after.clone() })
-        }),
+        (Change::Definition(first), Change::Definition(last)) => (first.before != last.after)
+            .then(|| Change::Definition(DefinitionChange { before: first.before.clone(), after: last.after.clone() })),
         // Not reached: one key, one kind.
         _ => Some(last.clone()),
     }

@@ -26,7 +26,12 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use super::known_fields::MessageError;
 use crate::{
     feed::FeedError,
-    ledger::{WriteError, cursor::CursorError, plan::{PlanError, first_of}, upload::UploadError},
+    ledger::{
+        WriteError,
+        cursor::CursorError,
+        plan::{PlanError, first_of},
+        upload::UploadError,
+    },
     model::{
         catalog::DefinitionKind,
         finding::{Finding, Severity},

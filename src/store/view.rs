@@ -189,7 +189,13 @@ impl View {
 
     /// Starts to apply a commit. There is one writer.
     pub fn write(&self) -> ViewWriter<'_> {
-        ViewWriter { view: self, batch: self.engine.batch(), definitions: Vec::new(), editions: Vec::new(), reverts: Vec::new() }
+        ViewWriter {
+            view: self,
+            batch: self.engine.batch(),
+            definitions: Vec::new(),
+            editions: Vec::new(),
+            reverts: Vec::new(),
+        }
     }
 }
 

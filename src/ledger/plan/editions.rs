@@ -370,7 +370,12 @@ impl Planner<'_> {
         edition.compared_with = compared.map(|table| table.edition.edition.clone());
     }
 
-    pub(super) fn emit_entries(&mut self, table: &Table, compared: Option<&Table>, correction: bool) -> Result<(), PlanError> {
+    pub(super) fn emit_entries(
+        &mut self,
+        table: &Table,
+        compared: Option<&Table>,
+        correction: bool,
+    ) -> Result<(), PlanError> {
         let methodology = |id: &str| self.catalog.methodology(id, self.revision);
         let comparable =
             compared.is_some_and(|old| comparability(&old.edition, &table.edition, methodology).comparable);

@@ -31,10 +31,8 @@ impl Planner<'_> {
         for (kind, id) in catalog.definition_names() {
             let revisions = || catalog.definition_revisions(kind, id);
             let Some(since) = revert.switched.earliest(revisions()) else { continue };
-            let defined_again = revisions().filter(|later| {
-                *later > since && !revert.switched.has(*later) && self.counts(*later)
-            });
-            revert.conflicts.extend(defined_again);
+            let later = revisions().filter(|version| *version > since && !revert.switched.has(*version));
+            revert.conflicts.extend(later.filter(|version| self.counts(*version)));
             let boxed = |at: Revision| {
                 let definition = catalog.definition(kind, id, at)?;
                 Some(Box::new(definition.as_ref().clone()))
@@ -78,7 +76,9 @@ impl Planner<'_> {
     /// Whether everything that definitions refer to is there.
     fn check_all_references(&self, revert: &mut Revert) {
         for (kind, id) in self.catalog.definition_names() {
-            let Some((revision, definition)) = self.catalog.definition_version(kind, id, self.revision) else { continue };
+            let Some((revision, definition)) = self.catalog.definition_version(kind, id, self.revision) else {
+                continue;
+            };
             for (kind, id) in references(definition) {
                 self.require(kind, id, revision, revert);
             }
@@ -91,14 +91,17 @@ impl Planner<'_> {
         if self.catalog.definition(kind, id, self.revision).is_some() {
             return;
         }
-        if self.catalog.definition(kind, id, self.head).is_some() {
-            revert.conflicts.insert(user);
-            return;
-        }
         let reverts = self.catalog.reverts();
+        let mut earlier = BTreeSet::new();
+        let mut was_there = false;
         for revision in self.catalog.definition_revisions(kind, id) {
-            let in_the_way = reverts.naming(revision).filter(|naming| *naming < self.revision && self.counts(*naming));
-            revert.conflicts.extend(in_the_way);
+            was_there = true;
+            earlier.extend(reverts.naming(revision).filter(|naming| *naming < self.revision && self.counts(*naming)));
+        }
+        if self.catalog.definition(kind, id, self.head).is_some() || (was_there && earlier.is_empty()) {
+            revert.conflicts.insert(user);
+        } else {
+            revert.conflicts.extend(earlier);
         }
     }
 
@@ -185,9 +188,8 @@ impl Planner<'_> {
                 if of_removed {
                     let rows = self.view.rows(ids)?;
                     let brought = rows.iter().map(|row| row.revision);
-                    let standing = brought.filter(|commit| {
-                        !self.catalog.reverts().is_revert(*commit) && self.counts(*commit)
-                    });
+                    let standing =
+                        brought.filter(|commit| !self.catalog.reverts().is_revert(*commit) && self.counts(*commit));
                     revert.conflicts.extend(standing.max());
                 }
                 at = Some(ids);

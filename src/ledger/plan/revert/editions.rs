@@ -23,9 +23,11 @@ impl Planner<'_> {
             let revisions = versions().map(|version| version.revision);
             let Some(since) = revert.switched.earliest(revisions) else { continue };
             for version in versions().filter(|version| self.counts(version.revision)) {
-                if revert.switched.has(version.revision) {
+                let counts_again = revert.switched.has(version.revision);
+                if counts_again {
                     self.require_names_in(version, revert)?;
-                } else if version.revision > since && self.builds_on_switched(version) {
+                }
+                if (counts_again || version.revision > since) && self.builds_on_switched(version) {
                     revert.conflicts.insert(version.revision);
                 }
             }

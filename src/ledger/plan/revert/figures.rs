@@ -236,12 +236,7 @@ fn find_restated(own: &[&Row], revert: &mut Revert, counts: impl Fn(Revision) ->
 
 /// What the commits that count say for each release date. A whole release that left the figure as it was, and would not
 /// have found it so, is in the way.
-fn play(
-    rows: &[Row],
-    counted: &[&Row],
-    full_releases: &[FullRelease],
-    revert: &mut Revert,
-) -> BTreeMap<Date, Said> {
+fn play(rows: &[Row], counted: &[&Row], full_releases: &[FullRelease], revert: &mut Revert) -> BTreeMap<Date, Said> {
     let mut said: BTreeMap<Date, Said> = BTreeMap::new();
     let mut counted = counted.iter().peekable();
     for release in full_releases {
