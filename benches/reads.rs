@@ -17,8 +17,6 @@ use almanac::{
         self,
         admin_service_client::AdminServiceClient,
         definition::Item,
-        ingest_observations_request::Part,
-        publish_edition_request::Part as PublishPart,
         ranking_service_client::RankingServiceClient,
         ranking_service_server::{RankingService, RankingServiceServer},
         statistics_service_client::StatisticsServiceClient,

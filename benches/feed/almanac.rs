@@ -8,7 +8,7 @@ use std::{
 
 use almanac::proto::{
     self, admin_service_client::AdminServiceClient, definition::Item, feed_service_client::FeedServiceClient,
-    ingest_observations_request::Part, subscribe_request::Start,
+    subscribe_request::Start,
 };
 use prost::Message;
 use tonic::{Request, Status, Streaming, client::Grpc, transport::Channel};

@@ -39,8 +39,14 @@ const ASIDE_FOLDER: &str = "store-damaged";
 /// Problems spelled out; more are counted.
 const PROBLEMS_MAX: usize = 20;
 /// Key spaces of the view that are the same byte by byte, however they came about.
-const SAME_BYTES: [(u8, &str); 5] =
-    [(b'D', "names"), (b'C', "definitions"), (b'E', "editions"), (b'T', "entries"), (b'V', "whole releases")];
+const SAME_BYTES: [(u8, &str); 6] = [
+    (b'D', "names"),
+    (b'C', "definitions"),
+    (b'E', "editions"),
+    (b'T', "entries"),
+    (b'V', "whole releases"),
+    (b'R', "reverts"),
+];
 
 /// What was found.
 #[derive(Debug, Default)]
