@@ -5,7 +5,7 @@
 //! it. Then the tests: [`queries`], [`paging`], [`selections`],
 //! [`writes`], [`refusals`], [`strict`], [`health`], [`loading`], [`feed`], [`conflate`], [`edges`], [`cursors`],
 //! [`crowd`], [`stalls`], [`compression`], [`clock`], [`simulation`], [`properties`], [`model`], [`release_axis`], [`browsers`],
-//! [`catching_up`], [`crash`], [`failpoints`], [`damage`], [`backup`], [`compaction`], [`fuzzing`].
+//! [`catching_up`], [`crash`], [`failpoints`], [`damage`], [`backup`], [`compaction`], [`revert`], [`fuzzing`].
 //!
 //! Invariants: no test sleeps and hopes, it waits for a condition with a deadline. Random tests print their seed and take
 //! it from `ALMANAC_TEST_SEED`; `ALMANAC_TEST_LONG=1` makes them go on for longer, with fresh seeds.
@@ -40,6 +40,7 @@ mod queries;
 mod refusals;
 mod release_axis;
 mod replica;
+mod revert;
 mod selections;
 mod simulation;
 mod stalls;
