@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Answers its first call as a library or proxy in between would: INVALID_ARGUMENT, without `google.rpc.ErrorInfo`. All later calls
-of streams go to the server behind it.
+"""Answers its first call as a library or proxy in between would: INVALID_ARGUMENT, without `google.rpc.ErrorInfo`. All
+later calls of streams go to the server behind it.
 
     faulty_server.py HOST:PORT
 

@@ -3,8 +3,8 @@
 
     silent_proxy.py HOST:PORT
 
-Prints the address that it listens on. SIGUSR1 makes it silent, SIGUSR2 ends that. To a client this is a machine that went away
-without a word, or a network that drops packets.
+Prints the address that it listens on. SIGUSR1 makes it silent, SIGUSR2 ends that. To a client this is a machine that
+went away without a word, or a network that drops packets.
 """
 
 import asyncio
@@ -44,8 +44,6 @@ async def main(server):
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR1, forwarding.clear)
     loop.add_signal_handler(signal.SIGUSR2, forwarding.set)
-    ended = loop.create_future()
-    loop.add_signal_handler(signal.SIGTERM, ended.set_result, None)
 
     async def accept(reader, writer):
         await forward(server, forwarding, reader, writer)
@@ -53,7 +51,7 @@ async def main(server):
     listener = await asyncio.start_server(accept, "127.0.0.1", 0)
     host, port = listener.sockets[0].getsockname()
     print(f"{host}:{port}", flush=True)
-    await ended
+    await listener.serve_forever()
 
 
 if __name__ == "__main__":

@@ -364,14 +364,27 @@ def follow(server, watch, filters, interval, until):
         time.sleep(wait)
 
 
-def check_digest(server, filters, revision, copy):
-    """Asks the server for the state at a revision, and compares digests."""
+def state_end(server, filters, revision):
+    """What the server says of its state at a revision; None if the stream ended before."""
+    request = feed.SubscribeRequest(as_known_at=types.AsOf(revision=revision), filters=filters, digest_version=DIGEST_VERSION)
     with open_channel(server) as channel:
-        request = feed.SubscribeRequest(as_known_at=types.AsOf(revision=revision), filters=filters,
-                                        digest_version=DIGEST_VERSION)
         stream = feed_grpc.FeedServiceStub(channel).Subscribe(request, wait_for_ready=True)
-        end = next(message.snapshot_end for message in stream if message.HasField("snapshot_end"))
-        stream.cancel()
+        try:
+            for message in stream:
+                if message.HasField("snapshot_end"):
+                    return message.snapshot_end
+        except grpc.RpcError as error:
+            print(f"{error.details()}; asking again for the state", file=sys.stderr, flush=True)
+        finally:
+            stream.cancel()
+    return None
+
+
+def check_digest(server, filters, revision, copy):
+    """Compares the copy with the server's state at a revision, by their digests."""
+    while (end := state_end(server, filters, revision)) is None:
+        # The server is on its way down, or just up again.
+        time.sleep(1)
     expect((end.row_count, end.digest) == (len(copy.rows), copy.digest), "Reliable",
            f"the state at revision {revision} has {end.row_count} rows with digest {end.digest:016x}, "
            f"the copy {len(copy.rows)} with {copy.digest:016x}")

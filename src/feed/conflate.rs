@@ -20,7 +20,7 @@ use crate::{
     ledger::log::Header,
     model::{
         catalog::DefinitionKind,
-        change::{Absence, Change, EntryChange, Movement, ValueChange, ValueMove},
+        change::{Absence, Change, DefinitionChange, EntryChange, Movement, ValueChange, ValueMove},
         edition::{CoverageKind, EditionStatus},
         id::{EditionId, EntityId, RankingId, Revision},
         period::Period,
@@ -94,7 +94,8 @@ pub(super) enum Key {
     Value(SeriesKey, Period),
     Entry(RankingId, EditionId, EntityId),
     Edition(RankingId, EditionId),
-    Definition(DefinitionKind, String),
+    /// No definition is without a name.
+    Definition(Option<(DefinitionKind, String)>),
 }
 
 impl Key {
@@ -103,7 +104,7 @@ impl Key {
             Change::Value(change) => Self::Value(change.series.clone(), change.period),
             Change::Entry(change) => Self::Entry(change.ranking.clone(), change.edition.clone(), change.entity.clone()),
             Change::Edition { after, .. } => Self::Edition(after.ranking.clone(), after.edition.clone()),
-            Change::Definition(_, after) => Self::Definition(after.kind(), after.id().to_owned()),
+            Change::Definition(change) => Self::Definition(change.name().map(|(kind, id)| (kind, id.to_owned()))),
         }
     }
 }
@@ -332,9 +333,8 @@ fn net_change(first: &Change, last: &Change) -> Option<Change> {
         // Versions filled in behind what stands are no part of the difference.
         (Change::Edition { before, .. }, Change::Edition { after, .. }) => (before.as_ref() != Some(after))
             .then(|| Change::Edition { before: before.clone(), after: after.clone(), backfilled: None }),
-        (Change::Definition(before, _), Change::Definition(_, after)) => {
-            (before.as_ref() != Some(after)).then(|| Change::Definition(before.clone(), after.clone()))
-        }
+        (Change::Definition(first), Change::Definition(last)) => (first.before != last.after)
+            .then(|| Change::Definition(DefinitionChange { before: first.before.clone(), after: last.after.clone() })),
         // Not reached: one key, one kind.
         _ => Some(last.clone()),
     }

@@ -372,9 +372,9 @@ impl<'a> Sides<'a> {
                     beside: None,
                 }
             }
-            Change::Definition(before, after) => Self {
-                before: before.as_deref().map(Facts::of_definition),
-                after: Some(Facts::of_definition(after)),
+            Change::Definition(change) => Self {
+                before: change.before.as_deref().map(Facts::of_definition),
+                after: change.after.as_deref().map(Facts::of_definition),
                 beside: None,
             },
         }

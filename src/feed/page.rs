@@ -382,6 +382,7 @@ mod tests {
         feed::filter::Filters,
         model::{
             catalog::{Definition, Entity, EntityKind},
+            change::DefinitionChange,
             id::EntityId,
         },
     };
@@ -396,7 +397,8 @@ mod tests {
             names: Vec::new(),
             relations: Vec::new(),
         };
-        let change = Change::Definition(None, Box::new(Definition::Entity(entity)));
+        let after = Some(Box::new(Definition::Entity(entity)));
+        let change = Change::Definition(DefinitionChange { before: None, after });
         let page = Arc::new(SharedPage::new(vec![(0, change)], CommitStamps::default()));
         let groups = Groups::default();
         let group = groups.join(Filters::new(Vec::new()));

@@ -73,6 +73,9 @@ struct State {
     revision: u64,
 }
 
+/// Rank, economies as bits, and whether there is a remark.
+type RowCase = (Option<u32>, usize, bool);
+
 /// What the author of a commit does.
 #[derive(Debug, Clone)]
 struct Step {
@@ -81,8 +84,8 @@ struct Step {
     withdraw: bool,
     kind: CoverageKind,
     source: usize,
-    /// By entity: rank, economies as bits, and a remark; `None`: not in the table.
-    rows: Vec<Option<(Option<u32>, usize, bool)>>,
+    /// By entity; `None`: not in the table.
+    rows: Vec<Option<RowCase>>,
 }
 
 impl State {
@@ -132,7 +135,7 @@ impl State {
 impl Step {
     fn entries(&self) -> Vec<Entry> {
         let rows = ENTITIES.iter().zip(&self.rows);
-        let entry = |(entity, row): (&&str, &Option<(Option<u32>, usize, bool)>)| {
+        let entry = |(entity, row): (&&str, &Option<RowCase>)| {
             let (rank, bits, remark) = (*row)?;
             let economies: Vec<&str> =
                 ECONOMIES.iter().enumerate().filter(|(at, _)| bits & (1 << at) > 0).map(|(_, id)| *id).collect();

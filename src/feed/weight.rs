@@ -39,7 +39,9 @@ pub(super) fn of_change(change: &Change) -> usize {
             let others = [before, backfilled].into_iter().flatten().map(|edition| of_edition(edition));
             of_edition(after) + others.sum::<usize>()
         }
-        Change::Definition(before, after) => before.as_deref().map_or(0, of_definition) + of_definition(after),
+        Change::Definition(change) => {
+            [&change.before, &change.after].into_iter().flatten().map(|definition| of_definition(definition)).sum()
+        }
     }
 }
 

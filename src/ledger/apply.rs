@@ -30,7 +30,7 @@ pub fn catch_up(ledger: &dyn Ledger, view: &View) -> Result<u64, StoreError> {
 /// Applies one commit, the next one.
 pub fn apply(ledger: &dyn Ledger, view: &View, header: &Header) -> Result<(), StoreError> {
     let revision = header.commit.revision;
-    let mut application = Application { view, header, writer: view.write(), series: None, table: None };
+    let mut application = Application { view, header, writer: view.write(), series: None, table: Open::No };
     for number in 0..header.pages {
         let bytes = ledger.read(revision, number)?.ok_or_else(|| missing(revision, &format!("page {number}")))?;
         for record in Page::decode(&bytes)?.records {
@@ -51,7 +51,16 @@ struct Application<'a> {
     header: &'a Header,
     writer: ViewWriter<'a>,
     series: Option<(SeriesKey, Vec<Row>)>,
-    table: Option<(Table, BTreeMap<EntityId, Entry>)>,
+    table: Open,
+}
+
+/// The edition whose entries may come.
+enum Open {
+    No,
+    /// A version that this commit brings.
+    New(Box<Table>, BTreeMap<EntityId, Entry>),
+    /// A version that was there before. Its entries are known.
+    Known,
 }
 
 impl Application<'_> {
@@ -81,26 +90,34 @@ impl Application<'_> {
                     None => Vec::new(),
                 };
                 let known = known.into_iter().map(|entry| (entry.entity.clone(), entry)).collect();
-                self.table = Some((Table { edition: *after, entries: Vec::new() }, known));
+                self.table = Open::New(Box::new(Table { edition: *after, entries: Vec::new() }), known);
             }
             Record::OlderEdition { older, .. } => {
                 self.close_table()?;
-                self.table = Some((Table { edition: *older, entries: Vec::new() }, BTreeMap::new()));
+                self.table = Open::New(Box::new(Table { edition: *older, entries: Vec::new() }), BTreeMap::new());
             }
             Record::OlderEntry(entry) => {
-                let Some((_, entries)) = &mut self.table else {
+                let Open::New(_, entries) = &mut self.table else {
                     return Err(missing(self.header.commit.revision, "the edition of its entries"));
                 };
                 entries.insert(entry.entity.clone(), *entry);
             }
             Record::Entry(change) => {
-                let Some((_, entries)) = &mut self.table else {
-                    return Err(missing(self.header.commit.revision, "the edition of its entries"));
+                let entries = match &mut self.table {
+                    Open::New(_, entries) => entries,
+                    Open::Known => return Ok(()),
+                    Open::No => return Err(missing(self.header.commit.revision, "the edition of its entries")),
                 };
                 match change.after {
                     Some(entry) => entries.insert(change.entity, *entry),
                     None => entries.remove(&change.entity),
                 };
+            }
+            Record::Reverted(revisions) => self.writer.revert(self.header.commit.revision, revisions)?,
+            Record::RevertedDefinition(_) => {}
+            Record::RevertedEdition { .. } => {
+                self.close_table()?;
+                self.table = Open::Known;
             }
         }
         Ok(())
@@ -114,7 +131,7 @@ impl Application<'_> {
     }
 
     fn close_table(&mut self) -> Result<(), StoreError> {
-        let Some((mut table, entries)) = self.table.take() else { return Ok(()) };
+        let Open::New(mut table, entries) = std::mem::replace(&mut self.table, Open::No) else { return Ok(()) };
         table.entries = entries.into_values().collect();
         sort_entries(&mut table.entries);
         self.writer.table(&table)

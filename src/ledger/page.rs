@@ -8,7 +8,7 @@
 use super::record::{Record, RecordedRow};
 use crate::{
     model::{
-        change::ValueMove,
+        change::{DefinitionChange, ValueMove},
         id::{EntityId, IndicatorId, SourceId},
         series::{Dimensions, Row, SeriesKey},
     },
@@ -34,6 +34,9 @@ pub(super) const EDITION: u8 = 4;
 pub(super) const ENTRY: u8 = 5;
 const OLDER_EDITION: u8 = 6;
 const OLDER_ENTRY: u8 = 7;
+const REVERTED: u8 = 8;
+const REVERTED_DEFINITION: u8 = 9;
+const REVERTED_EDITION: u8 = 10;
 
 /// A decoded page.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,6 +89,11 @@ impl PageEncoder {
             Record::OlderEdition { standing, older } => self.packed(OLDER_EDITION, &pack(&(standing, older))?),
             Record::OlderEntry(entry) => self.packed(OLDER_ENTRY, &pack(entry)?),
             Record::Entry(change) => self.packed(ENTRY, &pack(change)?),
+            Record::Reverted(revisions) => self.packed(REVERTED, &pack(revisions)?),
+            Record::RevertedDefinition(change) => {
+                self.packed(REVERTED_DEFINITION, &pack(&(&change.before, &change.after))?);
+            }
+            Record::RevertedEdition { before, after } => self.packed(REVERTED_EDITION, &pack(&(before, after))?),
         }
         Ok(())
     }
@@ -197,6 +205,15 @@ fn read_record<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>, room: usiz
         }
         OLDER_ENTRY => Record::OlderEntry(unpack(reader.bytes()?)?),
         ENTRY => Record::Entry(Box::new(unpack(reader.bytes()?)?)),
+        REVERTED => Record::Reverted(unpack(reader.bytes()?)?),
+        REVERTED_DEFINITION => {
+            let (before, after) = unpack(reader.bytes()?)?;
+            Record::RevertedDefinition(DefinitionChange { before, after })
+        }
+        REVERTED_EDITION => {
+            let (before, after) = unpack(reader.bytes()?)?;
+            Record::RevertedEdition { before, after }
+        }
         kind => return Err(corrupt(format!("a record of unknown kind {kind}"))),
     })
 }

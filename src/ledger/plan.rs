@@ -9,6 +9,7 @@
 mod definitions;
 mod editions;
 mod figures;
+mod revert;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -53,7 +54,7 @@ pub enum Act {
         /// What the edition needs to be defined, in the same commit.
         definitions: Vec<Definition>,
     },
-    /// Take back what commits did.
+    /// Take back what commits did: from the new revision on they count as never made.
     Revert(BTreeSet<Revision>),
     /// Withdraw an edition.
     Withdraw {
@@ -97,9 +98,40 @@ pub enum PlanError {
         /// Nearest ids.
         near: Vec<String>,
     },
+    /// Later commits build on what is to be taken back.
+    #[error("revisions {} build on what is to be taken back; take them back in the same call, or first", first_of(.revisions))]
+    RevertConflict {
+        /// These.
+        revisions: BTreeSet<Revision>,
+    },
+    /// A commit to take back is not there.
+    #[error("revision {asked} is not there, head is {head}")]
+    AboveHead {
+        /// As asked.
+        asked: Revision,
+        /// As it is.
+        head: Revision,
+    },
+    /// What a commit to take back changed is not kept any more.
+    #[error("what revision {asked} changed was dropped by compaction; the oldest that can be taken back is {floor}")]
+    BelowFloor {
+        /// As asked, or what is taken back or counts again with it.
+        asked: Revision,
+        /// The oldest that can be taken back.
+        floor: Revision,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Conflicts that a message lists.
+const CONFLICTS_LISTED_MAX: usize = 100;
+
+/// The first of many revisions, joined by blanks.
+pub fn first_of(revisions: &BTreeSet<Revision>) -> String {
+    let first: Vec<String> = revisions.iter().take(CONFLICTS_LISTED_MAX).map(Revision::to_string).collect();
+    first.join(" ")
 }
 
 /// What a plan came to.
@@ -117,11 +149,14 @@ pub struct Outcome {
     pub edition: Option<Edition>,
     /// It corrects an edition, if only its title or its date.
     pub corrects: bool,
+    /// It takes commits back.
+    pub reverts: bool,
 }
 
 /// Plans one write.
 #[derive(Debug)]
 pub struct Planner<'a> {
+    ledger: &'a dyn Ledger,
     view: &'a View,
     /// The catalog at head, and at `revision` with the definitions that were sent.
     catalog: Arc<Catalog>,
@@ -135,9 +170,10 @@ pub struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     /// Plans the commit after head.
-    pub fn new(view: &'a View, head: Revision, recorded: Instant, totals: Totals, sink: Sink<'a>) -> Self {
+    pub fn new(ledger: &'a dyn Ledger, view: &'a View, recorded: Instant, totals: Totals, sink: Sink<'a>) -> Self {
+        let head = ledger.head();
         let outcome = Outcome { totals, ..Outcome::default() };
-        Self { view, catalog: view.catalog(), head, revision: head.next(), recorded, sink, outcome }
+        Self { ledger, view, catalog: view.catalog(), head, revision: head.next(), recorded, sink, outcome }
     }
 
     /// Plans the write and hands out its records.
@@ -153,7 +189,7 @@ impl<'a> Planner<'a> {
                 self.publish(table, correction)?;
             }
             Act::Withdraw { ranking, edition, released } => self.withdraw(&ranking, &edition, released)?,
-            Act::Revert(_) => return Err(PlanError::Store(StoreError::Stopped("reverting is not there yet".into()))),
+            Act::Revert(revisions) => self.revert(revisions)?,
         }
         self.sink.finish()?;
         Ok((self.outcome, self.sink))

@@ -3,9 +3,11 @@
 //! A record says everything that the view needs to apply it and everything that the feed needs to tell it: what is, and
 //! what was before. So history can be replayed without the view, and the view rebuilt from history.
 
+use std::collections::BTreeSet;
+
 use crate::model::{
     catalog::Definition,
-    change::{Change, EntryChange, ValueChange, ValueMove},
+    change::{Change, DefinitionChange, EntryChange, ValueChange, ValueMove},
     edition::{Edition, Entry},
     id::{IndicatorId, Revision, SourceId},
     series::{Horizon, Row, SeriesKey, state_at},
@@ -34,6 +36,18 @@ pub enum Record {
     OlderEntry(Box<Entry>),
     /// A row of the edition before it. Without an entry after, the entity is not in the table.
     Entry(Box<EntryChange>),
+    /// The commit takes these back, with all that they brought but figures: those it takes back by rows of its own.
+    Reverted(BTreeSet<Revision>),
+    /// A definition that reads otherwise because of that. It is no version of its own.
+    RevertedDefinition(DefinitionChange),
+    /// An edition of which another version stands because of that, or none any more; changes of its entries follow, for
+    /// subscribers only. It is no version of its own.
+    RevertedEdition {
+        /// The version that stood.
+        before: Option<Box<Edition>>,
+        /// The version that stands now; a withdrawn one if none does.
+        after: Box<Edition>,
+    },
 }
 
 /// A version of a figure, and what it does.
@@ -90,9 +104,12 @@ impl Record {
             Self::Series(key, rows) => {
                 rows.iter().filter_map(|row| value_change(key, row)).map(Box::new).map(Change::Value).collect()
             }
-            Self::FullRelease(..) | Self::OlderEntry(_) => Vec::new(),
-            Self::Definition(before, after) => vec![Change::Definition(before.clone(), after.clone())],
-            Self::Edition(before, after) => {
+            Self::FullRelease(..) | Self::OlderEntry(_) | Self::Reverted(_) => Vec::new(),
+            Self::Definition(before, after) => {
+                vec![Change::Definition(DefinitionChange { before: before.clone(), after: Some(after.clone()) })]
+            }
+            Self::RevertedDefinition(change) => vec![Change::Definition(change.clone())],
+            Self::Edition(before, after) | Self::RevertedEdition { before, after } => {
                 vec![Change::Edition { before: before.clone(), after: after.clone(), backfilled: None }]
             }
             Self::OlderEdition { standing, older } => vec![Change::Edition {
@@ -108,8 +125,13 @@ impl Record {
     pub fn change_count(&self) -> u64 {
         match self {
             Self::Series(_, rows) => rows.iter().filter(|row| row.movement.is_some()).count() as u64,
-            Self::FullRelease(..) | Self::OlderEntry(_) => 0,
-            Self::Definition(..) | Self::Edition(..) | Self::OlderEdition { .. } | Self::Entry(..) => 1,
+            Self::FullRelease(..) | Self::OlderEntry(_) | Self::Reverted(_) => 0,
+            Self::Definition(..)
+            | Self::Edition(..)
+            | Self::OlderEdition { .. }
+            | Self::Entry(..)
+            | Self::RevertedDefinition(_)
+            | Self::RevertedEdition { .. } => 1,
         }
     }
 }

@@ -39,8 +39,14 @@ const ASIDE_FOLDER: &str = "store-damaged";
 /// Problems spelled out; more are counted.
 const PROBLEMS_MAX: usize = 20;
 /// Key spaces of the view that are the same byte by byte, however they came about.
-const SAME_BYTES: [(u8, &str); 5] =
-    [(b'D', "names"), (b'C', "definitions"), (b'E', "editions"), (b'T', "entries"), (b'V', "whole releases")];
+const SAME_BYTES: [(u8, &str); 6] = [
+    (b'D', "names"),
+    (b'C', "definitions"),
+    (b'E', "editions"),
+    (b'T', "entries"),
+    (b'V', "whole releases"),
+    (b'R', "reverts"),
+];
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -270,7 +276,9 @@ fn check_values(engine: &Engine, report: &mut Report) -> Result<()> {
         report.bytes += (key.len() + value.len()) as u64;
         let checked = match space {
             b'S' => series::check(&value),
-            b'H' | b'L' | b'Q' | b'M' | b'D' | b'C' | b'E' | b'T' | b'V' | b'P' => unframe(1, &value).map(|_| ()),
+            b'H' | b'L' | b'Q' | b'M' | b'D' | b'C' | b'E' | b'T' | b'V' | b'R' | b'P' => {
+                unframe(1, &value).map(|_| ())
+            }
             _ => Err(StoreError::Corrupt("a key of an unknown kind".into())),
         };
         if let Err(error) = checked {

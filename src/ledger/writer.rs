@@ -334,7 +334,7 @@ impl Work {
         let ledger = self.ledger.clone();
         let sink = if options.validate_only { Sink::to_list() } else { Sink::to_ledger(ledger.as_ref()) };
         let view = self.view.clone();
-        let planned = Planner::new(&view, head, recorded, self.totals, sink).run(act);
+        let planned = Planner::new(ledger.as_ref(), &view, recorded, self.totals, sink).run(act);
         let refused = planned.as_ref().map_or(true, |(outcome, _)| outcome.findings.refuse());
         if refused && !options.validate_only {
             self.ledger.abandon().map_err(|error| self.stop_writing(&error))?;
@@ -449,7 +449,9 @@ impl Work {
 fn natural_cause(outcome: &Outcome, changes: u64) -> Cause {
     let counts = &outcome.counts;
     let data = counts.added + counts.revised + counts.withdrawn + counts.backfilled;
-    if changes == 0 {
+    if outcome.reverts {
+        Cause::Correction
+    } else if changes == 0 {
         Cause::ReloadUnchanged
     } else if outcome.corrects {
         Cause::Correction

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    catalog::Definition,
+    catalog::{Definition, DefinitionKind},
     edition::{Edition, Entry},
     id::{EditionId, EntityId, RankingId, RequestId, Revision, SourceId},
     period::Period,
@@ -42,13 +42,16 @@ pub struct Counts {
     pub definitions_revised: u64,
     #[serde(default)]
     pub definitions_unchanged: u64,
+    /// Taken back.
+    #[serde(default)]
+    pub definitions_removed: u64,
 }
 
 impl Counts {
     /// Whether anything changed at all.
     pub fn any_change(&self) -> bool {
         let data = self.added + self.revised + self.withdrawn + self.backfilled;
-        data + self.definitions_added + self.definitions_revised > 0
+        data + self.definitions_added + self.definitions_revised + self.definitions_removed > 0
     }
 }
 
@@ -217,6 +220,23 @@ fn renamed(earlier: Option<&Entry>, later: Option<&Entry>) -> bool {
     earlier.zip(later).is_some_and(|(earlier, later)| earlier.published_name != later.published_name)
 }
 
+/// A change of a definition. One side is there at least.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DefinitionChange {
+    /// As defined at the previous revision.
+    pub before: Option<Box<Definition>>,
+    /// As defined at this revision; `None` if the commit that brought it was taken back.
+    pub after: Option<Box<Definition>>,
+}
+
+impl DefinitionChange {
+    /// What names it: kind and id.
+    pub fn name(&self) -> Option<(DefinitionKind, &str)> {
+        let definition = self.after.as_deref().or(self.before.as_deref())?;
+        Some((definition.kind(), definition.id()))
+    }
+}
+
 /// One change of a commit.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
@@ -233,6 +253,6 @@ pub enum Change {
         /// The older version that was filled in behind what stands.
         backfilled: Option<Box<Edition>>,
     },
-    /// A definition: before and after.
-    Definition(Option<Box<Definition>>, Box<Definition>),
+    /// A definition.
+    Definition(DefinitionChange),
 }

@@ -105,9 +105,11 @@ impl Reader {
 
     /// The newest revision that brought something released on or before a day.
     pub fn revision_released_by(&self, day: Date) -> Result<Revision, StoreError> {
+        let catalog = self.view.catalog();
         let mut revision = self.head();
         while revision > Revision::ZERO {
-            if self.commit(revision)?.released.is_some_and(|released| released <= day) {
+            let reverted = catalog.reverts().is_reverted(revision, self.head());
+            if !reverted && self.commit(revision)?.released.is_some_and(|released| released <= day) {
                 break;
             }
             revision = Revision(revision.0 - 1);

@@ -387,7 +387,7 @@ impl AdminService for Admin {
                 head => ledger.header(head).map_err(|error| status::of_store(&error))?,
             };
             let totals = header.map(|header| header.totals).unwrap_or_default();
-            let count = |kind| snapshot.catalog.count(kind) as u64;
+            let count = |kind| snapshot.catalog.count(kind, head) as u64;
             let refusal = app.writer.refusal();
             Ok(proto::GetStoreStatusResponse {
                 head: head.0,
@@ -398,7 +398,7 @@ impl AdminService for Admin {
                 series: totals.series,
                 current_values: totals.current,
                 versions: totals.versions,
-                editions: snapshot.catalog.edition_count() as u64,
+                editions: snapshot.catalog.edition_count(head) as u64,
                 indicators: count(DefinitionKind::Indicator),
                 entities: count(DefinitionKind::Entity),
                 sources: count(DefinitionKind::Source),

@@ -406,7 +406,7 @@ pub(super) fn counts(counts: &Counts) -> proto::ChangeCounts {
         definitions_added: counts.definitions_added,
         definitions_revised: counts.definitions_revised,
         definitions_unchanged: counts.definitions_unchanged,
-        definitions_removed: 0,
+        definitions_removed: counts.definitions_removed,
     }
 }
 
@@ -539,9 +539,9 @@ fn detail(change: &Change, stamps: &CommitStamps) -> proto::change::Detail {
             after: Some(edition(after)),
             recorded_version: backfilled.as_deref().map(edition),
         }),
-        Change::Definition(before, after) => Detail::Definition(proto::DefinitionChange {
-            before: before.as_deref().map(definition),
-            after: Some(definition(after)),
+        Change::Definition(change) => Detail::Definition(proto::DefinitionChange {
+            before: change.before.as_deref().map(definition),
+            after: change.after.as_deref().map(definition),
         }),
     }
 }

@@ -26,7 +26,12 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use super::known_fields::MessageError;
 use crate::{
     feed::FeedError,
-    ledger::{WriteError, cursor::CursorError, plan::PlanError, upload::UploadError},
+    ledger::{
+        WriteError,
+        cursor::CursorError,
+        plan::{PlanError, first_of},
+        upload::UploadError,
+    },
     model::{
         catalog::DefinitionKind,
         finding::{Finding, Severity},
@@ -410,6 +415,16 @@ pub fn of_write(error: &WriteError) -> Status {
             status(Code::NotFound, Reason::NoEdition, message, [("near", joined(near))])
         }
         WriteError::Plan(PlanError::Unknown { kind, id, near }) => of_unknown(*kind, id, near, message),
+        WriteError::Plan(PlanError::RevertConflict { revisions }) => {
+            let revisions = [("revisions", first_of(revisions))];
+            status(Code::FailedPrecondition, Reason::RevertConflict, message, revisions)
+        }
+        WriteError::Plan(PlanError::AboveHead { head, .. }) => {
+            status(Code::OutOfRange, Reason::AboveHead, message, [("head", head.to_string())])
+        }
+        WriteError::Plan(PlanError::BelowFloor { floor, .. }) => {
+            status(Code::OutOfRange, Reason::BelowFloor, message, [("floor", floor.to_string())])
+        }
         WriteError::Plan(PlanError::Store(error)) => of_store(error),
         WriteError::Busy => retry(Code::ResourceExhausted, Reason::WriterBusy, message, BUSY_RETRY),
         WriteError::Stopped(_) => status(Code::Unavailable, Reason::WritesStopped, message, []),

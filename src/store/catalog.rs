@@ -3,14 +3,16 @@
 //! It is small (a few thousand objects of about a kilobyte) and every query needs it, so it is read once at start and
 //! replaced whole at a commit. Readers hold the one they started with.
 //!
-//! Invariant: versions of one object are in revision order; reading at a revision gives the last one not above it.
+//! Invariant: versions of one object are in revision order; reading at a revision gives the last one not above it that is
+//! not taken back at that revision.
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
+use super::reverts::Reverts;
 use crate::model::{
     catalog::{Definition, DefinitionKind, Entity, Indicator, Methodology, Ranking, Source},
     edition::{Basis, Edition},
@@ -26,6 +28,7 @@ type Versions<T> = Vec<(Revision, Arc<T>)>;
 pub struct Catalog {
     definitions: BTreeMap<(DefinitionKind, Arc<str>), Versions<Definition>>,
     editions: BTreeMap<(RankingId, EditionId), Versions<Edition>>,
+    reverts: Reverts,
 }
 
 impl Catalog {
@@ -41,9 +44,51 @@ impl Catalog {
         put(versions, edition.revision, edition);
     }
 
+    /// From a revision on these commits count as never made.
+    pub fn revert(&mut self, revert: Revision, revisions: BTreeSet<Revision>) {
+        self.reverts.add(revert, revisions);
+    }
+
+    /// Which commits were taken back.
+    pub fn reverts(&self) -> &Reverts {
+        &self.reverts
+    }
+
     /// A definition as it was at a revision.
     pub fn definition(&self, kind: DefinitionKind, id: &str, at: Revision) -> Option<&Arc<Definition>> {
-        version_at(self.definitions.get(&(kind, id.into()))?, at)
+        self.definition_version(kind, id, at).map(|(_, definition)| definition)
+    }
+
+    /// The same with the revision that brought it.
+    pub fn definition_version(
+        &self,
+        kind: DefinitionKind,
+        id: &str,
+        at: Revision,
+    ) -> Option<(Revision, &Arc<Definition>)> {
+        self.version_at(self.definitions.get(&(kind, id.into()))?, at)
+    }
+
+    /// The revisions that brought versions of a definition, taken back or not, in order.
+    pub fn definition_revisions(&self, kind: DefinitionKind, id: &str) -> impl Iterator<Item = Revision> {
+        let versions = self.definitions.get(&(kind, id.into()));
+        versions.into_iter().flatten().map(|(revision, _)| *revision)
+    }
+
+    /// Every definition that a version was ever brought of.
+    pub fn definition_names(&self) -> impl Iterator<Item = (DefinitionKind, &Arc<str>)> {
+        self.definitions.keys().map(|(kind, id)| (*kind, id))
+    }
+
+    /// Every edition that a version was ever brought of.
+    pub fn edition_names(&self) -> impl Iterator<Item = (&RankingId, &EditionId)> {
+        self.editions.keys().map(|(ranking, edition)| (ranking, edition))
+    }
+
+    /// Every version of an edition, taken back or not, in revision order.
+    pub fn edition_versions(&self, ranking: &RankingId, edition: &EditionId) -> impl Iterator<Item = &Arc<Edition>> {
+        let versions = self.editions.get(&(ranking.clone(), edition.clone()));
+        versions.into_iter().flatten().map(|(_, edition)| edition)
     }
 
     /// All definitions of a kind at a revision, in id order, from one id on (it excluded).
@@ -56,7 +101,7 @@ impl Catalog {
         self.definitions
             .range((std::ops::Bound::Excluded((kind, Arc::from(after))), std::ops::Bound::Unbounded))
             .take_while(move |((found, _), _)| *found == kind)
-            .filter_map(move |(_, versions)| version_at(versions, at))
+            .filter_map(move |(_, versions)| self.version_at(versions, at).map(|(_, definition)| definition))
     }
 
     /// An indicator at a revision.
@@ -101,7 +146,7 @@ impl Catalog {
 
     /// An edition as a horizon shows it.
     pub fn edition(&self, ranking: &RankingId, edition: &EditionId, at: Horizon) -> Option<&Arc<Edition>> {
-        edition_at(self.editions.get(&(ranking.clone(), edition.clone()))?, at)
+        self.edition_at(self.editions.get(&(ranking.clone(), edition.clone()))?, at)
     }
 
     /// The editions of a ranking as a horizon shows them, oldest first.
@@ -110,7 +155,7 @@ impl Catalog {
     /// ids. Others stand behind the edition that they are about: a restatement of 2022 stands at 2022.
     pub fn editions(&self, ranking: &RankingId, at: Horizon) -> Vec<&Arc<Edition>> {
         let of_ranking = self.editions.iter().filter(|((of, _), _)| of == ranking);
-        let known: Vec<Aged<'_>> = of_ranking.filter_map(|(_, versions)| Aged::of(versions, at)).collect();
+        let known: Vec<Aged<'_>> = of_ranking.filter_map(|(_, versions)| self.aged(versions, at)).collect();
         let first_released: HashMap<&str, Date> = known
             .iter()
             .filter(|aged| aged.edition.basis == Basis::AsPublished)
@@ -131,7 +176,7 @@ impl Catalog {
 
     /// The editions of all rankings as a horizon shows them.
     pub fn all_editions(&self, at: Horizon) -> impl Iterator<Item = &Arc<Edition>> {
-        self.editions.values().filter_map(move |versions| edition_at(versions, at))
+        self.editions.values().filter_map(move |versions| self.edition_at(versions, at))
     }
 
     /// The newest edition of a ranking that stands as published: what "the ranking" means without an edition. By the day on
@@ -161,18 +206,44 @@ impl Catalog {
     /// The editions of a ranking that stand as published, in no order.
     fn as_published(&self, ranking: &RankingId, at: Horizon) -> impl Iterator<Item = Aged<'_>> {
         let of_ranking = self.editions.iter().filter(move |((of, _), _)| of == ranking);
-        let aged = of_ranking.filter_map(move |(_, versions)| Aged::of(versions, at));
+        let aged = of_ranking.filter_map(move |(_, versions)| self.aged(versions, at));
         aged.filter(|aged| aged.edition.basis == Basis::AsPublished && aged.edition.stands())
     }
 
-    /// How many definitions of a kind there are.
-    pub fn count(&self, kind: DefinitionKind) -> usize {
-        self.definitions.keys().filter(|(found, _)| *found == kind).count()
+    /// How many definitions of a kind there are at a revision.
+    pub fn count(&self, kind: DefinitionKind, at: Revision) -> usize {
+        self.definitions(kind, "", at).count()
     }
 
-    /// How many editions there are, withdrawn ones included.
-    pub fn edition_count(&self) -> usize {
-        self.editions.len()
+    /// How many editions there are at a revision, withdrawn ones included.
+    pub fn edition_count(&self, at: Revision) -> usize {
+        self.all_editions(Horizon::at(at)).count()
+    }
+
+    fn version_at<'a, T>(&self, versions: &'a Versions<T>, at: Revision) -> Option<(Revision, &'a Arc<T>)> {
+        let counts = |revision: Revision| revision <= at && !self.reverts.is_reverted(revision, at);
+        let (revision, object) = versions.iter().rev().find(|(revision, _)| counts(*revision))?;
+        Some((*revision, object))
+    }
+
+    fn admitted<'a>(&self, versions: &'a Versions<Edition>, at: Horizon) -> impl Iterator<Item = &'a Arc<Edition>> {
+        let known = versions.iter().take_while(move |(revision, _)| *revision <= at.revision);
+        let standing = known.filter(move |(revision, _)| !self.reverts.is_reverted(*revision, at.revision));
+        standing.map(|(_, edition)| edition).filter(move |edition| edition.effective_day() <= at.released)
+    }
+
+    /// Of the newest effective day, and of that day the newest revision.
+    fn edition_at<'a>(&self, versions: &'a Versions<Edition>, at: Horizon) -> Option<&'a Arc<Edition>> {
+        self.admitted(versions, at).max_by_key(|edition| (edition.effective_day(), edition.revision))
+    }
+
+    fn aged<'a>(&self, versions: &'a Versions<Edition>, at: Horizon) -> Option<Aged<'a>> {
+        let edition = self.edition_at(versions, at)?;
+        let mut past: Vec<&Edition> = self.admitted(versions, at).map(Arc::as_ref).collect();
+        past.sort_by_key(|version| (version.effective_day(), version.revision));
+        let since = past.iter().rposition(|version| !version.stands()).map_or(0, |withdrawal| withdrawal + 1);
+        let first_released = past[since..].iter().map(|version| version.released).min();
+        Some(Aged { edition, first_released: first_released.unwrap_or(edition.released) })
     }
 }
 
@@ -184,15 +255,6 @@ struct Aged<'a> {
 }
 
 impl<'a> Aged<'a> {
-    fn of(versions: &'a Versions<Edition>, at: Horizon) -> Option<Self> {
-        let edition = edition_at(versions, at)?;
-        let mut past: Vec<&Edition> = admitted(versions, at).map(Arc::as_ref).collect();
-        past.sort_by_key(|version| (version.effective_day(), version.revision));
-        let since = past.iter().rposition(|version| !version.stands()).map_or(0, |withdrawal| withdrawal + 1);
-        let first_released = past[since..].iter().map(|version| version.released).min();
-        Some(Self { edition, first_released: first_released.unwrap_or(edition.released) })
-    }
-
     fn id(&self) -> &'a str {
         self.edition.edition.as_str()
     }
@@ -221,18 +283,4 @@ fn put<T>(versions: &mut Versions<T>, revision: Revision, object: T) {
         Ok(at) => versions[at].1 = Arc::new(object),
         Err(at) => versions.insert(at, (revision, Arc::new(object))),
     }
-}
-
-fn version_at<T>(versions: &Versions<T>, at: Revision) -> Option<&Arc<T>> {
-    versions.iter().rev().find(|(revision, _)| *revision <= at).map(|(_, object)| object)
-}
-
-fn admitted(versions: &Versions<Edition>, at: Horizon) -> impl Iterator<Item = &Arc<Edition>> {
-    let known = versions.iter().take_while(move |(revision, _)| *revision <= at.revision);
-    known.map(|(_, edition)| edition).filter(move |edition| edition.effective_day() <= at.released)
-}
-
-/// Of the newest effective day, and of that day the newest revision.
-fn edition_at(versions: &Versions<Edition>, at: Horizon) -> Option<&Arc<Edition>> {
-    admitted(versions, at).max_by_key(|edition| (edition.effective_day(), edition.revision))
 }

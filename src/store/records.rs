@@ -1,6 +1,9 @@
-//! Definitions and editions, one record per version, under a key that ends in the revision that brought it.
+//! Definitions and editions, one record per version, under a key that ends in the revision that brought it; and what each
+//! revert names.
 //!
 //! Records are MessagePack with field names, so that a later version may add fields.
+
+use std::collections::BTreeSet;
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -18,6 +21,7 @@ use crate::model::{
 const DEFINITIONS: u8 = b'C';
 const EDITIONS: u8 = b'E';
 const TABLES: u8 = b'T';
+const REVERTS: u8 = b'R';
 
 /// Packs a record.
 pub fn pack(record: &impl Serialize) -> Result<Vec<u8>> {
@@ -66,6 +70,19 @@ pub fn editions(engine: &Engine) -> impl Iterator<Item = Result<Edition>> {
 pub fn entries(engine: &Engine, edition: &Edition) -> Result<Vec<Entry>> {
     let bytes = chunks::get(engine, &edition_key(TABLES, edition))?;
     unpack(&bytes.ok_or_else(|| corrupt("an edition without its entries"))?)
+}
+
+/// Keeps which commits a revert names.
+pub fn put_revert(batch: &mut Batch<'_>, revert: Revision, revisions: &BTreeSet<Revision>) -> Result<()> {
+    chunks::put(batch, &[&[REVERTS][..], &revert.0.to_be_bytes()].concat(), &pack(revisions)?)
+}
+
+/// Every revert, in order.
+pub fn reverts(engine: &Engine) -> impl Iterator<Item = Result<(Revision, BTreeSet<Revision>)>> {
+    chunks::scan(engine, &[REVERTS]).map(|item| {
+        let (key, bytes) = item?;
+        Ok((revision_of(&key)?, unpack(&bytes)?))
+    })
 }
 
 fn edition_key(table: u8, edition: &Edition) -> Vec<u8> {

@@ -4,7 +4,7 @@
 //! applied in many batches and appears at once when the mark moves. Writing the same commit again changes nothing.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -54,6 +54,10 @@ impl View {
         }
         for edition in records::editions(&engine) {
             catalog.publish(edition?);
+        }
+        for item in records::reverts(&engine) {
+            let (revert, revisions) = item?;
+            catalog.revert(revert, revisions);
         }
         let applied = match engine.get(APPLIED_KEY)? {
             Some(mark) => read_mark(&mark)?,
@@ -153,29 +157,45 @@ impl View {
 
     /// The first day after another on which a source released an indicator whole.
     pub fn next_full_release(&self, ids: (u32, u32), after: Date) -> Result<Option<Date>> {
-        let key = full_release_key(ids, after.days());
-        let found = self.engine.first_after(&key)?.filter(|(found, _)| found.starts_with(&key[..9]));
-        let day = found.and_then(|(found, _)| found.get(9..13).and_then(|bytes| bytes.first_chunk().copied()));
-        Ok(day.and_then(|bytes| Date::from_days((u32::from_be_bytes(bytes) ^ 0x8000_0000) as i32)))
-    }
-
-    /// The newest day within a horizon on which a source released an indicator whole.
-    pub fn newest_full_release(&self, ids: (u32, u32), horizon: Horizon) -> Result<Option<Date>> {
-        for item in self.engine.scan(&full_release_prefix(ids), None).rev() {
-            let (key, value) = item?;
-            let day = key.get(9..13).and_then(|bytes| bytes.first_chunk().copied());
-            let day = day.and_then(|bytes| Date::from_days((u32::from_be_bytes(bytes) ^ 0x8000_0000) as i32));
-            let day = day.ok_or_else(|| corrupt("a whole release without its day"))?;
-            if day <= horizon.released && full_release_revision(&value)? <= horizon.revision {
-                return Ok(Some(day));
+        let catalog = self.catalog();
+        let from = full_release_key(ids, after, Revision::MAX);
+        for item in self.engine.scan(&full_release_prefix(ids), Some(&from)) {
+            let whole = FullRelease::of(&item?.0)?;
+            if whole.released > after && !catalog.reverts().is_reverted(whole.revision, Revision::MAX) {
+                return Ok(Some(whole.released));
             }
         }
         Ok(None)
     }
 
+    /// The newest day within a horizon on which a source released an indicator whole.
+    pub fn newest_full_release(&self, ids: (u32, u32), horizon: Horizon) -> Result<Option<Date>> {
+        let catalog = self.catalog();
+        for item in self.engine.scan(&full_release_prefix(ids), None).rev() {
+            let whole = FullRelease::of(&item?.0)?;
+            let admitted = whole.released <= horizon.released && whole.revision <= horizon.revision;
+            if admitted && !catalog.reverts().is_reverted(whole.revision, horizon.revision) {
+                return Ok(Some(whole.released));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every whole release: of one indicator by one source, or of all.
+    pub fn full_releases(&self, of: Option<(u32, u32)>) -> impl Iterator<Item = Result<FullRelease>> {
+        let prefix = of.map_or_else(|| vec![FULL_RELEASES], full_release_prefix);
+        self.engine.scan(&prefix, None).map(|item| FullRelease::of(&item?.0))
+    }
+
     /// Starts to apply a commit. There is one writer.
     pub fn write(&self) -> ViewWriter<'_> {
-        ViewWriter { view: self, batch: self.engine.batch(), definitions: Vec::new(), editions: Vec::new() }
+        ViewWriter {
+            view: self,
+            batch: self.engine.batch(),
+            definitions: Vec::new(),
+            editions: Vec::new(),
+            reverts: Vec::new(),
+        }
     }
 }
 
@@ -187,6 +207,7 @@ pub struct ViewWriter<'a> {
     batch: Batch<'a>,
     definitions: Vec<(Revision, Definition)>,
     editions: Vec<Edition>,
+    reverts: Vec<(Revision, BTreeSet<Revision>)>,
 }
 
 impl ViewWriter<'_> {
@@ -201,7 +222,7 @@ impl ViewWriter<'_> {
         series::insert(&self.view.engine, &mut self.batch, ids, rows)
     }
 
-    /// Notes that a source released an indicator whole on a day, as a revision recorded it. The first to say so stands.
+    /// Notes that a commit is a source's whole release of an indicator.
     pub fn full_release(
         &mut self,
         indicator: &IndicatorId,
@@ -210,13 +231,7 @@ impl ViewWriter<'_> {
         revision: Revision,
     ) -> Result<()> {
         let ids = (self.name(NameKind::Indicator, indicator.as_str())?, self.name(NameKind::Source, source.as_str())?);
-        let key = full_release_key(ids, released.days());
-        if let Some(known) = self.view.engine.get(&key)?
-            && full_release_revision(&known)? <= revision
-        {
-            return Ok(());
-        }
-        self.batch.put(&key, &frame(VERSION, &revision.0.to_le_bytes()))
+        self.batch.put(&full_release_key(ids, released, revision), &frame(VERSION, &[]))
     }
 
     /// Adds a version of a definition.
@@ -233,15 +248,23 @@ impl ViewWriter<'_> {
         Ok(())
     }
 
+    /// From a revision on these commits count as never made.
+    pub fn revert(&mut self, revert: Revision, revisions: BTreeSet<Revision>) -> Result<()> {
+        records::put_revert(&mut self.batch, revert, &revisions)?;
+        self.reverts.push((revert, revisions));
+        Ok(())
+    }
+
     /// Makes the commit visible.
     pub fn finish(mut self, revision: Revision) -> Result<()> {
         self.batch.put(APPLIED_KEY, &frame(VERSION, &revision.0.to_le_bytes()))?;
         self.batch.write()?;
-        if !self.definitions.is_empty() || !self.editions.is_empty() {
+        if !(self.definitions.is_empty() && self.editions.is_empty() && self.reverts.is_empty()) {
             let mut catalog = self.view.catalog.write().unwrap_or_else(PoisonError::into_inner);
             let next = Arc::make_mut(&mut catalog);
             self.definitions.into_iter().for_each(|(revision, definition)| next.define(revision, definition));
             self.editions.into_iter().for_each(|edition| next.publish(edition));
+            self.reverts.into_iter().for_each(|(revert, revisions)| next.revert(revert, revisions));
         }
         self.view.applied.store(revision.0, Ordering::Release);
         Ok(())
@@ -265,21 +288,39 @@ fn full_release_prefix(ids: (u32, u32)) -> Vec<u8> {
     prefix
 }
 
-/// The revision that recorded a whole release. Folders of format 2 do not say it: there it counts as known always.
-fn full_release_revision(value: &[u8]) -> Result<Revision> {
-    match unframe(VERSION, value)? {
-        [] => Ok(Revision::ZERO),
-        bytes => match bytes.first_chunk() {
-            Some(bytes) => Ok(Revision(u64::from_le_bytes(*bytes))),
-            None => Err(corrupt("a whole release whose revision is too short")),
-        },
-    }
+fn full_release_key(ids: (u32, u32), released: Date, revision: Revision) -> Vec<u8> {
+    let mut key = full_release_prefix(ids);
+    key.extend_from_slice(&(released.days() as u32 ^ 0x8000_0000).to_be_bytes());
+    key.extend_from_slice(&revision.0.to_be_bytes());
+    key
 }
 
-fn full_release_key(ids: (u32, u32), day: i32) -> Vec<u8> {
-    let mut key = full_release_prefix(ids);
-    key.extend_from_slice(&(day as u32 ^ 0x8000_0000).to_be_bytes());
-    key
+/// A commit that is a source's whole release of an indicator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FullRelease {
+    /// Number of the indicator's name.
+    pub indicator: u32,
+    /// Number of the source's name.
+    pub source: u32,
+    /// The day of the release.
+    pub released: Date,
+    /// The commit.
+    pub revision: Revision,
+}
+
+impl FullRelease {
+    fn of(key: &[u8]) -> Result<Self> {
+        let lacking = || corrupt("a whole release whose key is too short");
+        let number = |from: usize| key.get(from..from + 4).and_then(|bytes| bytes.first_chunk().copied());
+        let number = |from: usize| number(from).map(u32::from_be_bytes).ok_or_else(lacking);
+        let revision = key.get(13..).and_then(|bytes| bytes.first_chunk().copied()).ok_or_else(lacking)?;
+        Ok(Self {
+            indicator: number(1)?,
+            source: number(5)?,
+            released: Date::from_days((number(9)? ^ 0x8000_0000) as i32).ok_or_else(lacking)?,
+            revision: Revision(u64::from_be_bytes(revision)),
+        })
+    }
 }
 
 fn read_mark(value: &[u8]) -> Result<u64> {

@@ -15,6 +15,7 @@ use crate::{
     },
     promises::{self, Truth},
     replica::{self, Replica},
+    steward::Steward,
     watch::{Recording, Watch, covered},
 };
 
@@ -74,7 +75,7 @@ async fn every_promise_holds_for_every_filter_and_start_while_writes_go_on() {
     let mut dice = Dice::new("every_promise");
     let mut world = world().await;
     let clients = world.clients.clone();
-    let mut author = Author::new(dice.clone(), "steward", 900);
+    let mut author = Steward::new(dice.clone(), "steward", 900);
     let filters = all_filters();
     // Something for every filter, whatever the dice say.
     let figures = INDICATORS.iter().flat_map(|indicator| {
@@ -153,7 +154,7 @@ async fn a_copy_kept_from_the_state_is_the_state_without_a_seam() {
     let dice = Dice::new("a_copy");
     let world = world().await;
     let clients = world.clients.clone();
-    let mut author = Author::new(dice, "steward", 1_500);
+    let mut author = Steward::new(dice, "steward", 1_500);
     for _ in 0..12 {
         author.next().send(&clients).await.unwrap();
     }
@@ -262,7 +263,7 @@ async fn a_filter_narrows_the_state_as_it_narrows_changes() {
     let dice = Dice::new("filtered state");
     let world = world().await;
     let clients = &world.clients;
-    let mut author = Author::new(dice, "steward", 200);
+    let mut author = Steward::new(dice, "steward", 200);
     for _ in 0..25 {
         author.next().send(clients).await.unwrap();
     }

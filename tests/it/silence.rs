@@ -22,7 +22,12 @@ use almanac::{
     store::{Engine, memory::MemoryDisk, offload::Offload},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{io::DuplexStream, sync::mpsc, time::Instant};
+use tokio::{
+    io::DuplexStream,
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::Instant,
+};
 use tokio_stream::{StreamExt, wrappers::UnboundedReceiverStream};
 use tonic::{
     Code, Request, Response, Status,
@@ -64,14 +69,18 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// The real server on a disk that takes so long for every step.
-fn slow_server(latency: Duration) -> Channel {
+/// The real server on a disk that takes so long for every step, until it is told to stop.
+fn slow_server(disk: &MemoryDisk, latency: Duration) -> (Channel, oneshot::Sender<()>, JoinHandle<()>) {
     let (channel, incoming) = connector();
     let config = server::Config { offload: Offload::Simulated(Arc::new(move || latency)), ..server::Config::new("") };
-    let almanac = server::open_on(Engine::in_memory(MemoryDisk::default()), &config).unwrap();
+    let almanac = server::open_on(Engine::in_memory(disk.clone()), &config).unwrap();
     let incoming = UnboundedReceiverStream::new(incoming).map(|stream| Ok((stream, None)));
-    tokio::spawn(server::serve_on(almanac, Box::pin(incoming), std::future::pending()));
-    channel
+    let (stop, stopped) = oneshot::channel();
+    let stopped = async {
+        let _ = stopped.await;
+    };
+    let serving = tokio::spawn(async { server::serve_on(almanac, Box::pin(incoming), stopped).await.unwrap() });
+    (channel, stop, serving)
 }
 
 /// A commit of so many pages that to read it takes many intervals.
@@ -113,27 +122,36 @@ fn lags(messages: &[Message]) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_reads_a_long_commit_says_that_it_lives() {
-    let clients = Clients::on(slow_server(Duration::from_millis(25)));
+    let disk = MemoryDisk::default();
+    let (channel, stop, serving) = slow_server(&disk, Duration::from_millis(1));
+    let clients = Clients::on(channel);
     clients.define(WriteOptions::default(), catalog()).await.unwrap();
     long_commit(&clients).await;
+    stop.send(()).unwrap();
+    serving.await.unwrap();
     let indicators = |ids: &[&str]| Filter {
         indicators: ids.iter().map(|id| (*id).to_owned()).collect(),
         kinds: vec![ChangeKind::Value.into()],
         ..Default::default()
     };
-    let from = |first_revision| Start::Range(StartRange { first_revision, last_revision: 0 });
-    // Nothing matches; and the first change and the last, so that the silence is between two pages of a commit.
-    for (filter, pages) in [(indicators(&["NOBODY"]), 0), (indicators(&[RD, VENTURE]), 2)] {
-        let (messages, longest) = heard(&clients, filter, from(2), 2).await;
-        assert!(longest <= SILENCE_MAX, "silent for {longest:?}");
-        assert!(lags(&messages) > 3, "{}", crate::watch::outline(&messages));
+    let replay = Start::Range(StartRange { first_revision: 2, last_revision: 0 });
+    let state = Start::State(StartState {});
+    // Nothing matches; the first change and the last, so that the silence is between two pages of a commit; and the state.
+    let cases = [(&["NOBODY"][..], &replay, 0), (&[RD, VENTURE], &replay, 2), (&["NOBODY"], &state, 0)];
+    for (ids, start, pages) in cases {
+        // What was committed before it was started, and nobody asked for yet, it reads from the disk.
+        let (channel, stop, serving) = slow_server(&disk, Duration::from_millis(25));
+        let (messages, longest) = heard(&Clients::on(channel), indicators(ids), start.clone(), 2).await;
+        let outline = crate::watch::outline(&messages);
+        assert!(longest <= SILENCE_MAX, "silent for {longest:?}: {outline}");
+        assert!(start == &state || lags(&messages) > 3, "{outline}");
         let found = messages.iter().filter(|one| matches!(one, Message::CommitPage(_))).count();
-        assert_eq!(found, pages, "{}", crate::watch::outline(&messages));
+        assert_eq!(found, pages, "{outline}");
+        let complete = messages.iter().any(|one| matches!(one, Message::SnapshotEnd(_)));
+        assert_eq!(complete, start == &state, "{outline}");
+        stop.send(()).unwrap();
+        serving.await.unwrap();
     }
-    // The state is read as slowly.
-    let (messages, longest) = heard(&clients, indicators(&["NOBODY"]), Start::State(StartState {}), 2).await;
-    assert!(longest <= SILENCE_MAX, "silent for {longest:?}");
-    assert!(messages.iter().any(|one| matches!(one, Message::SnapshotEnd(_))));
 }
 
 /// What a server that follows a script does with one call of `Subscribe`.

@@ -23,7 +23,9 @@ pub(crate) struct Steward {
     dice: Dice,
     name: &'static str,
     count: usize,
-    /// What was last sent of each edition that stands, if every write so far was taken.
+    /// From which day on each edition reads as it does: the newest of its publications and withdrawals.
+    since: BTreeMap<&'static str, String>,
+    /// What each edition that stands says, if every write so far was taken.
     tables: BTreeMap<&'static str, (Edition, Vec<Entry>)>,
 }
 
@@ -82,7 +84,7 @@ impl Deed {
 impl Steward {
     pub(crate) fn new(mut dice: Dice, name: &'static str, figures_max: usize) -> Self {
         let author = Author::new(dice.split(), name, figures_max);
-        Self { author, dice, name, count: 0, tables: BTreeMap::new() }
+        Self { author, dice, name, count: 0, since: BTreeMap::new(), tables: BTreeMap::new() }
     }
 
     pub(crate) fn next(&mut self) -> Deed {
@@ -175,7 +177,12 @@ impl Steward {
         if kind != "correction of the source alone" {
             edition.methodology = method;
         }
-        self.tables.insert(id, (edition.clone(), entries.clone()));
+        let since = self.since.entry(id).or_default();
+        // An older one is filled in behind what stands.
+        if !correction || edition.released >= *since {
+            self.tables.insert(id, (edition.clone(), entries.clone()));
+        }
+        *since = edition.released.clone().max(std::mem::take(since));
         let options = self.options();
         let request_id = options.request_id.clone();
         let header = PublishHeader { options: Some(options), edition: Some(edition), correction };
@@ -227,9 +234,10 @@ impl Steward {
             return Deed::Author(self.author.next());
         }
         let id = *self.dice.pick(&standing);
-        let (edition, _) = self.tables.remove(id).unwrap();
+        self.tables.remove(id);
         // Not before the version that it withdraws.
-        let released = self.day().max(edition.released);
+        let released = self.day().max(self.since[id].clone());
+        self.since.insert(id, released.clone());
         let options = Some(self.options());
         let (ranking, edition) = (RANKING.into(), id.into());
         Deed::Withdrawal(Box::new(WithdrawEditionRequest { options, ranking, edition, released }))

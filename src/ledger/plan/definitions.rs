@@ -109,7 +109,7 @@ impl Planner<'_> {
 }
 
 /// What a definition refers to.
-fn references(definition: &Definition) -> Vec<(DefinitionKind, &str)> {
+pub(super) fn references(definition: &Definition) -> Vec<(DefinitionKind, &str)> {
     match definition {
         Definition::Indicator(_) | Definition::Source(_) | Definition::Methodology(_) => Vec::new(),
         Definition::Entity(entity) => {

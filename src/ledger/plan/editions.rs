@@ -44,7 +44,7 @@ impl Planner<'_> {
         }
         let compared = match &standing {
             Some(standing) => Some(standing.clone()),
-            None => self.previous_edition(&table.edition),
+            None => self.previous_edition(&table.edition, self.now()),
         };
         let compared = compared.map(|edition| self.view.table(&edition)).transpose()?;
         self.complete_edition(&mut table, correction, compared.as_deref());
@@ -121,16 +121,22 @@ impl Planner<'_> {
         self.outcome.released = Some(day);
         self.outcome.edition = Some(after.clone());
         self.emit(Record::Edition(Some(Box::new(standing.as_ref().clone())), Box::new(after.clone())))?;
+        self.emit_withdrawn(&table)
+    }
+
+    /// Tells that all entries of an edition are gone.
+    pub(super) fn emit_withdrawn(&mut self, table: &Table) -> Result<(), PlanError> {
+        let standing = &table.edition;
         for entry in &table.entries {
             self.outcome.counts.withdrawn += 1;
             let change = EntryChange {
-                ranking: ranking.clone(),
-                edition: edition.clone(),
+                ranking: standing.ranking.clone(),
+                edition: standing.edition.clone(),
                 source: standing.source.clone(),
                 entity: entry.entity.clone(),
                 before: Some(Box::new(entry.clone())),
                 after: None,
-                compared_with: Some(edition.clone()),
+                compared_with: Some(standing.edition.clone()),
                 compared: None,
                 earlier_source: standing.source.clone(),
                 movement: Movement::Withdrawn,
@@ -166,13 +172,13 @@ impl Planner<'_> {
 
     /// The edition that a new one is compared with: the newest as published that was first released before it (of one day,
     /// the natural order of ids decides); for a restatement the one it restates.
-    fn previous_edition(&self, edition: &Edition) -> Option<Arc<Edition>> {
+    pub(super) fn previous_edition(&self, edition: &Edition, at: Horizon) -> Option<Arc<Edition>> {
         if edition.basis == Basis::AsPublished {
             let (id, released) = (&edition.edition, edition.released);
-            return self.catalog.previous_edition(&edition.ranking, id, released, self.now()).cloned();
+            return self.catalog.previous_edition(&edition.ranking, id, released, at).cloned();
         }
         let about = EditionId::new(&edition.about).ok()?;
-        let restated = self.standing_edition(&edition.ranking, &about)?;
+        let restated = self.catalog.edition(&edition.ranking, &about, at).filter(|restated| restated.stands())?.clone();
         (restated.basis == Basis::AsPublished && about != edition.edition).then_some(restated)
     }
 
@@ -364,7 +370,12 @@ impl Planner<'_> {
         edition.compared_with = compared.map(|table| table.edition.edition.clone());
     }
 
-    fn emit_entries(&mut self, table: &Table, compared: Option<&Table>, correction: bool) -> Result<(), PlanError> {
+    pub(super) fn emit_entries(
+        &mut self,
+        table: &Table,
+        compared: Option<&Table>,
+        correction: bool,
+    ) -> Result<(), PlanError> {
         let methodology = |id: &str| self.catalog.methodology(id, self.revision);
         let comparable =
             compared.is_some_and(|old| comparability(&old.edition, &table.edition, methodology).comparable);

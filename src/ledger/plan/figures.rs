@@ -51,9 +51,7 @@ impl Planner<'_> {
             if self.outcome.findings.refuse() {
                 return Ok(());
             }
-            if !self.is_known_release(indicator.as_str(), source.as_str(), upload.released())? {
-                self.emit(Record::FullRelease(indicator.clone(), source.clone()))?;
-            }
+            self.emit(Record::FullRelease(indicator.clone(), source.clone()))?;
         }
         let mut withdrawn = self.series_left_out(upload)?.into_iter().peekable();
         let mut sent = upload.keys().peekable();
@@ -138,13 +136,6 @@ impl Planner<'_> {
             }
         }
         Ok(left_out)
-    }
-
-    fn is_known_release(&self, indicator: &str, source: &str, released: Date) -> Result<bool, StoreError> {
-        let numbers = self.view.number(NameKind::Indicator, indicator).zip(self.view.number(NameKind::Source, source));
-        let day_before = released.plus_days(-1);
-        let Some((numbers, day_before)) = numbers.zip(day_before) else { return Ok(false) };
-        Ok(self.view.next_full_release(numbers, day_before)? == Some(released))
     }
 
     fn next_full_release(&self, key: &SeriesKey, after: Date) -> Result<Option<Date>, StoreError> {
@@ -240,7 +231,7 @@ impl Planner<'_> {
     }
 
     /// Counts what happens to a figure.
-    fn count(&mut self, movement: Option<ValueMove>) {
+    pub(super) fn count(&mut self, movement: Option<ValueMove>) {
         let counts = &mut self.outcome.counts;
         let totals = &mut self.outcome.totals;
         match movement {

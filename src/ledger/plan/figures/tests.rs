@@ -94,9 +94,9 @@ impl Store {
     }
 
     fn write(&self, act: Act) {
-        let head = self.ledger.head();
         let sink = Sink::to_ledger(&self.ledger);
-        let (outcome, sink) = Planner::new(&self.view, head, NOW, Totals::default(), sink).run(act).unwrap();
+        let planner = Planner::new(&self.ledger, &self.view, NOW, Totals::default(), sink);
+        let (outcome, sink) = planner.run(act).unwrap();
         assert!(!outcome.findings.refuse(), "{:?}", outcome.findings);
         self.seal(sink, outcome.released);
     }
