@@ -20,6 +20,7 @@ const PLANNER: [&str; 4] = [
 
 /// A write of any kind.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // few, and short-lived
 enum Write {
     Define(Vec<Definition>),
     Ingest(IngestHeader, Vec<SeriesBatch>),

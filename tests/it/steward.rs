@@ -31,6 +31,7 @@ pub(crate) struct Steward {
 
 /// One write, with a request id and a name of its kind.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // few, and short-lived
 pub(crate) enum Deed {
     Author(Act),
     Upload(&'static str, String, Vec<IngestObservationsRequest>),
