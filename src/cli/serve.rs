@@ -131,7 +131,7 @@ fn greet(address: SocketAddr, config: &Config, status: &proto::GetStoreStatusRes
     eprintln!("  data in {}, revision {}", config.data.display(), status.head);
     eprintln!(
         "  {} editions, {} figures in {} series ({} versions), {} indicators, {} entities",
-        status.editions, status.current_values, status.series, status.versions, status.indicators, status.entities
+        status.editions, status.current_figures, status.series, status.versions, status.indicators, status.entities
     );
     eprintln!("try next, in another terminal:");
     let commands: [&str; 3] = if status.editions > 0 {

@@ -17,7 +17,7 @@ pub async fn run(session: &Session) -> Result<(), CliError> {
         line(format!("history     {}", status.history_id))?;
         line(format!("revision    {} (replay from {})", status.head, status.floor))?;
         line(format!("series      {}", status.series))?;
-        line(format!("values      {} current, {} versions", status.current_values, status.versions))?;
+        line(format!("figures     {} current, {} versions", status.current_figures, status.versions))?;
         line(format!("editions    {} in {} rankings", status.editions, status.rankings))?;
         line(format!(
             "catalog     {} indicators, {} entities, {} sources",

@@ -78,6 +78,18 @@ pub enum PlanError {
         /// Edition.
         edition: EditionId,
     },
+    /// The edition was withdrawn already.
+    #[error(
+        "edition {edition} of {ranking} was withdrawn in revision {revision}; to bring it back, publish it again or revert that"
+    )]
+    EditionWithdrawn {
+        /// Ranking.
+        ranking: RankingId,
+        /// Edition.
+        edition: EditionId,
+        /// When.
+        revision: Revision,
+    },
     /// There is no such edition that stands.
     #[error("{ranking} has no edition {edition} that stands{}", near_it(.near))]
     NoEdition {

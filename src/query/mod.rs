@@ -38,6 +38,16 @@ pub enum QueryError {
         /// Ids there are.
         near: Near,
     },
+    /// A code that no entity has in a scheme.
+    #[error("no entity has the code `{code}` in the scheme `{scheme}`{}", near_it(.near))]
+    UnknownCode {
+        /// Scheme.
+        scheme: String,
+        /// Code.
+        code: String,
+        /// Schemes in which an entity has it.
+        near: Vec<String>,
+    },
     /// A ranking without such an edition.
     #[error("{ranking} has no edition `{edition}`{near}")]
     NoEdition {

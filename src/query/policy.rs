@@ -28,6 +28,9 @@ pub enum Policy {
 }
 
 impl Policy {
+    /// The names there are.
+    pub const NAMES: [&str; 2] = ["default@1", "newest@1"];
+
     /// By name; empty means the default.
     pub fn named(name: &str) -> Result<Self, QueryError> {
         match name {

@@ -344,7 +344,7 @@ impl AdminService for Admin {
         let request = request.into_inner();
         let ranking = decode::id("ranking", &request.ranking, RankingId::new)?;
         let edition = decode::id("edition", &request.edition, EditionId::new)?;
-        let released = decode::optional_date("released", &request.released)?;
+        let released = decode::optional_date("withdrawn", &request.withdrawn)?;
         let mut content = Content::default();
         content.header(&(&ranking, &edition, released));
         let act = Act::Withdraw { ranking, edition, released };
@@ -396,7 +396,7 @@ impl AdminService for Admin {
                 format_version: FORMAT_VERSION,
                 server_version: env!("CARGO_PKG_VERSION").to_owned(),
                 series: totals.series,
-                current_values: totals.current,
+                current_figures: totals.current,
                 versions: totals.versions,
                 editions: snapshot.catalog.edition_count(head) as u64,
                 indicators: count(DefinitionKind::Indicator),

@@ -1,6 +1,6 @@
 //! `CatalogService`.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use prost::Message;
 use tonic::{Request, Response, Status};
@@ -12,7 +12,7 @@ use crate::{
         id::{EntityId, RankingId},
     },
     proto::{self, catalog_service_server::CatalogService},
-    query::Snapshot,
+    query::{QueryError, Snapshot},
 };
 
 const PAGE_DEFAULT: usize = 100;
@@ -20,6 +20,8 @@ const PAGE_MAX: usize = 1_000;
 const SEARCH_DEFAULT: usize = 20;
 const SEARCH_MAX: usize = 100;
 const QUERY_BYTES_MAX: usize = 200;
+/// Most schemes that an error names.
+const SCHEMES_MAX: usize = 20;
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -124,7 +126,10 @@ impl CatalogService for Catalog {
         let found = self.0.read(At::asked(request.as_of, request.min_revision)?, move |snapshot| {
             let snapshot = snapshot.without_release_dates().map_err(query_status)?;
             let found = by_code(&snapshot, &scheme, &code);
-            let entity = found.ok_or_else(|| query_status(snapshot.unknown(DefinitionKind::Entity, &code)))?;
+            let entity = found.ok_or_else(|| {
+                let near = schemes_of(&snapshot, &code);
+                query_status(QueryError::UnknownCode { scheme, code, near })
+            })?;
             Ok(proto::GetEntityResponse { entity: Some(entity), revision: snapshot.revision().0 })
         });
         found.await.map(Response::new)
@@ -243,6 +248,18 @@ impl CatalogService for Catalog {
         });
         found.await.map(Response::new)
     }
+}
+
+/// The schemes in which an entity has a code.
+fn schemes_of(snapshot: &Snapshot, code: &str) -> Vec<String> {
+    let mut schemes = BTreeSet::new();
+    for definition in snapshot.catalog.definitions(DefinitionKind::Entity, "", snapshot.revision()) {
+        if let Definition::Entity(entity) = definition.as_ref() {
+            let known = entity.codes.iter().filter(|(_, value)| value == code);
+            schemes.extend(known.map(|(scheme, _)| scheme.clone()));
+        }
+    }
+    schemes.into_iter().take(SCHEMES_MAX).collect()
 }
 
 fn by_code(snapshot: &Snapshot, scheme: &str, code: &str) -> Option<proto::Entity> {

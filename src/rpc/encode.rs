@@ -514,8 +514,8 @@ fn entry_change(change: &EntryChange) -> proto::EntryChange {
         renamed: change.renamed(),
         earlier_absence: change.earlier_absence.map(absence),
         later_absence: change.later_absence.map(absence),
-        entries_before: change.entries_before,
-        entries_after: change.entries_after,
+        compared_entry_count: change.entries_before,
+        entry_count: change.entries_after,
         comparable: change.comparable,
     }
 }

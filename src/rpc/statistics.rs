@@ -84,6 +84,11 @@ fn selection(given: proto::SeriesSelection) -> Result<Selection, BadField> {
             return Err(BadField::new(format!("selection.{field}"), format!("more than {SELECTION_IDS_MAX}")));
         }
     }
+    let from = decode::optional_period("selection.period_from", &given.period_from)?;
+    let to = decode::optional_period("selection.period_to", &given.period_to)?;
+    if from.zip(to).is_some_and(|(from, to)| from.start() > to.end()) {
+        return Err(BadField::new("selection.period_to", "ends before period_from begins"));
+    }
     let members_of = given.members_of.map(|members| {
         let group = decode::id("selection.members_of.group", &members.group, EntityId::new)?;
         let day = decode::optional_date("selection.members_of.on_date", &members.on_date)?;
@@ -96,8 +101,8 @@ fn selection(given: proto::SeriesSelection) -> Result<Selection, BadField> {
         indicators: indicators.collect::<Result<_, _>>()?,
         entities: entities.collect::<Result<_, _>>()?,
         sources: sources.collect::<Result<_, _>>()?,
-        from: decode::optional_period("selection.period_from", &given.period_from)?,
-        to: decode::optional_period("selection.period_to", &given.period_to)?,
+        from,
+        to,
         dimensions: decode::dimension_filter("selection.dimensions", given.dimensions)?,
         latest_periods: (given.latest_periods > 0).then_some(given.latest_periods),
         members_of: members_of.transpose()?,

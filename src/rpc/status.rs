@@ -38,7 +38,7 @@ use crate::{
         id::Revision,
         series::Dimensions,
     },
-    query::QueryError,
+    query::{QueryError, policy::Policy},
     store::StoreError,
 };
 
@@ -326,7 +326,12 @@ pub fn of_query(error: &QueryError) -> Status {
         QueryError::ReleasedUnsupported => {
             status(Code::Unimplemented, Reason::NotSupported, message, [("field", "as_of.released".into())])
         }
-        QueryError::NoPolicy(_) => status(Code::InvalidArgument, Reason::Policy, message, []),
+        QueryError::NoPolicy(_) => {
+            status(Code::InvalidArgument, Reason::Policy, message, [("near", Policy::NAMES.join(" "))])
+        }
+        QueryError::UnknownCode { near, .. } => {
+            status(Code::NotFound, Reason::UnknownEntity, message, [("near", joined(near))])
+        }
         QueryError::Forbidden(source) => {
             status(Code::PermissionDenied, Reason::Licence, message, [("source", source.clone())])
         }
@@ -410,6 +415,10 @@ pub fn of_write(error: &WriteError) -> Status {
         }
         WriteError::Plan(PlanError::EditionExists { .. }) => {
             status(Code::AlreadyExists, Reason::EditionExists, message, [])
+        }
+        WriteError::Plan(PlanError::EditionWithdrawn { revision, .. }) => {
+            let metadata = [("revision", revision.to_string())];
+            status(Code::FailedPrecondition, Reason::EditionWithdrawn, message, metadata)
         }
         WriteError::Plan(PlanError::NoEdition { near, .. }) => {
             status(Code::NotFound, Reason::NoEdition, message, [("near", joined(near))])

@@ -176,7 +176,10 @@ fn folded_true(truth: &Truth, filters: &[Filter], step: &Step) {
             }
             Detail::Entry(entry) => {
                 let Some(Detail::Entry(was)) = &first.detail else { panic!("{first:?}") };
-                assert_eq!((&entry.compared_with, entry.entries_before), (&was.compared_with, was.entries_before));
+                assert_eq!(
+                    (&entry.compared_with, entry.compared_entry_count),
+                    (&was.compared_with, was.compared_entry_count)
+                );
                 assert_eq!((&entry.compared, entry.comparable), (&was.compared, was.comparable));
                 let earlier = if is_own(first) { &entry.before } else { &entry.compared };
                 let rank = |entry: &Option<Entry>| entry.as_ref().and_then(|entry| entry.rank);

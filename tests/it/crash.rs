@@ -144,7 +144,7 @@ impl Book {
         assert_eq!(entries, self.entries);
         assert!(figures == self.figures, "{} figures held, {} by the commits", figures.len(), self.figures.len());
         let status = clients.status().await;
-        assert_eq!(status.current_values, figures.len() as u64);
+        assert_eq!(status.current_figures, figures.len() as u64);
         assert!(status.accepts_writes);
     }
 }

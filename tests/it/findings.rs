@@ -47,7 +47,7 @@ impl Write {
                     options: Some(options),
                     ranking: RANKING.into(),
                     edition: "2022".into(),
-                    released: day.into(),
+                    withdrawn: day.into(),
                 };
                 Ok(clients.admin.clone().withdraw_edition(request).await?.into_inner().result.unwrap())
             }
@@ -182,8 +182,8 @@ fn edition_cases() -> Vec<Case> {
         error("MISSING_ABOUT", "header.edition.about", Write::Publish(restated, entries(&[1]))),
         error("EMPTY_EDITION", "entries", rows(Vec::clear)),
         warning("OLDER_RELEASE", "header.edition.released", corrected(older)),
-        error("WITHDRAWN_BEFORE_RELEASE", "released", Write::Withdraw("2022-08-31")),
-        error("FUTURE_RELEASE", "released", Write::Withdraw("2999-01-01")),
+        error("WITHDRAWN_BEFORE_RELEASE", "withdrawn", Write::Withdraw("2022-08-31")),
+        error("FUTURE_RELEASE", "withdrawn", Write::Withdraw("2999-01-01")),
         error("COVERAGE_MISMATCH", "header.edition.coverage", covered(CoverageKind::Top, 100, 0)),
         error("COVERAGE_MISMATCH", "header.edition.coverage.listed", covered(CoverageKind::All, 3, 0)),
         error("COVERAGE_MISMATCH", "header.edition.coverage.universe", covered(CoverageKind::Top, 4, 3)),

@@ -525,7 +525,7 @@ fn compared_true(state: &Replica, change: &EntryChange) {
     let table = state.rows().values().filter(
         |row| matches!(row, Item::Entry(row) if row.ranking == change.ranking && row.edition == change.compared_with),
     );
-    assert_eq!(change.entries_before as usize, table.count(), "entries of {}", change.compared_with);
+    assert_eq!(change.compared_entry_count as usize, table.count(), "entries of {}", change.compared_with);
     let rank = |entry: Option<&Entry>| entry.and_then(|entry| entry.rank).map(i64::from);
     let places = rank(earlier).zip(rank(change.after.as_ref())).map(|(from, to)| from - to);
     assert_eq!(change.places.map(i64::from), places);

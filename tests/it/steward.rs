@@ -241,6 +241,6 @@ impl Steward {
         self.since.insert(id, released.clone());
         let options = Some(self.options());
         let (ranking, edition) = (RANKING.into(), id.into());
-        Deed::Withdrawal(Box::new(WithdrawEditionRequest { options, ranking, edition, released }))
+        Deed::Withdrawal(Box::new(WithdrawEditionRequest { options, ranking, edition, withdrawn: released }))
     }
 }

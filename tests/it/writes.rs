@@ -331,7 +331,7 @@ async fn merge_leaves_what_it_does_not_name_and_replace_withdraws_it() {
     let gone = clients.ingest(nothing_left.clone(), Vec::new()).await.unwrap();
     assert_eq!(counts(&gone), (0, 0, 0, 1, 0));
     let status = clients.status().await;
-    assert_eq!(status.current_values, 3);
+    assert_eq!(status.current_figures, 3);
     let merge = IngestHeader { mode: IngestMode::Merge.into(), ..nothing_left };
     assert_refused(clients.ingest(merge, Vec::new()).await, Code::InvalidArgument, "FIELD");
     world.end().await;
@@ -494,6 +494,6 @@ async fn generated_vintages_answer_by_release_date_in_any_order_of_loading() {
     let ids: Vec<String> = clients.catalog_ids(None).await;
     let all: Vec<&str> = ids.iter().map(String::as_str).collect();
     let current = clients.observations(select(&all), None).await.len() as u64;
-    assert_eq!(clients.status().await.current_values, current, "the totals count on rightly");
+    assert_eq!(clients.status().await.current_figures, current, "the totals count on rightly");
     world.end().await;
 }

@@ -110,7 +110,7 @@ impl Planner<'_> {
         let standing = self.standing_edition(ranking, edition).ok_or_else(|| self.no_edition(ranking, edition))?;
         let day = released.unwrap_or(self.recorded.day()).max(standing.effective_day());
         if let Some(released) = released {
-            self.check_release(released, "released");
+            self.check_release(released, "withdrawn");
             self.check_withdrawal(released, &standing);
         }
         let table = self.view.table(&standing)?;
@@ -164,7 +164,15 @@ impl Planner<'_> {
         found.stands().then(|| found.clone())
     }
 
+    /// Why no edition of this id stands.
     fn no_edition(&self, ranking: &RankingId, edition: &EditionId) -> PlanError {
+        if let Some(withdrawn) = self.catalog.edition(ranking, edition, self.now()) {
+            return PlanError::EditionWithdrawn {
+                ranking: ranking.clone(),
+                edition: edition.clone(),
+                revision: withdrawn.revision,
+            };
+        }
         let editions = self.catalog.editions(ranking, self.now());
         let near = editions.iter().map(|edition| edition.edition.to_string()).collect();
         PlanError::NoEdition { ranking: ranking.clone(), edition: edition.clone(), near }
@@ -186,7 +194,7 @@ impl Planner<'_> {
         let since = standing.effective_day();
         if released < since {
             let message = format!("{released} is before {since}, from which on the edition stands");
-            self.outcome.findings.error("WITHDRAWN_BEFORE_RELEASE", "released", message);
+            self.outcome.findings.error("WITHDRAWN_BEFORE_RELEASE", "withdrawn", message);
         }
     }
 
