@@ -42,6 +42,7 @@ pub enum Start {
 /// What comes.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // one at a time
 pub enum Event {
     /// A connection was made.
     Opened(proto::Opened),

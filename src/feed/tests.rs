@@ -81,8 +81,8 @@ struct Step {
     withdraw: bool,
     kind: CoverageKind,
     source: usize,
-    /// By entity: rank, economies as bits, and a remark; `None`: not in the table.
-    rows: Vec<Option<(Option<u32>, usize, bool)>>,
+    /// By entity; `None`: not in the table.
+    rows: Vec<Option<StepRow>>,
 }
 
 impl State {
@@ -129,10 +129,13 @@ impl State {
     }
 }
 
+/// Rank, economies as bits, and a remark.
+type StepRow = (Option<u32>, usize, bool);
+
 impl Step {
     fn entries(&self) -> Vec<Entry> {
         let rows = ENTITIES.iter().zip(&self.rows);
-        let entry = |(entity, row): (&&str, &Option<(Option<u32>, usize, bool)>)| {
+        let entry = |(entity, row): (&&str, &Option<StepRow>)| {
             let (rank, bits, remark) = (*row)?;
             let economies: Vec<&str> =
                 ECONOMIES.iter().enumerate().filter(|(at, _)| bits & (1 << at) > 0).map(|(_, id)| *id).collect();

@@ -47,7 +47,7 @@ impl Text {
 
     /// A number without presence: zero is nothing.
     fn number(&mut self, number: impl Into<i128>) {
-        self.optional(Some(number).map(Into::into).filter(|number| *number != 0));
+        self.optional(Some(number.into()).filter(|number| *number != 0));
     }
 
     /// A number with presence: zero is written if it is set.

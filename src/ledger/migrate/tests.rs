@@ -339,7 +339,7 @@ fn methodologies_become_definitions_and_are_counted_as_such() {
     let opened = Opened::migrated("format-2-editions");
     let ids = |revision| -> Vec<String> {
         let definitions = opened.changes(revision).into_iter().filter_map(|change| match change {
-            Change::Definition(_, after) => Some(format!("{} {}", after.kind().name(), after.id())),
+            Change::Definition(change) => change.name().map(|(kind, id)| format!("{} {id}", kind.name())),
             _ => None,
         });
         definitions.collect()
