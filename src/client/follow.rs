@@ -42,7 +42,6 @@ pub enum Start {
 /// What comes.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-#[allow(clippy::large_enum_variant)] // one at a time
 pub enum Event {
     /// A connection was made.
     Opened(proto::Opened),
@@ -53,7 +52,7 @@ pub enum Event {
     /// The state is here; count and digest were checked.
     StateComplete(proto::SnapshotEnd),
     /// Part of a commit.
-    Changes(Part),
+    Changes(Box<Part>),
     /// Nothing at or below this revision follows.
     Progress(u64),
     /// The stream fell behind, or caught up.
@@ -347,7 +346,7 @@ where
                     changes: page.changes,
                     last: page.last_page,
                 };
-                (part.last || part.commit.is_some() || !part.changes.is_empty()).then_some(Event::Changes(part))
+                (part.last || part.commit.is_some() || !part.changes.is_empty()).then(|| Event::Changes(Box::new(part)))
             }
             Message::Progress(progress) => {
                 self.check.progress(progress.revision)?;

@@ -73,6 +73,9 @@ struct State {
     revision: u64,
 }
 
+/// Rank, economies as bits, and whether there is a remark.
+type RowCase = (Option<u32>, usize, bool);
+
 /// What the author of a commit does.
 #[derive(Debug, Clone)]
 struct Step {
@@ -82,7 +85,7 @@ struct Step {
     kind: CoverageKind,
     source: usize,
     /// By entity; `None`: not in the table.
-    rows: Vec<Option<StepRow>>,
+    rows: Vec<Option<RowCase>>,
 }
 
 impl State {
@@ -129,13 +132,10 @@ impl State {
     }
 }
 
-/// Rank, economies as bits, and a remark.
-type StepRow = (Option<u32>, usize, bool);
-
 impl Step {
     fn entries(&self) -> Vec<Entry> {
         let rows = ENTITIES.iter().zip(&self.rows);
-        let entry = |(entity, row): (&&str, &Option<StepRow>)| {
+        let entry = |(entity, row): (&&str, &Option<RowCase>)| {
             let (rank, bits, remark) = (*row)?;
             let economies: Vec<&str> =
                 ECONOMIES.iter().enumerate().filter(|(at, _)| bits & (1 << at) > 0).map(|(_, id)| *id).collect();

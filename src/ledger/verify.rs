@@ -276,7 +276,9 @@ fn check_values(engine: &Engine, report: &mut Report) -> Result<()> {
         report.bytes += (key.len() + value.len()) as u64;
         let checked = match space {
             b'S' => series::check(&value),
-            b'H' | b'L' | b'Q' | b'M' | b'D' | b'C' | b'E' | b'T' | b'V' | b'P' => unframe(1, &value).map(|_| ()),
+            b'H' | b'L' | b'Q' | b'M' | b'D' | b'C' | b'E' | b'T' | b'V' | b'R' | b'P' => {
+                unframe(1, &value).map(|_| ())
+            }
             _ => Err(StoreError::Corrupt("a key of an unknown kind".into())),
         };
         if let Err(error) = checked {

@@ -306,8 +306,8 @@ mod tests {
 
     #[test]
     fn an_absent_entity_is_below_what_is_listed_or_has_no_rank() {
-        type Ranks = &'static [(&'static str, Option<u32>, bool)];
-        const CASES: [(CoverageKind, Ranks, Absence); 4] = [
+        type Row = (&'static str, Option<u32>, bool);
+        const CASES: [(CoverageKind, &[Row], Absence); 4] = [
             (CoverageKind::All, &[("a", Some(1), false), ("b", Some(2), false)], Absence::NotRanked),
             (CoverageKind::Top, &[("a", Some(1), false), ("b", Some(2), false)], Absence::WorseThan(2)),
             (CoverageKind::Partial, &[("a", Some(1), false), ("b", Some(7), false)], Absence::WorseThan(1)),

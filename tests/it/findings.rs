@@ -20,6 +20,7 @@ const PLANNER: [&str; 4] = [
 
 /// A write of any kind.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // few, and short-lived
 enum Write {
     Define(Vec<Definition>),
     Ingest(IngestHeader, Vec<SeriesBatch>),
@@ -30,19 +31,20 @@ enum Write {
 
 impl Write {
     async fn send(&self, clients: &Clients, options: WriteOptions) -> Result<WriteResult, Status> {
-        let options = Some(options);
         match self.clone() {
-            Self::Define(definitions) => clients.define(options.unwrap(), definitions).await,
+            Self::Define(definitions) => clients.define(options, definitions).await,
             Self::Ingest(header, batches) => {
+                let options = Some(options);
                 clients.ingest_messages(upload(IngestHeader { options, ..header }, Vec::new(), &batches)).await
             }
             Self::Publish(header, rows) => {
+                let options = Some(options);
                 let messages = publication(PublishHeader { options, ..header }, Vec::new(), &rows);
                 Ok(clients.publish_messages(messages).await?.result.unwrap())
             }
             Self::Withdraw(day) => {
                 let request = WithdrawEditionRequest {
-                    options,
+                    options: Some(options),
                     ranking: RANKING.into(),
                     edition: "2022".into(),
                     released: day.into(),

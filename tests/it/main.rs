@@ -4,7 +4,7 @@
 //! small world most tests live in, [`author`] and [`steward`] make up writes; [`watch`] records what a subscriber saw, [`replica`] keeps a copy by it, [`promises`] judges
 //! it. Then the tests: [`queries`], [`paging`], [`selections`],
 //! [`writes`], [`refusals`], [`strict`], [`health`], [`loading`], [`feed`], [`conflate`], [`edges`], [`cursors`],
-//! [`crowd`], [`stalls`], [`silence`], [`compression`], [`clock`], [`simulation`], [`properties`], [`model`], [`release_axis`], [`browsers`],
+//! [`crowd`], [`stalls`], [`silence`], [`compression`], [`clock`], [`simulation`], [`properties`], [`model`], [`release_axis`], [`revert`], [`browsers`],
 //! [`catching_up`], [`crash`], [`failpoints`], [`damage`], [`backup`], [`migration`], [`compaction`], [`fuzzing`].
 //!
 //! Invariants: no test sleeps and hopes, it waits for a condition with a deadline. Random tests print their seed and take
@@ -44,6 +44,7 @@ mod reading;
 mod refusals;
 mod release_axis;
 mod replica;
+mod revert;
 mod selections;
 mod silence;
 mod simulation;

@@ -84,7 +84,8 @@ impl Open {
         let head = self.reader.head();
         let before = ledger.header(head).unwrap().unwrap();
         let sink = Sink::to_ledger(ledger.as_ref());
-        let planned = Planner::new(ledger.as_ref(), self.reader.view(), now(), before.totals, sink).run(act);
+        let planned =
+            Planner::new(self.reader.ledger().as_ref(), self.reader.view(), now(), before.totals, sink).run(act);
         let (outcome, sink) = planned.unwrap();
         let revision = head.next();
         let (counts, released) = (outcome.counts, outcome.released);

@@ -147,9 +147,11 @@ async fn an_upload_of_another_order_is_refused() {
     let world = world().await;
     let channel = connect(&world).await;
     for whole in uploads() {
-        let (header, body, end) = (vec![whole.header().clone()], whole.body().to_vec(), vec![whole.last().clone()]);
+        let header = vec![whole.header().clone()];
+        let body = whole.body().to_vec();
+        let end = vec![whole.last().clone()];
         let empty = vec![Vec::new()];
-        let cases: [(&str, Vec<Vec<Vec<u8>>>, &str); 8] = [
+        let cases = [
             ("a batch after the end", vec![header.clone(), body.clone(), end.clone(), body.clone()], "end"),
             ("two ends", vec![header.clone(), body.clone(), end.clone(), end.clone()], "end"),
             ("two headers", vec![header.clone(), header.clone(), body.clone(), end.clone()], "header"),

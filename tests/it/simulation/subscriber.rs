@@ -272,7 +272,7 @@ pub(super) async fn follow(mut dice: Dice, mut goal: watch::Receiver<Option<u64>
                 Ok(Some(Event::StateComplete(end))) => (begun, followed.began) = (true, end.revision),
                 Ok(Some(Event::Rows(rows))) => followed.rows.extend(rows),
                 Ok(Some(Event::StateDiscarded)) => followed.rows.clear(),
-                Ok(Some(Event::Changes(part))) => followed.take(part),
+                Ok(Some(Event::Changes(part))) => followed.take(*part),
                 Ok(Some(_)) => {}
                 Ok(None) => panic!("nobody asked for an end"),
                 Err(FollowError::Refused(status)) => {
