@@ -247,9 +247,9 @@ async fn a_copy_kept_from_folds_is_the_copy_kept_from_every_commit() {
     let mut dice = Dice::new("folds");
     let world = world().await;
     let clients = &world.clients;
-    let mut author = Steward::new(dice.clone(), "steward", 700);
+    let mut author = Steward::new(dice.clone(), "steward", 700).who_reverts();
     for _ in 0..if long() { 300 } else { 60 } {
-        author.next().send(clients).await.unwrap();
+        author.next(clients.head().await).attempt(clients).await;
     }
     let truth = Truth::read(clients).await;
     let head = clients.head().await;
@@ -316,12 +316,12 @@ async fn tokens_of_conflated_and_plain_streams_resume_each_other() {
     let mut dice = Dice::new("in turn");
     let world = world().await;
     let clients = &world.clients;
-    let mut author = Steward::new(dice.clone(), "steward", 300);
+    let mut author = Steward::new(dice.clone(), "steward", 300).who_reverts();
     let filters = vec![Filter { indicators: ids(&["GB.*"]), ..Default::default() }];
     let (mut copy, mut start, mut recordings) = (Replica::default(), range(1, 0), Vec::new());
     for _ in 0..if long() { 60 } else { 14 } {
         for _ in 0..dice.below(8) {
-            author.next().send(clients).await.unwrap();
+            author.next(clients.head().await).attempt(clients).await;
         }
         let head = clients.head().await;
         let conflate = !dice.once_in(3);

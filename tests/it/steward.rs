@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use almanac::proto::*;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::{
     author::{Act, Author},
@@ -23,6 +23,8 @@ pub(crate) struct Steward {
     dice: Dice,
     name: &'static str,
     count: usize,
+    /// It also takes commits back. What it makes up then may be refused.
+    reverts: bool,
     /// From which day on each edition reads as it does: the newest of its publications and withdrawals.
     since: BTreeMap<&'static str, String>,
     /// What each edition that stands says, if every write so far was taken.
@@ -37,6 +39,7 @@ pub(crate) enum Deed {
     Upload(&'static str, String, Vec<IngestObservationsRequest>),
     Publication(&'static str, String, Vec<PublishEditionRequest>),
     Withdrawal(Box<WithdrawEditionRequest>),
+    Revert(Box<RevertCommitRequest>),
 }
 
 impl Deed {
@@ -49,6 +52,22 @@ impl Deed {
                 let answer = clients.admin.clone().withdraw_edition(*request).await?.into_inner();
                 Ok(answer.result.unwrap())
             }
+            Self::Revert(request) => {
+                let answer = clients.admin.clone().revert_commit(*request).await?.into_inner();
+                Ok(answer.result.unwrap())
+            }
+        }
+    }
+
+    /// Sends it to a store that may refuse it, because an earlier deed was taken back, or cannot be.
+    pub(crate) async fn attempt(&self, clients: &Clients) -> Option<WriteResult> {
+        match self.send(clients).await {
+            Ok(result) => Some(result),
+            Err(status) => {
+                let refused = [Code::InvalidArgument, Code::NotFound, Code::AlreadyExists, Code::FailedPrecondition];
+                assert!(refused.contains(&status.code()), "{self:?}: {status:?}");
+                None
+            }
         }
     }
 
@@ -57,6 +76,7 @@ impl Deed {
             Self::Author(act) => act.request_id(),
             Self::Upload(_, id, _) | Self::Publication(_, id, _) => id,
             Self::Withdrawal(request) => request.options.as_ref().map_or("", |options| &options.request_id),
+            Self::Revert(request) => request.options.as_ref().map_or("", |options| &options.request_id),
         }
     }
 
@@ -66,11 +86,12 @@ impl Deed {
             Self::Author(_) => "plain write",
             Self::Upload(kind, ..) | Self::Publication(kind, ..) => kind,
             Self::Withdrawal(_) => "withdrawal with its day",
+            Self::Revert(_) => "revert",
         }
     }
 
     /// All kinds that a steward makes up.
-    pub(crate) const KINDS: [&str; 8] = [
+    pub(crate) const KINDS: [&str; 9] = [
         "plain write",
         "figures with their definitions",
         "backfill",
@@ -79,17 +100,30 @@ impl Deed {
         "correction of an older day",
         "correction of the source alone",
         "withdrawal with its day",
+        "revert",
     ];
 }
 
 impl Steward {
     pub(crate) fn new(mut dice: Dice, name: &'static str, figures_max: usize) -> Self {
         let author = Author::new(dice.split(), name, figures_max);
-        Self { author, dice, name, count: 0, since: BTreeMap::new(), tables: BTreeMap::new() }
+        Self { author, dice, name, count: 0, reverts: false, since: BTreeMap::new(), tables: BTreeMap::new() }
     }
 
-    pub(crate) fn next(&mut self) -> Deed {
+    /// The same, who also takes commits back: what it makes up then may be refused.
+    pub(crate) fn who_reverts(self) -> Self {
+        Self { reverts: true, ..self }
+    }
+
+    /// The next deed, of a store with this head.
+    pub(crate) fn next(&mut self, head: u64) -> Deed {
         self.count += 1;
+        if self.reverts && head > 1 && self.dice.once_in(6) {
+            // Of an old commit, something newer is mostly in the way.
+            let newest = (head - 1).min(8) as usize;
+            let revisions = vec![head - self.dice.below(newest) as u64];
+            return Deed::Revert(Box::new(RevertCommitRequest { options: Some(self.options()), revisions }));
+        }
         match self.dice.below(10) {
             0 | 1 => self.upload_with_definitions(),
             2 => self.backfill(),

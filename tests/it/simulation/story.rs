@@ -169,7 +169,7 @@ async fn serve(world: World, config: server::Config) -> turmoil::Result {
 async fn write(world: World, mut dice: Dice) -> turmoil::Result {
     let mut clients = network::clients();
     let figures_max = if dice.once_in(8) { 600 } else { 20 };
-    let mut steward = Steward::new(dice.split(), "steward", figures_max);
+    let mut steward = Steward::new(dice.split(), "steward", figures_max).who_reverts();
     let mut taken: Vec<(Deed, u64)> = Vec::new();
     let writes = 8 + dice.below(14);
     let options = request("catalog");
@@ -183,7 +183,7 @@ async fn write(world: World, mut dice: Dice) -> turmoil::Result {
     tell(&world, &mut clients, &mut dice).await;
     for _ in 0..writes {
         wait(&mut dice, 60).await;
-        let deed = steward.next();
+        let deed = steward.next(world.story.lock().unwrap().told);
         loop {
             match deed.send(&clients).await {
                 Ok(result) => {
