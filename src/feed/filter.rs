@@ -159,6 +159,42 @@ impl Filters {
         Sides { before: shown(sides.before), after: shown(sides.after), beside: shown(sides.beside) }
     }
 
+    /// The change without what is left out of it, if anything is: an edition of a source that may be handed on is compared with
+    /// one of a source that may not, or the source of an edition changed.
+    pub fn disclosed(&self, change: &Change) -> Option<Change> {
+        let hides = |source: Option<&SourceId>| source.is_some_and(|source| self.left_out.contains(source.as_str()));
+        match change {
+            Change::Entry(change) => {
+                let hides_earlier = hides(change.earlier_source.as_ref()) && change.earlier().is_some();
+                let hides_after = hides(change.source.as_ref()) && change.after.is_some();
+                (hides_earlier || hides_after).then(|| {
+                    let mut shown = change.as_ref().clone();
+                    if hides_earlier {
+                        (shown.before, shown.compared, shown.earlier_absence) = (None, None, None);
+                    }
+                    if hides_after {
+                        (shown.after, shown.later_absence) = (None, None);
+                    }
+                    // How it moved would tell what is hidden.
+                    shown.movement = Movement::Unknown;
+                    Change::Entry(Box::new(shown))
+                })
+            }
+            Change::Edition { before, after, backfilled } => {
+                let hidden = |edition: &Edition| hides(edition.source.as_ref());
+                let hides_before = before.as_deref().is_some_and(hidden);
+                let hides_older = backfilled.as_deref().is_some_and(hidden);
+                (hides_before || hides_older || hidden(after)).then(|| Change::Edition {
+                    before: before.clone().filter(|edition| !hidden(edition)),
+                    after: if hidden(after) { Box::new(after.name_only()) } else { after.clone() },
+                    backfilled: backfilled.clone().filter(|edition| !hidden(edition)),
+                })
+            }
+            // A figure has one source on all sides; definitions are never left out.
+            Change::Value(_) | Change::Definition(_) => None,
+        }
+    }
+
     /// One by one.
     pub(super) fn filters(&self) -> &[Filter] {
         &self.filters

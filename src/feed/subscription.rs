@@ -25,7 +25,10 @@ use super::{
     weight,
 };
 use crate::{
-    model::id::{HistoryId, Revision},
+    model::{
+        change::Change,
+        id::{HistoryId, Revision},
+    },
     query::{
         AsOf, Snapshot,
         state::{StateCursor, StateRow},
@@ -234,6 +237,11 @@ impl Subscription {
             told_place: place.revision,
             told_at: now,
         })
+    }
+
+    /// The change without what is left out of it, if anything is.
+    pub fn disclosed(&self, change: &Change) -> Option<Change> {
+        self.group.filters.disclosed(change)
     }
 
     /// The name of a filter.

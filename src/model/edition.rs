@@ -95,6 +95,21 @@ pub struct Edition {
 }
 
 impl Edition {
+    /// The edition with nothing but what names it: its key, its source, when it was released and committed.
+    pub fn name_only(&self) -> Self {
+        Self {
+            title: String::new(),
+            about: String::new(),
+            methodology: String::new(),
+            note: String::new(),
+            coverage: Coverage { kind: self.coverage.kind, listed: 0, universe: 0 },
+            entry_count: 0,
+            complete_to: 0,
+            compared_with: None,
+            ..self.clone()
+        }
+    }
+
     /// From which day on this version answers: its release date; for a withdrawal the day on which the producer withdrew
     /// it; for a publication after a withdrawal at least the day of the withdrawal.
     ///

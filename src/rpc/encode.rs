@@ -593,11 +593,14 @@ pub(super) fn fold_head(page: &FoldPage, token: String) -> proto::CommitPage {
     }
 }
 
-/// Part of a commit; `name` gives the name of a filter.
-pub(super) fn commit_page<'a>(part: &CommitPart, token: String, name: impl Fn(usize) -> &'a str) -> proto::CommitPage {
-    let changes = part.changes.iter().flat_map(Matched::iter).map(|(numbered, found)| proto::Change {
-        detail: Some(detail(&numbered.change, &numbered.stamps)),
-        ..change_head(numbered.number, found, &name)
+/// Part of a commit, as a list shows it.
+pub(super) fn commit_page(part: &CommitPart, token: String, filters: &Filters) -> proto::CommitPage {
+    let changes = part.changes.iter().flat_map(Matched::iter).map(|(numbered, found)| {
+        let disclosed = filters.disclosed(&numbered.change);
+        proto::Change {
+            detail: Some(detail(disclosed.as_ref().unwrap_or(&numbered.change), &numbered.stamps)),
+            ..change_head(numbered.number, found, |at| filters.name(at))
+        }
     });
     proto::CommitPage { changes: changes.collect(), ..commit_head(part, token) }
 }

@@ -226,7 +226,7 @@ impl FeedService for Feed {
                 true => hub.token(Place { revision, last_match: revision }, filters.hash()).await.map_err(failed)?,
                 false => String::new(),
             };
-            commits.push(encode::commit_page(part, token, |at| filters.name(at)));
+            commits.push(encode::commit_page(part, token, filters));
         }
         let position = ListPosition {
             revision: list.place.revision.0,

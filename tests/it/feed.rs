@@ -919,6 +919,45 @@ async fn what_may_not_be_handed_on_is_left_out_and_its_source_is_named() {
     world.end().await;
 }
 
+/// Editions of two sources: what one says that may not be handed on is not told by way of the other.
+#[tokio::test]
+async fn an_edition_that_may_not_be_handed_on_is_not_told_by_the_next_one() {
+    let world = world().await;
+    let clients = &world.clients;
+    let of = |id: &str, source: &str| {
+        let mut header = edition(id);
+        header.edition.as_mut().unwrap().source = source.into();
+        header
+    };
+    let mut watch = Watch::open(clients, range(2, 0), Vec::new()).await.unwrap();
+    clients.publish(of("2023", "closed"), entries(&[1, 2, 3])).await.unwrap();
+    clients.publish(of("2024", "office"), entries(&[3, 2, 1])).await.unwrap();
+    clients.publish(correction(of("2024", "closed")), entries(&[3, 2, 1])).await.unwrap();
+    watch.until_covers(4).await;
+    let recording = watch.leave().await;
+    let listing = ListCommitsRequest { after_revision: 1, ..Default::default() };
+    let listed = clients.feed.clone().list_commits(listing).await.unwrap().into_inner();
+    let commits = recording.commits();
+    assert_eq!(crate::harness::join(&listed.commits), commits);
+    assert_eq!(commits.iter().map(|one| one.commit.revision).collect::<Vec<_>>(), [3, 4]);
+    for change in commits[0].changes.iter().filter_map(entry_of) {
+        assert_eq!((&change.compared, change.places, change.movement()), (&None, None, Movement::Unknown));
+        assert!(change.after.is_some());
+    }
+    for change in commits[1].changes.iter().filter_map(entry_of) {
+        assert!(change.before.is_some() && change.after.is_none(), "what became closed leaves: {change:?}");
+    }
+    assert!(copy_of(&recording).rows().keys().all(|key| key[0] != "E"));
+    world.end().await;
+}
+
+fn entry_of(change: &Change) -> Option<&EntryChange> {
+    match &change.detail {
+        Some(change::Detail::Entry(entry)) => Some(entry),
+        _ => None,
+    }
+}
+
 /// A source that closes is left out of streams that open since; the others go on, and tokens stay good.
 #[tokio::test]
 async fn a_source_that_closes_is_left_out_of_later_streams() {

@@ -12,7 +12,7 @@ use crate::{
     feed::{
         conflate::{FoldPage, Net},
         history::CommitPart,
-        page::{Deflated, Matched, Packed},
+        page::{Deflated, Matched, NumberedChange, Packed},
         subscription::{Event, Subscription},
     },
     proto,
@@ -123,9 +123,8 @@ fn commit_page(part: &CommitPart, token: String, subscription: &Subscription, gz
 fn changes(matched: &Matched, subscription: &Subscription) -> Vec<u8> {
     let mut body = Vec::new();
     for (numbered, found) in matched.iter() {
-        let what = numbered.encoded(subscription.kept(), encode::change_detail);
         let head = encode::change_head(numbered.number, found, |at| subscription.filter_name(at));
-        put_change(&mut body, &head, what);
+        put_numbered(&mut body, &head, numbered, subscription);
     }
     body
 }
@@ -137,15 +136,25 @@ fn fold_page(page: &FoldPage, token: String, subscription: &Subscription) -> Vec
         let head = encode::change_head(net.number, &net.found, |at| subscription.filter_name(at));
         let head = proto::Change { revision: net.revision.0, ..head };
         match &net.what {
-            Net::Alone(numbered) => {
-                put_change(&mut body, &head, numbered.encoded(subscription.kept(), encode::change_detail));
+            Net::Alone(numbered) => put_numbered(&mut body, &head, numbered, subscription),
+            Net::Folded(change, stamps) => {
+                let disclosed = subscription.disclosed(change);
+                let detail = encode::change_detail(disclosed.as_ref().unwrap_or(change), stamps);
+                put_change(&mut body, &head, &detail);
             }
-            Net::Folded(change, stamps) => put_change(&mut body, &head, &encode::change_detail(change, stamps)),
         }
     }
     let mut message = page_head(&encode::fold_head(page, token).encode_to_vec(), body.len());
     message.extend_from_slice(&body);
     message
+}
+
+/// A change of a page as all share it; where something is left out of it, in a form of its own.
+fn put_numbered(body: &mut Vec<u8>, head: &proto::Change, numbered: &NumberedChange, subscription: &Subscription) {
+    match subscription.disclosed(&numbered.change) {
+        Some(change) => put_change(body, head, &encode::change_detail(&change, &numbered.stamps)),
+        None => put_change(body, head, numbered.encoded(subscription.kept(), encode::change_detail)),
+    }
 }
 
 /// A change of a page: how it stands to the subscription, and what changed.
