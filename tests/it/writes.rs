@@ -359,7 +359,10 @@ async fn a_correction_replaces_a_table_and_says_which_rows() {
     // A withdrawn edition may be published anew, but not withdrawn again.
     clients.withdraw(WriteOptions::default(), RANKING, "2022").await.unwrap();
     let twice = clients.withdraw(WriteOptions::default(), RANKING, "2022").await;
-    assert_refused(twice, Code::NotFound, "NO_EDITION");
+    let status = assert_refused(twice, Code::FailedPrecondition, "EDITION_WITHDRAWN");
+    assert_eq!(tonic_types::StatusExt::get_error_details(&status).error_info().unwrap().metadata["revision"], "4");
+    let corrected = clients.publish(correction(edition("2022")), entries(&[7, 8])).await;
+    assert_refused(corrected, Code::FailedPrecondition, "EDITION_WITHDRAWN");
     clients.publish(edition("2022"), entries(&[7, 8])).await.unwrap();
     assert_eq!(listed(clients.entries(RANKING, "2022", None).await.unwrap()), [7, 8].map(cluster));
     world.end().await;
