@@ -22,6 +22,9 @@ use crate::{
     proto,
 };
 
+/// Between what was asked and the revision at which it was asked, in a request id that nobody named.
+const GIVEN_AT: char = '@';
+
 /// Publishes or corrects an edition of a ranking
 #[derive(Debug, Clone, clap::Args)]
 pub struct PublishArgs {
@@ -42,7 +45,7 @@ pub struct PublishArgs {
     /// Check everything and show the difference; write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Makes a retry safe; default: a digest of the file, these options and the version of the edition that is there
+    /// Makes a retry safe; default: one that tells a retry from the same command given again after another act
     #[arg(long)]
     request_id: Option<String>,
     /// Note kept with the commit
@@ -169,32 +172,34 @@ struct Attempt {
     names_at: Option<u64>,
 }
 
-/// Finds out whether a command is a retry. The request id of one that names none depends on the options, on the file and on the
-/// version of the edition that is there: so the same command is a retry only where it wrote the version that is there, and writes
-/// again once another act came between.
+/// Finds out whether a command is a retry: whether the version that is there was written by a command with the same options and the
+/// same file. A request id that nobody names says which command it is and at which revision it was given, so that the same
+/// command writes again once another act came between, a revert too.
 async fn attempt(session: &Session, args: &PublishArgs, bytes: &[u8]) -> Result<Attempt, CliError> {
-    let Some(known) = edition_at(session, args, None).await? else {
-        let request_id = args.request_id.clone().unwrap_or_else(|| request_id(args, bytes, 0));
-        return Ok(Attempt { request_id, names_at: None });
-    };
-    let revision_before = known.revision.saturating_sub(1);
-    let retried = match &args.request_id {
+    let command = command_digest(args, bytes);
+    if let Some(known) = edition_at(session, args, None).await? {
+        let wrote = request_id_of(session, known.revision).await?;
+        let retried = match &args.request_id {
+            Some(given) => wrote == *given,
+            None => wrote.split_once(GIVEN_AT).is_some_and(|(by, _)| by == command),
+        };
+        if retried {
+            return Ok(Attempt { request_id: wrote, names_at: Some(known.revision.saturating_sub(1)) });
+        }
+    }
+    let request_id = match &args.request_id {
         Some(given) => given.clone(),
         None => {
-            let before = edition_at(session, args, Some(revision_before)).await?;
-            request_id(args, bytes, before.map_or(0, |edition| edition.revision))
+            let head = session.feed().get_head(proto::GetHeadRequest::default()).await?.into_inner().head;
+            format!("{command}{GIVEN_AT}{head}")
         }
     };
-    if request_id_of(session, known.revision).await? == retried {
-        return Ok(Attempt { request_id: retried, names_at: Some(revision_before) });
-    }
-    let request_id = args.request_id.clone().unwrap_or_else(|| request_id(args, bytes, known.revision));
     Ok(Attempt { request_id, names_at: None })
 }
 
-fn request_id(args: &PublishArgs, bytes: &[u8], base: u64) -> String {
+fn command_digest(args: &PublishArgs, bytes: &[u8]) -> String {
     let options = format!(
-        "{} {} {:?} {} {} {} {base}\n",
+        "{} {} {:?} {} {} {}\n",
         args.ranking, args.edition, args.about, args.correct, args.add_entities, args.note
     );
     writing::digest(&[options.as_bytes(), bytes].concat())

@@ -255,6 +255,25 @@ async fn a_command_given_again_after_others_writes_again_and_a_retry_says_that_i
         );
     }
 
+    // A revert is an act too, both where the edition goes and where the version before it is back.
+    let revert = async || {
+        let revisions = vec![world.clients.head().await];
+        world.clients.admin.clone().revert_commit(RevertCommitRequest { options: None, revisions }).await.unwrap()
+    };
+    revert().await;
+    assert_eq!(ranked(&world, "2023").await, b);
+    let said = publish("a.csv", &["--correct"]);
+    assert!(!wrote_nothing(&said), "corrected again after a revert: {said}");
+    assert_eq!(ranked(&world, "2023").await, a);
+    world.clients.withdraw(WriteOptions::default(), "clusters", "2023").await.unwrap();
+    for round in 0..3 {
+        let said = publish("b.csv", &[]);
+        assert!(!wrote_nothing(&said), "published again after a revert, {round}: {said}");
+        assert!(wrote_nothing(&publish("b.csv", &[])), "a retry, {round}");
+        assert_eq!(ranked(&world, "2023").await, b);
+        revert().await;
+    }
+
     // The same with a request id of the steward's own, whose file names what it defined itself.
     let args = ["publish", "clusters", "2024", "a.csv", "--profile", "gii-clusters", "--released", "2024-09-27"];
     write(&world, "a.csv", names_table(["Osaka", "Nagoya"]));
