@@ -65,7 +65,11 @@ impl CatchingUp {
             Event::Changes(part) => self.came(position, part.changes.len() as u64),
             Event::Progress(revision) => self.came(*revision, 0),
             Event::Opened(_) => {}
-            Event::Lag(_) | Event::StateComplete(_) | Event::StateDiscarded | Event::Reconnecting { .. } => self.end(),
+            Event::Lag(_)
+            | Event::StateComplete(_)
+            | Event::StateDiscarded
+            | Event::LicencesChanged { .. }
+            | Event::Reconnecting { .. } => self.end(),
         }
         if let Some(behind) = &self.behind {
             behind.line.set_message(text(behind.what, behind.since.elapsed()));

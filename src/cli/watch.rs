@@ -225,6 +225,10 @@ impl Screen<'_> {
                 self.aside(&text);
             }
             Event::Rows(rows) => rows.iter().try_for_each(|row| line(change::state_line(row)))?,
+            Event::LicencesChanged { left_out } => {
+                self.aside(&licences_changed(&left_out));
+                return Ok(());
+            }
             Event::StateDiscarded => {
                 self.aside("the connection broke within the state: what came of it does not count, here it is again");
             }
@@ -286,6 +290,10 @@ impl Screen<'_> {
             }),
             Event::Progress(revision) => Message::Progress(proto::Progress { revision, resume_token: token }),
             Event::Lag(lag) => Message::Lag(lag),
+            Event::LicencesChanged { left_out } => {
+                self.aside(&licences_changed(&left_out));
+                return Ok(());
+            }
             Event::StateDiscarded => {
                 self.aside("the connection broke within the state: it begins again");
                 return Ok(());
@@ -336,6 +344,13 @@ fn write_whole(file: &Path, token: &str) -> std::io::Result<()> {
     written.write_all(b"\n")?;
     written.sync_data()?;
     std::fs::rename(fresh, file)
+}
+
+fn licences_changed(left_out: &[String]) -> String {
+    match left_out {
+        [] => "every source may be handed on again: what was shown before lacks some".to_owned(),
+        left_out => format!("left out from here on, for their licences: {}", left_out.join(", ")),
+    }
 }
 
 #[cfg(test)]

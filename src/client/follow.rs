@@ -23,6 +23,8 @@ use crate::proto::{
 const PROGRESS_DEFAULT: Duration = Duration::from_secs(5);
 /// A connection on which nothing came for so many progress intervals is given up: the server speaks in each of them.
 const SILENT_INTERVALS_MAX: u32 = 3;
+/// How long a stream may take to open.
+const OPENING_WAIT: Duration = Duration::from_secs(5);
 
 /// Where to start.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +53,12 @@ pub enum Event {
     StateDiscarded,
     /// The state is here; count and digest were checked.
     StateComplete(proto::SnapshotEnd),
+    /// The server leaves out other sources than before, for their licences. A copy is not whole any more: throw it away. If the
+    /// follower began with a state, the state comes again.
+    LicencesChanged {
+        /// The sources left out from here on.
+        left_out: Vec<String>,
+    },
     /// Part of a commit.
     Changes(Box<Part>),
     /// Nothing at or below this revision follows.
@@ -113,6 +121,8 @@ pub struct Follower<T> {
     backoff: Backoff,
     wait: Option<Duration>,
     token: Option<String>,
+    /// The sources that the server leaves out; `None` before it said so.
+    left_out: Option<Vec<String>>,
     /// A state was announced and is not complete.
     within_state: bool,
     /// The first part of the open commit was yielded.
@@ -130,13 +140,18 @@ fn silent(silence: Duration) -> Status {
 /// Whether asking again cannot help. A code alone does not say so: a message that a proxy cut looks like `INVALID_ARGUMENT` to
 /// a client's own library. The server gives its reasons.
 fn hopeless(status: &Status) -> bool {
-    match status.code() {
-        Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented => true,
-        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange | Code::NotFound | Code::DataLoss => {
-            status.get_error_details().error_info().is_some_and(|info| info.domain == ERROR_DOMAIN)
-        }
-        _ => false,
-    }
+    let may_be = matches!(
+        status.code(),
+        Code::InvalidArgument
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+            | Code::NotFound
+            | Code::PermissionDenied
+            | Code::Unauthenticated
+            | Code::Unimplemented
+            | Code::DataLoss
+    );
+    may_be && status.get_error_details().error_info().is_some_and(|info| info.domain == ERROR_DOMAIN)
 }
 
 fn known_definition(definition: Option<&proto::Definition>) -> bool {
@@ -177,6 +192,7 @@ where
             filters,
             token,
             progress_interval: PROGRESS_DEFAULT,
+            left_out: None,
             conflate: false,
             plain: false,
             stream: None,
@@ -237,8 +253,10 @@ where
             }
             let silence = self.progress_interval.saturating_mul(SILENT_INTERVALS_MAX);
             let Some(stream) = &mut self.stream else {
-                let connected = tokio::time::timeout(silence, self.connect()).await;
-                if let Err(status) = connected.unwrap_or_else(|_| Err(silent(silence))) {
+                // The server may wait for the revision of a token before it opens the stream.
+                let wait = silence.max(OPENING_WAIT);
+                let connected = tokio::time::timeout(wait, self.connect()).await;
+                if let Err(status) = connected.unwrap_or_else(|_| Err(silent(wait))) {
                     return self.failed(status).map(Some);
                 }
                 continue;
@@ -291,6 +309,10 @@ where
         let Some(message) = message.body else { return Ok(None) };
         Ok(match message {
             Message::Opened(opened) => {
+                let before = self.left_out.replace(opened.left_out_sources.clone());
+                if before.is_some_and(|before| before != opened.left_out_sources) {
+                    return Ok(Some(self.begin_again(opened)?));
+                }
                 self.check.opened(&opened)?;
                 self.within_state = opened.resume_token.is_empty();
                 self.remember(&opened.resume_token);
@@ -358,6 +380,23 @@ where
         })
     }
 
+    /// Other sources are left out: what was kept is not what the server keeps.
+    fn begin_again(&mut self, opened: proto::Opened) -> Result<Event, FollowError> {
+        if matches!(self.start, Start::State | Start::StateAsKnownAt(_)) && !opened.resume_token.is_empty() {
+            self.start = Start::State;
+            self.token = None;
+            self.stream = None;
+            self.check = Check::new(false);
+            self.commit_begun = false;
+            self.within_state = false;
+        } else {
+            self.check.opened(&opened)?;
+            self.within_state = opened.resume_token.is_empty();
+            self.remember(&opened.resume_token);
+        }
+        Ok(Event::LicencesChanged { left_out: opened.left_out_sources })
+    }
+
     fn remember(&mut self, token: &str) {
         if !token.is_empty() {
             self.token = Some(token.to_owned());
@@ -375,6 +414,7 @@ where
         let why = match goodbye.reason() {
             GoodbyeReason::Shutdown => "the server is shutting down",
             GoodbyeReason::ConnectionStalled => "another stream of the connection took nothing",
+            GoodbyeReason::LicencesChanged => "the server leaves out other sources from here on",
             _ => "the stream is old",
         };
         Some(self.come_back(asked, why.to_owned()))

@@ -145,6 +145,16 @@ impl Filters {
         &self.left_out
     }
 
+    /// Equal where the same sources are left out.
+    pub fn left_out_hash(&self) -> u64 {
+        let mut digest = Sha256::new();
+        for source in &self.left_out {
+            digest.update(source.as_bytes());
+            digest.update([0]);
+        }
+        digest.finalize().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+
     /// Whether something about a change is left out for its source. A source's own definition never is.
     fn leaves_out(&self, facts: &Facts<'_>) -> bool {
         facts.kind != Kind::Definition && facts.source.is_some_and(|source| self.left_out.contains(source))

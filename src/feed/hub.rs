@@ -56,6 +56,15 @@ const READ_PAGES_MAX: usize = 256;
 /// Most headers kept of the commits that subscribers behind the ring read: all who come back at once read the same.
 const READ_HEADERS_MAX: usize = 1_024;
 
+/// The sources that streams leave out, for their licences.
+#[derive(Debug, Clone, Default)]
+pub struct Licences {
+    /// Grows whenever they change.
+    pub version: u64,
+    /// The ids of the sources.
+    pub left_out: Arc<BTreeSet<String>>,
+}
+
 /// What all subscribers share.
 #[derive(Debug)]
 pub struct Hub {
@@ -64,6 +73,7 @@ pub struct Hub {
     tokens: Tokens,
     head: watch::Sender<Revision>,
     stopping: AtomicBool,
+    licences: Mutex<Licences>,
     ring: Mutex<Ring>,
     read_headers: Mutex<BTreeMap<Revision, Arc<Header>>>,
     read_pages: Mutex<VecDeque<(Revision, u32, Arc<SharedPage>)>>,
@@ -94,7 +104,9 @@ impl Hub {
     pub fn new(reader: Reader, offload: Offload) -> Self {
         let tokens = Tokens::new(reader.ledger().history(), reader.ledger().secret());
         let head = watch::Sender::new(reader.head());
+        let licences = Licences { version: 0, left_out: Arc::new(forbidden_sources(&reader)) };
         Self {
+            licences: Mutex::new(licences),
             reader,
             offload,
             tokens,
@@ -142,6 +154,7 @@ impl Hub {
             }
         };
         self.groups.note(&index, revision, matching.iter().copied());
+        self.note_licences(&header);
         self.ring().put(revision, RingCommit { header, page });
         self.head.send_replace(revision);
         self.groups.ring(&index, matching);
@@ -241,17 +254,24 @@ impl Hub {
         }
     }
 
-    /// The sources whose licence forbids that what comes from them is handed on.
-    pub fn forbidden_sources(&self) -> BTreeSet<String> {
-        let catalog = self.reader.view().catalog();
-        let sources = catalog.definitions(DefinitionKind::Source, "", self.reader.head());
-        let forbidden = sources.filter_map(|definition| match definition.as_ref() {
-            Definition::Source(source) if source.redistribution == Redistribution::Forbidden => {
-                Some(source.id.to_string())
-            }
-            _ => None,
-        });
-        forbidden.collect()
+    /// The sources that streams leave out from now on.
+    pub fn licences(&self) -> Licences {
+        self.licences.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes which sources a commit closed or opened. Streams that leave out others end before they read the next one.
+    fn note_licences(&self, header: &Header) {
+        let counts = &header.commit.counts;
+        if counts.definitions_added + counts.definitions_revised + counts.definitions_removed == 0 {
+            return;
+        }
+        let left_out = forbidden_sources(&self.reader);
+        let mut licences = self.licences.lock().unwrap_or_else(PoisonError::into_inner);
+        if *licences.left_out != left_out {
+            *licences = Licences { version: licences.version + 1, left_out: Arc::new(left_out) };
+            drop(licences);
+            self.groups.ring_all();
+        }
     }
 
     fn read_headers(&self) -> std::sync::MutexGuard<'_, BTreeMap<Revision, Arc<Header>>> {
@@ -336,6 +356,17 @@ impl Hub {
 fn shared(changes: Vec<(u64, Change)>, reader: &Reader) -> Result<SharedPage, StoreError> {
     let stamps = CommitStamps::read(changes.iter().map(|(_, change)| change), reader, Revision::MAX)?;
     Ok(SharedPage::new(changes, stamps))
+}
+
+/// The sources whose licence forbids that what comes from them is handed on.
+fn forbidden_sources(reader: &Reader) -> BTreeSet<String> {
+    let catalog = reader.view().catalog();
+    let sources = catalog.definitions(DefinitionKind::Source, "", reader.head());
+    let forbidden = sources.filter_map(|definition| match definition.as_ref() {
+        Definition::Source(source) if source.redistribution == Redistribution::Forbidden => Some(source.id.to_string()),
+        _ => None,
+    });
+    forbidden.collect()
 }
 
 fn missing(revision: Revision) -> StoreError {

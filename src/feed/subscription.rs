@@ -55,6 +55,8 @@ pub struct Wanted {
     pub start: Start,
     /// What it sees.
     pub filters: Filters,
+    /// The version of the licences that `filters` leaves sources out by.
+    pub licences: u64,
     /// Whether commits are folded when it is behind.
     pub conflate: bool,
     /// How often it hears when nothing matches.
@@ -73,6 +75,7 @@ pub enum GoodbyeReason {
     RangeComplete,
     MaxAge,
     ConnectionStalled,
+    LicencesChanged,
 }
 
 /// One message to a subscriber.
@@ -148,6 +151,8 @@ pub struct Subscription {
     ready: VecDeque<Event>,
     /// What the subscriber was last told about keeping up.
     told_behind: Option<bool>,
+    /// What it leaves out is that of this version of the licences.
+    licences: u64,
     /// The place it was last told.
     told_place: Revision,
     told_at: Instant,
@@ -233,6 +238,7 @@ impl Subscription {
             place,
             until,
             ready: VecDeque::from([opened]),
+            licences: wanted.licences,
             told_behind: None,
             told_place: place.revision,
             told_at: now,
@@ -277,6 +283,11 @@ impl Subscription {
             }
             if *self.connection_ends.borrow() {
                 self.say_goodbye(GoodbyeReason::ConnectionStalled).await?;
+                continue;
+            }
+            // Before the next commit is looked at: what a commit closed must not be told of the one after it.
+            if self.hub.licences().version != self.licences {
+                self.say_goodbye(GoodbyeReason::LicencesChanged).await?;
                 continue;
             }
             if self.told_at.elapsed() >= self.progress_interval && self.within() {

@@ -55,6 +55,8 @@ struct ListPosition {
     parts_given: u32,
     ledger_page: u32,
     changes_given: usize,
+    /// Which sources were left out: others would make other numbers of what was given.
+    left_out: u64,
 }
 
 fn filters(given: Vec<proto::Filter>, left_out: BTreeSet<String>) -> Result<Filters, Status> {
@@ -161,9 +163,11 @@ impl Feed {
         request: proto::SubscribeRequest,
         connection: Arc<Connection>,
     ) -> Result<Subscription, Status> {
+        let licences = self.0.hub.licences();
         let wanted = Wanted {
             start: start(request.start)?,
-            filters: filters(request.filters, self.0.hub.forbidden_sources())?,
+            filters: filters(request.filters, licences.left_out.as_ref().clone())?,
+            licences: licences.version,
             conflate: request.conflate,
             progress_interval: progress_interval(request.progress_interval)?,
             max_age: self.0.subscription_max_age,
@@ -191,9 +195,14 @@ impl FeedService for Feed {
         let page: Page<ListPosition> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
         let hub = &self.0.hub;
         self.0.reach(Revision(plain.min_revision)).await?;
-        let group = hub.group(filters(plain.filters, hub.forbidden_sources())?);
+        let group = hub.group(filters(plain.filters, hub.licences().left_out.as_ref().clone())?);
         let filters = &group.filters;
         let (from, given) = match &page.position {
+            Some(at) if at.left_out != filters.left_out_hash() => {
+                return Err(status::of_page_token(
+                    "the sources that are left out changed; list again from the first page",
+                ));
+            }
             Some(at) => {
                 let place = Place { revision: Revision(at.revision), last_match: Revision(at.last_match) };
                 let given = Given { parts: at.parts_given, ledger_page: at.ledger_page, changes: at.changes_given };
@@ -234,6 +243,7 @@ impl FeedService for Feed {
             parts_given: list.given.parts,
             ledger_page: list.given.ledger_page,
             changes_given: list.given.changes,
+            left_out: filters.left_out_hash(),
         };
         Ok(Response::new(proto::ListCommitsResponse {
             commits,
@@ -399,7 +409,9 @@ pub(super) fn message(event: Event, subscription: &Subscription, digest: &mut St
         }
         Event::Goodbye(reason, token) => {
             let after = match reason {
-                GoodbyeReason::Shutdown => RECONNECT_AT_ONCE + RECONNECT_SPREAD.mul_f64(subscription.turn()),
+                GoodbyeReason::Shutdown | GoodbyeReason::LicencesChanged => {
+                    RECONNECT_AT_ONCE + RECONNECT_SPREAD.mul_f64(subscription.turn())
+                }
                 GoodbyeReason::RangeComplete | GoodbyeReason::MaxAge => RECONNECT_AT_ONCE,
                 GoodbyeReason::ConnectionStalled => RECONNECT_AFTER,
             };
@@ -408,6 +420,7 @@ pub(super) fn message(event: Event, subscription: &Subscription, digest: &mut St
                 GoodbyeReason::RangeComplete => proto::GoodbyeReason::RangeComplete,
                 GoodbyeReason::MaxAge => proto::GoodbyeReason::MaxAge,
                 GoodbyeReason::ConnectionStalled => proto::GoodbyeReason::ConnectionStalled,
+                GoodbyeReason::LicencesChanged => proto::GoodbyeReason::LicencesChanged,
             };
             let reconnect_after = prost_types::Duration::try_from(after).ok();
             Message::Goodbye(proto::Goodbye { reason: reason.into(), resume_token: token, reconnect_after })

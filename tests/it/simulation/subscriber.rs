@@ -63,6 +63,12 @@ impl Life {
         }
     }
 
+    /// Whether the server leaves out other sources than in the stream before.
+    fn leaves_out_others(&self, stream: &Recording) -> bool {
+        let Some(before) = self.streams.last() else { return false };
+        !stream.messages.is_empty() && before.opened().left_out_sources != stream.opened().left_out_sources
+    }
+
     /// How far it came.
     pub(super) fn covered(&self) -> u64 {
         self.streams.iter().map(|stream| covered(&stream.messages)).max().unwrap_or(0)
@@ -167,6 +173,10 @@ async fn live_once(dice: &mut Dice, goal: &watch::Receiver<Option<u64>>, first: 
         let mut recording = Recording { start: from.clone(), filters: life.filters.clone(), messages: Vec::new() };
         let ended = read(dice, goal, &mut recording).await;
         let token = recording.tokens().pop().map(|(_, token)| token);
+        if life.leaves_out_others(&recording) {
+            // Its copy is not whole any more, as the contract says.
+            return false;
+        }
         if !recording.messages.is_empty() {
             life.take(recording).await;
             if dice.once_in(4) {
@@ -245,6 +255,7 @@ pub(super) async fn follow(mut dice: Dice, mut goal: watch::Receiver<Option<u64>
             Start::Range(range) => FollowFrom::Range(range.first_revision, None),
             Start::ResumeToken(token) => FollowFrom::Token(token),
         };
+        let with_state = matches!(from, FollowFrom::State | FollowFrom::StateAsKnownAt(_));
         let mut jitter = dice.split();
         let feed = network::clients().feed;
         let mut follower = Follower::new(feed, from, filters.clone())
@@ -273,6 +284,13 @@ pub(super) async fn follow(mut dice: Dice, mut goal: watch::Receiver<Option<u64>
                 Ok(Some(Event::Rows(rows))) => followed.rows.extend(rows),
                 Ok(Some(Event::StateDiscarded)) => followed.rows.clear(),
                 Ok(Some(Event::Changes(part))) => followed.take(*part),
+                Ok(Some(Event::LicencesChanged { .. })) => {
+                    followed = Followed::new(followed.filters);
+                    begun = false;
+                    if !with_state {
+                        break;
+                    }
+                }
                 Ok(Some(_)) => {}
                 Ok(None) => panic!("nobody asked for an end"),
                 Err(FollowError::Refused(status)) => {
