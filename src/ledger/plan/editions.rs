@@ -17,7 +17,7 @@ use crate::{
         time::Date,
     },
     ranking::compare::{comparability, moves},
-    store::nearest::nearest,
+    store::{catalog::Catalog, nearest::nearest},
 };
 
 impl Planner<'_> {
@@ -178,16 +178,8 @@ impl Planner<'_> {
         PlanError::NoEdition { ranking: ranking.clone(), edition: edition.clone(), near }
     }
 
-    /// The edition that a new one is compared with: the newest as published that was first released before it (of one day,
-    /// the natural order of ids decides); for a restatement the one it restates.
     pub(super) fn previous_edition(&self, edition: &Edition, at: Horizon) -> Option<Arc<Edition>> {
-        if edition.basis == Basis::AsPublished {
-            let (id, released) = (&edition.edition, edition.released);
-            return self.catalog.previous_edition(&edition.ranking, id, released, at).cloned();
-        }
-        let about = EditionId::new(&edition.about).ok()?;
-        let restated = self.catalog.edition(&edition.ranking, &about, at).filter(|restated| restated.stands())?.clone();
-        (restated.basis == Basis::AsPublished && about != edition.edition).then_some(restated)
+        previous_edition(&self.catalog, edition, at)
     }
 
     fn check_withdrawal(&mut self, released: Date, standing: &Edition) {
@@ -427,6 +419,17 @@ impl Planner<'_> {
         }
         Ok(())
     }
+}
+
+/// The edition that a new one is compared with: the newest as published that was first released before it (of one day, the
+/// natural order of ids decides); for a restatement the one it restates.
+pub(super) fn previous_edition(catalog: &Catalog, edition: &Edition, at: Horizon) -> Option<Arc<Edition>> {
+    if edition.basis == Basis::AsPublished {
+        return catalog.previous_edition(&edition.ranking, &edition.edition, edition.released, at).cloned();
+    }
+    let about = EditionId::new(&edition.about).ok()?;
+    let restated = catalog.edition(&edition.ranking, &about, at).filter(|restated| restated.stands())?.clone();
+    (restated.basis == Basis::AsPublished && about != edition.edition).then_some(restated)
 }
 
 /// Whether two editions differ in nothing but what the server says about them.

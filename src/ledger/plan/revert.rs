@@ -12,6 +12,7 @@
 //! Invariant: what is not refused leaves, at every release date, what the remaining commits alone would have made.
 
 mod definitions;
+mod derived;
 mod editions;
 mod figures;
 
@@ -82,6 +83,7 @@ impl Planner<'_> {
         let mut revert = Revert { switched, conflicts: BTreeSet::new() };
         // What is referred to comes before what refers to it, and goes after it.
         let removed = self.restore_definitions(&mut revert)?;
+        self.find_derived(&mut revert)?;
         self.revert_editions(&mut revert)?;
         self.revert_figures(&mut revert)?;
         self.remove_definitions(removed, &mut revert)?;

@@ -37,6 +37,8 @@ const PERIODS: [&str; 2] = ["2019", "2020"];
 const INDICATORS: [&str; 2] = ["I", "J"];
 /// The last two are defined by no commit but those that a history draws.
 const ENTITIES: [&str; 4] = ["E", "F", "G", "H"];
+/// Of the ranking; figures are of the first.
+const SOURCES: [&str; 2] = ["s", "t"];
 const EDITIONS: [&str; 2] = ["1", "2"];
 
 fn day(number: i32) -> Date {
@@ -57,7 +59,7 @@ fn indicator(id: &str) -> Definition {
     })
 }
 
-fn entity(id: &str, name: &str, related: Option<&str>) -> Definition {
+fn entity(id: &str, kind: EntityKind, name: &str, related: Option<&str>) -> Definition {
     let relation = |id: &str| EntityRelation {
         kind: RelationKind::LiesIn,
         entity: EntityId::new(id).unwrap(),
@@ -66,7 +68,7 @@ fn entity(id: &str, name: &str, related: Option<&str>) -> Definition {
     };
     Definition::Entity(Entity {
         id: EntityId::new(id).unwrap(),
-        kind: EntityKind::Economy,
+        kind,
         name: name.into(),
         codes: Vec::new(),
         names: Vec::new(),
@@ -74,39 +76,48 @@ fn entity(id: &str, name: &str, related: Option<&str>) -> Definition {
     })
 }
 
+fn source(id: &str) -> Definition {
+    Definition::Source(Source {
+        id: SourceId::new(id).unwrap(),
+        producer: id.into(),
+        title: String::new(),
+        published: None,
+        url: String::new(),
+        licence: String::new(),
+        redistribution: Redistribution::Allowed,
+        precedence: 0,
+    })
+}
+
+fn ranking(source: &str) -> Definition {
+    Definition::Ranking(Ranking {
+        id: RankingId::new("R").unwrap(),
+        name: "R".into(),
+        subject: EntityKind::Economy,
+        source: SourceId::new(source).unwrap(),
+        description: String::new(),
+    })
+}
+
 fn base() -> Vec<Definition> {
-    let source = SourceId::new("s").unwrap();
     vec![
-        Definition::Source(Source {
-            id: source.clone(),
-            producer: "s".into(),
-            title: String::new(),
-            published: None,
-            url: String::new(),
-            licence: String::new(),
-            redistribution: Redistribution::Allowed,
-            precedence: 0,
-        }),
-        entity(ENTITIES[0], "e", None),
-        entity(ENTITIES[1], "f", None),
+        source(SOURCES[0]),
+        source(SOURCES[1]),
+        entity(ENTITIES[0], EntityKind::Economy, "e", None),
+        entity(ENTITIES[1], EntityKind::Economy, "f", None),
         indicator(INDICATORS[0]),
         indicator(INDICATORS[1]),
-        Definition::Ranking(Ranking {
-            id: RankingId::new("R").unwrap(),
-            name: "R".into(),
-            subject: EntityKind::Economy,
-            source,
-            description: String::new(),
-        }),
+        ranking(SOURCES[0]),
     ]
 }
 
 /// A write of a history. Numbers stand for what the constants above list.
 #[derive(Debug, Clone)]
 enum Write {
-    Define { entity: usize, name: u8, related: Option<usize> },
+    Define { entity: usize, kind: EntityKind, name: u8, related: Option<usize> },
+    Rank { source: usize },
     Upload { day: i32, whole: bool, indicator: usize, figures: BTreeMap<(usize, usize), u8> },
-    Publish { edition: usize, day: i32, entities: BTreeSet<usize> },
+    Publish { edition: usize, day: i32, entities: BTreeSet<usize>, lie_in: Option<usize> },
     Withdraw { edition: usize, day: i32 },
     Revert(BTreeSet<usize>),
 }
@@ -116,20 +127,21 @@ fn any_write() -> impl Strategy<Value = Write> {
     let upload = (0..DAYS, proptest::bool::weighted(0.4), 0..INDICATORS.len(), figures)
         .prop_map(|(day, whole, indicator, figures)| Write::Upload { day, whole, indicator, figures });
     let entities = proptest::collection::btree_set(0..ENTITIES.len(), 1..4);
-    let publish = (0..EDITIONS.len(), 0..DAYS, entities).prop_map(|(edition, day, entities)| Write::Publish {
-        edition,
-        day,
-        entities,
-    });
+    let lie_in = proptest::option::weighted(0.3, 0..ENTITIES.len());
+    let publish = (0..EDITIONS.len(), 0..DAYS, entities, lie_in)
+        .prop_map(|(edition, day, entities, lie_in)| Write::Publish { edition, day, entities, lie_in });
     let withdraw = (0..EDITIONS.len(), 0..DAYS).prop_map(|(edition, day)| Write::Withdraw { edition, day });
     let related = proptest::option::weighted(0.3, 0..ENTITIES.len());
-    let define = (1..ENTITIES.len(), 0u8..2, related).prop_map(|(entity, name, related)| Write::Define {
+    let kind = prop_oneof![3 => Just(EntityKind::Economy), 1 => Just(EntityKind::Cluster)];
+    let define = (1..ENTITIES.len(), kind, 0u8..2, related).prop_map(|(entity, kind, name, related)| Write::Define {
         entity,
+        kind,
         name,
         related,
     });
+    let rank = (0..SOURCES.len()).prop_map(|source| Write::Rank { source });
     let revert = proptest::collection::btree_set(0usize..12, 1..4).prop_map(Write::Revert);
-    prop_oneof![2 => define, 6 => upload, 3 => publish, 1 => withdraw, 4 => revert]
+    prop_oneof![2 => define, 1 => rank, 6 => upload, 3 => publish, 1 => withdraw, 4 => revert]
 }
 
 fn value(figure: u8) -> Option<Value> {
@@ -205,10 +217,11 @@ impl Store {
 
     fn act(&self, write: &Write) -> Act {
         match write {
-            Write::Define { entity: at, name, related } => {
+            Write::Define { entity: at, kind, name, related } => {
                 let related = related.filter(|related| related != at).map(|related| ENTITIES[related]);
-                Act::Define(vec![entity(ENTITIES[*at], &name.to_string(), related)])
+                Act::Define(vec![entity(ENTITIES[*at], *kind, &name.to_string(), related)])
             }
+            Write::Rank { source } => Act::Define(vec![ranking(SOURCES[*source])]),
             Write::Upload { day: released, whole, indicator, figures } => {
                 let of = key(*indicator, 0);
                 let replaced = whole.then(|| (of.indicator, of.source)).into_iter().collect();
@@ -220,13 +233,13 @@ impl Store {
                 }
                 Act::Ingest { upload, definitions: Vec::new() }
             }
-            Write::Publish { edition, day: released, entities } => {
+            Write::Publish { edition, day: released, entities, lie_in } => {
                 let (ranking, id) = edition_id(*edition);
                 let standing = self.view.catalog().edition(&ranking, &id, Horizon::at(self.ledger.head())).cloned();
                 let entry = |(rank, entity): (u32, &usize)| Entry {
                     entity: EntityId::new(ENTITIES[*entity]).unwrap(),
                     published_name: String::new(),
-                    economies: Vec::new(),
+                    economies: lie_in.map(|at| EntityId::new(ENTITIES[at]).unwrap()).into_iter().collect(),
                     rank: Some(rank),
                     tied: false,
                     score: None,
@@ -328,7 +341,8 @@ impl Store {
         let catalog = self.view.catalog();
         for edition in catalog.all_editions(horizon) {
             let table = self.view.table(edition).unwrap();
-            let said = format!("{:?} {:?} {:?}", edition.stands(), edition.effective_day(), table.entries);
+            let source = edition.source.as_ref().filter(|_| edition.stands());
+            let said = format!("{:?} {:?} {source:?} {:?}", edition.stands(), edition.effective_day(), table.entries);
             answers.insert(format!("edition {}", edition.edition), said);
         }
         for indicator in INDICATORS {
@@ -340,6 +354,13 @@ impl Store {
             }
         }
         answers
+    }
+
+    /// What those editions are compared with that correct no other version.
+    fn comparisons(&self, released: Date) -> BTreeMap<EditionId, Option<EditionId>> {
+        let (catalog, horizon) = (self.view.catalog(), Horizon { revision: self.ledger.head(), released });
+        let published = catalog.all_editions(horizon).filter(|edition| edition.status == EditionStatus::Published);
+        published.map(|edition| (edition.edition.clone(), edition.compared_with.clone())).collect()
     }
 
     fn definitions(&self) -> Vec<Definition> {
@@ -408,10 +429,11 @@ fn without(history: &BTreeMap<Revision, Write>, catalog: &Catalog) -> Result<Sto
         }
         let mut outcome = plain.write(plain.act(write));
         // A definition that was replaced since does not keep what it referred to.
-        if let (Write::Define { entity, name, .. }, Ok(Outcome { findings, .. })) = (write, &outcome)
+        if let (Write::Define { entity, kind, name, .. }, Ok(Outcome { findings, .. })) = (write, &outcome)
             && findings.refuse()
         {
-            outcome = plain.write(plain.act(&Write::Define { entity: *entity, name: *name, related: None }));
+            let (entity, kind, name) = (*entity, *kind, *name);
+            outcome = plain.write(plain.act(&Write::Define { entity, kind, name, related: None }));
         }
         // What counts again may use a definition that came back later than it.
         if matches!(&outcome, Ok(outcome) if outcome.findings.refuse()) {
@@ -419,7 +441,8 @@ fn without(history: &BTreeMap<Revision, Write>, catalog: &Catalog) -> Result<Sto
                 catalog.entity(id, Revision::MAX).is_some()
                     && plain.view.catalog().entity(id, plain.ledger.head()).is_none()
             });
-            plain.write(Act::Define(missing.map(|id| entity(id, "defined later", None)).collect())).unwrap();
+            let later = |id| entity(id, EntityKind::Economy, "defined later", None);
+            plain.write(Act::Define(missing.map(later).collect())).unwrap();
             outcome = plain.write(plain.act(write));
         }
         let outcome = outcome.map_err(|error| TestCaseError::fail(format!("{revision}: {error}")))?;
@@ -465,13 +488,18 @@ fn check(writes: Vec<Write>) -> Result<(), TestCaseError> {
         prop_assert_eq!(store.totals.current, figures as u64);
         match write {
             // What is held already is not said by who repeats it.
-            Some(Write::Define { .. } | Write::Publish { .. }) if store.changes(store.ledger.head()).is_empty() => {}
+            Some(Write::Define { .. } | Write::Rank { .. } | Write::Publish { .. })
+                if store.changes(store.ledger.head()).is_empty() => {}
             Some(write) => drop(history.insert(store.ledger.head(), write)),
             None => {
                 let plain = without(&history, &store.view.catalog())?;
                 prop_assert_eq!(store.definitions(), plain.definitions());
                 for number in -1..=DAYS {
                     prop_assert_eq!(store.answers(day(number)), plain.answers(day(number)), "day {}", number);
+                    let expected = plain.comparisons(day(number));
+                    for (edition, compared) in store.comparisons(day(number)) {
+                        prop_assert_eq!(Some(&compared), expected.get(&edition), "{} on day {}", edition, number);
+                    }
                 }
             }
         }
@@ -503,7 +531,7 @@ fn upload(released: i32, whole: bool, figure: u8) -> Write {
 }
 
 fn publish(released: i32, entities: &[usize]) -> Write {
-    Write::Publish { edition: 0, day: released, entities: entities.iter().copied().collect() }
+    Write::Publish { edition: 0, day: released, entities: entities.iter().copied().collect(), lie_in: None }
 }
 
 /// Writes these after the base, which is revision 1.
@@ -569,11 +597,55 @@ fn who_builds_on_a_commit_is_named_until_it_is_taken_back_too() {
     }
 }
 
+/// One commit alone is refused, and together with those that are named it is taken back.
+fn assert_in_the_way(writes: &[Write], taken_back: u64, named: &[u64]) {
+    let mut store = store_of(writes);
+    assert_eq!(conflicts(&mut store, &[taken_back]), named);
+    let all = [&[taken_back], named].concat();
+    assert!(conflicts(&mut store, &all).is_empty());
+}
+
+fn edition(number: usize, released: i32) -> Write {
+    Write::Publish { edition: number, day: released, entities: BTreeSet::from([0, 1]), lie_in: None }
+}
+
+#[test]
+fn an_edition_stays_while_another_is_compared_with_it() {
+    assert_in_the_way(&[edition(0, 1), edition(1, 2)], 2, &[3]);
+    // Not one that was there before, nor another version of it.
+    let mut store = store_of(&[edition(0, 1), edition(1, 2), publish(3, &[0])]);
+    assert!(conflicts(&mut store, &[4]).is_empty());
+    assert!(conflicts(&mut store, &[3]).is_empty());
+    // One that comes back would have been compared with.
+    let mut store = store_of(&[edition(0, 1)]);
+    assert!(conflicts(&mut store, &[2]).is_empty());
+    store.write(store.act(&edition(1, 2))).unwrap();
+    assert_eq!(conflicts(&mut store, &[3]), [4]);
+    assert!(conflicts(&mut store, &[3, 4]).is_empty());
+}
+
+#[test]
+fn a_source_of_a_ranking_stays_while_an_edition_has_it_from_there() {
+    assert_in_the_way(&[Write::Rank { source: 1 }, edition(0, 1)], 2, &[3]);
+    let mut store = store_of(&[edition(0, 1), Write::Rank { source: 1 }]);
+    assert!(conflicts(&mut store, &[3]).is_empty());
+}
+
+#[test]
+fn an_economy_stays_one_while_an_entry_lies_in_it() {
+    let define = |kind| Write::Define { entity: 2, kind, name: 0, related: None };
+    let (other, economy) = (define(EntityKind::Cluster), define(EntityKind::Economy));
+    let lying = Write::Publish { edition: 0, day: 1, entities: BTreeSet::from([0]), lie_in: Some(2) };
+    assert_in_the_way(&[other.clone(), economy.clone(), lying.clone()], 3, &[4]);
+    // Made another kind later, it was one when the edition was published.
+    assert_in_the_way(&[other, economy, lying, define(EntityKind::World)], 3, &[4, 5]);
+}
+
 #[test]
 fn a_definition_stays_while_something_uses_it() {
-    let define = Write::Define { entity: 2, name: 0, related: None };
+    let define = Write::Define { entity: 2, kind: EntityKind::Economy, name: 0, related: None };
     let figure = Write::Upload { day: 1, whole: false, indicator: 0, figures: BTreeMap::from([((2, 0), 1)]) };
-    let refers = Write::Define { entity: 3, name: 0, related: Some(2) };
+    let refers = Write::Define { entity: 3, kind: EntityKind::Economy, name: 0, related: Some(2) };
     let edition = publish(1, &[2]);
     let mut store = store_of(&[define.clone(), figure, refers, edition]);
     assert_eq!(conflicts(&mut store, &[2]), [3, 4, 5]);
