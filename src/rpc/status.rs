@@ -347,6 +347,7 @@ pub fn of_query(error: &QueryError) -> Status {
 pub fn of_feed(error: &FeedError) -> Status {
     let message = error.to_string();
     match error {
+        FeedError::NoSuchPosition => of_page_token(&message),
         FeedError::TokenMalformed => status(Code::InvalidArgument, Reason::TokenMalformed, message, []),
         FeedError::TokenOutdated => status(Code::FailedPrecondition, Reason::TokenOutdated, message, []),
         FeedError::TokenAhead { head, .. } => {
