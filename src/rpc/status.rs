@@ -330,6 +330,7 @@ pub fn of_query(error: &QueryError) -> Status {
         QueryError::ReleasedUnsupported => {
             status(Code::Unimplemented, Reason::NotSupported, message, [("field", "as_of.released".into())])
         }
+        QueryError::TooManyPairs { .. } => BadField::new("selection", message).into(),
         QueryError::NoPolicy(_) => {
             status(Code::InvalidArgument, Reason::Policy, message, [("near", Policy::NAMES.join(" "))])
         }
