@@ -59,11 +59,41 @@ pub struct Filter {
     pub indicators: BTreeSet<String>,
     pub entities: BTreeSet<String>,
     pub sources: BTreeSet<String>,
-    pub causes: Vec<Cause>,
+    pub causes: BTreeSet<Cause>,
     pub rank_at_most: u32,
     pub min_places: u32,
     /// (id, code): codes of one id are alternatives.
     pub dimensions: Vec<(String, String)>,
+}
+
+impl Kind {
+    /// Its number in the contract, which never changes: tokens carry a hash of it.
+    fn number(self) -> u32 {
+        match self {
+            Self::Value => 1,
+            Self::Entry => 2,
+            Self::Edition => 3,
+            Self::Definition => 4,
+        }
+    }
+}
+
+/// Its number in the contract, which never changes: tokens carry a hash of it.
+fn cause_number(cause: Cause) -> u32 {
+    match cause {
+        Cause::FirstRelease => 1,
+        Cause::ScheduledRevision => 2,
+        Cause::Correction => 3,
+        Cause::MethodChange => 4,
+        Cause::Withdrawal => 5,
+        Cause::ReloadUnchanged => 6,
+        Cause::Definition => 7,
+    }
+}
+
+/// Numbers as texts, in order.
+fn numbers(given: impl Iterator<Item = u32>) -> Vec<String> {
+    given.collect::<BTreeSet<u32>>().iter().map(ToString::to_string).collect()
 }
 
 impl Filter {
@@ -82,16 +112,15 @@ impl Filter {
             }
         };
         let ids = |ids: &BTreeSet<String>| ids.iter().cloned().collect::<Vec<_>>();
-        let causes: BTreeSet<String> = self.causes.iter().map(|cause| format!("{cause:?}")).collect();
         let dimensions: BTreeSet<String> = self.dimensions.iter().map(|(id, code)| format!("{id}={code}")).collect();
         let number = |number: u32| if number == 0 { Vec::new() } else { vec![number.to_string()] };
         field(1, if self.name.is_empty() { Vec::new() } else { vec![self.name.clone()] });
-        field(2, self.kinds.iter().map(|kind| format!("{kind:?}")).collect());
+        field(2, numbers(self.kinds.iter().map(|kind| kind.number())));
         field(3, ids(&self.rankings));
         field(4, ids(&self.indicators));
         field(5, ids(&self.entities));
         field(6, ids(&self.sources));
-        field(7, ids(&causes));
+        field(7, numbers(self.causes.iter().map(|cause| cause_number(*cause))));
         field(8, number(self.rank_at_most));
         field(9, number(self.min_places));
         field(10, ids(&dimensions));

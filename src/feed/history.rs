@@ -212,7 +212,7 @@ impl FoldWalk {
 }
 
 /// What earlier pages of a list gave of a commit.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Given {
     /// Parts.
     pub parts: u32,
@@ -245,7 +245,8 @@ const LOOKED_AT_MAX: u64 = 1_000;
 const PARTS_MAX: usize = 64;
 const LIST_WEIGHT_MAX: usize = 1 << 20;
 
-/// Lists matching commits after a place, until so many changes are there.
+/// Lists matching commits after a place, until so many changes are there. The place may come from a client: it is refused if
+/// no earlier page can have named it.
 pub async fn list(
     hub: &Hub,
     group: &Group,
@@ -257,10 +258,16 @@ pub async fn list(
     if from.revision.next() < floor {
         return Err(FeedError::BelowFloor { asked: from.revision.next(), floor });
     }
+    if from.last_match > from.revision || (given != Given::default() && from.revision >= head) {
+        return Err(FeedError::NoSuchPosition);
+    }
     let mut list = CommitList { parts: Vec::new(), place: from, given, more: false, head };
     let (mut changes, mut looked_at, mut weight) = (0, 0, 0);
     while list.place.revision < head {
         let mut walk = CommitWalk::after(hub, list.place).await?;
+        if list.given != Given::default() && list.given.ledger_page >= walk.header.pages {
+            return Err(FeedError::NoSuchPosition);
+        }
         walk.next_page = list.given.ledger_page;
         let mut to_skip = list.given.changes;
         while let Some(mut part) = walk.next(hub, group).await? {
@@ -280,20 +287,23 @@ pub async fn list(
                 held = matched.len();
                 weight += matched.weight();
                 // What was skipped is counted already.
-                list.given.changes += held;
+                list.given.changes = list.given.changes.saturating_add(held);
                 if let Some(next_page) = part.next_page.filter(|_| fits) {
                     (list.given.ledger_page, list.given.changes) = (next_page, 0);
                 }
             }
             part.page = list.given.parts;
             changes += held;
-            list.given.parts += 1;
+            list.given.parts = list.given.parts.saturating_add(1);
             let last = part.last;
             list.parts.push(part);
             if !last && (changes >= changes_max || weight >= LIST_WEIGHT_MAX || list.parts.len() >= PARTS_MAX) {
                 list.more = true;
                 return Ok(list);
             }
+        }
+        if to_skip > 0 {
+            return Err(FeedError::NoSuchPosition);
         }
         let revision = walk.revision();
         let last_match = if walk.parts() > 0 { revision } else { list.place.last_match };

@@ -301,7 +301,7 @@ impl Hub {
         };
         let (shared, next) = match whole {
             Some(whole) => (whole, header.pages),
-            None => (self.page(header.commit.revision, page).await?, page + 1),
+            None => (self.page(header.commit.revision, page).await?, page.saturating_add(1)),
         };
         Ok((shared.matched(group, header.commit.cause, &self.groups, &self.kept), next))
     }

@@ -318,8 +318,10 @@ mod tests {
             )
         };
         let kinds = proptest::collection::btree_set(proptest::sample::select(&[Kind::Value, Kind::Entry][..]), 0..2);
-        let causes =
-            proptest::collection::vec(proptest::sample::select(&[Cause::FirstRelease, Cause::Correction][..]), 0..2);
+        let causes = proptest::collection::btree_set(
+            proptest::sample::select(&[Cause::FirstRelease, Cause::Correction][..]),
+            0..2,
+        );
         let dimension = proptest::sample::select(&[("SEX", "F"), ("SEX", "M"), ("AGE", "Y15")][..]);
         let dimensions = proptest::collection::vec(dimension, 0..3);
         (kinds, ids(), ids(), ids(), ids(), causes, (0..4_u32, 0..3_u32), dimensions).prop_map(

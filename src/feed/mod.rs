@@ -82,6 +82,9 @@ pub enum FeedError {
         /// The limit.
         limit: usize,
     },
+    /// A page token whose place inside a commit is not there.
+    #[error("names a place that is not in this list: list again from the first page")]
+    NoSuchPosition,
     /// The state could not be read.
     #[error(transparent)]
     Query(#[from] QueryError),

@@ -34,6 +34,11 @@ impl Comparison {
         pairs.filter_map(|(at, pair)| Some((at, entry_move(*pair, Some(&self.from), &self.to)?)))
     }
 
+    /// How many entities there are, moved or not: [`Self::moves_from`] counts in them.
+    pub fn listed(&self) -> usize {
+        self.pairs.len()
+    }
+
     /// How many moved in each way, of all.
     pub fn counts(&self) -> BTreeMap<Movement, u32> {
         let mut counts = BTreeMap::new();

@@ -107,6 +107,14 @@ pub enum QueryError {
     /// Definitions carry no release date.
     #[error("definitions carry no release date: ask as of a revision or a recorded instant")]
     ReleasedUnsupported,
+    /// A selection that takes too long to look through.
+    #[error("{pairs} pairs of an indicator and an entity, more than {limit}: ask for fewer at a time")]
+    TooManyPairs {
+        /// As asked.
+        pairs: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// A policy that does not exist.
     #[error("no selection policy is called `{0}`; there are default@1 and newest@1")]
     NoPolicy(String),

@@ -2,7 +2,10 @@
 //!
 //! Invariant: a filter that is set narrows. What it names may have no figures; then it admits nothing, never everything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     QueryError, Snapshot,
@@ -24,8 +27,10 @@ use crate::{
     },
 };
 
-/// Most series looked at to find out which sources a bulk answer leaves out.
-const LEFT_OUT_SERIES_MAX: usize = 10_000;
+/// Most seeks to find out which sources a bulk answer leaves out.
+const LEFT_OUT_SEEKS_MAX: usize = 50_000;
+/// Most pairs of an indicator and an entity in a selection that narrows entities: each is sought.
+const PAIRS_MAX: usize = 1_000_000;
 const DAY_MICROSECONDS: i64 = 86_400_000_000;
 
 /// Which series, and which of their periods. All fields must match.
@@ -116,24 +121,27 @@ pub struct FigurePosition {
 /// A selection in the view's numbers. `None`: all; an empty set: none.
 struct Narrowing {
     indicators: BTreeSet<u32>,
-    entities: Option<BTreeSet<u32>>,
+    /// In order.
+    entities: Option<Arc<[u32]>>,
     sources: Option<BTreeSet<u32>>,
     left_out: BTreeSet<u32>,
 }
 
 impl Narrowing {
-    /// The scopes to scan, from a series on.
+    /// The scopes to scan, from a series on. Made one by one: there may be a million.
     fn scopes(&self, start: Option<SeriesIds>) -> impl Iterator<Item = Scope> + use<> {
-        let mut scopes = Vec::new();
-        for indicator in self.indicators.range(start.map_or(0, |ids| ids.indicator)..) {
-            let Some(entities) = &self.entities else {
-                scopes.push(Scope::Indicator(*indicator));
-                continue;
-            };
-            let from = start.filter(|ids| ids.indicator == *indicator).map_or(0, |ids| ids.entity);
-            scopes.extend(entities.range(from..).map(|entity| Scope::Figure(*indicator, *entity)));
-        }
-        scopes.into_iter()
+        let first = start.map_or(0, |ids| ids.indicator);
+        let indicators: Vec<u32> = self.indicators.range(first..).copied().collect();
+        let entities = self.entities.clone();
+        indicators.into_iter().flat_map(move |indicator| {
+            let entities = entities.clone();
+            let from = start.filter(|ids| ids.indicator == indicator).map_or(0, |ids| ids.entity);
+            let places = entities.as_ref().map_or(0..1, |all| all.partition_point(|entity| *entity < from)..all.len());
+            places.filter_map(move |at| match &entities {
+                None => Some(Scope::Indicator(indicator)),
+                Some(entities) => entities.get(at).map(|entity| Scope::Figure(indicator, *entity)),
+            })
+        })
     }
 
     fn admits_source(&self, source: u32) -> bool {
@@ -153,12 +161,16 @@ fn lies_in(scope: Scope, ids: SeriesIds) -> bool {
 type Series = (SeriesIds, SeriesKey, Vec<Row>);
 
 impl Snapshot {
-    /// Refuses a selection that names what is not known.
+    /// Refuses a selection that names what is not known, or that takes too long to look through.
     pub fn check_selection(&self, selection: &Selection) -> Result<(), QueryError> {
         selection.indicators.iter().try_for_each(|id| self.require(DefinitionKind::Indicator, id.as_str()))?;
         selection.entities.iter().try_for_each(|id| self.require(DefinitionKind::Entity, id.as_str()))?;
         selection.members_of.iter().try_for_each(|(id, _)| self.require(DefinitionKind::Entity, id.as_str()))?;
-        selection.sources.iter().try_for_each(|id| self.require(DefinitionKind::Source, id.as_str()))
+        selection.sources.iter().try_for_each(|id| self.require(DefinitionKind::Source, id.as_str()))?;
+        let Some(entities) = self.entities(selection)? else { return Ok(()) };
+        let indicators: BTreeSet<&IndicatorId> = selection.indicators.iter().collect();
+        let pairs = indicators.len().saturating_mul(entities.len());
+        if pairs > PAIRS_MAX { Err(QueryError::TooManyPairs { pairs, limit: PAIRS_MAX }) } else { Ok(()) }
     }
 
     /// Sources that may not be handed out in bulk. Naming one is refused.
@@ -177,8 +189,8 @@ impl Snapshot {
         }
     }
 
-    /// Of sources that are left out, those that have series of the selection. Where too many series would have to be looked
-    /// at to know, a source counts as one that has. A selection that names its sources asks for no others.
+    /// Of sources that are left out, those that have series of the selection. Where it would take too many seeks to know, a
+    /// source counts as one that has. A selection that names its sources asks for no others.
     pub fn sources_left_out(&self, selection: &Selection) -> Result<BTreeSet<SourceId>, StoreError> {
         if !selection.sources.is_empty() {
             return Ok(BTreeSet::new());
@@ -190,17 +202,19 @@ impl Snapshot {
             }
         }
         let mut found = BTreeSet::new();
-        let mut looked_at = 0;
+        let mut seeks = 0;
         for scope in self.narrowing(selection)?.scopes(None) {
             let mut after = None;
-            while !pending.is_empty()
-                && let Some(ids) = self.view().next_series(scope, after)?
-            {
-                if looked_at == LEFT_OUT_SERIES_MAX {
+            loop {
+                if pending.is_empty() {
+                    return Ok(found);
+                }
+                if seeks == LEFT_OUT_SEEKS_MAX {
                     found.extend(pending.into_values().cloned());
                     return Ok(found);
                 }
-                looked_at += 1;
+                seeks += 1;
+                let Some(ids) = self.view().next_series(scope, after)? else { break };
                 found.extend(pending.remove(&ids.source).cloned());
                 after = Some(ids);
             }
@@ -346,18 +360,11 @@ impl Snapshot {
     }
 
     fn narrowing(&self, selection: &Selection) -> Result<Narrowing, StoreError> {
-        let entity_numbers =
-            |ids: &[EntityId]| ids.iter().filter_map(|id| self.view().number(NameKind::Entity, id.as_str())).collect();
         let source_number = |id: &SourceId| self.view().number(NameKind::Source, id.as_str());
-        let mut entities: Option<BTreeSet<u32>> =
-            (!selection.entities.is_empty()).then(|| entity_numbers(&selection.entities));
-        if let Some((group, day)) = &selection.members_of {
-            let members: BTreeSet<u32> = entity_numbers(&self.members(group, *day)?);
-            entities = Some(match entities {
-                Some(entities) => entities.intersection(&members).copied().collect(),
-                None => members,
-            });
-        }
+        let entities = self.entities(selection)?.map(|ids| {
+            let numbers = ids.iter().filter_map(|id| self.view().number(NameKind::Entity, id.as_str()));
+            numbers.collect::<BTreeSet<u32>>().into_iter().collect()
+        });
         let indicators = selection.indicators.iter();
         Ok(Narrowing {
             indicators: indicators.filter_map(|id| self.view().number(NameKind::Indicator, id.as_str())).collect(),
@@ -366,6 +373,16 @@ impl Snapshot {
                 .then(|| selection.sources.iter().filter_map(source_number).collect()),
             left_out: selection.left_out.iter().filter_map(source_number).collect(),
         })
+    }
+
+    /// The entities that a selection narrows to; `None`: all.
+    fn entities(&self, selection: &Selection) -> Result<Option<BTreeSet<EntityId>>, StoreError> {
+        let named: BTreeSet<EntityId> = selection.entities.iter().cloned().collect();
+        let Some((group, day)) = &selection.members_of else {
+            return Ok((!named.is_empty()).then_some(named));
+        };
+        let members = self.members(group, *day)?.into_iter();
+        Ok(Some(members.filter(|member| named.is_empty() || named.contains(member)).collect()))
     }
 
     /// The members of a group on a day, in id order; see [`Selection::members_of`] for the day that is meant without one.
@@ -409,5 +426,34 @@ fn belongs(group: &[Result<Series, StoreError>], next: &Result<Series, StoreErro
     match (group.first(), next) {
         (Some(Ok((first, ..))), Ok((next, ..))) => (first.indicator, first.entity) == (next.indicator, next.entity),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_are_made_as_they_are_taken() {
+        let many = 0..1_000_000;
+        let narrowing = |entities: Option<Arc<[u32]>>| Narrowing {
+            indicators: many.clone().collect(),
+            entities,
+            sources: None,
+            left_out: BTreeSet::new(),
+        };
+        let start = |indicator, entity| Some(SeriesIds { indicator, entity, source: 0, dimensions: 0 });
+        let pairs = narrowing(Some(many.clone().collect()));
+        let first: Vec<Scope> = pairs.scopes(None).take(2).collect();
+        assert_eq!(first, [Scope::Figure(0, 0), Scope::Figure(0, 1)]);
+        let across: Vec<Scope> = pairs.scopes(start(7, 999_999)).take(2).collect();
+        assert_eq!(across, [Scope::Figure(7, 999_999), Scope::Figure(8, 0)]);
+        assert_eq!(pairs.scopes(start(999_999, 999_998)).count(), 2);
+        let whole = narrowing(None);
+        assert_eq!(
+            whole.scopes(start(999_998, 5)).collect::<Vec<_>>(),
+            [Scope::Indicator(999_998), Scope::Indicator(999_999)]
+        );
+        assert_eq!(narrowing(Some([].into())).scopes(None).take(1).count(), 0);
     }
 }

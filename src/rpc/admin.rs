@@ -34,8 +34,12 @@ use crate::{
 
 /// Most definitions of one request.
 const DEFINITIONS_MAX: usize = 20_000;
+/// Most bytes of all definitions of one write, encoded.
+const DEFINITIONS_BYTES_MAX: usize = 64 << 20;
 /// Most entries of one edition.
 const ENTRIES_MAX: u64 = 100_000;
+/// Most bytes of all entries of one edition, encoded.
+const ENTRIES_BYTES_MAX: usize = 256 << 20;
 /// Most components of one entry; with all of them an entry stays a small part of a page.
 const COMPONENTS_MAX: usize = 300;
 /// Parts of a backup that wait for the client.
@@ -75,6 +79,7 @@ fn options(given: Option<proto::WriteOptions>, content: Content) -> Result<Write
 struct Definitions {
     taken: Vec<Definition>,
     count: usize,
+    bytes: usize,
 }
 
 impl Definitions {
@@ -83,16 +88,54 @@ impl Definitions {
         given: Vec<proto::Definition>,
         content: &mut Content,
         violations: &mut Violations,
-    ) -> Result<(), BadField> {
+    ) -> Result<(), Status> {
         for given in given {
             if self.count == DEFINITIONS_MAX {
-                return Err(BadField::new("definitions", format!("more than {DEFINITIONS_MAX}")));
+                return Err(BadField::new("definitions", format!("more than {DEFINITIONS_MAX}")).into());
+            }
+            self.bytes += given.encoded_len();
+            if self.bytes > DEFINITIONS_BYTES_MAX {
+                return Err(status::of_large_upload("definitions", DEFINITIONS_BYTES_MAX));
             }
             let decoded = decode::definition(given).map_err(|bad| bad.under(&format!("definitions[{}]", self.count)));
             self.count += 1;
             if let Some(definition) = violations.take(decoded) {
                 content.definition(&definition);
                 self.taken.push(definition);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Entries of an edition, as they come.
+#[derive(Debug, Default)]
+struct Entries {
+    taken: Vec<Entry>,
+    count: u64,
+    bytes: usize,
+}
+
+impl Entries {
+    fn take(
+        &mut self,
+        given: Vec<proto::Entry>,
+        content: &mut Content,
+        violations: &mut Violations,
+    ) -> Result<(), Status> {
+        for given in given {
+            if self.count == ENTRIES_MAX {
+                return Err(BadField::new("entries", format!("more than {ENTRIES_MAX}")).into());
+            }
+            self.bytes += given.encoded_len();
+            if self.bytes > ENTRIES_BYTES_MAX {
+                return Err(status::of_large_upload("entries", ENTRIES_BYTES_MAX));
+            }
+            let decoded = decode_entry(given).map_err(|bad| bad.under(&format!("entries[{}]", self.count)));
+            self.count += 1;
+            if let Some(entry) = violations.take(decoded) {
+                content.row(&entry);
+                self.taken.push(entry);
             }
         }
         Ok(())
@@ -293,7 +336,7 @@ impl AdminService for Admin {
         let given = header.options.take();
         let edition = header.edition.ok_or_else(|| BadField::new("header.edition", "must be given"))?;
         let mut edition = decode::edition(edition).map_err(|bad| bad.under("header"))?;
-        let mut entries = Vec::new();
+        let mut entries = Entries::default();
         let mut content = Content::default();
         let mut violations = Violations::default();
         let mut definitions = Definitions::default();
@@ -304,18 +347,8 @@ impl AdminService for Admin {
                 Part::Header(_) => return Err(header_first().into()),
                 Part::Definitions(batch) => definitions.take(batch.definitions, &mut content, &mut violations)?,
                 Part::Entries(batch) => {
-                    for given in batch.entries {
-                        if counted.rows == ENTRIES_MAX {
-                            return Err(BadField::new("entries", format!("more than {ENTRIES_MAX}")).into());
-                        }
-                        let decoded =
-                            decode_entry(given).map_err(|bad| bad.under(&format!("entries[{}]", counted.rows)));
-                        counted.rows += 1;
-                        if let Some(entry) = violations.take(decoded) {
-                            content.row(&entry);
-                            entries.push(entry);
-                        }
-                    }
+                    entries.take(batch.entries, &mut content, &mut violations)?;
+                    counted.rows = entries.count;
                 }
                 Part::End(end) => {
                     counted.check(end)?;
@@ -326,6 +359,7 @@ impl AdminService for Admin {
         }
         nothing_follows(&mut messages).await?;
         violations.check()?;
+        let entries = entries.taken;
         self.spell_out(&mut edition, entries.len(), &definitions.taken);
         content.header(&(&edition, header.correction));
         let table = Table { edition, entries };
@@ -476,4 +510,54 @@ fn decode_point(point: proto::IngestPoint) -> Result<crate::ledger::upload::Poin
         (None, false) => return Err(BadField::new("value", "must be given, or the figure withdrawn")),
     };
     Ok((period, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+    use tonic_types::StatusExt;
+
+    use super::*;
+
+    const LARGE_BYTES: usize = 1 << 20;
+
+    /// Takes until that is refused; says how often it was taken.
+    fn takes(mut take: impl FnMut() -> Result<(), Status>) -> (usize, Status) {
+        let mut taken = 0;
+        loop {
+            match take() {
+                Ok(()) => taken += 1,
+                Err(status) => return (taken, status),
+            }
+        }
+    }
+
+    fn assert_too_large(status: &Status) {
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+        assert_eq!(status.get_details_error_info().unwrap().reason, "UPLOAD_TOO_LARGE");
+    }
+
+    #[test]
+    fn definitions_of_a_write_are_bounded_by_their_bytes() {
+        let (mut definitions, mut violations) = (Definitions::default(), Violations::default());
+        let (taken, status) = takes(|| {
+            let indicator = proto::Indicator { definition: "x".repeat(LARGE_BYTES), ..Default::default() };
+            let item = proto::definition::Item::Indicator(indicator);
+            let given = vec![proto::Definition { item: Some(item) }];
+            definitions.take(given, &mut Content::default(), &mut violations)
+        });
+        assert_eq!(taken, DEFINITIONS_BYTES_MAX / LARGE_BYTES - 1, "each is a little longer than its text");
+        assert_too_large(&status);
+    }
+
+    #[test]
+    fn entries_of_an_edition_are_bounded_by_their_bytes() {
+        let (mut entries, mut violations) = (Entries::default(), Violations::default());
+        let (taken, status) = takes(|| {
+            let given = vec![proto::Entry { published_name: "x".repeat(LARGE_BYTES), ..Default::default() }];
+            entries.take(given, &mut Content::default(), &mut violations)
+        });
+        assert_eq!(taken, ENTRIES_BYTES_MAX / LARGE_BYTES - 1, "each is a little longer than its text");
+        assert_too_large(&status);
+    }
 }

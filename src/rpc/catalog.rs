@@ -237,8 +237,8 @@ impl CatalogService for Catalog {
         let query = decode::text("query", plain.query, QUERY_BYTES_MAX)?;
         let found = self.0.read(At::asked(plain.as_of, plain.min_revision)?.paged(&page), move |snapshot| {
             let snapshot = snapshot.without_release_dates().map_err(query_status)?;
-            let from = page.position.unwrap_or(0);
             let hits = snapshot.search(&query);
+            let from = page.first(hits.len())?;
             let messages = hits.into_iter().enumerate().skip(from).map(|(at, hit)| {
                 let definition = Some(encode::definition(&hit.definition));
                 Ok((proto::SearchHit { definition, matched: hit.matched }, at + 1))

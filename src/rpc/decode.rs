@@ -33,7 +33,7 @@ type Result<T> = std::result::Result<T, BadField>;
 const TEXT_BYTES_MAX: usize = 16 * 1024;
 /// Longest definition or entry, encoded: a change carries what was before and what is after in one message.
 const OBJECT_BYTES_MAX: usize = 1 << 20;
-/// Most names, codes, relations or components of one thing.
+/// Most items of a list whose comment in the contract does not say otherwise.
 const PARTS_MAX: usize = 500;
 /// Most dimensions to narrow by.
 const DIMENSION_FILTER_MAX: usize = 100;
@@ -77,7 +77,7 @@ pub(super) fn text(field: &str, text: String, bytes_max: usize) -> Result<String
     if text.len() <= bytes_max { Ok(text) } else { Err(BadField::new(field, format!("longer than {bytes_max} bytes"))) }
 }
 
-fn parts<T>(field: &str, parts: &[T]) -> Result<()> {
+pub(super) fn parts<T>(field: &str, parts: &[T]) -> Result<()> {
     if parts.len() <= PARTS_MAX { Ok(()) } else { Err(BadField::new(field, format!("more than {PARTS_MAX}"))) }
 }
 

@@ -85,6 +85,8 @@ fn filter(given: proto::Filter) -> Result<Filter, BadField> {
             .map(|id| decode::id(field, &id, crate::model::id::EntityId::new).map(|id| id.to_string()))
             .collect()
     };
+    decode::parts("kinds", &given.kinds)?;
+    decode::parts("causes", &given.causes)?;
     let kinds = given.kinds.into_iter().map(|kind| match proto::ChangeKind::try_from(kind) {
         Ok(proto::ChangeKind::Value) => Ok(Kind::Value),
         Ok(proto::ChangeKind::Entry) => Ok(Kind::Entry),

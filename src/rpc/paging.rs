@@ -48,6 +48,11 @@ fn fingerprint<M: Message + Name>(request: &M) -> u64 {
     digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
+/// What the position of a token means, if it means anything. One that does not must not begin the list anew.
+pub(super) fn placed<T>(found: Option<T>) -> Result<T, Status> {
+    found.ok_or_else(|| status::of_page_token("names a place that is not in this list"))
+}
+
 impl<P: Serialize + DeserializeOwned> Page<P> {
     /// Reads the paging fields of a request; `request` is the request without them.
     pub(super) fn of(
@@ -118,5 +123,12 @@ impl<P: Serialize + DeserializeOwned> Page<P> {
             last = Some(position);
         }
         Ok((messages, String::new()))
+    }
+}
+
+impl Page<usize> {
+    /// The item of a list of so many that the page begins with.
+    pub(super) fn first(&self, count: usize) -> Result<usize, Status> {
+        self.position.map_or(Ok(0), |at| placed((at < count).then_some(at)))
     }
 }

@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{App, At, decode, encode, paging::Page, query_status, status::BadField};
+use super::{
+    App, At, decode, encode,
+    paging::{Page, placed},
+    query_status,
+    status::BadField,
+};
 use crate::{
     model::{
         catalog::DefinitionKind,
@@ -39,7 +44,7 @@ impl RankingService for Rankings {
         let ranking = decode::id("ranking", &plain.ranking, RankingId::new)?;
         let found = self.0.read(At::asked(plain.as_of, plain.min_revision)?.paged(&page), move |snapshot| {
             let editions = snapshot.editions(&ranking).map_err(query_status)?;
-            let from = page.position.unwrap_or(0);
+            let from = page.first(editions.len())?;
             let newest_first = editions.iter().rev().enumerate().skip(from);
             let (editions, next_page_token) = page
                 .fill(snapshot.revision(), newest_first.map(|(at, edition)| Ok((encode::edition(edition), at + 1))))?;
@@ -83,7 +88,7 @@ impl RankingService for Rankings {
                 if let Some(economy) = &economy {
                     snapshot.require(DefinitionKind::Entity, economy.as_str()).map_err(query_status)?;
                 }
-                let from = page.position.unwrap_or(0);
+                let from = page.first(table.entries.len())?;
                 let wanted = table.entries.iter().enumerate().skip(from).filter(|(_, entry)| {
                     economy.as_ref().is_none_or(|economy| entry.economies.contains(economy) || entry.entity == *economy)
                 });
@@ -111,7 +116,7 @@ impl RankingService for Rankings {
         let to = decode::id("later_edition", &plain.later_edition, EditionId::new)?;
         let found = self.0.read(At::asked(plain.as_of, plain.min_revision)?.paged(&page), move |snapshot| {
             let found = snapshot.compare(&ranking, &from, &to).map_err(query_status)?;
-            let moves = found.moves_from(page.position.unwrap_or(0));
+            let moves = found.moves_from(page.first(found.listed())?);
             let (moves, next_page_token) =
                 page.fill(snapshot.revision(), moves.map(|(at, moved)| Ok((encode::entry_move(&moved), at + 1))))?;
             let count = |(movement, count)| proto::MovementCount { movement: encode::movement(movement), count };
@@ -143,7 +148,8 @@ impl RankingService for Rankings {
         let entities = plain.entities.iter().map(|id| decode::id("entities", id, EntityId::new));
         let entities = entities.collect::<Result<Vec<_>, _>>()?;
         let found = self.0.read(At::asked(plain.as_of, plain.min_revision)?.paged(&page), move |snapshot| {
-            let (first, told) = page.position.unwrap_or_default();
+            let place = page.position.map(|at| placed((at.0 < entities.len()).then_some(at))).transpose()?;
+            let (first, told) = place.unwrap_or_default();
             for entity in &entities {
                 snapshot.require(DefinitionKind::Entity, entity.as_str()).map_err(query_status)?;
             }

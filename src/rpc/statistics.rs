@@ -6,12 +6,18 @@ use prost::Message;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
-use super::{App, At, decode, encode, paging::Page, query_status, status::BadField};
+use super::{
+    App, At, decode, encode,
+    paging::{Page, placed},
+    query_status,
+    status::BadField,
+};
 use crate::{
     model::{
         catalog::DefinitionKind,
         id::{EntityId, IndicatorId, SourceId},
         period::Period,
+        time::Date,
     },
     proto::{self, statistics_service_server::StatisticsService},
     query::{
@@ -44,10 +50,16 @@ fn position_out(ids: SeriesIds, period: Option<Period>) -> RowPosition {
     ([ids.indicator, ids.entity, ids.source, ids.dimensions], days)
 }
 
-fn position_in(([indicator, entity, source, dimensions], days): RowPosition) -> Position {
-    let date = crate::model::time::Date::from_days;
-    let period = days.and_then(|(start, end)| Period::from_days(date(start)?, date(end)?));
-    (SeriesIds { indicator, entity, source, dimensions }, period)
+fn period_in((start, end): (i32, i32)) -> Option<Period> {
+    Period::from_days(Date::from_days(start)?, Date::from_days(end)?)
+}
+
+fn ids_in([indicator, entity, source, dimensions]: [u32; 4]) -> SeriesIds {
+    SeriesIds { indicator, entity, source, dimensions }
+}
+
+fn position_in((ids, days): RowPosition) -> Result<Position, Status> {
+    Ok((ids_in(ids), days.map(|days| placed(period_in(days))).transpose()?))
 }
 
 /// Where a list of chosen figures goes on: numbers of indicator, entity and dimensions, and the period's days.
@@ -58,10 +70,8 @@ fn chosen_out(position: FigurePosition) -> ChosenPosition {
     ([indicator, entity, dimensions], (period.start().days(), period.end().days()))
 }
 
-fn chosen_in(([indicator, entity, dimensions], (start, end)): ChosenPosition) -> Option<FigurePosition> {
-    let date = crate::model::time::Date::from_days;
-    let period = Period::from_days(date(start)?, date(end)?)?;
-    Some(FigurePosition { indicator, entity, dimensions, period })
+fn chosen_in(([indicator, entity, dimensions], days): ChosenPosition) -> Result<FigurePosition, Status> {
+    Ok(FigurePosition { indicator, entity, dimensions, period: placed(period_in(days))? })
 }
 
 fn ids_of(ids: &BTreeSet<SourceId>) -> Vec<String> {
@@ -155,7 +165,8 @@ impl StatisticsService for Statistics {
         let mut selection = selection;
         let found = self.0.read(At::asked(plain.as_of, plain.min_revision)?.paged(&page), move |snapshot| {
             let left_out = leave_out(&snapshot, &mut selection)?;
-            let series = snapshot.series(&selection, page.position.map(position_in));
+            let after = page.position.map(position_in).transpose()?;
+            let series = snapshot.series(&selection, after);
             let rows = series.flat_map(|series| match series {
                 Ok(CurrentSeries { ids, key, figures }) => {
                     figures.into_iter().map(|figure| Ok((ids, key.clone(), figure))).collect()
@@ -231,12 +242,12 @@ impl StatisticsService for Statistics {
         }
         let mut selection = selection(given)?;
         let found = self.0.read(At::asked(plain.as_of, plain.min_revision)?.paged(&page), move |snapshot| {
-            snapshot.check_selection(&selection).map_err(query_status)?;
             if selection.indicators.is_empty() {
                 let all = snapshot.catalog.definitions(DefinitionKind::Indicator, "", snapshot.revision());
                 selection.indicators = all.filter_map(|definition| IndicatorId::new(definition.id()).ok()).collect();
             }
-            let after = page.position.map(|position| position_in((position, None)).0);
+            snapshot.check_selection(&selection).map_err(query_status)?;
+            let after = page.position.map(ids_in);
             let series = snapshot.list_series(&selection, after).map(|series| {
                 let series = series.map_err(query_status)?;
                 Ok((encode::series_summary(&series), position_out(series.ids, None).0))
@@ -262,8 +273,7 @@ impl StatisticsService for Statistics {
         let found = self.0.read(At::asked(plain.as_of, plain.min_revision)?.paged(&page), move |snapshot| {
             let mut all = snapshot.versions(&indicator, &entity, period, source.as_ref()).map_err(query_status)?;
             all.retain(|version| version.series.dimensions.has(&dimensions));
-            let from = page.position.unwrap_or(0);
-            let from_here = all.iter().enumerate().skip(from);
+            let from_here = all.iter().enumerate().skip(page.first(all.len())?);
             let (versions, next_page_token) = page
                 .fill(snapshot.revision(), from_here.map(|(at, version)| Ok((encode::observation(version), at + 1))))?;
             Ok(proto::ListVersionsResponse { versions, next_page_token, revision: snapshot.revision().0 })
@@ -283,7 +293,7 @@ impl Statistics {
     ) -> Result<Response<proto::QueryObservationsResponse>, Status> {
         let found = self.0.read(at.paged(&page), move |snapshot| {
             let left_out = leave_out(&snapshot, &mut selection)?;
-            let after = page.position.and_then(chosen_in);
+            let after = page.position.map(chosen_in).transpose()?;
             let figures = snapshot.selected(&selection, policy, after).map(|found| {
                 let (position, observation) = found.map_err(query_status)?;
                 Ok((encode::observation(&observation), chosen_out(position)))

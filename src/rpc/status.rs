@@ -18,7 +18,11 @@
 //! | `DATA_LOSS` | `STORE_DAMAGED` |
 //! | `INTERNAL` | `STORE_FAILED`, `SERVER_FAULT` |
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    io::{self, ErrorKind},
+    time::Duration,
+};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
@@ -326,6 +330,7 @@ pub fn of_query(error: &QueryError) -> Status {
         QueryError::ReleasedUnsupported => {
             status(Code::Unimplemented, Reason::NotSupported, message, [("field", "as_of.released".into())])
         }
+        QueryError::TooManyPairs { .. } => BadField::new("selection", message).into(),
         QueryError::NoPolicy(_) => {
             status(Code::InvalidArgument, Reason::Policy, message, [("near", Policy::NAMES.join(" "))])
         }
@@ -343,6 +348,7 @@ pub fn of_query(error: &QueryError) -> Status {
 pub fn of_feed(error: &FeedError) -> Status {
     let message = error.to_string();
     match error {
+        FeedError::NoSuchPosition => of_page_token(&message),
         FeedError::TokenMalformed => status(Code::InvalidArgument, Reason::TokenMalformed, message, []),
         FeedError::TokenOutdated => status(Code::FailedPrecondition, Reason::TokenOutdated, message, []),
         FeedError::TokenAhead { head, .. } => {
@@ -373,8 +379,24 @@ pub fn of_feed(error: &FeedError) -> Status {
 pub fn of_upload(error: &UploadError) -> Status {
     match error {
         UploadError::TooManySeries => status(Code::ResourceExhausted, Reason::UploadTooLarge, error.to_string(), []),
-        UploadError::Io(_) => status(Code::ResourceExhausted, Reason::NoSpace, error.to_string(), []),
+        UploadError::Io(cause) if has_no_space(cause) => {
+            status(Code::ResourceExhausted, Reason::NoSpace, error.to_string(), [])
+        }
+        UploadError::Io(_) => {
+            tracing::error!(%error, "an upload could not be put aside");
+            status(Code::Internal, Reason::StoreFailed, error.to_string(), [])
+        }
     }
+}
+
+fn has_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+/// More bytes in a write than are taken into memory.
+pub(super) fn of_large_upload(what: &str, bytes_max: usize) -> Status {
+    let message = format!("one write may hold {} MiB of {what}; send fewer at a time", bytes_max >> 20);
+    status(Code::ResourceExhausted, Reason::UploadTooLarge, message, [])
 }
 
 /// A cursor that nobody stored.
@@ -472,6 +494,21 @@ mod tests {
             assert_eq!(Reason::from_str_name(reason.as_str_name()), Some(*reason));
         }
         assert_eq!(Reason::from_str_name("NO_SUCH_REASON"), None);
+    }
+
+    #[test]
+    fn only_a_full_disk_is_no_space() {
+        const ENOSPC: i32 = 28;
+        const EDQUOT: i32 = 122;
+        const EIO: i32 = 5;
+        let reason = |number| {
+            let status = of_upload(&UploadError::Io(io::Error::from_raw_os_error(number)));
+            (status.code(), status.get_details_error_info().unwrap().reason)
+        };
+        for number in [ENOSPC, EDQUOT] {
+            assert_eq!(reason(number), (Code::ResourceExhausted, "NO_SPACE".to_owned()));
+        }
+        assert_eq!(reason(EIO), (Code::Internal, "STORE_FAILED".to_owned()));
     }
 
     #[test]

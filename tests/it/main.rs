@@ -3,7 +3,7 @@
 //! In reading order: [`harness`] starts servers and speaks to them, [`process`] runs the real binary; [`fixture`] is the
 //! small world most tests live in, [`author`] and [`steward`] make up writes; [`watch`] records what a subscriber saw, [`replica`] keeps a copy by it, [`promises`] judges
 //! it. Then the tests: [`queries`], [`paging`], [`selections`],
-//! [`writes`], [`refusals`], [`strict`], [`health`], [`loading`], [`feed`], [`conflate`], [`edges`], [`cursors`],
+//! [`writes`], [`refusals`], [`strict`], [`bounds`], [`health`], [`loading`], [`feed`], [`conflate`], [`edges`], [`cursors`],
 //! [`crowd`], [`stalls`], [`silence`], [`compression`], [`clock`], [`simulation`], [`properties`], [`model`], [`release_axis`], [`revert`], [`browsers`],
 //! [`catching_up`], [`crash`], [`failpoints`], [`damage`], [`backup`], [`migration`], [`compaction`], [`fuzzing`].
 //!
@@ -13,6 +13,7 @@
 
 mod author;
 mod backup;
+mod bounds;
 mod browsers;
 mod catching_up;
 mod clock;

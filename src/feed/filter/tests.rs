@@ -5,6 +5,7 @@ use crate::{
         change::{ValueChange, ValueMove},
         id::EditionId,
     },
+    proto,
 };
 
 /// A correction of an entry's rank; `None`: it is not listed.
@@ -118,7 +119,7 @@ fn one_field_each() -> Vec<Filter> {
         Filter { indicators: texts(&["A"]), ..plain.clone() },
         Filter { entities: texts(&["A"]), ..plain.clone() },
         Filter { sources: texts(&["A"]), ..plain.clone() },
-        Filter { causes: vec![Cause::Correction], ..plain.clone() },
+        Filter { causes: BTreeSet::from([Cause::Correction]), ..plain.clone() },
         Filter { rank_at_most: 1, ..plain.clone() },
         Filter { min_places: 1, ..plain.clone() },
         Filter { dimensions: vec![("A".into(), "B".into())], ..plain },
@@ -132,7 +133,7 @@ fn the_order_of_ids_does_not_matter_to_the_hash_and_the_order_of_filters_does() 
     assert_ne!(hash(&[of(&["A", "B"])]), hash(&[of(&["A", "C"])]));
     assert_ne!(hash(&[of(&["A"]), of(&["B"])]), hash(&[of(&["B"]), of(&["A"])]));
     assert_ne!(hash(&[of(&["A"]), of(&["B"])]), hash(&[of(&["A", "B"])]));
-    let causes = |causes: &[Cause]| Filter { causes: causes.to_vec(), ..Filter::default() };
+    let causes = |causes: &[Cause]| Filter { causes: causes.iter().copied().collect(), ..Filter::default() };
     let (first, second) = (Cause::Correction, Cause::Withdrawal);
     assert_eq!(hash(&[causes(&[first, second])]), hash(&[causes(&[second, first])]));
     let dimensions = |codes: &[&str]| Filter {
@@ -140,6 +141,41 @@ fn the_order_of_ids_does_not_matter_to_the_hash_and_the_order_of_filters_does() 
         ..Filter::default()
     };
     assert_eq!(hash(&[dimensions(&["F", "M"])]), hash(&[dimensions(&["M", "F"])]));
+}
+
+/// Clients keep tokens for years: this number never changes.
+#[test]
+fn the_hash_of_a_filter_is_fixed() {
+    let filter = Filter {
+        kinds: [Kind::Edition, Kind::Value].into(),
+        rankings: texts(&["R"]),
+        causes: [Cause::Withdrawal, Cause::Correction].into(),
+        ..Filter::default()
+    };
+    assert_eq!(hash(&[filter]), 0xbe60_7a79_e28b_34b7);
+}
+
+#[test]
+fn kinds_and_causes_are_hashed_by_their_numbers_in_the_contract() {
+    for (kind, number) in [
+        (Kind::Value, proto::ChangeKind::Value),
+        (Kind::Entry, proto::ChangeKind::Entry),
+        (Kind::Edition, proto::ChangeKind::Edition),
+        (Kind::Definition, proto::ChangeKind::Definition),
+    ] {
+        assert_eq!(i64::from(kind.number()), i64::from(number as i32));
+    }
+    for (cause, number) in [
+        (Cause::FirstRelease, proto::Cause::FirstRelease),
+        (Cause::ScheduledRevision, proto::Cause::ScheduledRevision),
+        (Cause::Correction, proto::Cause::Correction),
+        (Cause::MethodChange, proto::Cause::MethodChange),
+        (Cause::Withdrawal, proto::Cause::Withdrawal),
+        (Cause::ReloadUnchanged, proto::Cause::ReloadUnchanged),
+        (Cause::Definition, proto::Cause::Definition),
+    ] {
+        assert_eq!(i64::from(cause_number(cause)), i64::from(number as i32));
+    }
 }
 
 #[test]

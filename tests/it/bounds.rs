@@ -1,0 +1,159 @@
+//! What a single request may ask for or send, where that could be without end; and page tokens that no server made.
+
+use almanac::proto::*;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Serialize, de::DeserializeOwned};
+use tonic::Code;
+
+use crate::{
+    fixture::*,
+    harness::{assert_refused, fields},
+};
+
+/// Pairs of an indicator and an entity that a selection may have.
+const PAIRS_MAX: usize = 1_000_000;
+/// Seeks for sources that are left out.
+const SEEKS_MAX: usize = 50_000;
+
+fn names(kind: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{kind}.{number}")).collect()
+}
+
+#[tokio::test]
+async fn a_selection_has_no_more_pairs_than_can_be_sought() {
+    let world = world().await;
+    let clients = &world.clients;
+    let (indicators, entities) = (names("I", 1_000), names("E", PAIRS_MAX / 1_000 + 1));
+    let mut definitions: Vec<Definition> = indicators.iter().map(|id| indicator(id, id)).collect();
+    definitions.extend(entities.iter().map(|id| economy(id, id)));
+    clients.define(WriteOptions::default(), definitions).await.unwrap();
+    let mut statistics = clients.statistics.clone();
+    let selection = |indicators: &[String], entities: &[String]| {
+        let (indicators, entities) = (indicators.to_vec(), entities.to_vec());
+        Some(SeriesSelection { indicators, entities, ..Default::default() })
+    };
+    let query = |selection| QueryObservationsRequest { selection, ..Default::default() };
+
+    let refused = statistics.query_observations(query(selection(&indicators, &entities))).await;
+    assert_eq!(fields(&assert_refused(refused, Code::InvalidArgument, "FIELD")), ["selection"]);
+    let stream = StreamSeriesRequest { selection: selection(&indicators, &entities), ..Default::default() };
+    let refused = statistics.stream_series(stream).await.map(drop);
+    assert_eq!(fields(&assert_refused(refused, Code::InvalidArgument, "FIELD")), ["selection"]);
+    // Without indicators a list of series is of all: those of the world as well.
+    let list = |entities| ListSeriesRequest { selection: selection(&[], entities), ..Default::default() };
+    let refused = statistics.list_series(list(&entities[1..])).await;
+    assert_eq!(fields(&assert_refused(refused, Code::InvalidArgument, "FIELD")), ["selection"]);
+
+    statistics.list_series(list(&entities[..900])).await.unwrap();
+    statistics.query_observations(query(selection(&indicators, &entities[1..]))).await.unwrap();
+    statistics.query_observations(query(selection(&indicators, &[]))).await.unwrap();
+    let same_again = [entities[1..].to_vec(), entities[1..].to_vec()].concat();
+    statistics.query_observations(query(selection(&indicators, &same_again))).await.unwrap();
+    world.end().await;
+}
+
+#[tokio::test]
+async fn pairs_without_figures_count_when_sources_left_out_are_sought() {
+    let world = world().await;
+    let clients = &world.clients;
+    // Each entity has figures of one indicator only.
+    let side = SEEKS_MAX.isqrt() + 1;
+    let (indicators, entities) = (names("I", side), names("E", side));
+    let mut definitions: Vec<Definition> = indicators.iter().map(|id| indicator(id, id)).collect();
+    definitions.extend(entities.iter().map(|id| economy(id, id)));
+    clients.define(WriteOptions::default(), definitions).await.unwrap();
+    let diagonal = indicators.iter().zip(&entities);
+    let mut batches: Vec<SeriesBatch> =
+        diagonal.map(|(indicator, entity)| batch(indicator, entity, "bank", &[("2020", "1")])).collect();
+    batches.push(batch(RD, "USA", "closed", &[("2020", "1")]));
+    clients.ingest(released("2024-01-01"), batches).await.unwrap();
+    let left_out = async |count: usize| {
+        let (indicators, entities) = (indicators[..count].to_vec(), entities[..count].to_vec());
+        let selection = Some(SeriesSelection { indicators, entities, ..Default::default() });
+        let query = QueryObservationsRequest { selection, ..Default::default() };
+        clients.statistics.clone().query_observations(query).await.unwrap().into_inner().left_out_sources
+    };
+    assert!(left_out(side / 2).await.is_empty(), "it was looked everywhere");
+    assert_eq!(left_out(side).await, ["closed"], "it was not");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn kinds_and_causes_of_a_filter_are_as_many_as_of_other_lists() {
+    let world = world().await;
+    let list = async |filter: Filter| {
+        let request = ListCommitsRequest { filters: vec![filter], ..Default::default() };
+        world.clients.feed.clone().list_commits(request).await
+    };
+    let (kind, cause) = (ChangeKind::Value.into(), Cause::Correction.into());
+    list(Filter { kinds: vec![kind; 500], causes: vec![cause; 500], ..Default::default() }).await.unwrap();
+    let refused = list(Filter { kinds: vec![kind; 501], ..Default::default() }).await;
+    assert_eq!(fields(&assert_refused(refused, Code::InvalidArgument, "FIELD")), ["filters[0].kinds"]);
+    let refused = list(Filter { causes: vec![cause; 501], ..Default::default() }).await;
+    assert_eq!(fields(&assert_refused(refused, Code::InvalidArgument, "FIELD")), ["filters[0].causes"]);
+    world.end().await;
+}
+
+/// The token with another position.
+fn moved<P: Serialize + DeserializeOwned>(token: &str, to: impl FnOnce(&mut P)) -> String {
+    let bytes = URL_SAFE_NO_PAD.decode(token).unwrap();
+    let (history, request, revision, mut position): (u64, u64, u64, P) = rmp_serde::from_slice(&bytes).unwrap();
+    to(&mut position);
+    URL_SAFE_NO_PAD.encode(rmp_serde::to_vec(&(history, request, revision, position)).unwrap())
+}
+
+#[tokio::test]
+async fn a_page_token_of_a_place_that_is_not_there_is_refused() {
+    let world = world().await;
+    let clients = &world.clients;
+    let figures = [("2020", "1"), ("2021", "2"), ("2022", "3")];
+    clients.ingest(released("2024-01-01"), vec![batch(RD, "USA", "bank", &figures)]).await.unwrap();
+    let mut statistics = clients.statistics.clone();
+    for policy in ["", "default@1"] {
+        let (selection, policy) = (Some(select(&[RD])), policy.to_owned());
+        let plain = QueryObservationsRequest { selection, policy, page_size: 1, ..Default::default() };
+        let token = statistics.query_observations(plain.clone()).await.unwrap().into_inner().next_page_token;
+        // A period that ends before it begins.
+        let page_token = if plain.policy.is_empty() {
+            moved(&token, |at: &mut ([u32; 4], Option<(i32, i32)>)| at.1 = Some((1, 0)))
+        } else {
+            moved(&token, |at: &mut ([u32; 3], (i32, i32))| at.1 = (1, 0))
+        };
+        let refused = statistics.query_observations(QueryObservationsRequest { page_token, ..plain }).await;
+        assert_refused(refused, Code::InvalidArgument, "PAGE_TOKEN");
+    }
+    let plain = ListVersionsRequest { indicator: RD.into(), entity: "USA".into(), page_size: 1, ..Default::default() };
+    let token = statistics.list_versions(plain.clone()).await.unwrap().into_inner().next_page_token;
+    let page_token = moved(&token, |at: &mut u64| *at = 3);
+    let refused = statistics.list_versions(ListVersionsRequest { page_token, ..plain }).await;
+    assert_refused(refused, Code::InvalidArgument, "PAGE_TOKEN");
+    world.end().await;
+}
+
+/// Where a list of commits goes on: revision, last match, parts given, page of the ledger, changes given of it.
+type CommitPosition = (u64, u64, u32, u32, u64);
+
+#[tokio::test]
+async fn a_place_in_a_commit_that_is_not_there_is_refused_and_no_count_overflows() {
+    let world = world().await;
+    let clients = &world.clients;
+    let figures = [("2020", "1"), ("2021", "2"), ("2022", "3")];
+    clients.ingest(released("2024-01-01"), vec![batch(RD, "USA", "bank", &figures)]).await.unwrap();
+    let filters = vec![Filter { kinds: vec![ChangeKind::Value.into()], ..Default::default() }];
+    let plain = ListCommitsRequest { filters, page_size: 1, ..Default::default() };
+    let first = clients.feed.clone().list_commits(plain.clone()).await.unwrap().into_inner();
+    let read = async |to: fn(&mut CommitPosition)| {
+        let page_token = moved(&first.next_page_token, to);
+        clients.feed.clone().list_commits(ListCommitsRequest { page_token, ..plain.clone() }).await
+    };
+    let second = read(|_| ()).await.unwrap().into_inner();
+    assert_eq!((second.commits.len(), second.commits[0].changes.len()), (1, 1));
+    let far = read(|at| at.2 = u32::MAX).await.unwrap().into_inner();
+    assert_eq!(far.commits[0].page, u32::MAX);
+    let nonsense: [fn(&mut CommitPosition); 5] =
+        [|at| at.1 = at.0 + 1, |at| at.3 = u32::MAX, |at| at.3 = 1, |at| at.4 = u64::MAX, |at| at.0 += 1];
+    for to in nonsense {
+        assert_refused(read(to).await, Code::InvalidArgument, "PAGE_TOKEN");
+    }
+    world.end().await;
+}
