@@ -957,33 +957,3 @@ fn entry_of(change: &Change) -> Option<&EntryChange> {
         _ => None,
     }
 }
-
-/// A source that closes is left out of streams that open since; the others go on, and tokens stay good.
-#[tokio::test]
-async fn a_source_that_closes_ends_the_streams_that_told_of_it() {
-    let world = world().await;
-    let clients = &world.clients;
-    let figures = |value: &str| vec![batch(RD, "CHN", "press", &[("2020", value)])];
-    clients.ingest(released("2024-01-01"), figures("1")).await.unwrap();
-    let mut before = Watch::open(clients, range(1, 0), Vec::new()).await.unwrap();
-    before.until_covers(2).await;
-    let mut closes = source("press", 500);
-    if let Some(definition::Item::Source(of)) = &mut closes.item {
-        of.redistribution = Redistribution::Forbidden.into();
-    }
-    clients.define(WriteOptions::default(), vec![closes]).await.unwrap();
-    clients.ingest(released("2024-01-01"), figures("2")).await.unwrap();
-    let before = before.ended().await.unwrap();
-    assert_eq!(before.opened().left_out_sources, ["closed"]);
-    let goodbye = before.goodbye().unwrap();
-    assert_eq!(goodbye.reason(), GoodbyeReason::LicencesChanged);
-    assert!(before.commits().iter().all(|one| one.commit.revision < 4), "a figure of the closed source was told");
-    let token = goodbye.resume_token.clone();
-    let mut since = Watch::open(clients, Start::ResumeToken(token), Vec::new()).await.unwrap();
-    since.until_covers(4).await;
-    let since = since.leave().await;
-    assert_eq!(since.opened().left_out_sources, ["closed", "press"]);
-    let told: Vec<(u64, u64)> = since.commits().iter().map(|one| (one.commit.revision, one.previous)).collect();
-    assert_eq!(told, [(3, 2)]);
-    world.end().await;
-}

@@ -4,7 +4,7 @@
 //! small world most tests live in, [`author`] and [`steward`] make up writes; [`watch`] records what a subscriber saw, [`replica`] keeps a copy by it, [`promises`] judges
 //! it. Then the tests: [`queries`], [`paging`], [`selections`],
 //! [`writes`], [`refusals`], [`strict`], [`bounds`], [`health`], [`loading`], [`feed`], [`conflate`], [`edges`], [`cursors`],
-//! [`crowd`], [`stalls`], [`silence`], [`compression`], [`clock`], [`simulation`], [`properties`], [`model`], [`release_axis`], [`revert`], [`browsers`],
+//! [`licences`], [`crowd`], [`stalls`], [`silence`], [`compression`], [`clock`], [`simulation`], [`properties`], [`model`], [`release_axis`], [`revert`], [`browsers`],
 //! [`catching_up`], [`crash`], [`failpoints`], [`damage`], [`backup`], [`migration`], [`compaction`], [`fuzzing`].
 //!
 //! Invariants: no test sleeps and hopes, it waits for a condition with a deadline. Random tests print their seed and take
@@ -33,6 +33,7 @@ mod fixture;
 mod fuzzing;
 mod harness;
 mod health;
+mod licences;
 mod loading;
 mod migration;
 mod model;

@@ -1,0 +1,91 @@
+//! Sources whose licence closes or opens while subscribers listen.
+
+use std::time::Duration;
+
+use almanac::{
+    client::{Event, Follower, Start as From},
+    proto::{state_row::Item, subscribe_request::Start, *},
+};
+
+use crate::{
+    fixture::*,
+    harness::{Clients, DEADLINE},
+    watch::Watch,
+};
+
+/// Lets `press` be handed on, or not.
+async fn close(clients: &Clients, redistribution: Redistribution) {
+    let mut press = source("press", 500);
+    if let Some(definition::Item::Source(of)) = &mut press.item {
+        of.redistribution = redistribution.into();
+    }
+    clients.define(WriteOptions::default(), vec![press]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_source_that_closes_ends_the_streams_that_told_of_it() {
+    let world = world().await;
+    let clients = &world.clients;
+    let figures = |value: &str| vec![batch(RD, "CHN", "press", &[("2020", value)])];
+    clients.ingest(released("2024-01-01"), figures("1")).await.unwrap();
+    let mut before = Watch::open(clients, Start::Range(StartRange { first_revision: 1, last_revision: 0 }), Vec::new())
+        .await
+        .unwrap();
+    before.until_covers(2).await;
+    close(clients, Redistribution::Forbidden).await;
+    clients.ingest(released("2024-01-01"), figures("2")).await.unwrap();
+    let before = before.ended().await.unwrap();
+    assert_eq!(before.opened().left_out_sources, ["closed"]);
+    let goodbye = before.goodbye().unwrap();
+    assert_eq!(goodbye.reason(), GoodbyeReason::LicencesChanged);
+    assert!(before.commits().iter().all(|one| one.commit.revision < 4), "a figure of the closed source was told");
+    let token = goodbye.resume_token.clone();
+    let mut since = Watch::open(clients, Start::ResumeToken(token), Vec::new()).await.unwrap();
+    since.until_covers(4).await;
+    let since = since.leave().await;
+    assert_eq!(since.opened().left_out_sources, ["closed", "press"]);
+    let told: Vec<(u64, u64)> = since.commits().iter().map(|one| (one.commit.revision, one.previous)).collect();
+    assert_eq!(told, [(3, 2)]);
+    world.end().await;
+}
+
+/// What a follower kept of a source that closes goes, and comes back when it opens again: each time the state begins anew.
+#[tokio::test]
+async fn a_follower_begins_its_state_again_when_a_source_closes_or_opens() {
+    let world = world().await;
+    let clients = &world.clients;
+    clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "press", &[("2020", "1")])]).await.unwrap();
+    let mut follower = Follower::new(clients.feed.clone(), From::State, Vec::new())
+        .progress_every(Duration::from_millis(100))
+        .jitter(|| 0.0);
+    let closed = |rows: &[StateRow]| {
+        rows.iter().any(|row| matches!(&row.item, Some(Item::Figure(figure)) if figure.source == "press"))
+    };
+    assert!(closed(&state(&mut follower, None).await));
+    close(clients, Redistribution::Forbidden).await;
+    assert!(!closed(&state(&mut follower, Some(&["closed", "press"])).await));
+    close(clients, Redistribution::Allowed).await;
+    assert!(closed(&state(&mut follower, Some(&["closed"])).await));
+    world.end().await;
+}
+
+/// The rows of the next state, which begins once the sources left out are said to be these.
+async fn state(follower: &mut Follower<tonic::transport::Channel>, left_out: Option<&[&str]>) -> Vec<StateRow> {
+    let (mut rows, mut said) = (Vec::new(), left_out.is_none());
+    loop {
+        let event = tokio::time::timeout(DEADLINE, follower.next()).await.expect("an event").unwrap().unwrap();
+        match event {
+            Event::LicencesChanged { left_out: sources } => {
+                assert_eq!(Some(&sources.iter().map(String::as_str).collect::<Vec<_>>()[..]), left_out);
+                said = true;
+            }
+            Event::Rows(page) if said => rows.extend(page),
+            Event::StateComplete(end) if said => {
+                assert_eq!(end.row_count, rows.len() as u64);
+                return rows;
+            }
+            Event::Changes(_) => assert!(!said, "a change before the state"),
+            _ => {}
+        }
+    }
+}
