@@ -62,7 +62,7 @@ impl Store {
         let writer = Writer::start(ledger, view, setup, |_| {}).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let store = Self { _folder: folder, runtime, writer, reader };
-        store.write(Act::Define(vec![source(), entity("AAA"), entity("BBB")])).unwrap();
+        store.write(Act::Define(vec![source("s"), source("t"), entity("AAA"), entity("BBB")])).unwrap();
         store
     }
 
@@ -86,10 +86,10 @@ impl Drop for Store {
     }
 }
 
-fn source() -> Definition {
+fn source(id: &str) -> Definition {
     Definition::Source(catalog::Source {
-        id: SourceId::new("s").unwrap(),
-        producer: "s".into(),
+        id: SourceId::new(id).unwrap(),
+        producer: id.into(),
         title: String::new(),
         published: None,
         url: String::new(),
@@ -189,11 +189,24 @@ struct Step {
     day: i32,
     withdraws: bool,
     names_day: bool,
+    /// What a correction changes.
+    corrects: Corrects,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Corrects {
+    Entry,
+    Title,
+    Source,
+    /// The date alone, where it is a later one; else the title.
+    Date,
 }
 
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = (0..IDS.len(), 0..DAYS, prop::bool::weighted(0.3), any::<bool>());
-    let step = step.prop_map(|(id, day, withdraws, names_day)| Step { id, day, withdraws, names_day });
+    let corrects = prop::sample::select(&[Corrects::Entry, Corrects::Title, Corrects::Source, Corrects::Date][..]);
+    let step = (0..IDS.len(), 0..DAYS, prop::bool::weighted(0.3), any::<bool>(), corrects);
+    let step =
+        step.prop_map(|(id, day, withdraws, names_day, corrects)| Step { id, day, withdraws, names_day, corrects });
     prop::collection::vec(step, 1..=WRITES_MAX)
 }
 
@@ -207,6 +220,10 @@ struct Version {
     /// From which day on it answers.
     from: i32,
     withdrawn: bool,
+    title: String,
+    source: &'static str,
+    /// Of its entry.
+    note: String,
 }
 
 fn admitted(versions: &[Version], id: usize, revision: u64, day: i32) -> Vec<&Version> {
@@ -253,7 +270,22 @@ fn editions_loaded_in_any_order_answer_as_a_plain_list_of_their_versions_does() 
                 let id = IDS[step.id];
                 let last = answers(&versions, step.id, u64::MAX, i32::MAX).cloned();
                 let standing = last.as_ref().filter(|last| !last.withdrawn);
-                let table = table(&name, id, step.day, &format!("write {number}"));
+                let (mut title, mut source, mut note) = (String::new(), "s", format!("write {number}"));
+                if let Some(standing) = standing.filter(|_| step.corrects != Corrects::Entry) {
+                    (title, source, note) = (standing.title.clone(), standing.source, standing.note.clone());
+                    match step.corrects {
+                        Corrects::Source => source = if source == "s" { "t" } else { "s" },
+                        Corrects::Date if step.day > standing.released => {}
+                        _ => title = format!("write {number}"),
+                    }
+                    // An older one must differ from those filled in before it.
+                    if step.day < standing.released {
+                        title = format!("write {number}");
+                    }
+                }
+                let mut table = table(&name, id, step.day, &note);
+                table.edition.title.clone_from(&title);
+                table.edition.source = Some(SourceId::new(source).unwrap());
                 let (from, withdrawn, written) = match (standing, step.withdraws) {
                     (Some(standing), true) => {
                         let named = step.names_day.then_some(step.day.max(standing.from));
@@ -264,6 +296,10 @@ fn editions_loaded_in_any_order_answer_as_a_plain_list_of_their_versions_does() 
                     (None, true) => continue,
                     (Some(standing), false) => {
                         let written = store.write(correct(table)).unwrap();
+                        prop_assert_eq!(store.cause(&written), Cause::Correction, "{:?} after {:?}", step, standing);
+                        if note == standing.note {
+                            reach("corrected but for its entries");
+                        }
                         if step.day < standing.released {
                             reach("filled in behind");
                             prop_assert_eq!(written.counts.backfilled, 1);
@@ -290,8 +326,12 @@ fn editions_loaded_in_any_order_answer_as_a_plain_list_of_their_versions_does() 
                     }
                 };
                 let released = if withdrawn { standing.unwrap().released } else { step.day };
+                if withdrawn {
+                    (title, source) = standing.map(|standing| (standing.title.clone(), standing.source)).unwrap();
+                }
                 let revision = written.revision.0;
-                versions.push(Version { id: step.id, revision, released, from, withdrawn });
+                let id = step.id;
+                versions.push(Version { id, revision, released, from, withdrawn, title, source, note });
             }
             for revision in versions.iter().map(|version| version.revision) {
                 for number in (0..DAYS).chain([1_000]) {
@@ -303,8 +343,13 @@ fn editions_loaded_in_any_order_answer_as_a_plain_list_of_their_versions_does() 
                         let found = snapshot.catalog.edition(&ranking, &edition, horizon);
                         let expected = answers(&versions, id, revision, number);
                         prop_assert_eq!(
-                            found.map(|found| (found.revision.0, !found.stands())),
-                            expected.map(|version| (version.revision, version.withdrawn)),
+                            found.map(|found| {
+                                let source = found.source.as_ref().map_or("", SourceId::as_str);
+                                (found.revision.0, !found.stands(), found.title.as_str(), source)
+                            }),
+                            expected.map(|version| {
+                                (version.revision, version.withdrawn, version.title.as_str(), version.source)
+                            }),
                             "{} at revision {} and day {} of {:#?}",
                             text,
                             revision,
@@ -314,6 +359,8 @@ fn editions_loaded_in_any_order_answer_as_a_plain_list_of_their_versions_does() 
                         if let Some(found) = found {
                             let table = snapshot.view().table(found).unwrap();
                             prop_assert_eq!(table.entries.len(), usize::from(found.stands()));
+                            let expected = expected.filter(|version| !version.withdrawn).map(|version| &version.note);
+                            prop_assert_eq!(table.entries.first().map(|entry| &entry.note), expected);
                         }
                     }
                     let order = newest(&versions, revision, number);
@@ -336,7 +383,7 @@ fn editions_loaded_in_any_order_answer_as_a_plain_list_of_their_versions_does() 
         })
         .unwrap();
     println!("{} cases: {reached:?}", cases.get());
-    assert_eq!(reached.borrow().len(), 3, "the dice left something out");
+    assert_eq!(reached.borrow().len(), 4, "the dice left something out");
 }
 
 #[test]
