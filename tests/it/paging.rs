@@ -1,11 +1,13 @@
 //! Every list in pages of every size: pages end, and together they are the whole.
 
+use std::collections::BTreeMap;
+
 use almanac::proto::*;
 use tonic::Status;
 
 use crate::{
     fixture::*,
-    harness::{Clients, World, at_released, at_revision},
+    harness::{Clients, Dice, World, at_released, at_revision},
 };
 
 /// Most pages that a list of the small world can have.
@@ -91,7 +93,12 @@ macro_rules! check_list {
     }};
 }
 
-async fn check_trajectory(clients: &Clients, entities: &[String], as_of: Option<AsOf>) -> usize {
+/// Checks trajectories in pages of each size, and gives their points.
+async fn check_trajectory(
+    clients: &Clients,
+    entities: &[String],
+    as_of: Option<AsOf>,
+) -> Vec<(String, Option<TrajectoryPoint>)> {
     let read = |page_size, page_token| {
         let mut rankings = clients.rankings.clone();
         let request = GetTrajectoryRequest {
@@ -107,7 +114,8 @@ async fn check_trajectory(clients: &Clients, entities: &[String], as_of: Option<
             Ok((points(page.trajectories), page.next_page_token))
         }
     };
-    check("get_trajectory", read).await
+    check("get_trajectory", read).await;
+    all_pages(0, read).await.0
 }
 
 #[tokio::test]
@@ -120,7 +128,7 @@ async fn every_list_is_the_same_in_pages_of_any_size() {
         check_list!(clients.rankings.list_editions, list, editions);
         let entities = [cluster(1), cluster(12), cluster(6)];
         let found = check_trajectory(clients, &entities, as_of.clone()).await;
-        assert!(found >= entities.len(), "an entity without points is told as well");
+        assert!(found.len() >= entities.len(), "an entity without points is told as well");
         for indicators in [vec![RD], vec![RD, PATENTS, VENTURE]] {
             let list = QueryObservationsRequest {
                 selection: Some(select(&indicators)),
@@ -157,6 +165,60 @@ async fn every_list_is_the_same_in_pages_of_any_size() {
 #[tokio::test]
 async fn trajectories_end_where_no_edition_stands() {
     let world = world().await;
-    assert_eq!(check_trajectory(&world.clients, &[cluster(1), cluster(2), cluster(1)], None).await, 3);
+    assert_eq!(check_trajectory(&world.clients, &[cluster(1), cluster(2), cluster(1)], None).await.len(), 3);
+    world.end().await;
+}
+
+/// Editions that come and go in any order: at every revision, trajectories of any entities are those of a plain map.
+#[tokio::test]
+async fn trajectories_are_those_of_a_plain_map_at_every_revision() {
+    let mut dice = Dice::new("trajectories");
+    let world = world().await;
+    let clients = &world.clients;
+    let mut standing: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let mut known = vec![(clients.head().await, standing.clone())];
+    for _ in 0..24 {
+        let year = (2019 + dice.below(5)).to_string();
+        if standing.remove(&year).is_some() {
+            clients.withdraw(WriteOptions::default(), RANKING, &year).await.unwrap();
+        } else {
+            let order: Vec<usize> = (1..=1 + dice.below(5)).map(|place| 1 + (place + dice.below(3)) % 6).collect();
+            let mut listed = Vec::new();
+            for one in order {
+                if !listed.contains(&one) {
+                    listed.push(one);
+                }
+            }
+            clients.publish(edition(&year), entries(&listed)).await.unwrap();
+            standing.insert(year, listed);
+        }
+        known.push((clients.head().await, standing.clone()));
+    }
+    let mut nothing_stands = 0;
+    for (revision, editions) in &known {
+        let entities: Vec<String> = (0..2 + dice.below(3)).map(|_| cluster(1 + dice.below(8))).collect();
+        let found = check_trajectory(clients, &entities, at_revision(*revision)).await;
+        let found: Vec<_> = found
+            .iter()
+            .map(|(entity, point)| {
+                let rank = |point: &TrajectoryPoint| point.entry.as_ref().and_then(|entry| entry.rank);
+                (entity.clone(), point.as_ref().map(|point| (point.edition.clone(), rank(point))))
+            })
+            .collect();
+        let expected: Vec<_> = entities
+            .iter()
+            .flat_map(|entity| {
+                let rank = |listed: &Vec<usize>| {
+                    listed.iter().zip(1..).find(|(one, _)| cluster(**one) == *entity).map(|(_, rank)| rank)
+                };
+                let points: Vec<_> = editions.iter().map(|(year, listed)| Some((year.clone(), rank(listed)))).collect();
+                let points = if points.is_empty() { vec![None] } else { points };
+                points.into_iter().map(|point| (entity.clone(), point))
+            })
+            .collect();
+        assert_eq!(found, expected, "at revision {revision}");
+        nothing_stands += usize::from(editions.is_empty());
+    }
+    println!("{} revisions, at {nothing_stands} several entities and no edition", known.len());
     world.end().await;
 }
