@@ -130,8 +130,8 @@ async fn a_page_token_of_a_place_that_is_not_there_is_refused() {
     world.end().await;
 }
 
-/// Where a list of commits goes on: revision, last match, parts given, page of the ledger, changes given of it.
-type CommitPosition = (u64, u64, u32, u32, u64);
+/// Where a list of commits goes on: revision, last match, parts given, page of the ledger, changes given of it, sources left out.
+type CommitPosition = (u64, u64, u32, u32, u64, u64);
 
 #[tokio::test]
 async fn a_place_in_a_commit_that_is_not_there_is_refused_and_no_count_overflows() {
@@ -150,8 +150,15 @@ async fn a_place_in_a_commit_that_is_not_there_is_refused_and_no_count_overflows
     assert_eq!((second.commits.len(), second.commits[0].changes.len()), (1, 1));
     let far = read(|at| at.2 = u32::MAX).await.unwrap().into_inner();
     assert_eq!(far.commits[0].page, u32::MAX);
-    let nonsense: [fn(&mut CommitPosition); 5] =
-        [|at| at.1 = at.0 + 1, |at| at.3 = u32::MAX, |at| at.3 = 1, |at| at.4 = u64::MAX, |at| at.0 += 1];
+    let nonsense: [fn(&mut CommitPosition); 6] = [
+        |at| at.1 = at.0 + 1,
+        |at| at.3 = u32::MAX,
+        |at| at.3 = 1,
+        |at| at.4 = u64::MAX,
+        |at| at.0 += 1,
+        // Other sources are left out than those that the page before counted without.
+        |at| at.5 ^= 1,
+    ];
     for to in nonsense {
         assert_refused(read(to).await, Code::InvalidArgument, "PAGE_TOKEN");
     }
