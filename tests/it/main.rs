@@ -1,11 +1,12 @@
 //! The service from outside: a real server, a real socket, the contract and nothing else.
 //!
 //! In reading order: [`harness`] starts servers and speaks to them, [`process`] runs the real binary; [`fixture`] is the
-//! small world most tests live in, [`author`] and [`steward`] make up writes; [`watch`] records what a subscriber saw, [`replica`] keeps a copy by it, [`promises`] judges
-//! it. Then the tests: [`queries`], [`paging`], [`selections`],
-//! [`writes`], [`refusals`], [`strict`], [`bounds`], [`health`], [`loading`], [`feed`], [`conflate`], [`edges`], [`cursors`],
-//! [`licences`], [`crowd`], [`stalls`], [`silence`], [`compression`], [`clock`], [`simulation`], [`properties`], [`model`], [`release_axis`], [`revert`], [`browsers`],
-//! [`catching_up`], [`crash`], [`failpoints`], [`damage`], [`backup`], [`migration`], [`compaction`], [`fuzzing`].
+//! small world most tests live in, [`author`] and [`steward`] make up writes; [`watch`] records what a subscriber saw,
+//! [`replica`] keeps a copy by it, [`promises`] judges it. Then the tests: [`queries`], [`paging`], [`selections`],
+//! [`writes`], [`refusals`], [`strict`], [`bounds`], [`health`], [`loading`], [`feed`], [`conflate`], [`edges`],
+//! [`cursors`], [`licences`], [`crowd`], [`stalls`], [`silence`], [`compression`], [`clock`], [`simulation`],
+//! [`properties`], [`model`], [`release_axis`], [`revert`], [`browsers`], [`catching_up`], [`crash`], [`failpoints`],
+//! [`damage`], [`backup`], [`migration`], [`compaction`], [`fuzzing`].
 //!
 //! Invariants: no test sleeps and hopes, it waits for a condition with a deadline. Random tests print their seed and take
 //! it from `ALMANAC_TEST_SEED`; `ALMANAC_TEST_LONG=1` makes them go on for longer, with fresh seeds.
