@@ -13,10 +13,10 @@ use std::{
 
 use almanac::{
     ledger::{
-        WriteOptions, Writer, Written,
+        WriteAnswer, WriteOptions, Writer,
         apply::catch_up,
         log::StoreLedger,
-        plan::Act,
+        plan::WriteRequest,
         upload::{Mode, Point, Upload},
         writer::Setup,
     },
@@ -68,9 +68,9 @@ fn main() -> Outcome<()> {
         })?;
         println!("{values} values in {series} series; read in {:.2} s", read.as_secs_f64());
         println!("gathered in {:.2} s; memory {} MiB", gathering.as_secs_f64(), resident("VmRSS")?);
-        write(Act::Define(definitions(&names.0, &names.1)))?;
+        write(WriteRequest::Define(definitions(&names.0, &names.1)))?;
         let started = Instant::now();
-        let written: Written = write(Act::Ingest { upload, definitions: Vec::new() })?;
+        let written: WriteAnswer = write(WriteRequest::Ingest { upload, definitions: Vec::new() })?;
         let took = started.elapsed();
         assert_eq!(written.counts.added, values);
         let all = took + gathering;

@@ -12,7 +12,7 @@ use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressFinish, Pro
 
 use super::session::Session;
 use crate::{
-    client::Event,
+    client::FollowEvent,
     proto::{Lag, LagState},
 };
 
@@ -47,29 +47,29 @@ impl CatchingUp {
     }
 
     /// Takes note of an event that leaves the stream at this revision.
-    pub fn saw(&mut self, event: &Event, position: u64) {
+    pub fn saw(&mut self, event: &FollowEvent, position: u64) {
         if !self.wanted {
             return;
         }
         match event {
-            Event::Rows(rows) => {
+            FollowEvent::Rows(rows) => {
                 let behind = self.behind.get_or_insert_with(|| Behind::new(What::State { rows: 0 }));
                 if let What::State { rows: so_far } = &mut behind.what {
                     *so_far += rows.len() as u64;
                 }
             }
-            Event::Lag(lag) if lag.state() == LagState::CatchingUp => {
+            FollowEvent::Lag(lag) if lag.state() == LagState::CatchingUp => {
                 let Lag { head, .. } = *lag;
                 self.behind = Some(Behind::new(What::Commits { began: position, position, head, changes: 0 }));
             }
-            Event::Changes(part) => self.came(position, part.changes.len() as u64),
-            Event::Progress(revision) => self.came(*revision, 0),
-            Event::Opened(_) => {}
-            Event::Lag(_)
-            | Event::StateComplete(_)
-            | Event::StateDiscarded
-            | Event::LicencesChanged { .. }
-            | Event::Reconnecting { .. } => self.end(),
+            FollowEvent::Changes(part) => self.came(position, part.changes.len() as u64),
+            FollowEvent::Progress(revision) => self.came(*revision, 0),
+            FollowEvent::Opened(_) => {}
+            FollowEvent::Lag(_)
+            | FollowEvent::StateComplete(_)
+            | FollowEvent::StateDiscarded
+            | FollowEvent::LicencesChanged { .. }
+            | FollowEvent::Reconnecting { .. } => self.end(),
         }
         if let Some(behind) = &self.behind {
             behind.line.set_message(text(behind.what, behind.since.elapsed()));
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn unseen_it_keeps_nothing() {
         let mut unseen = CatchingUp { wanted: false, behind: None };
-        unseen.saw(&Event::Lag(Lag { state: LagState::CatchingUp.into(), head: 9 }), 1);
+        unseen.saw(&FollowEvent::Lag(Lag { state: LagState::CatchingUp.into(), head: 9 }), 1);
         assert!(unseen.behind.is_none());
         assert_eq!(unseen.above(|| 7), 7);
     }
@@ -147,18 +147,18 @@ mod tests {
     #[test]
     fn it_is_there_while_the_stream_is_behind_and_gone_when_it_is_live() {
         let mut seen = CatchingUp { wanted: true, behind: None };
-        seen.saw(&Event::Rows(Vec::new()), 0);
+        seen.saw(&FollowEvent::Rows(Vec::new()), 0);
         assert!(matches!(seen.behind, Some(Behind { what: What::State { rows: 0 }, .. })));
-        seen.saw(&Event::StateComplete(crate::proto::SnapshotEnd::default()), 4);
+        seen.saw(&FollowEvent::StateComplete(crate::proto::SnapshotEnd::default()), 4);
         assert!(seen.behind.is_none());
-        seen.saw(&Event::Lag(Lag { state: LagState::CatchingUp.into(), head: 9 }), 4);
-        seen.saw(&Event::Progress(8), 8);
+        seen.saw(&FollowEvent::Lag(Lag { state: LagState::CatchingUp.into(), head: 9 }), 4);
+        seen.saw(&FollowEvent::Progress(8), 8);
         let behind = seen.behind.as_ref().map(|behind| behind.what);
         assert!(matches!(behind, Some(What::Commits { began: 4, position: 8, head: 9, changes: 0 })), "{behind:?}");
-        seen.saw(&Event::Lag(Lag { state: LagState::Live.into(), head: 9 }), 9);
+        seen.saw(&FollowEvent::Lag(Lag { state: LagState::Live.into(), head: 9 }), 9);
         assert!(seen.behind.is_none());
         // One behind is not behind: nothing is said of it.
-        seen.saw(&Event::Progress(10), 10);
+        seen.saw(&FollowEvent::Progress(10), 10);
         assert!(seen.behind.is_none());
     }
 }

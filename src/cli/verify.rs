@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::error::CliError;
-use crate::ledger::verify::{Report, verify};
+use crate::ledger::verify::{VerifyReport, verify};
 
 /// Checks a data folder that no server has open: every checksum, every commit, the view against the ledger.
 #[derive(Debug, Clone, clap::Args)]
@@ -42,7 +42,7 @@ pub async fn run(args: VerifyArgs, json: bool) -> Result<(), CliError> {
     }
 }
 
-fn print(report: &Report) {
+fn print(report: &VerifyReport) {
     let values: u64 = report.values.values().sum();
     println!("{} commits with {} changes decoded", report.commits, report.changes);
     println!("{values} values, {:.1} MB, checksums checked", report.bytes as f64 / 1e6);
@@ -65,7 +65,7 @@ fn print(report: &Report) {
     }
 }
 
-fn as_json(report: &Report) -> serde_json::Value {
+fn as_json(report: &VerifyReport) -> serde_json::Value {
     serde_json::json!({
         "commits": report.commits,
         "changes": report.changes,

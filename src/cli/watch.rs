@@ -19,7 +19,7 @@ use super::{
     values,
 };
 use crate::{
-    client::{Event, FollowError, Follower, Part, Start},
+    client::{FollowError, FollowEvent, FollowStart, Follower, Part},
     proto::{self, subscribe_response::Body as Message},
 };
 
@@ -53,7 +53,7 @@ pub struct WatchArgs {
     /// now; start: everything since the first revision; state: what is held, then every change; as-of:WHEN: what was held
     /// then, and every change since (WHEN as in --as-of); a revision; or a token
     #[arg(long, default_value = "now", value_parser = start, value_name = "WHERE")]
-    from: Start,
+    from: FollowStart,
     /// Where the stream is behind, show what several commits changed in the end instead of each of them
     #[arg(long)]
     conflate: bool,
@@ -90,16 +90,16 @@ enum Until {
     Revision(u64),
 }
 
-fn start(text: &str) -> Result<Start, String> {
+fn start(text: &str) -> Result<FollowStart, String> {
     Ok(match text {
-        "now" => Start::Now,
-        "state" => Start::State,
-        "start" => Start::Range(1, None),
+        "now" => FollowStart::Now,
+        "state" => FollowStart::State,
+        "start" => FollowStart::Range(1, None),
         _ => match (text.strip_prefix("as-of:"), text.parse::<u64>()) {
-            (Some(when), _) => Start::StateAsKnownAt(as_of::parse(when)?),
+            (Some(when), _) => FollowStart::StateAsKnownAt(as_of::parse(when)?),
             (None, Ok(0)) => return Err("revisions start at 1".to_owned()),
-            (None, Ok(revision)) => Start::Range(revision, None),
-            (None, Err(_)) => Start::Token(text.to_owned()),
+            (None, Ok(revision)) => FollowStart::Range(revision, None),
+            (None, Err(_)) => FollowStart::Token(text.to_owned()),
         },
     })
 }
@@ -122,7 +122,7 @@ pub async fn run(args: WatchArgs, session: &Session) -> Result<(), CliError> {
         Some(Until::Head) => Some(session.feed().get_head(proto::GetHeadRequest::default()).await?.into_inner().head),
     };
     let kept = args.state_file.as_deref().map(kept_token).transpose()?.flatten();
-    let start = kept.map_or(args.from.clone(), Start::Token);
+    let start = kept.map_or(args.from.clone(), FollowStart::Token);
     let mut follower = Follower::new(session.feed(), start, filters(&args)).progress_every(PROGRESS_INTERVAL);
     if args.conflate {
         follower = follower.conflate();
@@ -204,7 +204,7 @@ struct Screen<'a> {
 }
 
 impl Screen<'_> {
-    fn show(&mut self, event: Event, follower: &Follower<Transport>) -> Result<(), CliError> {
+    fn show(&mut self, event: FollowEvent, follower: &Follower<Transport>) -> Result<(), CliError> {
         self.catching_up.saw(&event, follower.position());
         if self.session.json {
             self.show_json(event, follower.token())?;
@@ -214,9 +214,9 @@ impl Screen<'_> {
         self.keep(follower.token())
     }
 
-    fn show_lines(&self, event: Event) -> Result<(), CliError> {
+    fn show_lines(&self, event: FollowEvent) -> Result<(), CliError> {
         match event {
-            Event::Opened(opened) => {
+            FollowEvent::Opened(opened) => {
                 let behind = opened.head.saturating_sub(opened.start_revision);
                 let text = match behind {
                     0 => format!("watching from revision {}", opened.start_revision),
@@ -224,27 +224,27 @@ impl Screen<'_> {
                 };
                 self.aside(&text);
             }
-            Event::Rows(rows) => rows.iter().try_for_each(|row| line(change::state_line(row)))?,
-            Event::LicencesChanged { left_out } => {
+            FollowEvent::Rows(rows) => rows.iter().try_for_each(|row| line(change::state_line(row)))?,
+            FollowEvent::LicencesChanged { left_out } => {
                 self.aside(&licences_changed(&left_out));
                 return Ok(());
             }
-            Event::StateDiscarded => {
+            FollowEvent::StateDiscarded => {
                 self.aside("the connection broke within the state: what came of it does not count, here it is again");
             }
-            Event::StateComplete(end) => {
+            FollowEvent::StateComplete(end) => {
                 self.aside(&format!(
                     "the state at revision {} is complete: {} rows, digest checked",
                     end.revision, end.row_count
                 ));
             }
-            Event::Changes(part) => self.show_part(&part)?,
-            Event::Progress(_) => {}
-            Event::Lag(lag) => match lag.state() {
+            FollowEvent::Changes(part) => self.show_part(&part)?,
+            FollowEvent::Progress(_) => {}
+            FollowEvent::Lag(lag) => match lag.state() {
                 proto::LagState::CatchingUp => self.aside(&format!("catching up to revision {}", lag.head)),
                 _ => self.aside(&format!("live at revision {}", lag.head)),
             },
-            Event::Reconnecting { wait, why } => {
+            FollowEvent::Reconnecting { wait, why } => {
                 self.aside(&format!("{why}; coming back in {:.1} s", wait.as_secs_f64()));
             }
         }
@@ -272,13 +272,13 @@ impl Screen<'_> {
     }
 
     /// The same messages as any client receives, but a commit that was cut goes on where it stopped.
-    fn show_json(&self, event: Event, token: Option<&str>) -> Result<(), CliError> {
+    fn show_json(&self, event: FollowEvent, token: Option<&str>) -> Result<(), CliError> {
         let token = token.unwrap_or_default().to_owned();
         let message = match event {
-            Event::Opened(opened) => Message::Opened(opened),
-            Event::Rows(rows) => Message::SnapshotPage(proto::SnapshotPage { rows, ..Default::default() }),
-            Event::StateComplete(end) => Message::SnapshotEnd(end),
-            Event::Changes(part) => Message::CommitPage(proto::CommitPage {
+            FollowEvent::Opened(opened) => Message::Opened(opened),
+            FollowEvent::Rows(rows) => Message::SnapshotPage(proto::SnapshotPage { rows, ..Default::default() }),
+            FollowEvent::StateComplete(end) => Message::SnapshotEnd(end),
+            FollowEvent::Changes(part) => Message::CommitPage(proto::CommitPage {
                 revision: part.revision,
                 commit: part.commit,
                 changes: part.changes,
@@ -288,17 +288,17 @@ impl Screen<'_> {
                 page: 0,
                 conflated_from: part.conflated_from,
             }),
-            Event::Progress(revision) => Message::Progress(proto::Progress { revision, resume_token: token }),
-            Event::Lag(lag) => Message::Lag(lag),
-            Event::LicencesChanged { left_out } => {
+            FollowEvent::Progress(revision) => Message::Progress(proto::Progress { revision, resume_token: token }),
+            FollowEvent::Lag(lag) => Message::Lag(lag),
+            FollowEvent::LicencesChanged { left_out } => {
                 self.aside(&licences_changed(&left_out));
                 return Ok(());
             }
-            Event::StateDiscarded => {
+            FollowEvent::StateDiscarded => {
                 self.aside("the connection broke within the state: it begins again");
                 return Ok(());
             }
-            Event::Reconnecting { wait, why } => {
+            FollowEvent::Reconnecting { wait, why } => {
                 self.aside(&format!("{why}; coming back in {:.1} s", wait.as_secs_f64()));
                 return Ok(());
             }
@@ -359,12 +359,12 @@ mod tests {
 
     #[test]
     fn places_to_start_are_told_apart() {
-        let at = |at| Start::StateAsKnownAt(proto::AsOf { at: Some(at) });
-        assert_eq!(start("now").unwrap(), Start::Now);
-        assert_eq!(start("12").unwrap(), Start::Range(12, None));
+        let at = |at| FollowStart::StateAsKnownAt(proto::AsOf { at: Some(at) });
+        assert_eq!(start("now").unwrap(), FollowStart::Now);
+        assert_eq!(start("12").unwrap(), FollowStart::Range(12, None));
         assert_eq!(start("as-of:2018-12-31").unwrap(), at(proto::as_of::At::Released("2018-12-31".into())));
         assert_eq!(start("as-of:rev:7").unwrap(), at(proto::as_of::At::Revision(7)));
-        assert_eq!(start("AbC").unwrap(), Start::Token("AbC".into()));
+        assert_eq!(start("AbC").unwrap(), FollowStart::Token("AbC".into()));
         assert!(start("0").is_err() && start("as-of:").is_err() && start("as-of:yesterday").is_err());
     }
 }

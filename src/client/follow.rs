@@ -28,7 +28,7 @@ const OPENING_WAIT: Duration = Duration::from_secs(5);
 
 /// Where to start.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Start {
+pub enum FollowStart {
     /// The state, then every change after it.
     State,
     /// The state as known at a point of history, then every later change.
@@ -44,10 +44,10 @@ pub enum Start {
 /// What comes.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Event {
+pub enum FollowEvent {
     /// A connection was made.
     Opened(proto::Opened),
-    /// Part of the state. Not to be relied on before [`Event::StateComplete`].
+    /// Part of the state. Not to be relied on before [`FollowEvent::StateComplete`].
     Rows(Vec<proto::StateRow>),
     /// The connection broke within the state: it comes again from the beginning, throw away what came of it.
     StateDiscarded,
@@ -110,7 +110,7 @@ pub enum FollowError {
 #[derive(Debug)]
 pub struct Follower<T> {
     feed: FeedServiceClient<T>,
-    start: Start,
+    start: FollowStart,
     filters: Vec<proto::Filter>,
     progress_interval: Duration,
     conflate: bool,
@@ -183,8 +183,8 @@ where
     <T::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
 {
     /// Follows what matches any of these filters; none means everything.
-    pub fn new(feed: FeedServiceClient<T>, start: Start, filters: Vec<proto::Filter>) -> Self {
-        let token = if let Start::Token(token) = &start { Some(token.clone()) } else { None };
+    pub fn new(feed: FeedServiceClient<T>, start: FollowStart, filters: Vec<proto::Filter>) -> Self {
+        let token = if let FollowStart::Token(token) = &start { Some(token.clone()) } else { None };
         let check = Check::new(token.is_some());
         Self {
             feed,
@@ -241,10 +241,10 @@ where
     }
 
     /// What comes next; `None` when the range asked for is complete. Waits as long as it takes, reconnecting.
-    pub async fn next(&mut self) -> Result<Option<Event>, FollowError> {
+    pub async fn next(&mut self) -> Result<Option<FollowEvent>, FollowError> {
         loop {
             // A token says where to go on, not where to end: the end of a range is kept here, through reconnections.
-            let done = matches!(self.start, Start::Range(_, Some(until)) if self.check.position() >= until);
+            let done = matches!(self.start, FollowStart::Range(_, Some(until)) if self.check.position() >= until);
             if self.ended || done {
                 return Ok(None);
             }
@@ -279,18 +279,18 @@ where
     async fn connect(&mut self) -> Result<(), Status> {
         let start = match (&self.token, &self.start) {
             (Some(token), _) => AskedStart::ResumeToken(token.clone()),
-            (None, Start::State) => AskedStart::State(proto::StartState {}),
-            (None, Start::StateAsKnownAt(as_of)) => AskedStart::AsKnownAt(as_of.clone()),
-            (None, Start::Now) => AskedStart::Now(proto::StartNow {}),
-            (None, Start::Token(token)) => AskedStart::ResumeToken(token.clone()),
-            (None, Start::Range(from, until)) => {
+            (None, FollowStart::State) => AskedStart::State(proto::StartState {}),
+            (None, FollowStart::StateAsKnownAt(as_of)) => AskedStart::AsKnownAt(as_of.clone()),
+            (None, FollowStart::Now) => AskedStart::Now(proto::StartNow {}),
+            (None, FollowStart::Token(token)) => AskedStart::ResumeToken(token.clone()),
+            (None, FollowStart::Range(from, until)) => {
                 AskedStart::Range(proto::StartRange { first_revision: *from, last_revision: until.unwrap_or(0) })
             }
         };
         self.fold = None;
         // The rest of a commit that was begun comes only without folding. And a token does not say where a range ends: a
         // fold could go beyond it.
-        let beyond = self.token.is_some() && matches!(self.start, Start::Range(_, Some(_)));
+        let beyond = self.token.is_some() && matches!(self.start, FollowStart::Range(_, Some(_)));
         self.plain = self.commit_begun && !beyond;
         let request = proto::SubscribeRequest {
             start: Some(start),
@@ -304,7 +304,7 @@ where
     }
 
     /// One message; what of it the application should see.
-    fn take(&mut self, message: proto::SubscribeResponse) -> Result<Option<Event>, FollowError> {
+    fn take(&mut self, message: proto::SubscribeResponse) -> Result<Option<FollowEvent>, FollowError> {
         // A message of an unknown kind is passed over, as the contract says; the chain shows if it mattered.
         let Some(message) = message.body else { return Ok(None) };
         Ok(match message {
@@ -316,22 +316,23 @@ where
                 self.check.opened(&opened)?;
                 self.within_state = opened.resume_token.is_empty();
                 self.remember(&opened.resume_token);
-                Some(Event::Opened(opened))
+                Some(FollowEvent::Opened(opened))
             }
             Message::SnapshotPage(page) => {
                 if !page.rows.iter().all(known_row) {
                     return Err(FollowError::Unknown("a row"));
                 }
                 self.check.rows(&page.rows);
-                Some(Event::Rows(page.rows))
+                Some(FollowEvent::Rows(page.rows))
             }
             Message::SnapshotEnd(end) => {
                 self.check.state_ends(&end)?;
                 self.within_state = false;
                 self.remember(&end.resume_token);
-                Some(Event::StateComplete(end))
+                Some(FollowEvent::StateComplete(end))
             }
-            Message::CommitPage(page) if matches!(self.start, Start::Range(_, Some(until)) if page.revision > until) => {
+            Message::CommitPage(page) if matches!(self.start, FollowStart::Range(_, Some(until)) if page.revision > until) =>
+            {
                 self.ended = true;
                 None
             }
@@ -368,22 +369,24 @@ where
                     changes: page.changes,
                     last: page.last_page,
                 };
-                (part.last || part.commit.is_some() || !part.changes.is_empty()).then(|| Event::Changes(Box::new(part)))
+                (part.last || part.commit.is_some() || !part.changes.is_empty())
+                    .then(|| FollowEvent::Changes(Box::new(part)))
             }
             Message::Progress(progress) => {
                 self.check.progress(progress.revision)?;
                 self.remember(&progress.resume_token);
-                Some(Event::Progress(progress.revision))
+                Some(FollowEvent::Progress(progress.revision))
             }
-            Message::Lag(lag) => Some(Event::Lag(lag)),
+            Message::Lag(lag) => Some(FollowEvent::Lag(lag)),
             Message::Goodbye(goodbye) => self.goodbye(&goodbye),
         })
     }
 
     /// Other sources are left out: what was kept is not what the server keeps.
-    fn begin_again(&mut self, opened: proto::Opened) -> Result<Event, FollowError> {
-        if matches!(self.start, Start::State | Start::StateAsKnownAt(_)) && !opened.resume_token.is_empty() {
-            self.start = Start::State;
+    fn begin_again(&mut self, opened: proto::Opened) -> Result<FollowEvent, FollowError> {
+        if matches!(self.start, FollowStart::State | FollowStart::StateAsKnownAt(_)) && !opened.resume_token.is_empty()
+        {
+            self.start = FollowStart::State;
             self.token = None;
             self.stream = None;
             self.check = Check::new(false);
@@ -394,7 +397,7 @@ where
             self.within_state = opened.resume_token.is_empty();
             self.remember(&opened.resume_token);
         }
-        Ok(Event::LicencesChanged { left_out: opened.left_out_sources })
+        Ok(FollowEvent::LicencesChanged { left_out: opened.left_out_sources })
     }
 
     fn remember(&mut self, token: &str) {
@@ -403,7 +406,7 @@ where
         }
     }
 
-    fn goodbye(&mut self, goodbye: &proto::Goodbye) -> Option<Event> {
+    fn goodbye(&mut self, goodbye: &proto::Goodbye) -> Option<FollowEvent> {
         self.remember(&goodbye.resume_token);
         self.stream = None;
         if goodbye.reason() == GoodbyeReason::RangeComplete {
@@ -421,7 +424,7 @@ where
     }
 
     /// A failure: comes back if that can help.
-    fn failed(&mut self, status: Status) -> Result<Event, FollowError> {
+    fn failed(&mut self, status: Status) -> Result<FollowEvent, FollowError> {
         self.stream = None;
         if hopeless(&status) {
             return Err(FollowError::Refused(Box::new(status)));
@@ -431,9 +434,9 @@ where
         Ok(self.come_back(wait, status.message().to_owned()))
     }
 
-    fn come_back(&mut self, wait: Duration, why: String) -> Event {
+    fn come_back(&mut self, wait: Duration, why: String) -> FollowEvent {
         self.wait = Some(wait);
         let discarded = std::mem::take(&mut self.within_state) && self.check.discard_state();
-        if discarded { Event::StateDiscarded } else { Event::Reconnecting { wait, why } }
+        if discarded { FollowEvent::StateDiscarded } else { FollowEvent::Reconnecting { wait, why } }
     }
 }

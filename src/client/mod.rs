@@ -7,15 +7,15 @@
 //!
 //! ```no_run
 //! # async fn follow() -> Result<(), Box<dyn std::error::Error>> {
-//! use almanac::client::{Event, Follower, Start};
+//! use almanac::client::{FollowEvent, Follower, FollowStart};
 //! use almanac::proto::feed_service_client::FeedServiceClient;
 //!
 //! let feed = FeedServiceClient::connect("http://127.0.0.1:50051").await?;
-//! let mut follower = Follower::new(feed, Start::State, Vec::new());
+//! let mut follower = Follower::new(feed, FollowStart::State, Vec::new());
 //! while let Some(event) = follower.next().await? {
 //!     match event {
-//!         Event::Rows(rows) => println!("{} rows of the state", rows.len()),
-//!         Event::Changes(part) => println!("revision {}: {} changes", part.revision, part.changes.len()),
+//!         FollowEvent::Rows(rows) => println!("{} rows of the state", rows.len()),
+//!         FollowEvent::Changes(part) => println!("revision {}: {} changes", part.revision, part.changes.len()),
 //!         _ => {}
 //!     }
 //!     // Stored together with the data, this is where a later run goes on.
@@ -34,4 +34,4 @@ mod check;
 mod follow;
 
 pub use check::BrokenPromise;
-pub use follow::{Event, FollowError, Follower, Part, Start};
+pub use follow::{FollowError, FollowEvent, FollowStart, Follower, Part};

@@ -11,7 +11,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    filter::{Match, Matching, Scope},
+    filter::{ChangeScope, Match, Matching},
     page::NumberedChange,
     stamps::CommitStamps,
     weight,
@@ -297,8 +297,8 @@ impl Folded {
             None => self.first.found,
             Some(last) => {
                 let matching = Matching {
-                    before: matches!(self.first.found.scope, Scope::Changed | Scope::Left),
-                    after: matches!(last.found.scope, Scope::Entered | Scope::Changed),
+                    before: matches!(self.first.found.scope, ChangeScope::Changed | ChangeScope::Left),
+                    after: matches!(last.found.scope, ChangeScope::Entered | ChangeScope::Changed),
                     beside: self.first.found.beside,
                 };
                 let mut filters = self.first.found.filters;

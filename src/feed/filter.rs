@@ -2,7 +2,7 @@
 //!
 //! Invariant: a change is judged on the rows of its own key, as the state held them at the previous revision and holds them
 //! at this one, each with its own facts. So a copy that adds what enters, replaces what changes and removes what leaves is
-//! the state that the filter accepts. What else a change is about is told as [`Scope::Outside`], and copies ignore it.
+//! the state that the filter accepts. What else a change is about is told as [`ChangeScope::Outside`], and copies ignore it.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +36,7 @@ pub enum Kind {
 
 /// How the row that a change is about stands to what a filter accepts of the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub enum ChangeScope {
     /// Not in it before; now it is.
     Entered,
     /// In it before and now.
@@ -144,7 +144,7 @@ pub struct Filters {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match {
     /// To their union.
-    pub scope: Scope,
+    pub scope: ChangeScope,
     /// Whether what the change is about besides the rows of its key matches.
     pub beside: bool,
     /// Which of them it matches: before, after, or beside that.
@@ -337,12 +337,12 @@ impl Matching {
         self.beside |= other.beside;
     }
 
-    pub(super) fn scope(self) -> Option<Scope> {
+    pub(super) fn scope(self) -> Option<ChangeScope> {
         match (self.before, self.after) {
-            (true, true) => Some(Scope::Changed),
-            (false, true) => Some(Scope::Entered),
-            (true, false) => Some(Scope::Left),
-            (false, false) => self.beside.then_some(Scope::Outside),
+            (true, true) => Some(ChangeScope::Changed),
+            (false, true) => Some(ChangeScope::Entered),
+            (true, false) => Some(ChangeScope::Left),
+            (false, false) => self.beside.then_some(ChangeScope::Outside),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
         edition::{Basis, Coverage, CoverageKind, Edition, EditionStatus, Entry, Table, complete_to, sort_entries},
         id::{EditionId, EntityId, IndicatorId, RankingId, Revision, SourceId},
         period::Period,
-        series::{Dimensions, Row, SeriesKey, Statement},
+        series::{Dimensions, FigureVersion, SeriesKey, Statement},
         time::{Date, Instant},
         value::{Number, Value},
     },
@@ -93,7 +93,7 @@ fn edition_change(before: Option<&Edition>, after: &Edition) -> Change {
 /// A change of a figure of the series `I` of `E` from `S`; without figures on both sides it is filled in behind "no figure".
 pub(super) fn figure(dimensions: &str, before: bool, after: bool) -> ValueChange {
     let period = Period::parse("2020").unwrap();
-    let row = |revision: u64| Row {
+    let row = |revision: u64| FigureVersion {
         period,
         revision: Revision(revision),
         released: Date::EPOCH,

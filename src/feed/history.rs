@@ -8,7 +8,7 @@ use super::{
     group::Group,
     hub::Hub,
     page::{Matched, MatchedParts},
-    token::Place,
+    token::Position,
 };
 use crate::{ledger::log::Header, model::id::Revision, store::StoreError};
 
@@ -62,7 +62,7 @@ pub struct CommitWalk {
 
 impl CommitWalk {
     /// Walks through the commit after a place.
-    pub async fn after(hub: &Hub, place: Place) -> Result<Self, StoreError> {
+    pub async fn after(hub: &Hub, place: Position) -> Result<Self, StoreError> {
         let header = hub.header(place.revision.next()).await?;
         Ok(Self { header, prev_match: place.last_match, next_page: 0, open: None, parts: 0, held: None, done: false })
     }
@@ -154,7 +154,7 @@ pub enum FoldStep {
 
 impl FoldWalk {
     /// Folds the commits after a place, at most to this revision.
-    pub fn after(place: Place, end: Revision) -> Self {
+    pub fn after(place: Position, end: Revision) -> Self {
         Self {
             prev_match: place.last_match,
             next: place.revision.next(),
@@ -229,7 +229,7 @@ pub struct CommitList {
     /// Parts of commits, in order.
     pub parts: Vec<CommitPart>,
     /// How far whole commits were looked at.
-    pub place: Place,
+    pub place: Position,
     /// Where the next page goes on inside the commit after `place`.
     pub given: Given,
     /// There is more up to head.
@@ -250,7 +250,7 @@ const LIST_WEIGHT_MAX: usize = 1 << 20;
 pub async fn list(
     hub: &Hub,
     group: &Group,
-    from: Place,
+    from: Position,
     given: Given,
     changes_max: usize,
 ) -> Result<CommitList, FeedError> {
@@ -307,7 +307,7 @@ pub async fn list(
         }
         let revision = walk.revision();
         let last_match = if walk.parts() > 0 { revision } else { list.place.last_match };
-        list.place = Place { revision, last_match };
+        list.place = Position { revision, last_match };
         list.given = Given::default();
         looked_at += 1;
         if changes >= changes_max

@@ -22,13 +22,13 @@ use super::{
     group::{Group, Groups},
     page::{Kept, MatchedParts, SharedPage},
     stamps::CommitStamps,
-    token::{ChainMark, Claim, Place, Tokens},
+    token::{ChainMark, Claim, Position, Tokens},
 };
 use crate::{
     ledger::{
         log::{CHAIN_START, Header},
-        page::Page,
-        writer::Published,
+        page::LedgerPage,
+        writer::AppliedCommit,
     },
     model::{
         catalog::{Definition, DefinitionKind, Redistribution},
@@ -130,8 +130,8 @@ impl Hub {
     }
 
     /// Adds a commit, durable and applied, and wakes those whom it concerns. Called by the writer, in revision order.
-    pub fn publish(&self, published: Published) {
-        let Published { header, pages } = published;
+    pub fn publish(&self, published: AppliedCommit) {
+        let AppliedCommit { header, pages } = published;
         let (revision, cause) = (header.commit.revision, header.commit.cause);
         let page = pages.and_then(|pages| {
             let changes: Vec<_> = pages.iter().flat_map(|page| page.changes()).collect();
@@ -193,10 +193,10 @@ impl Hub {
     }
 
     /// Takes a place among the subscribers; it is free again when dropped.
-    pub fn enter(self: &Arc<Self>) -> Result<Seat, FeedError> {
+    pub fn enter(self: &Arc<Self>) -> Result<SubscriberPermit, FeedError> {
         let taken = self.subscribers.fetch_add(1, Ordering::Relaxed);
-        let seat = Seat { hub: self.clone() };
-        if taken < SUBSCRIBERS_MAX { Ok(seat) } else { Err(FeedError::TooManySubscribers { limit: SUBSCRIBERS_MAX }) }
+        let permit = SubscriberPermit { hub: self.clone() };
+        if taken < SUBSCRIBERS_MAX { Ok(permit) } else { Err(FeedError::TooManySubscribers { limit: SUBSCRIBERS_MAX }) }
     }
 
     /// Takes a place among those that conflate; it is free again when dropped.
@@ -232,14 +232,14 @@ impl Hub {
     }
 
     /// The token of a place.
-    pub async fn token(&self, place: Place, filter_hash: u64) -> Result<String, StoreError> {
+    pub async fn token(&self, place: Position, filter_hash: u64) -> Result<String, StoreError> {
         let chain = self.chain(place.revision).await?;
         Ok(self.tokens.token(Claim { place, filter_hash, chain }))
     }
 
     /// The place that a token names, and the hash of its filters. A genuine one of a revision above head waits for it: another
     /// server may be ahead of this one.
-    pub async fn claimed(&self, token: &str) -> Result<(Place, u64), FeedError> {
+    pub async fn claimed(&self, token: &str) -> Result<(Position, u64), FeedError> {
         let Claim { place, filter_hash, chain } = self.tokens.read(token)?;
         let mut head = self.head();
         let there = head.wait_for(|head| *head >= place.revision);
@@ -313,7 +313,7 @@ impl Hub {
         let read: Result<_, StoreError> = self
             .read(move |reader| {
                 let Some(bytes) = reader.ledger().read(revision, page)? else { return Ok(None) };
-                shared(Page::decode(&bytes)?.changes(), reader).map(Some)
+                shared(LedgerPage::decode(&bytes)?.changes(), reader).map(Some)
             })
             .await;
         // A page may be dropped by compaction while it is read. The floor is raised before that.
@@ -389,11 +389,11 @@ impl Ring {
 
 /// A place among the subscribers.
 #[derive(Debug)]
-pub struct Seat {
+pub struct SubscriberPermit {
     hub: Arc<Hub>,
 }
 
-impl Drop for Seat {
+impl Drop for SubscriberPermit {
     fn drop(&mut self) {
         self.hub.subscribers.fetch_sub(1, Ordering::Relaxed);
     }

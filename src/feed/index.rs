@@ -302,7 +302,7 @@ mod tests {
             change::{Change, EntryChange, Movement, ValueChange, ValueMove},
             id::{EditionId, EntityId, IndicatorId, RankingId, Revision, SourceId},
             period::Period,
-            series::{Dimensions, Row, SeriesKey, Statement},
+            series::{Dimensions, FigureVersion, SeriesKey, Statement},
             time::Date,
             value::{Number, Value},
         },
@@ -347,7 +347,7 @@ mod tests {
     fn change() -> impl Strategy<Value = Change> {
         let id = || proptest::sample::select(&IDS[..]);
         let value = (id(), id(), id(), 0..4_u8).prop_map(|(indicator, entity, source, sides)| {
-            let recorded = Row {
+            let recorded = FigureVersion {
                 period: Period::parse("2020").unwrap(),
                 revision: Revision(1),
                 released: Date::parse("2020-01-01").unwrap(),

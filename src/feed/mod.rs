@@ -3,7 +3,7 @@
 //! In reading order: [`filter`] says which changes a subscriber wants, [`group`] brings those with equal filters together,
 //! [`index`] asks all filters at once; [`page`] is a page of a commit as all share it; [`token`] names a place in a stream;
 //! [`hub`] holds recent commits and wakes who waits; [`history`] walks through commits; [`conflate`] makes several of them
-//! one; [`subscription`] is one subscriber, [`outlet`] where it leaves the server; [`stamps`] says
+//! one; [`subscription`] is one subscriber, [`stream_registry`] where it leaves the server; [`stamps`] says
 //! when and why the commits were made that rows come from.
 //!
 //! Invariants: a subscriber is a cursor, not a queue: it reads the shared ring of recent commits, or the ledger when it is
@@ -16,9 +16,9 @@ pub mod group;
 pub mod history;
 pub mod hub;
 mod index;
-pub mod outlet;
 pub mod page;
 pub mod stamps;
+pub mod stream_registry;
 pub mod subscription;
 pub mod token;
 mod weight;

@@ -9,7 +9,7 @@ use crate::{
     model::{
         change::{Cause, Change},
         id::Revision,
-        series::Row,
+        series::FigureVersion,
         time::Instant,
     },
     query::Reader,
@@ -56,7 +56,7 @@ impl CommitStamps {
     }
 }
 
-fn rows(change: &Change) -> impl Iterator<Item = &Row> {
+fn rows(change: &Change) -> impl Iterator<Item = &FigureVersion> {
     let rows = match change {
         Change::Value(change) => [change.before.as_ref(), change.after.as_ref(), Some(&change.recorded)],
         _ => [None; 3],

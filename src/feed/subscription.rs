@@ -18,10 +18,10 @@ use super::{
     filter::Filters,
     group::{Ahead, Group},
     history::{CommitPart, CommitWalk, FoldStep, FoldWalk, WalkStep},
-    hub::{Hub, Seat},
-    outlet::Connection,
+    hub::{Hub, SubscriberPermit},
     page::Kept,
-    token::Place,
+    stream_registry::Connection,
+    token::Position,
     weight,
 };
 use crate::{
@@ -31,13 +31,13 @@ use crate::{
     },
     query::{
         AsOf, Snapshot,
-        state::{StateCursor, StateRow},
+        state::{StatePosition, StateRow},
     },
 };
 
 /// Where a subscription starts.
 #[derive(Debug, Clone)]
-pub enum Start {
+pub enum SubscriptionStart {
     /// The state as of a point of history, then every later change.
     State(AsOf),
     /// The next change.
@@ -50,9 +50,9 @@ pub enum Start {
 
 /// What a subscription is.
 #[derive(Debug)]
-pub struct Wanted {
+pub struct SubscriptionRequest {
     /// Where it starts.
-    pub start: Start,
+    pub start: SubscriptionStart,
     /// What it sees.
     pub filters: Filters,
     /// The version of the licences that `filters` leaves sources out by.
@@ -80,7 +80,7 @@ pub enum GoodbyeReason {
 
 /// One message to a subscriber.
 #[derive(Debug)]
-pub enum Event {
+pub enum SubscriptionEvent {
     /// The first.
     Opened {
         /// Identity of the history.
@@ -133,14 +133,14 @@ const STATE_PAGE_WEIGHT: usize = 48 * 1024;
 #[derive(Debug)]
 pub struct Subscription {
     hub: Arc<Hub>,
-    _seat: Seat,
+    _permit: SubscriberPermit,
     /// Its place among those that conflate, if it does.
     conflating: Option<OwnedSemaphorePermit>,
     group: Arc<Group>,
     progress_interval: Duration,
     ends_at: Instant,
     phase: Phase,
-    place: Place,
+    place: Position,
     until: Option<Revision>,
     /// Rings when there may be something for the group.
     bell: watch::Receiver<()>,
@@ -148,7 +148,7 @@ pub struct Subscription {
     head: Option<watch::Receiver<Revision>>,
     _connection: Arc<Connection>,
     connection_ends: watch::Receiver<bool>,
-    ready: VecDeque<Event>,
+    ready: VecDeque<SubscriptionEvent>,
     /// What the subscriber was last told about keeping up.
     told_behind: Option<bool>,
     /// What it leaves out is that of this version of the licences.
@@ -170,37 +170,37 @@ enum Phase {
 #[derive(Debug)]
 struct StateWalk {
     snapshot: Snapshot,
-    cursor: StateCursor,
+    cursor: StatePosition,
     page: u32,
     rows: u64,
 }
 
 impl Subscription {
     /// Opens a subscription.
-    pub async fn open(hub: Arc<Hub>, wanted: Wanted) -> Result<Self, FeedError> {
-        let seat = hub.enter()?;
+    pub async fn open(hub: Arc<Hub>, wanted: SubscriptionRequest) -> Result<Self, FeedError> {
+        let permit = hub.enter()?;
         let conflating = wanted.conflate.then(|| hub.enter_conflating()).transpose()?;
         let head = hub.reader().head();
         let floor = hub.reader().ledger().floor();
         let (mut phase, mut until) = (Phase::Between, None);
-        let at = |revision| Place { revision, last_match: Revision::ZERO };
+        let at = |revision| Position { revision, last_match: Revision::ZERO };
         let place = match wanted.start {
-            Start::Now => at(head),
-            Start::Token(token) => {
+            SubscriptionStart::Now => at(head),
+            SubscriptionStart::Token(token) => {
                 let (place, filter_hash) = hub.claimed(&token).await?;
                 if filter_hash != wanted.filters.hash() {
                     return Err(FeedError::TokenOtherFilter);
                 }
                 place
             }
-            Start::Range(from, last) => {
+            SubscriptionStart::Range(from, last) => {
                 until = last;
                 at(Revision(from.0.saturating_sub(1)))
             }
-            Start::State(as_of) => {
+            SubscriptionStart::State(as_of) => {
                 let snapshot = hub.read(move |reader| reader.state_at(as_of)).await?;
                 let place = at(snapshot.revision());
-                let cursor = StateCursor::Definitions;
+                let cursor = StatePosition::Definitions;
                 phase = Phase::State(Box::new(StateWalk { snapshot, cursor, page: 0, rows: 0 }));
                 place
             }
@@ -220,7 +220,7 @@ impl Subscription {
         };
         let history = hub.reader().ledger().history();
         let left_out = wanted.filters.left_out().iter().cloned().collect();
-        let opened = Event::Opened { history, head, floor, start: place.revision, token, left_out };
+        let opened = SubscriptionEvent::Opened { history, head, floor, start: place.revision, token, left_out };
         let now = Instant::now();
         let group = hub.group(wanted.filters);
         Ok(Self {
@@ -230,7 +230,7 @@ impl Subscription {
             connection_ends: wanted.connection.ends(),
             _connection: wanted.connection,
             hub,
-            _seat: seat,
+            _permit: permit,
             conflating,
             progress_interval: wanted.progress_interval,
             ends_at: now + wanted.max_age,
@@ -266,7 +266,7 @@ impl Subscription {
     }
 
     /// The next message. `None`: the stream is over.
-    pub async fn next(&mut self) -> Result<Option<Event>, FeedError> {
+    pub async fn next(&mut self) -> Result<Option<SubscriptionEvent>, FeedError> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 self.told_at = Instant::now();
@@ -291,7 +291,7 @@ impl Subscription {
                 continue;
             }
             if self.told_at.elapsed() >= self.progress_interval && self.within() {
-                self.ready.push_back(Event::Lag(true, self.hub.published()));
+                self.ready.push_back(SubscriptionEvent::Lag(true, self.hub.published()));
                 self.told_behind = Some(true);
                 continue;
             }
@@ -333,7 +333,7 @@ impl Subscription {
             // One commit behind is how a live stream moves; more is catching up.
             if self.told_behind != Some(true) && behind {
                 self.told_behind = Some(true);
-                self.ready.push_back(Event::Lag(true, head));
+                self.ready.push_back(SubscriptionEvent::Lag(true, head));
             } else if self.told_at.elapsed() >= self.progress_interval {
                 self.say_progress().await?;
             }
@@ -350,7 +350,7 @@ impl Subscription {
             if self.told_place < self.place.revision {
                 self.say_progress().await?;
             }
-            self.ready.push_back(Event::Lag(false, head));
+            self.ready.push_back(SubscriptionEvent::Lag(false, head));
             return Ok(());
         }
         if self.told_at.elapsed() >= self.progress_interval {
@@ -403,18 +403,22 @@ impl Subscription {
             page_weight += weight::of_row(&row);
             page.push((row, matched));
             if page_weight >= STATE_PAGE_WEIGHT {
-                self.ready.push_back(Event::State { revision, page: walk.page, rows: std::mem::take(&mut page) });
+                self.ready.push_back(SubscriptionEvent::State {
+                    revision,
+                    page: walk.page,
+                    rows: std::mem::take(&mut page),
+                });
                 walk.page += 1;
                 page_weight = 0;
             }
         }
         if !page.is_empty() {
-            self.ready.push_back(Event::State { revision, page: walk.page, rows: page });
+            self.ready.push_back(SubscriptionEvent::State { revision, page: walk.page, rows: page });
             walk.page += 1;
         }
-        if matches!(walk.cursor, StateCursor::End) {
+        if matches!(walk.cursor, StatePosition::End) {
             let token = self.token().await?;
-            self.ready.push_back(Event::StateEnd { revision, rows: walk.rows, token });
+            self.ready.push_back(SubscriptionEvent::StateEnd { revision, rows: walk.rows, token });
             self.phase = Phase::Between;
         } else {
             self.phase = Phase::State(walk);
@@ -426,7 +430,7 @@ impl Subscription {
         match walk.step(&self.hub, &self.group).await? {
             WalkStep::Reading => self.phase = Phase::Commit(walk),
             WalkStep::Part(part) if !part.last => {
-                self.ready.push_back(Event::Commit(part, None));
+                self.ready.push_back(SubscriptionEvent::Commit(part, None));
                 self.phase = Phase::Commit(walk);
             }
             last => {
@@ -435,7 +439,7 @@ impl Subscription {
                     self.place.last_match = walk.revision();
                     self.told_place = walk.revision();
                     let token = self.token().await?;
-                    self.ready.push_back(Event::Commit(part, Some(token)));
+                    self.ready.push_back(SubscriptionEvent::Commit(part, Some(token)));
                 }
                 self.phase = Phase::Between;
             }
@@ -468,10 +472,10 @@ impl Subscription {
                 for page in pages {
                     // The token is that of the last revision folded in: what did not match after it is told by progress.
                     let revision = page.header.commit.revision;
-                    self.place = Place { revision, last_match: revision };
+                    self.place = Position { revision, last_match: revision };
                     self.told_place = revision;
                     let token = if page.last { Some(self.token().await?) } else { None };
-                    self.ready.push_back(Event::Fold(page, token));
+                    self.ready.push_back(SubscriptionEvent::Fold(page, token));
                 }
                 self.place.revision = to;
                 self.phase = Phase::Between;
@@ -482,7 +486,7 @@ impl Subscription {
 
     async fn say_progress(&mut self) -> Result<(), FeedError> {
         self.told_place = self.place.revision;
-        let event = Event::Progress(self.place.revision, self.token().await?);
+        let event = SubscriptionEvent::Progress(self.place.revision, self.token().await?);
         self.ready.push_back(event);
         Ok(())
     }
@@ -496,7 +500,7 @@ impl Subscription {
         // would look to the client like a gap.
         self.place.revision = self.told_place;
         let token = if matches!(self.phase, Phase::State(_)) { String::new() } else { self.token().await? };
-        self.ready.push_back(Event::Goodbye(reason, token));
+        self.ready.push_back(SubscriptionEvent::Goodbye(reason, token));
         self.phase = Phase::Ended;
         Ok(())
     }

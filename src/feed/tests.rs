@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::{
     conflate::{Fold, Key},
-    filter::{Filter, Filters, Kind, Scope},
+    filter::{ChangeScope, Filter, Filters, Kind},
     fixture::{corrected, entry, published, table, withdrawn},
     page::NumberedChange,
 };
@@ -47,7 +47,7 @@ struct Copy {
 }
 
 impl Copy {
-    fn apply(&mut self, change: &Change, scope: Scope) -> Result<(), TestCaseError> {
+    fn apply(&mut self, change: &Change, scope: ChangeScope) -> Result<(), TestCaseError> {
         let key = Key::of(change);
         let (before, after) = match change {
             Change::Edition { before, after, .. } => {
@@ -57,10 +57,14 @@ impl Copy {
             Change::Value(_) | Change::Definition(..) => return Err(TestCaseError::fail("only tables change")),
         };
         match scope {
-            Scope::Entered => prop_assert_eq!(self.rows.insert(key, after.unwrap()), None, "{:?} entered", change),
-            Scope::Changed => prop_assert_eq!(self.rows.insert(key, after.unwrap()), before, "{:?} changed", change),
-            Scope::Left => prop_assert_eq!(self.rows.remove(&key), before, "{:?} left", change),
-            Scope::Outside => {}
+            ChangeScope::Entered => {
+                prop_assert_eq!(self.rows.insert(key, after.unwrap()), None, "{:?} entered", change)
+            }
+            ChangeScope::Changed => {
+                prop_assert_eq!(self.rows.insert(key, after.unwrap()), before, "{:?} changed", change)
+            }
+            ChangeScope::Left => prop_assert_eq!(self.rows.remove(&key), before, "{:?} left", change),
+            ChangeScope::Outside => {}
         }
         Ok(())
     }
@@ -242,7 +246,7 @@ fn only(field: impl FnOnce(&mut Filter)) -> Filters {
 }
 
 /// The scopes of the entries of a commit, by entity.
-fn scopes(changes: &[Change], filters: &Filters) -> Vec<(String, Scope)> {
+fn scopes(changes: &[Change], filters: &Filters) -> Vec<(String, ChangeScope)> {
     let scope = |change: &Change| {
         let Change::Entry(entry) = change else { return None };
         let found = filters.match_change(change, Cause::FirstRelease)?;
@@ -258,12 +262,12 @@ fn one(id: &str, economies: &[&str], rank: u32) -> Table {
 #[test]
 fn a_row_that_moves_to_another_economy_leaves_the_one_and_enters_the_other() {
     let changes = corrected(&one("2025", &["AAA"], 1), &one("2025", &["BBB"], 1));
-    for (economy, scope) in [("AAA", Scope::Left), ("BBB", Scope::Entered)] {
+    for (economy, scope) in [("AAA", ChangeScope::Left), ("BBB", ChangeScope::Entered)] {
         let filters = only(|filter| filter.entities = [economy.to_owned()].into());
         assert_eq!(scopes(&changes, &filters), [("c1".to_owned(), scope)], "{economy}");
     }
     let both = only(|filter| filter.entities = ["AAA".to_owned(), "BBB".to_owned()].into());
-    assert_eq!(scopes(&changes, &both), [("c1".to_owned(), Scope::Changed)]);
+    assert_eq!(scopes(&changes, &both), [("c1".to_owned(), ChangeScope::Changed)]);
     let neither = only(|filter| filter.entities = ["CCC".to_owned()].into());
     assert_eq!(scopes(&changes, &neither), []);
 }
@@ -276,14 +280,14 @@ fn a_rank_window_is_about_the_rows_of_the_edition() {
     };
     let of_correction =
         |before: u32, after: u32| scopes(&corrected(&one("2025", &[], before), &one("2025", &[], after)), &top_three);
-    let scope = |scope: Scope| vec![("c1".to_owned(), scope)];
-    assert_eq!(of_new_edition(3, 7), scope(Scope::Outside), "the row of 2025 was never in the window");
-    assert_eq!(of_new_edition(7, 3), scope(Scope::Entered));
-    assert_eq!(of_new_edition(3, 2), scope(Scope::Entered), "the row of 2024 stays");
+    let scope = |scope: ChangeScope| vec![("c1".to_owned(), scope)];
+    assert_eq!(of_new_edition(3, 7), scope(ChangeScope::Outside), "the row of 2025 was never in the window");
+    assert_eq!(of_new_edition(7, 3), scope(ChangeScope::Entered));
+    assert_eq!(of_new_edition(3, 2), scope(ChangeScope::Entered), "the row of 2024 stays");
     assert_eq!(of_new_edition(7, 8), []);
-    assert_eq!(of_correction(3, 7), scope(Scope::Left));
-    assert_eq!(of_correction(7, 3), scope(Scope::Entered));
-    assert_eq!(of_correction(3, 2), scope(Scope::Changed));
+    assert_eq!(of_correction(3, 7), scope(ChangeScope::Left));
+    assert_eq!(of_correction(7, 3), scope(ChangeScope::Entered));
+    assert_eq!(of_correction(3, 2), scope(ChangeScope::Changed));
     assert_eq!(of_correction(7, 8), []);
 }
 
@@ -293,10 +297,10 @@ fn who_left_the_table_is_told_outside() {
     let later = table("r", "2025", CoverageKind::All, vec![entry("c2", &["BBB"], Some(1))]);
     let changes = published(Some(&earlier), &later);
     let of_economy = only(|filter| filter.entities = ["AAA".to_owned()].into());
-    assert_eq!(scopes(&changes, &of_economy), [("c1".to_owned(), Scope::Outside)]);
-    let all = [("c2".to_owned(), Scope::Entered), ("c1".to_owned(), Scope::Outside)];
+    assert_eq!(scopes(&changes, &of_economy), [("c1".to_owned(), ChangeScope::Outside)]);
+    let all = [("c2".to_owned(), ChangeScope::Entered), ("c1".to_owned(), ChangeScope::Outside)];
     assert_eq!(scopes(&changes, &Filters::new(Vec::new())), all);
-    assert_eq!(scopes(&withdrawn(&later), &Filters::new(Vec::new())), [("c2".to_owned(), Scope::Left)]);
+    assert_eq!(scopes(&withdrawn(&later), &Filters::new(Vec::new())), [("c2".to_owned(), ChangeScope::Left)]);
 }
 
 #[test]
@@ -306,11 +310,11 @@ fn entries_are_of_their_editions_source() {
     let mut after = before.clone();
     after.edition.source = Some(SourceId::new("t").unwrap());
     let changes = corrected(&before, &after);
-    assert_eq!(scopes(&changes, &of_source("s")), [("c1".to_owned(), Scope::Left)]);
-    assert_eq!(scopes(&changes, &of_source("t")), [("c1".to_owned(), Scope::Entered)]);
+    assert_eq!(scopes(&changes, &of_source("s")), [("c1".to_owned(), ChangeScope::Left)]);
+    assert_eq!(scopes(&changes, &of_source("t")), [("c1".to_owned(), ChangeScope::Entered)]);
     let mut next = one("2026", &[], 1);
     next.edition.source = Some(SourceId::new("t").unwrap());
     let changes = published(Some(&before), &next);
-    assert_eq!(scopes(&changes, &of_source("s")), [("c1".to_owned(), Scope::Outside)]);
-    assert_eq!(scopes(&changes, &of_source("t")), [("c1".to_owned(), Scope::Entered)]);
+    assert_eq!(scopes(&changes, &of_source("s")), [("c1".to_owned(), ChangeScope::Outside)]);
+    assert_eq!(scopes(&changes, &of_source("t")), [("c1".to_owned(), ChangeScope::Entered)]);
 }

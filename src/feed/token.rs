@@ -18,7 +18,7 @@ const CHAIN_BYTES: usize = 16;
 
 /// A place in a stream: everything up to `revision` was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// How far the stream came.
     pub revision: Revision,
     /// The last commit that matched; zero if none did.
@@ -40,7 +40,7 @@ impl ChainMark {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
     /// The place.
-    pub place: Place,
+    pub place: Position,
     /// The hash of the filters it is for.
     pub filter_hash: u64,
     /// The chain at its revision, in the history that made it.
@@ -93,7 +93,7 @@ impl Tokens {
         let number = |at: usize| body[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let chain = body[41..].first_chunk().copied().unwrap_or_default();
         Ok(Claim {
-            place: Place { revision: Revision(number(17)), last_match: Revision(number(25)) },
+            place: Position { revision: Revision(number(17)), last_match: Revision(number(25)) },
             filter_hash: number(33),
             chain: ChainMark(chain),
         })
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_token_is_taken_by_its_own_history_only() {
         let tokens = Tokens::new(HistoryId([1; 16]), [2; 32]);
-        let place = Place { revision: Revision(7), last_match: Revision(5) };
+        let place = Position { revision: Revision(7), last_match: Revision(5) };
         let claim = Claim { place, filter_hash: 99, chain: ChainMark::of(&[9; 32]) };
         let token = tokens.token(claim);
         assert_eq!(tokens.read(&token).unwrap(), claim);

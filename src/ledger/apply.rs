@@ -1,11 +1,11 @@
 //! Applies a sealed commit to the view. Doing it twice is doing it once.
 
-use super::{Ledger, log::Header, page::Page, record::Record};
+use super::{Ledger, log::Header, page::LedgerPage, record::Record};
 use crate::{
     model::{
         edition::{EditionStatus, Entry, Table, sort_entries},
         id::{EntityId, Revision},
-        series::{Row, SeriesKey},
+        series::{FigureVersion, SeriesKey},
     },
     store::{
         StoreError,
@@ -33,7 +33,7 @@ pub fn apply(ledger: &dyn Ledger, view: &View, header: &Header) -> Result<(), St
     let mut application = Application { view, header, writer: view.write(), series: None, table: Open::No };
     for number in 0..header.pages {
         let bytes = ledger.read(revision, number)?.ok_or_else(|| missing(revision, &format!("page {number}")))?;
-        for record in Page::decode(&bytes)?.records {
+        for record in LedgerPage::decode(&bytes)?.records {
             application.record(record)?;
         }
         crash_at(CrashPoint::PageApplied);
@@ -50,7 +50,7 @@ struct Application<'a> {
     view: &'a View,
     header: &'a Header,
     writer: ViewWriter<'a>,
-    series: Option<(SeriesKey, Vec<Row>)>,
+    series: Option<(SeriesKey, Vec<FigureVersion>)>,
     table: Open,
 }
 

@@ -43,7 +43,7 @@ const BUNDLE: u8 = 3;
 const END: u8 = 4;
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Start {
+struct BackupHeader {
     created: Instant,
     history: String,
     revision: Revision,
@@ -51,7 +51,7 @@ struct Start {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct End {
+struct BackupTrailer {
     commits: u64,
     digest: [u8; 32],
 }
@@ -71,7 +71,7 @@ pub struct BackupWriter {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Start,
+    BackupHeader,
     Commits,
     Over,
 }
@@ -80,7 +80,7 @@ impl BackupWriter {
     /// Backs up everything to a revision that is not above head.
     pub fn new(ledger: Arc<dyn Ledger>, last: Revision) -> Self {
         let revision = Revision::ZERO;
-        Self { ledger, last, digest: Sha256::new(), revision, header: None, next_page: 0, state: State::Start }
+        Self { ledger, last, digest: Sha256::new(), revision, header: None, next_page: 0, state: State::BackupHeader }
     }
 
     /// The commit that the last part was of.
@@ -91,10 +91,10 @@ impl BackupWriter {
     /// The next bytes. `None`: that was all.
     pub fn next_part(&mut self) -> Result<Option<Vec<u8>>> {
         match self.state {
-            State::Start => {
+            State::BackupHeader => {
                 self.refuse_compacted()?;
                 self.state = State::Commits;
-                let start = Start {
+                let start = BackupHeader {
                     created: now(),
                     history: self.ledger.history().to_string(),
                     revision: self.last,
@@ -108,7 +108,7 @@ impl BackupWriter {
                 let mut bytes = Vec::new();
                 if self.header.is_none() && self.revision == self.last {
                     self.state = State::Over;
-                    let end = End { commits: self.last.0, digest: self.digest.clone().finalize().into() };
+                    let end = BackupTrailer { commits: self.last.0, digest: self.digest.clone().finalize().into() };
                     put_part(&mut bytes, END, &pack(&end)?);
                     return Ok(Some(bytes));
                 }
@@ -225,7 +225,7 @@ pub enum RestoreError {
 
 /// What was restored.
 #[derive(Debug, Clone, Copy)]
-pub struct Restored {
+pub struct RestoreReport {
     /// The newest revision.
     pub revision: Revision,
     /// When the backup was made.
@@ -233,7 +233,7 @@ pub struct Restored {
 }
 
 /// Makes a folder from a backup. It must be empty or not there, and holds all of it or is as it was.
-pub fn restore(file: &Path, folder: &Path) -> std::result::Result<Restored, RestoreError> {
+pub fn restore(file: &Path, folder: &Path) -> std::result::Result<RestoreReport, RestoreError> {
     let occupied = fs::read_dir(folder).is_ok_and(|mut items| items.next().is_some()) || folder.is_file();
     if occupied {
         return Err(StoreError::Occupied { folder: folder.to_owned() }.into());
@@ -258,10 +258,10 @@ pub fn restore(file: &Path, folder: &Path) -> std::result::Result<Restored, Rest
     }
 }
 
-fn build(parts: &mut PartReader, folder: &Path) -> std::result::Result<Restored, RestoreError> {
+fn build(parts: &mut PartReader, folder: &Path) -> std::result::Result<RestoreReport, RestoreError> {
     let first = parts.next()?.filter(|(kind, _)| *kind == START);
     let (_, start) = first.ok_or_else(|| parts.damaged("it does not begin as it should"))?;
-    let start: Start = parts.whole(unpack(&start))?;
+    let start: BackupHeader = parts.whole(unpack(&start))?;
     let mut rebuild = Rebuild::start(folder, None)?;
     loop {
         let digest: [u8; 32] = parts.digest.clone().finalize().into();
@@ -278,7 +278,7 @@ fn build(parts: &mut PartReader, folder: &Path) -> std::result::Result<Restored,
                 parts.whole(sealed)?;
             }
             END => {
-                let end: End = parts.whole(unpack(&body))?;
+                let end: BackupTrailer = parts.whole(unpack(&body))?;
                 if end.digest != digest || end.commits != rebuild.head().0 || start.revision != rebuild.head() {
                     return Err(parts.damaged("its parts are not those it was made of"));
                 }
@@ -286,7 +286,7 @@ fn build(parts: &mut PartReader, folder: &Path) -> std::result::Result<Restored,
                     return Err(parts.damaged("it goes on after its end"));
                 }
                 rebuild.finish()?;
-                return Ok(Restored { revision: start.revision, created: start.created });
+                return Ok(RestoreReport { revision: start.revision, created: start.created });
             }
             _ => return Err(parts.damaged("a part of an unknown kind")),
         }

@@ -7,7 +7,7 @@ use crate::{
     model::{id::Revision, time::Instant},
     store::{
         StoreError,
-        cursors::{Cursor, Cursors},
+        cursors::{StoredCursor, StoredCursors},
     },
 };
 
@@ -22,14 +22,14 @@ pub struct CursorMove {
     /// Its name, one of that author.
     pub name: String,
     /// The new place; `None` forgets the cursor.
-    pub to: Option<CursorPlace>,
+    pub to: Option<CursorPosition>,
     /// It may go back, or to other filters.
     pub allow_rewind: bool,
 }
 
 /// A place that a checked token names.
 #[derive(Debug, Clone)]
-pub struct CursorPlace {
+pub struct CursorPosition {
     /// The token.
     pub token: String,
     /// How far it reaches.
@@ -80,11 +80,11 @@ pub enum CursorError {
 
 /// Moves a cursor, or makes one if there are fewer than `limit`; says where it is now. Durable afterwards.
 pub(super) fn keep(
-    cursors: &Cursors,
+    cursors: &StoredCursors,
     given: CursorMove,
     limit: usize,
     now: Instant,
-) -> Result<Option<Cursor>, CursorError> {
+) -> Result<Option<StoredCursor>, CursorError> {
     let CursorMove { author, name, to, allow_rewind } = given;
     let known = cursors.get(&author, &name);
     let Some(to) = to else {
@@ -108,7 +108,7 @@ pub(super) fn keep(
         None if cursors.count() >= limit => return Err(CursorError::TooMany { limit }),
         _ => {}
     }
-    let cursor = Cursor { token: to.token, revision: to.revision, filters: to.filters, stored: now };
+    let cursor = StoredCursor { token: to.token, revision: to.revision, filters: to.filters, stored: now };
     cursors.put(&author, &name, cursor.clone())?;
     Ok(Some(cursor))
 }
@@ -121,7 +121,7 @@ mod tests {
     use crate::store::Engine;
 
     fn to(name: &str, revision: u64, filters: u64) -> CursorMove {
-        let place = CursorPlace { token: format!("{revision} of {filters}"), revision: Revision(revision), filters };
+        let place = CursorPosition { token: format!("{revision} of {filters}"), revision: Revision(revision), filters };
         CursorMove { author: "local".into(), name: name.into(), to: Some(place), allow_rewind: false }
     }
 
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_cursor_goes_forward_within_its_filters_and_their_number_is_bounded() {
         let folder = tempfile::tempdir().unwrap();
-        let cursors = Cursors::open(Arc::new(Engine::open(folder.path()).unwrap())).unwrap();
+        let cursors = StoredCursors::open(Arc::new(Engine::open(folder.path()).unwrap())).unwrap();
         let keep = |given| keep(&cursors, given, 2, Instant(0));
         let first = keep(to("a", 5, 1)).unwrap();
         assert_eq!(keep(to("a", 5, 1)).unwrap(), first);
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn each_author_has_names_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
-        let cursors = Cursors::open(Arc::new(Engine::open(folder.path()).unwrap())).unwrap();
+        let cursors = StoredCursors::open(Arc::new(Engine::open(folder.path()).unwrap())).unwrap();
         let keep = |given| keep(&cursors, given, 2, Instant(0));
         let of_other = |given| CursorMove { author: "other".into(), ..given };
         keep(to("a", 5, 1)).unwrap();

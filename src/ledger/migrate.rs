@@ -82,13 +82,13 @@ pub enum MigrateError {
 
 /// What was brought over.
 #[derive(Debug, Clone, Copy)]
-pub struct Migrated {
+pub struct MigrationReport {
     /// The newest revision.
     pub revision: Revision,
 }
 
 /// Makes the folder `new` from the folder `old`. `new` must be empty or not there.
-pub fn migrate(old: &Path, new: &Path) -> std::result::Result<Migrated, MigrateError> {
+pub fn migrate(old: &Path, new: &Path) -> std::result::Result<MigrationReport, MigrateError> {
     let occupied = fs::read_dir(new).is_ok_and(|mut items| items.next().is_some()) || new.is_file();
     if occupied {
         return Err(StoreError::Occupied { folder: new.to_owned() }.into());
@@ -117,7 +117,7 @@ pub fn migrate(old: &Path, new: &Path) -> std::result::Result<Migrated, MigrateE
     built
 }
 
-fn build(old: &Engine, folder: &Path, building: &Path) -> std::result::Result<Migrated, MigrateError> {
+fn build(old: &Engine, folder: &Path, building: &Path) -> std::result::Result<MigrationReport, MigrateError> {
     let history = chunks::get(old, log::HISTORY_KEY)?;
     let identity: Option<([u8; 16], [u8; 32])> = history.map(|bytes| unpack(&bytes)).transpose()?;
     let identity = identity.map(|(history, secret)| Identity { history: HistoryId(history), secret });
@@ -135,7 +135,7 @@ fn build(old: &Engine, folder: &Path, building: &Path) -> std::result::Result<Mi
         })?;
     }
     rebuild.finish()?;
-    Ok(Migrated { revision: head })
+    Ok(MigrationReport { revision: head })
 }
 
 /// Replays one commit: its pages, its receipt, its seal.

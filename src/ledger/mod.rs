@@ -27,4 +27,4 @@ pub mod verify;
 pub mod writer;
 
 pub use log::Ledger;
-pub use writer::{WriteError, WriteOptions, Writer, Written};
+pub use writer::{WriteAnswer, WriteError, WriteOptions, Writer};

@@ -10,7 +10,7 @@ use crate::{
     model::{
         change::{DefinitionChange, ValueMove},
         id::{EntityId, IndicatorId, SourceId},
-        series::{Dimensions, Row, SeriesKey},
+        series::{Dimensions, FigureVersion, SeriesKey},
     },
     store::{
         StoreError,
@@ -40,7 +40,7 @@ const REVERTED_EDITION: u8 = 10;
 
 /// A decoded page.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Page {
+pub struct LedgerPage {
     /// Number of its first change in the commit.
     pub first_change: u64,
     /// Its records.
@@ -115,16 +115,16 @@ impl PageEncoder {
         self.name(key.entity.as_str());
         self.name(key.source.as_str());
         self.name(key.dimensions.as_str());
-        let rows: Vec<Row> = recorded.iter().map(|recorded| recorded.row.clone()).collect();
+        let rows: Vec<FigureVersion> = recorded.iter().map(|recorded| recorded.row.clone()).collect();
         encode_rows(&mut self.body, &rows);
         let movements: Vec<u8> = recorded.iter().map(movement_code).collect();
         put_runs(&mut self.body, &movements, |out, code| out.push(code));
         let answers: Vec<u8> = recorded.iter().map(answers_code).collect();
         put_runs(&mut self.body, &answers, |out, code| out.push(code));
-        let befores: Vec<Row> = recorded.iter().filter_map(|recorded| recorded.before.clone()).collect();
+        let befores: Vec<FigureVersion> = recorded.iter().filter_map(|recorded| recorded.before.clone()).collect();
         encode_rows(&mut self.body, &befores);
         let apart = recorded.iter().filter(|recorded| answers_code(recorded) & AFTER_BITS == AFTER_APART);
-        let afters: Vec<Row> = apart.filter_map(|recorded| recorded.after.clone()).collect();
+        let afters: Vec<FigureVersion> = apart.filter_map(|recorded| recorded.after.clone()).collect();
         encode_rows(&mut self.body, &afters);
     }
 
@@ -147,7 +147,7 @@ impl PageEncoder {
     }
 }
 
-impl Page {
+impl LedgerPage {
     /// Decodes what [`PageEncoder::finish`] gave.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader::new(bytes);
@@ -251,7 +251,7 @@ fn read_rows(reader: &mut Reader<'_>, room: usize) -> Result<Vec<RecordedRow>> {
     let answers = reader.runs(rows.len(), Reader::byte)?;
     let mut befores = decode_rows_up_to(reader, rows.len())?.into_iter();
     let mut afters = decode_rows_up_to(reader, rows.len())?.into_iter();
-    let answer = |rows: &mut std::vec::IntoIter<Row>, of: &Row| match rows.next() {
+    let answer = |rows: &mut std::vec::IntoIter<FigureVersion>, of: &FigureVersion| match rows.next() {
         Some(row) if row.period == of.period => Ok(Some(row)),
         _ => Err(corrupt("a change without the version that answers")),
     };
@@ -340,12 +340,12 @@ mod tests {
             if movement.is_none() {
                 return RecordedRow::silent(row);
             }
-            let before = before.map(|before| Row { period: row.period, ..before });
+            let before = before.map(|before| FigureVersion { period: row.period, ..before });
             let after = match kind {
                 0 => None,
                 1 => Some(row.clone()),
                 2 => before.clone(),
-                _ => Some(Row { period: row.period, ..other }),
+                _ => Some(FigureVersion { period: row.period, ..other }),
             };
             RecordedRow { row, movement, before, after }
         });
@@ -367,7 +367,7 @@ mod tests {
             let mut expected = 0;
             for records in commit {
                 records.iter().for_each(|record| encoder.add(record).unwrap());
-                let page = Page::decode(&encoder.finish()).unwrap();
+                let page = LedgerPage::decode(&encoder.finish()).unwrap();
                 prop_assert_eq!(page.first_change, expected);
                 expected += page.changes().len() as u64;
                 prop_assert_eq!(page.records, records);
@@ -377,7 +377,7 @@ mod tests {
         #[test]
         fn damaged_pages_are_refused_without_a_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             bytes.insert(0, VERSION);
-            let _ = Page::decode(&bytes);
+            let _ = LedgerPage::decode(&bytes);
         }
     }
 }

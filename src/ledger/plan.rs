@@ -16,7 +16,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     Ledger,
     log::Totals,
-    page::{PAGE_BYTES, Page, PageEncoder},
+    page::{LedgerPage, PAGE_BYTES, PageEncoder},
     record::Record,
     upload::Upload,
 };
@@ -35,7 +35,7 @@ use crate::{
 
 /// What a write asks for.
 #[derive(Debug)]
-pub enum Act {
+pub enum WriteRequest {
     /// Add or replace definitions.
     Define(Vec<Definition>),
     /// Add, revise and withdraw figures.
@@ -189,19 +189,19 @@ impl<'a> Planner<'a> {
     }
 
     /// Plans the write and hands out its records.
-    pub fn run(mut self, act: Act) -> Result<(Outcome, Sink<'a>), PlanError> {
+    pub fn run(mut self, act: WriteRequest) -> Result<(Outcome, Sink<'a>), PlanError> {
         match act {
-            Act::Define(definitions) => self.define(definitions)?,
-            Act::Ingest { upload, definitions } => {
+            WriteRequest::Define(definitions) => self.define(definitions)?,
+            WriteRequest::Ingest { upload, definitions } => {
                 self.define(definitions)?;
                 self.ingest(&upload)?;
             }
-            Act::Publish { table, correction, definitions } => {
+            WriteRequest::Publish { table, correction, definitions } => {
                 self.define(definitions)?;
                 self.publish(table, correction)?;
             }
-            Act::Withdraw { ranking, edition, released } => self.withdraw(&ranking, &edition, released)?,
-            Act::Revert(revisions) => self.revert(revisions)?,
+            WriteRequest::Withdraw { ranking, edition, released } => self.withdraw(&ranking, &edition, released)?,
+            WriteRequest::Revert(revisions) => self.revert(revisions)?,
         }
         self.sink.finish()?;
         Ok((self.outcome, self.sink))
@@ -238,13 +238,13 @@ pub struct Sink<'a> {
     /// `None`: nothing is written, changes are listed.
     ledger: Option<&'a dyn Ledger>,
     encoder: PageEncoder,
-    page: Page,
+    page: LedgerPage,
     /// Pages given to the ledger.
     pub pages: u32,
     /// Changes seen.
     pub changes: u64,
     /// The pages decoded, if there are not too many.
-    pub handed: Option<Vec<Arc<Page>>>,
+    pub handed: Option<Vec<Arc<LedgerPage>>>,
     /// The changes listed.
     pub difference: Vec<(u64, Change)>,
 }
@@ -260,7 +260,7 @@ impl<'a> Sink<'a> {
         Self {
             ledger: None,
             encoder: PageEncoder::default(),
-            page: Page { first_change: 0, records: Vec::new() },
+            page: LedgerPage { first_change: 0, records: Vec::new() },
             pages: 0,
             changes: 0,
             handed: None,
@@ -315,7 +315,7 @@ impl<'a> Sink<'a> {
         ledger.append(self.pages, self.encoder.finish())?;
         self.pages += 1;
         if let Some(handed) = &mut self.handed {
-            let next = Page { first_change: self.changes, records: Vec::new() };
+            let next = LedgerPage { first_change: self.changes, records: Vec::new() };
             handed.push(Arc::new(std::mem::replace(&mut self.page, next)));
             if handed.len() > HANDED_PAGES_MAX {
                 self.handed = None;

@@ -10,7 +10,7 @@ use crate::model::{
     change::{Change, DefinitionChange, EntryChange, ValueChange, ValueMove},
     edition::{Edition, Entry},
     id::{IndicatorId, Revision, SourceId},
-    series::{Horizon, Row, SeriesKey, state_at},
+    series::{FigureVersion, Horizon, SeriesKey, state_at},
     value::Value,
 };
 
@@ -57,34 +57,35 @@ pub enum Record {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedRow {
     /// The version.
-    pub row: Row,
+    pub row: FigureVersion,
     /// What subscribers are told. `None`: nothing. The row confirms a figure for a later release, or keeps a figure in
     /// place when an older release is filled in behind it.
     pub movement: Option<ValueMove>,
     /// The version that answers at the revision before.
-    pub before: Option<Row>,
+    pub before: Option<FigureVersion>,
     /// The version that answers at the row's own revision.
-    pub after: Option<Row>,
+    pub after: Option<FigureVersion>,
 }
 
 impl RecordedRow {
     /// A row that subscribers are not told of.
-    pub fn silent(row: Row) -> Self {
+    pub fn silent(row: FigureVersion) -> Self {
         Self { row, movement: None, before: None, after: None }
     }
 
     /// A row that subscribers are told of, with the answers before and after its commit. `known` holds the rows of its
     /// period before the commit, `with` also those that the commit adds.
-    pub fn told(row: Row, known: &[Row], with: &[Row]) -> Self {
+    pub fn told(row: FigureVersion, known: &[FigureVersion], with: &[FigureVersion]) -> Self {
         let always = Horizon::at(Revision::MAX);
         let before = state_at(known, always).cloned();
         let after = state_at(with, always).cloned();
-        let movement = match (before.as_ref().and_then(Row::value), after.as_ref().and_then(Row::value)) {
-            (before, after) if before == after => ValueMove::Backfilled,
-            (None, _) => ValueMove::Added,
-            (Some(_), None) => ValueMove::Withdrawn,
-            (Some(_), Some(_)) => ValueMove::Revised,
-        };
+        let movement =
+            match (before.as_ref().and_then(FigureVersion::value), after.as_ref().and_then(FigureVersion::value)) {
+                (before, after) if before == after => ValueMove::Backfilled,
+                (None, _) => ValueMove::Added,
+                (Some(_), None) => ValueMove::Withdrawn,
+                (Some(_), Some(_)) => ValueMove::Revised,
+            };
         Self { row, movement: Some(movement), before, after }
     }
 
@@ -92,7 +93,7 @@ impl RecordedRow {
     pub fn remark_bytes(&self) -> usize {
         let after = self.after.as_ref().filter(|after| **after != self.row && self.after != self.before);
         let rows = [Some(&self.row), self.before.as_ref(), after];
-        let values = rows.into_iter().flatten().filter_map(Row::value);
+        let values = rows.into_iter().flatten().filter_map(FigureVersion::value);
         values.filter_map(Value::notes).map(|notes| notes.comment.len()).sum()
     }
 }

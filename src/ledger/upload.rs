@@ -1,6 +1,6 @@
 //! Figures on their way in: checked one by one, gathered by series, packed.
 //!
-//! A commit is planned series by series whatever order its figures came in, so they are gathered first. Packed as in the
+//! A commit is planned series by series whatever order its figures came in, so they are gathered first. EncodedRows as in the
 //! blocks they take about five bytes each; what is more than [`GATHERED_BYTES_MAX`] goes to a file that has no name, so
 //! that a crash leaves nothing of it.
 //!
@@ -18,7 +18,7 @@ use crate::{
     model::{
         id::{IndicatorId, Revision, SourceId},
         period::Period,
-        series::{Row, SeriesKey},
+        series::{FigureVersion, SeriesKey},
         time::Date,
         value::Value,
     },
@@ -59,7 +59,7 @@ pub enum UploadError {
 pub struct Upload {
     released: Date,
     mode: Mode,
-    series: BTreeMap<SeriesKey, Packed>,
+    series: BTreeMap<SeriesKey, EncodedRows>,
     replaced: BTreeSet<(IndicatorId, SourceId)>,
     batches: usize,
     gathered: usize,
@@ -81,7 +81,7 @@ pub struct RewrittenPeriods {
 }
 
 #[derive(Debug, Default)]
-struct Packed {
+struct EncodedRows {
     /// Parts put aside: offset and length, in the order they came.
     aside: Vec<(u64, usize)>,
     parts: Vec<u8>,
@@ -129,9 +129,9 @@ impl Upload {
         if self.mode == Mode::Replace {
             self.replaced.insert((key.indicator.clone(), key.source.clone()));
         }
-        let rows: Vec<Row> = points
+        let rows: Vec<FigureVersion> = points
             .into_iter()
-            .map(|(period, value)| Row {
+            .map(|(period, value)| FigureVersion {
                 period,
                 revision: Revision::ZERO,
                 released: self.released,
@@ -140,7 +140,7 @@ impl Upload {
             .collect();
         let batch = self.batches;
         self.batches += 1;
-        let packed = self.series.entry(key).or_insert_with(|| Packed { batch, ..Packed::default() });
+        let packed = self.series.entry(key).or_insert_with(|| EncodedRows { batch, ..EncodedRows::default() });
         let before = packed.parts.len();
         encode_rows(&mut packed.parts, &rows);
         packed.count += rows.len();

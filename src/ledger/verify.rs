@@ -16,7 +16,7 @@ use std::{
 use super::{
     Ledger, apply,
     log::{CHAIN_START, ContentHash, Header, StoreLedger},
-    page::Page,
+    page::LedgerPage,
     rebuild::{Identity, Rebuild},
     record::Record,
 };
@@ -27,7 +27,7 @@ use crate::{
         bytes::unframe,
         cursors,
         engine::{Result, STORE_FOLDER},
-        series::{self, Scope},
+        series::{self, SeriesScope},
         view::View,
     },
 };
@@ -50,7 +50,7 @@ const SAME_BYTES: [(u8, &str); 6] = [
 
 /// What was found.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct VerifyReport {
     /// Values read, by key space.
     pub values: BTreeMap<char, u64>,
     /// Bytes of keys and values.
@@ -73,7 +73,7 @@ pub struct Report {
     pub set_aside: Option<PathBuf>,
 }
 
-impl Report {
+impl VerifyReport {
     fn problem(&mut self, what: impl Into<String>) {
         self.problem_count += 1;
         if self.problems.len() < PROBLEMS_MAX {
@@ -83,7 +83,7 @@ impl Report {
 }
 
 /// Checks a folder; with `repair` a view that is not what the ledger says is replaced.
-pub fn verify(folder: &Path, repair: bool) -> Result<Report> {
+pub fn verify(folder: &Path, repair: bool) -> Result<VerifyReport> {
     let rebuilt = folder.join(REBUILD_FOLDER);
     let store = folder.join(STORE_FOLDER);
     if !store.is_dir() && folder.join(ASIDE_FOLDER).is_dir() && rebuilt.join(STORE_FOLDER).is_dir() {
@@ -94,7 +94,7 @@ pub fn verify(folder: &Path, repair: bool) -> Result<Report> {
         return Err(StoreError::NoStore { folder: folder.to_owned() });
     }
     remove(&rebuilt)?;
-    let mut report = Report::default();
+    let mut report = VerifyReport::default();
     let checked = catch_unwind(AssertUnwindSafe(|| check(folder, &rebuilt, &mut report)));
     match checked {
         Ok(Ok(())) => {}
@@ -133,7 +133,7 @@ fn swap(folder: &Path, rebuilt: &Path) -> Result<PathBuf> {
     Ok(aside)
 }
 
-fn check(folder: &Path, rebuilt: &Path, report: &mut Report) -> Result<()> {
+fn check(folder: &Path, rebuilt: &Path, report: &mut VerifyReport) -> Result<()> {
     report.ledger_damaged = true;
     let engine = Arc::new(Engine::open(folder)?);
     let ledger = StoreLedger::open(engine.clone())?;
@@ -158,7 +158,7 @@ fn check(folder: &Path, rebuilt: &Path, report: &mut Report) -> Result<()> {
 }
 
 /// Decodes every commit, and makes a new folder of them.
-fn replay(ledger: &StoreLedger, rebuilt: &Path, report: &mut Report) -> Result<Arc<Engine>> {
+fn replay(ledger: &StoreLedger, rebuilt: &Path, report: &mut VerifyReport) -> Result<Arc<Engine>> {
     let identity = Identity { history: ledger.history(), secret: ledger.secret() };
     let mut rebuild = Rebuild::start(rebuilt, Some(identity))?;
     while rebuild.head() < ledger.head() {
@@ -168,7 +168,12 @@ fn replay(ledger: &StoreLedger, rebuilt: &Path, report: &mut Report) -> Result<A
     rebuild.finish()
 }
 
-fn replay_commit(ledger: &StoreLedger, revision: Revision, rebuild: &mut Rebuild, report: &mut Report) -> Result<()> {
+fn replay_commit(
+    ledger: &StoreLedger,
+    revision: Revision,
+    rebuild: &mut Rebuild,
+    report: &mut VerifyReport,
+) -> Result<()> {
     let header = check_commit(ledger, revision, report, |bytes, _| rebuild.page(bytes))?;
     let receipt = header.commit.request_id.as_ref().map(|request| ledger.receipt(request)).transpose()?.flatten();
     rebuild.seal(&header, receipt.as_ref())
@@ -176,7 +181,7 @@ fn replay_commit(ledger: &StoreLedger, revision: Revision, rebuild: &mut Rebuild
 
 /// A ledger whose first commits have no pages any more: their headers are checked, the others whole; and the view must
 /// hold every figure that those say.
-fn check_compacted(engine: &Arc<Engine>, ledger: &StoreLedger, report: &mut Report) -> Result<()> {
+fn check_compacted(engine: &Arc<Engine>, ledger: &StoreLedger, report: &mut VerifyReport) -> Result<()> {
     let view = View::open(engine.clone())?;
     apply::catch_up(ledger, &view)?;
     let mut series = 0;
@@ -234,8 +239,8 @@ fn check_link(header: &Header, previous: [u8; 32]) -> Result<[u8; 32]> {
 fn check_commit(
     ledger: &StoreLedger,
     revision: Revision,
-    report: &mut Report,
-    mut seen: impl FnMut(Vec<u8>, Page) -> Result<()>,
+    report: &mut VerifyReport,
+    mut seen: impl FnMut(Vec<u8>, LedgerPage) -> Result<()>,
 ) -> Result<Header> {
     let header = header_of(ledger, revision)?;
     let mut changes = 0;
@@ -243,7 +248,7 @@ fn check_commit(
     for number in 0..header.pages {
         let bytes = ledger.read(revision, number)?.ok_or_else(|| missing(&format!("page {number}")))?;
         content.add(&bytes);
-        let page = Page::decode(&bytes)?;
+        let page = LedgerPage::decode(&bytes)?;
         if page.first_change != changes {
             return Err(StoreError::Corrupt(format!("page {number} does not follow the one before")));
         }
@@ -268,7 +273,7 @@ fn in_commit(revision: Revision, error: &StoreError) -> StoreError {
 }
 
 /// Checks the checksum and the form of every value.
-fn check_values(engine: &Engine, report: &mut Report) -> Result<()> {
+fn check_values(engine: &Engine, report: &mut VerifyReport) -> Result<()> {
     for item in engine.scan(&[], None) {
         let (key, value) = item?;
         let space = key.first().copied().unwrap_or(0);
@@ -289,7 +294,7 @@ fn check_values(engine: &Engine, report: &mut Report) -> Result<()> {
 }
 
 /// Compares the view with the one made from the ledger.
-fn check_view(engine: &Arc<Engine>, ledger: &StoreLedger, fresh: &Engine, report: &mut Report) -> Result<()> {
+fn check_view(engine: &Arc<Engine>, ledger: &StoreLedger, fresh: &Engine, report: &mut VerifyReport) -> Result<()> {
     // What was sealed and not applied is no damage.
     apply::catch_up(ledger, &View::open(engine.clone())?)?;
     for (space, name) in SAME_BYTES {
@@ -300,7 +305,9 @@ fn check_view(engine: &Arc<Engine>, ledger: &StoreLedger, fresh: &Engine, report
     }
     let mut series = 0;
     let differs =
-        compare(series::scan(engine, Scope::All, None), series::scan(fresh, Scope::All, None), |_| series += 1)?;
+        compare(series::scan(engine, SeriesScope::All, None), series::scan(fresh, SeriesScope::All, None), |_| {
+            series += 1
+        })?;
     report.series = series;
     if differs > 0 {
         report.problem(format!("series: {differs} differ from what the ledger says"));

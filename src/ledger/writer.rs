@@ -22,8 +22,8 @@ use super::{
     compact::{Compaction, Keep},
     cursor::{self, CURSORS_MAX, CursorError, CursorMove},
     log::{Draft, Header, Receipt, Totals},
-    page::Page,
-    plan::{Act, Outcome, PlanError, Planner, Sink},
+    page::LedgerPage,
+    plan::{Outcome, PlanError, Planner, Sink, WriteRequest},
 };
 use crate::{
     model::{
@@ -35,7 +35,7 @@ use crate::{
     },
     store::{
         StoreError,
-        cursors::{Cursor, Cursors},
+        cursors::{StoredCursor, StoredCursors},
         faults::{CrashPoint, crash_at},
         offload::Offload,
         view::View,
@@ -70,7 +70,7 @@ pub struct WriteOptions {
 
 /// What a write came to.
 #[derive(Debug, Clone, Default)]
-pub struct Written {
+pub struct WriteAnswer {
     /// The commit, or with `validate_only` head.
     pub revision: Revision,
     /// What changed.
@@ -127,16 +127,23 @@ pub enum WriteError {
 
 /// A commit that was just made.
 #[derive(Debug, Clone)]
-pub struct Published {
+pub struct AppliedCommit {
     /// Its header.
     pub header: Arc<Header>,
     /// Its pages, unless it is long.
-    pub pages: Option<Vec<Arc<Page>>>,
+    pub pages: Option<Vec<Arc<LedgerPage>>>,
 }
 
 enum Command {
-    Write { options: Box<WriteOptions>, act: Box<Act>, answer: oneshot::Sender<Result<Written, WriteError>> },
-    Cursor { given: CursorMove, answer: oneshot::Sender<Result<Option<Cursor>, CursorError>> },
+    Write {
+        options: Box<WriteOptions>,
+        act: Box<WriteRequest>,
+        answer: oneshot::Sender<Result<WriteAnswer, WriteError>>,
+    },
+    PutCursor {
+        given: CursorMove,
+        answer: oneshot::Sender<Result<Option<StoredCursor>, CursorError>>,
+    },
 }
 
 /// How a writer works.
@@ -155,7 +162,7 @@ pub struct Setup {
 pub struct Writer {
     commands: Mutex<Option<mpsc::Sender<Command>>>,
     refusal: Arc<Mutex<Option<String>>>,
-    cursors: Arc<Cursors>,
+    cursors: Arc<StoredCursors>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -163,7 +170,7 @@ impl std::fmt::Debug for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Write { options, .. } => options.fmt(f),
-            Self::Cursor { given, .. } => given.fmt(f),
+            Self::PutCursor { given, .. } => given.fmt(f),
         }
     }
 }
@@ -174,7 +181,7 @@ impl Writer {
         ledger: Arc<dyn Ledger>,
         view: Arc<View>,
         setup: Setup,
-        publish: impl Fn(Published) + Send + 'static,
+        publish: impl Fn(AppliedCommit) + Send + 'static,
     ) -> Result<Self, StoreError> {
         let totals = match ledger.head() {
             Revision::ZERO => Totals::default(),
@@ -182,9 +189,9 @@ impl Writer {
         };
         let (sender, commands) = mpsc::channel(WAITING_WRITES_MAX);
         let refusal = Arc::new(Mutex::new(None));
-        let cursors = Arc::new(Cursors::open(view.engine().clone())?);
+        let cursors = Arc::new(StoredCursors::open(view.engine().clone())?);
         let offload = setup.offload.clone();
-        let work = Work {
+        let work = WriterLoop {
             ledger,
             view,
             totals,
@@ -199,26 +206,26 @@ impl Writer {
     }
 
     /// Does a write.
-    pub async fn write(&self, options: WriteOptions, act: Act) -> Result<Written, WriteError> {
+    pub async fn write(&self, options: WriteOptions, act: WriteRequest) -> Result<WriteAnswer, WriteError> {
         let (answer, answered) = oneshot::channel();
         self.hand_over(Command::Write { options: Box::new(options), act: Box::new(act), answer })?;
         answered.await.unwrap_or_else(|_| Err(self.stopped()))
     }
 
     /// Keeps, moves or forgets a client's cursor; says where it is now.
-    pub async fn keep_cursor(&self, given: CursorMove) -> Result<Option<Cursor>, CursorError> {
+    pub async fn keep_cursor(&self, given: CursorMove) -> Result<Option<StoredCursor>, CursorError> {
         let (answer, answered) = oneshot::channel();
-        self.hand_over(Command::Cursor { given, answer })?;
+        self.hand_over(Command::PutCursor { given, answer })?;
         answered.await.unwrap_or_else(|_| Err(self.stopped().into()))
     }
 
     /// Where a client's cursor is.
-    pub fn cursor(&self, author: &str, name: &str) -> Option<Cursor> {
+    pub fn cursor(&self, author: &str, name: &str) -> Option<StoredCursor> {
         self.cursors.get(author, name)
     }
 
     /// The cursors of an author, in name order, after one.
-    pub fn cursors_after(&self, author: &str, name: &str) -> Vec<(String, Cursor)> {
+    pub fn cursors_after(&self, author: &str, name: &str) -> Vec<(String, StoredCursor)> {
         self.cursors.after(author, name)
     }
 
@@ -250,18 +257,18 @@ impl Writer {
     }
 }
 
-struct Work {
+struct WriterLoop {
     ledger: Arc<dyn Ledger>,
     view: Arc<View>,
     totals: Totals,
     setup: Setup,
     compaction: Compaction,
     refusal: Arc<Mutex<Option<String>>>,
-    cursors: Arc<Cursors>,
-    publish: Box<dyn Fn(Published) + Send>,
+    cursors: Arc<StoredCursors>,
+    publish: Box<dyn Fn(AppliedCommit) + Send>,
 }
 
-impl Work {
+impl WriterLoop {
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
             match tokio::time::timeout(self.compaction.pause(), commands.recv()).await {
@@ -292,7 +299,7 @@ impl Work {
                     self.compact();
                 }
             }
-            Command::Cursor { given, answer } => {
+            Command::PutCursor { given, answer } => {
                 let now = self.setup.clock.now();
                 let result = match refusal {
                     Some(refusal) => Err(WriteError::Stopped(refusal).into()),
@@ -322,7 +329,7 @@ impl Work {
         }
     }
 
-    fn write(&mut self, options: &WriteOptions, act: Act) -> Result<Written, WriteError> {
+    fn write(&mut self, options: &WriteOptions, act: WriteRequest) -> Result<WriteAnswer, WriteError> {
         let head = self.ledger.head();
         if let Some(replay) = self.replay(options)? {
             return Ok(replay);
@@ -344,7 +351,7 @@ impl Work {
             error => WriteError::Plan(error),
         })?;
         if options.validate_only {
-            return Ok(Written {
+            return Ok(WriteAnswer {
                 revision: head,
                 counts: outcome.counts,
                 findings: outcome.findings.into_vec(),
@@ -368,7 +375,7 @@ impl Work {
         recorded: Instant,
         outcome: Outcome,
         sink: Sink<'_>,
-    ) -> Result<Written, WriteError> {
+    ) -> Result<WriteAnswer, WriteError> {
         let commit = Commit {
             revision: head.next(),
             recorded,
@@ -394,21 +401,21 @@ impl Work {
         apply::apply(self.ledger.as_ref(), &self.view, &header).map_err(|error| self.stop_writing(&error))?;
         crash_at(CrashPoint::Applied);
         self.totals = outcome.totals;
-        let written = Written {
+        let written = WriteAnswer {
             revision: header.commit.revision,
             counts: header.commit.counts,
             findings,
             edition: outcome.edition,
             changes: sink.changes,
-            ..Written::default()
+            ..WriteAnswer::default()
         };
-        (self.publish)(Published { header: Arc::new(header), pages: sink.handed });
+        (self.publish)(AppliedCommit { header: Arc::new(header), pages: sink.handed });
         crash_at(CrashPoint::Published);
         Ok(written)
     }
 
     /// The first answer again, if the request was done before.
-    fn replay(&self, options: &WriteOptions) -> Result<Option<Written>, WriteError> {
+    fn replay(&self, options: &WriteOptions) -> Result<Option<WriteAnswer>, WriteError> {
         let Some(request_id) = &options.request_id else { return Ok(None) };
         let receipt = self.ledger.receipt(request_id).map_err(|error| self.stop_writing(&error))?;
         let Some(receipt) = receipt else { return Ok(None) };
@@ -417,13 +424,13 @@ impl Work {
         }
         let header = self.ledger.header(receipt.revision).map_err(|error| self.stop_writing(&error))?;
         let counts = header.map_or_else(Counts::default, |header| header.commit.counts);
-        Ok(Some(Written {
+        Ok(Some(WriteAnswer {
             revision: receipt.revision,
             counts,
             findings: receipt.findings,
             edition: receipt.edition,
             replayed: true,
-            ..Written::default()
+            ..WriteAnswer::default()
         }))
     }
 

@@ -9,7 +9,7 @@ use super::{
     edition::{Edition, Entry},
     id::{EditionId, EntityId, RankingId, RequestId, Revision, SourceId},
     period::Period,
-    series::{Row, SeriesKey},
+    series::{FigureVersion, SeriesKey},
     time::{Date, Instant},
 };
 
@@ -98,11 +98,11 @@ pub struct ValueChange {
     /// What happened.
     pub movement: ValueMove,
     /// The version that answers at the previous revision.
-    pub before: Option<Row>,
+    pub before: Option<FigureVersion>,
     /// The version that answers at this revision. Not `recorded` where that was filled in behind a newer release.
-    pub after: Option<Row>,
+    pub after: Option<FigureVersion>,
     /// The version that this commit brought.
-    pub recorded: Row,
+    pub recorded: FigureVersion,
 }
 
 /// How an entry moved.

@@ -1,6 +1,6 @@
 //! Versions of figures on three time axes, and which of them answers.
 //!
-//! A series is every period of one (indicator, entity, source, dimensions). Each of its [`Row`]s is one version of one
+//! A series is every period of one (indicator, entity, source, dimensions). Each of its [`FigureVersion`]s is one version of one
 //! period: what the producer said on a release date, as Almanac came to know it at a revision. Rows are never changed; a
 //! later row can retract what was said for its release date.
 //!
@@ -107,7 +107,7 @@ pub struct SeriesKey {
 
 /// One version of one period. Sorted by (period, revision, release date), which names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct FigureVersion {
     /// What it is about.
     pub period: Period,
     /// The commit that brought it.
@@ -146,7 +146,7 @@ impl From<Option<Value>> for Statement {
     }
 }
 
-impl Row {
+impl FigureVersion {
     /// The figure, if it states one.
     pub fn value(&self) -> Option<&Value> {
         self.statement.value()
@@ -179,7 +179,7 @@ impl Horizon {
     }
 
     /// Whether a version lies within.
-    pub fn admits(self, row: &Row) -> bool {
+    pub fn admits(self, row: &FigureVersion) -> bool {
         row.revision <= self.revision && row.released <= self.released
     }
 }
@@ -188,7 +188,7 @@ impl Horizon {
 /// the producer publishes no figure.
 ///
 /// A later release that only confirms a figure does not make it newer: the release that first said so answers.
-pub fn state_at(rows: &[Row], horizon: Horizon) -> Option<&Row> {
+pub fn state_at(rows: &[FigureVersion], horizon: Horizon) -> Option<&FigureVersion> {
     let mut releases = releases_at(rows, horizon);
     let mut first = releases.next().filter(|row| row.value().is_some())?;
     for earlier in releases {
@@ -201,20 +201,20 @@ pub fn state_at(rows: &[Row], horizon: Horizon) -> Option<&Row> {
 }
 
 /// The version of the newest release that a horizon admits, confirmations and withdrawals included; never a retraction.
-pub fn newest_at(rows: &[Row], horizon: Horizon) -> Option<&Row> {
+pub fn newest_at(rows: &[FigureVersion], horizon: Horizon) -> Option<&FigureVersion> {
     releases_at(rows, horizon).next()
 }
 
 /// The version that speaks for each release date within a horizon, newest date first. Retracted dates are left out.
-fn releases_at(rows: &[Row], horizon: Horizon) -> impl Iterator<Item = &Row> {
-    let mut admitted: Vec<&Row> = rows.iter().filter(|row| horizon.admits(row)).collect();
+fn releases_at(rows: &[FigureVersion], horizon: Horizon) -> impl Iterator<Item = &FigureVersion> {
+    let mut admitted: Vec<&FigureVersion> = rows.iter().filter(|row| horizon.admits(row)).collect();
     admitted.sort_unstable_by_key(|row| std::cmp::Reverse((row.released, row.revision)));
     admitted.dedup_by_key(|row| row.released);
     admitted.into_iter().filter(|row| !row.is_retraction())
 }
 
 /// Splits rows sorted by period into one slice per period.
-pub fn by_period(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
+pub fn by_period(rows: &[FigureVersion]) -> impl Iterator<Item = &[FigureVersion]> {
     rows.chunk_by(|a, b| a.period == b.period)
 }
 
@@ -223,8 +223,8 @@ mod tests {
     use super::*;
     use crate::model::value::Number;
 
-    fn row(revision: u64, released: &str, text: Option<&str>) -> Row {
-        Row {
+    fn row(revision: u64, released: &str, text: Option<&str>) -> FigureVersion {
+        FigureVersion {
             period: Period::parse("2015").unwrap(),
             revision: Revision(revision),
             released: Date::parse(released).unwrap(),
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_retracted_release_counts_as_never_said_until_it_is_said_again() {
-        let retracted = Row { statement: Statement::Retracted, ..row(3, "2019-01-01", None) };
+        let retracted = FigureVersion { statement: Statement::Retracted, ..row(3, "2019-01-01", None) };
         let rows = [
             row(1, "2018-01-01", Some("1")),
             row(2, "2019-01-01", Some("2")),
@@ -266,20 +266,20 @@ mod tests {
         ];
         let at = |revision| state_at(&rows, Horizon::at(Revision(revision))).map(|row| row.revision.0);
         assert_eq!([1, 2, 3, 4].map(at), [Some(1), Some(2), Some(1), Some(4)]);
-        let only = [row(1, "2019-01-01", Some("2")), Row { revision: Revision(2), ..rows[2].clone() }];
+        let only = [row(1, "2019-01-01", Some("2")), FigureVersion { revision: Revision(2), ..rows[2].clone() }];
         assert_eq!(newest_at(&only, Horizon::at(Revision(2))), None);
     }
 
     /// One statement of the plain model: revision, release day, and what is said (0: retracted, 1: no figure, else a figure).
     type Said = (u64, i32, u8);
 
-    fn row_of(&(revision, day, said): &Said) -> Row {
+    fn row_of(&(revision, day, said): &Said) -> FigureVersion {
         let statement = match said {
             0 => Statement::Retracted,
             1 => Statement::NoFigure,
             figure => Statement::Figure(Value::number(Number::parse(&figure.to_string()).unwrap())),
         };
-        Row {
+        FigureVersion {
             revision: Revision(revision),
             released: Date::from_days(day).unwrap(),
             statement,
@@ -310,7 +310,7 @@ mod tests {
             said in proptest::collection::btree_map((1u64..8, 0i32..5), 0u8..4, 0..16),
         ) {
             let said: Vec<Said> = said.into_iter().map(|((revision, day), what)| (revision, day, what)).collect();
-            let mut rows: Vec<Row> = said.iter().map(row_of).collect();
+            let mut rows: Vec<FigureVersion> = said.iter().map(row_of).collect();
             rows.reverse();
             for revision in 0..9 {
                 for day in -1..6 {

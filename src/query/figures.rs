@@ -12,12 +12,12 @@ use crate::{
         change::Commit,
         id::{EntityId, IndicatorId, SourceId},
         period::Period,
-        series::{Dimensions, Row, SeriesKey, by_period, newest_at, state_at},
+        series::{Dimensions, FigureVersion, SeriesKey, by_period, newest_at, state_at},
         time::Date,
     },
     store::{
         StoreError,
-        series::{Scope, SeriesIds},
+        series::{SeriesIds, SeriesScope},
         view::NameKind,
     },
 };
@@ -28,7 +28,7 @@ pub struct Observation {
     /// Its series.
     pub series: SeriesKey,
     /// The version that answers.
-    pub row: Row,
+    pub row: FigureVersion,
     /// The commit that brought it.
     pub commit: Arc<Commit>,
     /// The newest release within the horizon that published the same figure again, at least `row.released`. `None` where
@@ -40,7 +40,7 @@ pub struct Observation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CurrentFigure {
     /// The version, of the release that first said it.
-    pub row: Row,
+    pub row: FigureVersion,
     /// The newest release within the horizon that published the same figure again.
     pub last_released: Date,
 }
@@ -115,7 +115,7 @@ impl Snapshot {
         };
         let mut found = Vec::new();
         let mut at = None;
-        while let Some(ids) = self.view().next_series(Scope::Figure(scope.0, scope.1), at)? {
+        while let Some(ids) = self.view().next_series(SeriesScope::Figure(scope.0, scope.1), at)? {
             let key = self.view().series_key(ids)?;
             if query.source.as_ref().is_none_or(|source| *source == key.source) {
                 found.push((ids, key));
@@ -205,7 +205,7 @@ impl Snapshot {
     ///
     /// A later release says the same by a version with an equal value, or as a whole release of the indicator and source:
     /// whole releases write no versions for figures that stay as they are.
-    pub fn current_figures(&self, ids: SeriesIds, rows: &[Row]) -> Result<Vec<CurrentFigure>, StoreError> {
+    pub fn current_figures(&self, ids: SeriesIds, rows: &[FigureVersion]) -> Result<Vec<CurrentFigure>, StoreError> {
         let whole = self.view().newest_full_release((ids.indicator, ids.source), self.horizon)?;
         let mut figures = Vec::new();
         for rows in by_period(rows) {
@@ -224,12 +224,12 @@ impl Snapshot {
     }
 
     /// The versions that answer, one per period, of all rows of a series.
-    pub fn current(&self, rows: &[Row]) -> Vec<Row> {
+    pub fn current(&self, rows: &[FigureVersion]) -> Vec<FigureVersion> {
         by_period(rows).filter_map(|rows| state_at(rows, self.horizon)).cloned().collect()
     }
 
     /// A version with its commit.
-    pub fn observation(&self, series: SeriesKey, row: Row) -> Result<Observation, StoreError> {
+    pub fn observation(&self, series: SeriesKey, row: FigureVersion) -> Result<Observation, StoreError> {
         let commit = self.reader.commit(row.revision)?;
         Ok(Observation { series, row, commit, last_released: None })
     }
@@ -253,13 +253,14 @@ impl Snapshot {
             return Ok(Vec::new());
         };
         let mut found = Vec::new();
-        for item in self.view().scan_series(Scope::Figure(scope.0, scope.1), None) {
+        for item in self.view().scan_series(SeriesScope::Figure(scope.0, scope.1), None) {
             let (ids, rows) = item?;
             let key = self.view().series_key(ids)?;
             if source.is_some_and(|source| *source != key.source) {
                 continue;
             }
-            let admitted = |row: &Row| self.horizon.admits(row) && period.is_none_or(|period| row.period == period);
+            let admitted =
+                |row: &FigureVersion| self.horizon.admits(row) && period.is_none_or(|period| row.period == period);
             for row in rows.into_iter().filter(admitted) {
                 found.push(self.observation(key.clone(), row)?);
             }

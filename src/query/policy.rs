@@ -11,7 +11,7 @@ use super::{
 use crate::{
     model::{
         id::Revision,
-        series::{Row, SeriesKey},
+        series::{FigureVersion, SeriesKey},
         time::Date,
         value::Figure,
     },
@@ -68,7 +68,7 @@ impl Policy {
     fn preference(
         self,
         series: &SeriesKey,
-        row: &Row,
+        row: &FigureVersion,
         last_released: Date,
         catalog: &Catalog,
         at: Revision,

@@ -17,12 +17,12 @@ use crate::{
         catalog::{Definition, DefinitionKind, Entity, Redistribution, RelationKind},
         id::{EntityId, IndicatorId, Revision, SourceId},
         period::Period,
-        series::{Dimensions, Row, SeriesKey},
+        series::{Dimensions, FigureVersion, SeriesKey},
         time::{Date, Instant},
     },
     store::{
         StoreError,
-        series::{Scope, SeriesIds},
+        series::{SeriesIds, SeriesScope},
         view::NameKind,
     },
 };
@@ -129,7 +129,7 @@ struct Narrowing {
 
 impl Narrowing {
     /// The scopes to scan, from a series on. Made one by one: there may be a million.
-    fn scopes(&self, start: Option<SeriesIds>) -> impl Iterator<Item = Scope> + use<> {
+    fn scopes(&self, start: Option<SeriesIds>) -> impl Iterator<Item = SeriesScope> + use<> {
         let first = start.map_or(0, |ids| ids.indicator);
         let indicators: Vec<u32> = self.indicators.range(first..).copied().collect();
         let entities = self.entities.clone();
@@ -138,8 +138,8 @@ impl Narrowing {
             let from = start.filter(|ids| ids.indicator == indicator).map_or(0, |ids| ids.entity);
             let places = entities.as_ref().map_or(0..1, |all| all.partition_point(|entity| *entity < from)..all.len());
             places.filter_map(move |at| match &entities {
-                None => Some(Scope::Indicator(indicator)),
-                Some(entities) => entities.get(at).map(|entity| Scope::Figure(indicator, *entity)),
+                None => Some(SeriesScope::Indicator(indicator)),
+                Some(entities) => entities.get(at).map(|entity| SeriesScope::Figure(indicator, *entity)),
             })
         })
     }
@@ -150,15 +150,15 @@ impl Narrowing {
 }
 
 /// Whether a series lies in a scope: a scan may start at it.
-fn lies_in(scope: Scope, ids: SeriesIds) -> bool {
+fn lies_in(scope: SeriesScope, ids: SeriesIds) -> bool {
     match scope {
-        Scope::All => true,
-        Scope::Indicator(indicator) => ids.indicator == indicator,
-        Scope::Figure(indicator, entity) => (ids.indicator, ids.entity) == (indicator, entity),
+        SeriesScope::All => true,
+        SeriesScope::Indicator(indicator) => ids.indicator == indicator,
+        SeriesScope::Figure(indicator, entity) => (ids.indicator, ids.entity) == (indicator, entity),
     }
 }
 
-type Series = (SeriesIds, SeriesKey, Vec<Row>);
+type Series = (SeriesIds, SeriesKey, Vec<FigureVersion>);
 
 impl Snapshot {
     /// Refuses a selection that names what is not known, or that takes too long to look through.
@@ -444,15 +444,15 @@ mod tests {
         };
         let start = |indicator, entity| Some(SeriesIds { indicator, entity, source: 0, dimensions: 0 });
         let pairs = narrowing(Some(many.clone().collect()));
-        let first: Vec<Scope> = pairs.scopes(None).take(2).collect();
-        assert_eq!(first, [Scope::Figure(0, 0), Scope::Figure(0, 1)]);
-        let across: Vec<Scope> = pairs.scopes(start(7, 999_999)).take(2).collect();
-        assert_eq!(across, [Scope::Figure(7, 999_999), Scope::Figure(8, 0)]);
+        let first: Vec<SeriesScope> = pairs.scopes(None).take(2).collect();
+        assert_eq!(first, [SeriesScope::Figure(0, 0), SeriesScope::Figure(0, 1)]);
+        let across: Vec<SeriesScope> = pairs.scopes(start(7, 999_999)).take(2).collect();
+        assert_eq!(across, [SeriesScope::Figure(7, 999_999), SeriesScope::Figure(8, 0)]);
         assert_eq!(pairs.scopes(start(999_999, 999_998)).count(), 2);
         let whole = narrowing(None);
         assert_eq!(
             whole.scopes(start(999_998, 5)).collect::<Vec<_>>(),
-            [Scope::Indicator(999_998), Scope::Indicator(999_999)]
+            [SeriesScope::Indicator(999_998), SeriesScope::Indicator(999_999)]
         );
         assert_eq!(narrowing(Some([].into())).scopes(None).take(1).count(), 0);
     }

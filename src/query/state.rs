@@ -11,7 +11,7 @@ use crate::{
         catalog::{Definition, DefinitionKind},
         edition::{Edition, EditionStatus, Entry},
     },
-    store::series::{Scope, SeriesIds},
+    store::series::{SeriesIds, SeriesScope},
 };
 
 /// One thing that is current.
@@ -29,7 +29,7 @@ pub enum StateRow {
 
 /// How far the state was read.
 #[derive(Debug, Clone)]
-pub enum StateCursor {
+pub enum StatePosition {
     /// Definitions are next.
     Definitions,
     /// Editions from this one on are next.
@@ -45,38 +45,38 @@ const STATE_ROWS_MAX: usize = 1_000;
 
 impl Snapshot {
     /// Reads on in the state.
-    pub fn read_state(&self, cursor: StateCursor) -> Result<(Vec<StateRow>, StateCursor), QueryError> {
+    pub fn read_state(&self, cursor: StatePosition) -> Result<(Vec<StateRow>, StatePosition), QueryError> {
         match cursor {
-            StateCursor::Definitions => {
+            StatePosition::Definitions => {
                 let rows = DefinitionKind::ALL
                     .into_iter()
                     .flat_map(|kind| self.catalog.definitions(kind, "", self.revision()));
-                Ok((rows.cloned().map(StateRow::Definition).collect(), StateCursor::Editions(0)))
+                Ok((rows.cloned().map(StateRow::Definition).collect(), StatePosition::Editions(0)))
             }
-            StateCursor::Editions(from) => self.read_editions(from),
-            StateCursor::Series(after) => self.read_series(after),
-            StateCursor::End => Ok((Vec::new(), StateCursor::End)),
+            StatePosition::Editions(from) => self.read_editions(from),
+            StatePosition::Series(after) => self.read_series(after),
+            StatePosition::End => Ok((Vec::new(), StatePosition::End)),
         }
     }
 
-    fn read_editions(&self, from: usize) -> Result<(Vec<StateRow>, StateCursor), QueryError> {
+    fn read_editions(&self, from: usize) -> Result<(Vec<StateRow>, StatePosition), QueryError> {
         let mut rows = Vec::new();
         let standing =
             self.catalog.all_editions(self.horizon).filter(|edition| edition.status != EditionStatus::Withdrawn);
         for (at, edition) in standing.enumerate().skip(from) {
             if rows.len() >= STATE_ROWS_MAX {
-                return Ok((rows, StateCursor::Editions(at)));
+                return Ok((rows, StatePosition::Editions(at)));
             }
             let table = self.view().table(edition)?;
             rows.push(StateRow::Edition(edition.clone()));
             rows.extend(table.entries.iter().map(|entry| StateRow::Entry(edition.clone(), Box::new(entry.clone()))));
         }
-        Ok((rows, StateCursor::Series(None)))
+        Ok((rows, StatePosition::Series(None)))
     }
 
-    fn read_series(&self, after: Option<SeriesIds>) -> Result<(Vec<StateRow>, StateCursor), QueryError> {
+    fn read_series(&self, after: Option<SeriesIds>) -> Result<(Vec<StateRow>, StatePosition), QueryError> {
         let mut rows = Vec::new();
-        for item in self.view().scan_series(Scope::All, after) {
+        for item in self.view().scan_series(SeriesScope::All, after) {
             let (ids, versions) = item?;
             if Some(ids) == after {
                 continue;
@@ -86,9 +86,9 @@ impl Snapshot {
                 rows.push(StateRow::Figure(Box::new(self.observation(key.clone(), row)?)));
             }
             if rows.len() >= STATE_ROWS_MAX {
-                return Ok((rows, StateCursor::Series(Some(ids))));
+                return Ok((rows, StatePosition::Series(Some(ids))));
             }
         }
-        Ok((rows, StateCursor::End))
+        Ok((rows, StatePosition::End))
     }
 }

@@ -17,9 +17,9 @@ use super::{
 use crate::{
     feed::stamps::CommitStamps,
     ledger::{
-        WriteOptions, Written,
+        WriteAnswer, WriteOptions,
         backup::BackupWriter,
-        plan::Act,
+        plan::WriteRequest,
         upload::{Mode, Upload},
     },
     model::{
@@ -197,7 +197,11 @@ impl Admin {
         }
     }
 
-    async fn write(&self, options: WriteOptions, act: Act) -> Result<(proto::WriteResult, Option<Edition>), Status> {
+    async fn write(
+        &self,
+        options: WriteOptions,
+        act: WriteRequest,
+    ) -> Result<(proto::WriteResult, Option<Edition>), Status> {
         let validate_only = options.validate_only;
         let written = self.0.writer.write(options, act).await.map_err(|error| status::of_write(&error))?;
         let edition = written.edition.clone();
@@ -209,7 +213,7 @@ impl Admin {
     }
 }
 
-fn result(written: &Written, validate_only: bool, reader: &Reader) -> Result<proto::WriteResult, StoreError> {
+fn result(written: &WriteAnswer, validate_only: bool, reader: &Reader) -> Result<proto::WriteResult, StoreError> {
     let findings: Vec<proto::Finding> = written.findings.iter().map(encode::finding).collect();
     let mut difference = Vec::new();
     let mut bytes: usize = findings.iter().map(|finding| finding.encoded_len() + 5).sum();
@@ -278,7 +282,7 @@ impl AdminService for Admin {
         let mut definitions = Definitions::default();
         definitions.take(request.definitions, &mut content, &mut violations)?;
         violations.check()?;
-        let act = Act::Define(definitions.taken);
+        let act = WriteRequest::Define(definitions.taken);
         let (result, _) = self.write(options(request.options, content)?, act).await?;
         Ok(Response::new(proto::DefineCatalogResponse { result: Some(result) }))
     }
@@ -320,7 +324,7 @@ impl AdminService for Admin {
         }
         nothing_follows(&mut messages).await?;
         violations.check()?;
-        let act = Act::Ingest { upload, definitions: definitions.taken };
+        let act = WriteRequest::Ingest { upload, definitions: definitions.taken };
         let (result, _) = self.write(options(given, content)?, act).await?;
         Ok(Response::new(proto::IngestObservationsResponse { result: Some(result) }))
     }
@@ -363,7 +367,7 @@ impl AdminService for Admin {
         self.spell_out(&mut edition, entries.len(), &definitions.taken);
         content.header(&(&edition, header.correction));
         let table = Table { edition, entries };
-        let act = Act::Publish { table, correction: header.correction, definitions: definitions.taken };
+        let act = WriteRequest::Publish { table, correction: header.correction, definitions: definitions.taken };
         let (result, edition) = self.write(options(given, content)?, act).await?;
         Ok(Response::new(proto::PublishEditionResponse {
             result: Some(result),
@@ -381,7 +385,7 @@ impl AdminService for Admin {
         let released = decode::optional_date("withdrawn", &request.withdrawn)?;
         let mut content = Content::default();
         content.header(&(&ranking, &edition, released));
-        let act = Act::Withdraw { ranking, edition, released };
+        let act = WriteRequest::Withdraw { ranking, edition, released };
         let (result, edition) = self.write(options(request.options, content)?, act).await?;
         Ok(Response::new(proto::WithdrawEditionResponse {
             result: Some(result),
@@ -403,7 +407,7 @@ impl AdminService for Admin {
         }
         let mut content = Content::default();
         content.header(&revisions);
-        let act = Act::Revert(revisions);
+        let act = WriteRequest::Revert(revisions);
         let (result, _) = self.write(options(request.options, content)?, act).await?;
         Ok(Response::new(proto::RevertCommitResponse { result: Some(result) }))
     }

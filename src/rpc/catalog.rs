@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::{App, At, decode, encode, paging::Page, query_status};
+use super::{App, At, decode, encode, paging::ListPage, query_status};
 use crate::{
     model::{
         catalog::{Definition, DefinitionKind, EntityKind},
@@ -46,7 +46,7 @@ impl Catalog {
     async fn list<M: Message + Send + 'static>(
         &self,
         kind: DefinitionKind,
-        page: Page<String>,
+        page: ListPage<String>,
         at: At,
         narrowed_by: Option<EntityId>,
         encode: impl Fn(&Definition) -> Option<M> + Send + 'static,
@@ -204,7 +204,7 @@ impl CatalogService for Catalog {
         let mut plain = request.into_inner();
         let size = std::mem::take(&mut plain.page_size);
         let token = std::mem::take(&mut plain.page_token);
-        let page: Page<String> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let page: ListPage<String> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
         let ranking = decode::optional_id("ranking", &plain.ranking, RankingId::new)?;
         let at = At::asked(plain.as_of, plain.min_revision)?.paged(&page);
         let found = self.0.read(at, move |snapshot| {
@@ -233,7 +233,7 @@ impl CatalogService for Catalog {
     ) -> Result<Response<proto::SearchCatalogResponse>, Status> {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page: Page<usize> = self.0.page(&plain, size, &token, SEARCH_DEFAULT, SEARCH_MAX)?;
+        let page: ListPage<usize> = self.0.page(&plain, size, &token, SEARCH_DEFAULT, SEARCH_MAX)?;
         let query = decode::text("query", plain.query, QUERY_BYTES_MAX)?;
         let found = self.0.read(At::asked(plain.as_of, plain.min_revision)?.paged(&page), move |snapshot| {
             let snapshot = snapshot.without_release_dates().map_err(query_status)?;

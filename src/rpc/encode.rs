@@ -5,7 +5,7 @@ use prost::Message;
 use crate::{
     feed::{
         conflate::FoldPage,
-        filter::{Filters, Match, Scope},
+        filter::{ChangeScope, Filters, Match},
         history::CommitPart,
         page::Matched,
         stamps::CommitStamps,
@@ -19,7 +19,7 @@ use crate::{
         change::{Absence, Cause, Change, Counts, EntryChange, EntryMove, Movement, ValueChange, ValueMove},
         edition::{Basis, Coverage, CoverageKind, Edition, EditionStatus, Entry, EntryComponent, RankClaim},
         finding::{Finding, Severity},
-        series::{Dimensions, Row, SeriesKey, Statement},
+        series::{Dimensions, FigureVersion, SeriesKey, Statement},
         time::{Date, Instant},
         value::{Figure, MissingReason, Notes, Qualifier, Status, Value},
     },
@@ -102,7 +102,7 @@ pub(super) fn dimensions(dimensions: &Dimensions) -> Vec<proto::Dimension> {
 }
 
 /// A version of a figure, without what its commit says.
-fn version(series: &SeriesKey, row: &Row) -> proto::Observation {
+fn version(series: &SeriesKey, row: &FigureVersion) -> proto::Observation {
     proto::Observation {
         indicator: series.indicator.to_string(),
         entity: series.entity.to_string(),
@@ -140,7 +140,7 @@ pub(super) fn series_summary(series: &SeriesSummary) -> proto::SeriesSummary {
     }
 }
 
-pub(super) fn series_point(row: &Row) -> proto::SeriesPoint {
+pub(super) fn series_point(row: &FigureVersion) -> proto::SeriesPoint {
     proto::SeriesPoint {
         period: row.period.to_string(),
         value: optional_value(row.value()),
@@ -475,7 +475,7 @@ pub(super) fn trajectory_point(point: &TrajectoryPoint) -> proto::TrajectoryPoin
 }
 
 /// A row of a change as readers are shown it.
-fn row(series: &SeriesKey, row: &Row, stamps: &CommitStamps) -> proto::Observation {
+fn row(series: &SeriesKey, row: &FigureVersion, stamps: &CommitStamps) -> proto::Observation {
     let stamp = stamps.get(row.revision);
     proto::Observation {
         recorded: stamp.map(|stamp| timestamp(stamp.recorded)),
@@ -485,7 +485,7 @@ fn row(series: &SeriesKey, row: &Row, stamps: &CommitStamps) -> proto::Observati
 }
 
 fn value_change(change: &ValueChange, stamps: &CommitStamps) -> proto::ValueChange {
-    let row = |of: &Row| row(&change.series, of, stamps);
+    let row = |of: &FigureVersion| row(&change.series, of, stamps);
     proto::ValueChange {
         r#move: match change.movement {
             ValueMove::Added => proto::ValueMove::Added,
@@ -520,12 +520,12 @@ fn entry_change(change: &EntryChange) -> proto::EntryChange {
     }
 }
 
-pub(super) fn scope(scope: Scope) -> proto::ChangeScope {
+pub(super) fn scope(scope: ChangeScope) -> proto::ChangeScope {
     match scope {
-        Scope::Entered => proto::ChangeScope::Entered,
-        Scope::Changed => proto::ChangeScope::Changed,
-        Scope::Left => proto::ChangeScope::Left,
-        Scope::Outside => proto::ChangeScope::Outside,
+        ChangeScope::Entered => proto::ChangeScope::Entered,
+        ChangeScope::Changed => proto::ChangeScope::Changed,
+        ChangeScope::Left => proto::ChangeScope::Left,
+        ChangeScope::Outside => proto::ChangeScope::Outside,
     }
 }
 

@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     AUTHOR, App, At, decode, encode,
-    paging::Page,
+    paging::ListPage,
     query_status,
     status::{self, BadField},
 };
@@ -17,15 +17,15 @@ use crate::{
         FeedError,
         filter::{FILTER_IDS_MAX, FILTERS_MAX, Filter, Filters, Kind},
         history::{self, Given},
-        outlet::{Connection, RECONNECT_AFTER},
-        subscription::{Event, GoodbyeReason, Start, Subscription, Wanted},
-        token::Place,
+        stream_registry::{Connection, RECONNECT_AFTER},
+        subscription::{GoodbyeReason, Subscription, SubscriptionEvent, SubscriptionRequest, SubscriptionStart},
+        token::Position,
     },
-    ledger::cursor::{CursorMove, CursorPlace},
+    ledger::cursor::{CursorMove, CursorPosition},
     model::id::Revision,
     proto::{self, feed_service_server::FeedService, subscribe_response::Body as Message},
     query::{AsOf, Snapshot},
-    store::cursors::Cursor,
+    store::cursors::StoredCursor,
 };
 
 const PAGE_DEFAULT: usize = 1_000;
@@ -35,7 +35,7 @@ const PROGRESS_DEFAULT: Duration = Duration::from_secs(5);
 const PROGRESS_INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(20);
 /// Longest name of a cursor.
 const CURSOR_NAME_BYTES_MAX: usize = 128;
-/// Cursors on a page of their list.
+/// StoredCursors on a page of their list.
 const CURSORS_DEFAULT: usize = 100;
 const CURSORS_PAGE_MAX: usize = 1_000;
 /// The shortest wait before a client comes back: a client that takes zero for unset would not wait at all.
@@ -111,12 +111,12 @@ fn filter(given: proto::Filter) -> Result<Filter, BadField> {
     })
 }
 
-fn start(given: Option<proto::subscribe_request::Start>) -> Result<Start, Status> {
+fn start(given: Option<proto::subscribe_request::Start>) -> Result<SubscriptionStart, Status> {
     use proto::subscribe_request::Start as Given;
     Ok(match given.ok_or_else(|| BadField::new("start", "must be given"))? {
-        Given::State(_) => Start::State(AsOf::Head),
-        Given::Now(_) => Start::Now,
-        Given::ResumeToken(token) => Start::Token(token),
+        Given::State(_) => SubscriptionStart::State(AsOf::Head),
+        Given::Now(_) => SubscriptionStart::Now,
+        Given::ResumeToken(token) => SubscriptionStart::Token(token),
         Given::Range(range) => {
             let proto::StartRange { first_revision, last_revision } = range;
             if first_revision == 0 {
@@ -125,11 +125,11 @@ fn start(given: Option<proto::subscribe_request::Start>) -> Result<Start, Status
             if last_revision != 0 && last_revision < first_revision {
                 return Err(BadField::new("range.last_revision", "below first_revision").into());
             }
-            Start::Range(Revision(first_revision), (last_revision != 0).then_some(Revision(last_revision)))
+            SubscriptionStart::Range(Revision(first_revision), (last_revision != 0).then_some(Revision(last_revision)))
         }
         Given::AsKnownAt(as_of) => match decode::as_of(Some(as_of))? {
             AsOf::Head => return Err(BadField::new("as_known_at", "must name a point of history").into()),
-            as_of => Start::State(as_of),
+            as_of => SubscriptionStart::State(as_of),
         },
     })
 }
@@ -153,7 +153,7 @@ fn cursor_name(name: String) -> Result<String, BadField> {
     }
 }
 
-fn cursor(name: String, cursor: Cursor) -> proto::Cursor {
+fn cursor(name: String, cursor: StoredCursor) -> proto::Cursor {
     let stored = Some(encode::timestamp(cursor.stored));
     proto::Cursor { name, resume_token: cursor.token, revision: cursor.revision.0, stored, author: AUTHOR.to_owned() }
 }
@@ -166,7 +166,7 @@ impl Feed {
         connection: Arc<Connection>,
     ) -> Result<Subscription, Status> {
         let licences = self.0.hub.licences();
-        let wanted = Wanted {
+        let wanted = SubscriptionRequest {
             start: start(request.start)?,
             filters: filters(request.filters, licences.left_out.as_ref().clone())?,
             licences: licences.version,
@@ -194,7 +194,7 @@ impl FeedService for Feed {
     ) -> Result<Response<proto::ListCommitsResponse>, Status> {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page: Page<ListPosition> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let page: ListPage<ListPosition> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
         let hub = &self.0.hub;
         self.0.reach(Revision(plain.min_revision)).await?;
         let group = hub.group(filters(plain.filters, hub.licences().left_out.as_ref().clone())?);
@@ -206,12 +206,12 @@ impl FeedService for Feed {
                 ));
             }
             Some(at) => {
-                let place = Place { revision: Revision(at.revision), last_match: Revision(at.last_match) };
+                let place = Position { revision: Revision(at.revision), last_match: Revision(at.last_match) };
                 let given = Given { parts: at.parts_given, ledger_page: at.ledger_page, changes: at.changes_given };
                 (place, given)
             }
             None if plain.resume_token.is_empty() => {
-                (Place { revision: Revision(plain.after_revision), last_match: Revision::ZERO }, Given::default())
+                (Position { revision: Revision(plain.after_revision), last_match: Revision::ZERO }, Given::default())
             }
             None => {
                 let claimed = hub.claimed(&plain.resume_token).await.map_err(|error| status::of_feed(&error))?;
@@ -234,7 +234,7 @@ impl FeedService for Feed {
         for part in &list.parts {
             let revision = part.header.commit.revision;
             let token = match part.last {
-                true => hub.token(Place { revision, last_match: revision }, filters.hash()).await.map_err(failed)?,
+                true => hub.token(Position { revision, last_match: revision }, filters.hash()).await.map_err(failed)?,
                 false => String::new(),
             };
             commits.push(encode::commit_page(part, token, filters));
@@ -310,8 +310,8 @@ impl FeedService for Feed {
             true => None,
             false => {
                 let claimed = self.0.hub.claimed(&token).await;
-                let (Place { revision, .. }, filters) = claimed.map_err(|error| status::of_feed(&error))?;
-                Some(CursorPlace { token, revision, filters })
+                let (Position { revision, .. }, filters) = claimed.map_err(|error| status::of_feed(&error))?;
+                Some(CursorPosition { token, revision, filters })
             }
         };
         let author = AUTHOR.to_owned();
@@ -335,11 +335,11 @@ impl FeedService for Feed {
         let mut plain = request.into_inner();
         let size = std::mem::take(&mut plain.page_size);
         let token = std::mem::take(&mut plain.page_token);
-        let page: Page<String> = self.0.page(&plain, size, &token, CURSORS_DEFAULT, CURSORS_PAGE_MAX)?;
+        let page: ListPage<String> = self.0.page(&plain, size, &token, CURSORS_DEFAULT, CURSORS_PAGE_MAX)?;
         let after = page.position.as_deref().unwrap_or_default();
         let cursors = self.0.writer.cursors_after(AUTHOR, after).into_iter();
         let messages = cursors.map(|(name, stored)| Ok((cursor(name.clone(), stored), name)));
-        // Cursors are no facts: the pages of their list are not of one revision.
+        // StoredCursors are no facts: the pages of their list are not of one revision.
         let (cursors, next_page_token) = page.fill(Revision::ZERO, messages)?;
         Ok(Response::new(proto::ListCursorsResponse { cursors, next_page_token }))
     }
@@ -374,14 +374,18 @@ impl StateDigest {
 }
 
 /// A message of the stream. `None`: pages of changes are made of bytes that streams share, by [`super::subscribe`].
-pub(super) fn message(event: Event, subscription: &Subscription, digest: &mut StateDigest) -> Option<Message> {
+pub(super) fn message(
+    event: SubscriptionEvent,
+    subscription: &Subscription,
+    digest: &mut StateDigest,
+) -> Option<Message> {
     let names = |matched: Vec<usize>| -> Vec<String> {
         let names = matched.into_iter().map(|at| subscription.filter_name(at).to_owned());
         names.filter(|name| !name.is_empty()).collect()
     };
     Some(match event {
-        Event::Commit(..) | Event::Fold(..) => return None,
-        Event::Opened { history, head, floor, start, token, left_out } => Message::Opened(proto::Opened {
+        SubscriptionEvent::Commit(..) | SubscriptionEvent::Fold(..) => return None,
+        SubscriptionEvent::Opened { history, head, floor, start, token, left_out } => Message::Opened(proto::Opened {
             history_id: history.to_string(),
             head: head.0,
             floor: floor.0,
@@ -389,27 +393,27 @@ pub(super) fn message(event: Event, subscription: &Subscription, digest: &mut St
             resume_token: token,
             left_out_sources: left_out,
         }),
-        Event::State { revision, page, rows } => {
+        SubscriptionEvent::State { revision, page, rows } => {
             let rows = rows.into_iter().map(|(row, matched)| encode::state_row(&row, names(matched)));
             let rows: Vec<proto::StateRow> = rows.collect();
             digest.add(&rows);
             Message::SnapshotPage(proto::SnapshotPage { revision: revision.0, page, rows })
         }
-        Event::StateEnd { revision, rows, token } => Message::SnapshotEnd(proto::SnapshotEnd {
+        SubscriptionEvent::StateEnd { revision, rows, token } => Message::SnapshotEnd(proto::SnapshotEnd {
             revision: revision.0,
             row_count: rows,
             digest: digest.sum,
             resume_token: token,
             digest_version: digest.version.number(),
         }),
-        Event::Progress(revision, token) => {
+        SubscriptionEvent::Progress(revision, token) => {
             Message::Progress(proto::Progress { revision: revision.0, resume_token: token })
         }
-        Event::Lag(behind, head) => {
+        SubscriptionEvent::Lag(behind, head) => {
             let state = if behind { proto::LagState::CatchingUp } else { proto::LagState::Live };
             Message::Lag(proto::Lag { state: state.into(), head: head.0 })
         }
-        Event::Goodbye(reason, token) => {
+        SubscriptionEvent::Goodbye(reason, token) => {
             let after = match reason {
                 GoodbyeReason::Shutdown | GoodbyeReason::LicencesChanged => {
                     RECONNECT_AT_ONCE + RECONNECT_SPREAD.mul_f64(subscription.turn())

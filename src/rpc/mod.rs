@@ -30,14 +30,14 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{Semaphore, watch};
 use tonic::Status;
 
-use self::paging::Page;
+use self::paging::ListPage;
 use crate::{
-    feed::{hub::Hub, outlet::Outlets},
+    feed::{hub::Hub, stream_registry::StreamRegistry},
     ledger::{Writer, cursor::CursorMove},
     model::id::Revision,
     proto,
     query::{AsOf, QueryError, Reader, Snapshot},
-    store::{cursors::Cursor, offload::Offload},
+    store::{cursors::StoredCursor, offload::Offload},
 };
 
 /// Most reads of the store at one time; more wait.
@@ -73,7 +73,7 @@ impl At {
     }
 
     /// On a later page of a list: what the first page was answered at.
-    fn paged<P: Serialize + DeserializeOwned>(self, page: &Page<P>) -> Self {
+    fn paged<P: Serialize + DeserializeOwned>(self, page: &ListPage<P>) -> Self {
         Self { as_of: page.as_of(self.as_of), ..self }
     }
 }
@@ -91,7 +91,7 @@ pub struct App {
     writer: Arc<Writer>,
     hub: Arc<Hub>,
     offload: Offload,
-    outlets: Arc<Outlets>,
+    streams: Arc<StreamRegistry>,
     reads: Semaphore,
     backups: Arc<Semaphore>,
     cursor_writes: Semaphore,
@@ -109,13 +109,13 @@ impl App {
     ) -> Self {
         let (reads, backups) = (Semaphore::new(READS_MAX), Arc::new(Semaphore::new(BACKUPS_MAX)));
         let cursor_writes = Semaphore::new(CURSOR_WRITES_MAX);
-        let outlets = Arc::default();
-        Self { reader, writer, hub, outlets, offload, reads, backups, cursor_writes, subscription_max_age }
+        let streams = Arc::default();
+        Self { reader, writer, hub, streams, offload, reads, backups, cursor_writes, subscription_max_age }
     }
 
     /// Where the open subscriptions leave.
-    pub fn outlets(&self) -> Arc<Outlets> {
-        self.outlets.clone()
+    pub fn streams(&self) -> Arc<StreamRegistry> {
+        self.streams.clone()
     }
 
     /// The same as [`App::read`], but at once where everything is in memory, which `at_hand` says. Going to another thread
@@ -170,12 +170,12 @@ impl App {
         token: &str,
         default: usize,
         most: usize,
-    ) -> Result<Page<P>, Status> {
-        Page::of(self.reader.ledger().history(), request, size, token, default, most)
+    ) -> Result<ListPage<P>, Status> {
+        ListPage::of(self.reader.ledger().history(), request, size, token, default, most)
     }
 
     /// Hands a client's cursor to the writer.
-    async fn keep_cursor(&self, given: CursorMove) -> Result<Option<Cursor>, Status> {
+    async fn keep_cursor(&self, given: CursorMove) -> Result<Option<StoredCursor>, Status> {
         let stopping = |_| status::of_stopping();
         let _permit = self.cursor_writes.acquire().await.map_err(stopping)?;
         self.writer.keep_cursor(given).await.map_err(|error| status::of_cursor(&error))

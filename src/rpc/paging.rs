@@ -26,7 +26,7 @@ const ANSWER_BYTES: usize = 1 << 20;
 
 /// A page as asked for.
 #[derive(Debug)]
-pub(super) struct Page<P> {
+pub(super) struct ListPage<P> {
     /// The beginning of the history's id.
     history: u64,
     fingerprint: u64,
@@ -53,7 +53,7 @@ pub(super) fn placed<T>(found: Option<T>) -> Result<T, Status> {
     found.ok_or_else(|| status::of_page_token("names a place that is not in this list"))
 }
 
-impl<P: Serialize + DeserializeOwned> Page<P> {
+impl<P: Serialize + DeserializeOwned> ListPage<P> {
     /// Reads the paging fields of a request; `request` is the request without them.
     pub(super) fn of(
         history: HistoryId,
@@ -126,7 +126,7 @@ impl<P: Serialize + DeserializeOwned> Page<P> {
     }
 }
 
-impl Page<usize> {
+impl ListPage<usize> {
     /// The item of a list of so many that the page begins with.
     pub(super) fn first(&self, count: usize) -> Result<usize, Status> {
         self.position.map_or(Ok(0), |at| placed((at < count).then_some(at)))

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     App, At, decode, encode,
-    paging::{Page, placed},
+    paging::{ListPage, placed},
     query_status,
     status::BadField,
 };
@@ -40,7 +40,7 @@ impl RankingService for Rankings {
     ) -> Result<Response<proto::ListEditionsResponse>, Status> {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page: Page<usize> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let page: ListPage<usize> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
         let ranking = decode::id("ranking", &plain.ranking, RankingId::new)?;
         let found = self.0.read(At::asked(plain.as_of, plain.min_revision)?.paged(&page), move |snapshot| {
             let editions = snapshot.editions(&ranking).map_err(query_status)?;
@@ -73,7 +73,7 @@ impl RankingService for Rankings {
     ) -> Result<Response<proto::ListEntriesResponse>, Status> {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page: Page<usize> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let page: ListPage<usize> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
         let ranking = decode::id("ranking", &plain.ranking, RankingId::new)?;
         let edition = decode::optional_id("edition", &plain.edition, EditionId::new)?;
         let economy = decode::optional_id("economy", &plain.economy, EntityId::new)?;
@@ -110,7 +110,7 @@ impl RankingService for Rankings {
     ) -> Result<Response<proto::CompareEditionsResponse>, Status> {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page: Page<usize> = self.0.page(&plain, size, &token, MOVES_DEFAULT, MOVES_MAX)?;
+        let page: ListPage<usize> = self.0.page(&plain, size, &token, MOVES_DEFAULT, MOVES_MAX)?;
         let ranking = decode::id("ranking", &plain.ranking, RankingId::new)?;
         let from = decode::id("earlier_edition", &plain.earlier_edition, EditionId::new)?;
         let to = decode::id("later_edition", &plain.later_edition, EditionId::new)?;
@@ -140,7 +140,7 @@ impl RankingService for Rankings {
     ) -> Result<Response<proto::GetTrajectoryResponse>, Status> {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page: Page<PointPosition> = self.0.page(&plain, size, &token, POINTS_MAX, POINTS_MAX)?;
+        let page: ListPage<PointPosition> = self.0.page(&plain, size, &token, POINTS_MAX, POINTS_MAX)?;
         let ranking = decode::id("ranking", &plain.ranking, RankingId::new)?;
         if plain.entities.is_empty() || plain.entities.len() > TRAJECTORIES_MAX {
             return Err(BadField::new("entities", format!("name 1 to {TRAJECTORIES_MAX} entities")).into());

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     App, At, decode, encode,
-    paging::{Page, placed},
+    paging::{ListPage, placed},
     query_status,
     status::BadField,
 };
@@ -161,7 +161,7 @@ impl StatisticsService for Statistics {
             let page = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
             return self.query_chosen(At::asked(plain.as_of, plain.min_revision)?, selection, policy, page).await;
         }
-        let page: Page<RowPosition> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let page: ListPage<RowPosition> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
         let mut selection = selection;
         let found = self.0.read(At::asked(plain.as_of, plain.min_revision)?.paged(&page), move |snapshot| {
             let left_out = leave_out(&snapshot, &mut selection)?;
@@ -227,7 +227,7 @@ impl StatisticsService for Statistics {
         let mut plain = request.into_inner();
         let size = std::mem::take(&mut plain.page_size);
         let token = std::mem::take(&mut plain.page_token);
-        let page: Page<[u32; 4]> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let page: ListPage<[u32; 4]> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
         let given = plain.selection.unwrap_or_default();
         for (field, set) in [
             ("period_from", !given.period_from.is_empty()),
@@ -264,7 +264,7 @@ impl StatisticsService for Statistics {
     ) -> Result<Response<proto::ListVersionsResponse>, Status> {
         let mut plain = request.into_inner();
         let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page: Page<usize> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let page: ListPage<usize> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
         let indicator = decode::id("indicator", &plain.indicator, IndicatorId::new)?;
         let entity = decode::id("entity", &plain.entity, EntityId::new)?;
         let period = decode::optional_period("period", &plain.period)?;
@@ -289,7 +289,7 @@ impl Statistics {
         at: At,
         mut selection: Selection,
         policy: Policy,
-        page: Page<ChosenPosition>,
+        page: ListPage<ChosenPosition>,
     ) -> Result<Response<proto::QueryObservationsResponse>, Status> {
         let found = self.0.read(at.paged(&page), move |snapshot| {
             let left_out = leave_out(&snapshot, &mut selection)?;

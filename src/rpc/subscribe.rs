@@ -30,7 +30,7 @@ use super::{
     status,
 };
 use crate::{
-    feed::outlet::Connection,
+    feed::stream_registry::Connection,
     proto::{self, feed_service_server::FeedServiceServer},
 };
 
@@ -43,12 +43,12 @@ const GZIP: &str = "gzip";
 
 /// `FeedService`, with `Subscribe` served from shared bytes.
 #[derive(Debug, Clone)]
-pub struct FeedDoor {
+pub struct SubscribeEndpoint {
     feed: Feed,
     others: FeedServiceServer<Feed>,
 }
 
-impl FeedDoor {
+impl SubscribeEndpoint {
     /// Serves the feed.
     pub fn new(app: Arc<App>) -> Self {
         let feed = Feed(app);
@@ -58,11 +58,11 @@ impl FeedDoor {
     }
 }
 
-impl NamedService for FeedDoor {
+impl NamedService for SubscribeEndpoint {
     const NAME: &'static str = <FeedServiceServer<Feed> as NamedService>::NAME;
 }
 
-impl Service<http::Request<Body>> for FeedDoor {
+impl Service<http::Request<Body>> for SubscribeEndpoint {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -94,8 +94,8 @@ async fn subscribe(feed: Feed, request: http::Request<Body>) -> Result<http::Res
     let asked = messages.message().await?.ok_or_else(status::of_no_request)?;
     let digest = StateDigest::asked(asked.digest_version)?;
     let subscription = Box::new(feed.open(asked, connection.clone()).await?);
-    let outlet = feed.0.outlets.open(connection);
-    let mut response = http::Response::new(Body::new(SubscribeBody::new(subscription, outlet, digest, gzip)));
+    let stream_handle = feed.0.streams.open(connection);
+    let mut response = http::Response::new(Body::new(SubscribeBody::new(subscription, stream_handle, digest, gzip)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     if gzip {
         response.headers_mut().insert(ENCODING, HeaderValue::from_static(GZIP));

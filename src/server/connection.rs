@@ -17,7 +17,7 @@ use tokio::{
 };
 use tonic::transport::server::Connected;
 
-use crate::feed::outlet::{CLOSE_AFTER, Connection, Outlets};
+use crate::feed::stream_registry::{CLOSE_AFTER, Connection, StreamRegistry};
 
 /// How often a stalled stream is looked for, at the most and at the least.
 const SWEEP_MIN: Duration = Duration::from_millis(50);
@@ -98,11 +98,11 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Closable<IO> {
 
 /// Ends the connections of streams that take nothing for so long, for as long as it is polled. The other streams of them
 /// say goodbye first.
-pub(super) async fn end_stalled(outlets: Arc<Outlets>, limit: Duration, mut stopping: watch::Receiver<bool>) {
+pub(super) async fn end_stalled(streams: Arc<StreamRegistry>, limit: Duration, mut stopping: watch::Receiver<bool>) {
     let mut connections_ended = 0_u64;
     loop {
         let limit = if *stopping.borrow_and_update() { limit.min(STOPPING_LIMIT) } else { limit };
-        let stalled = outlets.stalled(limit);
+        let stalled = streams.stalled(limit);
         for stalled in &stalled {
             connections_ended += 1;
             stalled.connection.end();

@@ -50,7 +50,7 @@ use crate::{
     query::Reader,
     rpc::{
         App, MESSAGE_BYTES_MAX, admin::Admin, catalog::Catalog, rankings::Rankings, statistics::Statistics,
-        subscribe::FeedDoor,
+        subscribe::SubscribeEndpoint,
     },
     store::{Engine, StoreError, offload::Offload, view::View},
 };
@@ -225,7 +225,7 @@ pub async fn serve_on<C: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let (stopped, mut stopping) = watch::channel(false);
     let health = HealthKeeper::start(health, writer.clone(), ready, stopping.clone()).await;
     let healthy = tokio::spawn(health.run());
-    let ending_stalled = tokio::spawn(end_stalled(app.outlets(), subscription_stall_limit, stopping.clone()));
+    let ending_stalled = tokio::spawn(end_stalled(app.streams(), subscription_stall_limit, stopping.clone()));
 
     // The sets are compiled in; if they did not parse, the test of reflection would say so.
     let reflection = || {
@@ -244,7 +244,7 @@ pub async fn serve_on<C: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .add_service(limited!(CatalogServiceServer::new(Catalog(app.clone()))))
         .add_service(limited!(StatisticsServiceServer::new(Statistics(app.clone()))))
         .add_service(limited!(RankingServiceServer::new(Rankings(app.clone()))))
-        .add_service(FeedDoor::new(app.clone()))
+        .add_service(SubscribeEndpoint::new(app.clone()))
         .add_service(limited!(AdminServiceServer::new(Admin(app))))
         .add_service(health_service)
         .add_optional_service(reflection().build_v1().ok())

@@ -3,7 +3,7 @@
 //! A cursor is no fact and not in the ledger: it says how far a client said it came. Its key is `P`, its author, a zero byte, and its
 //! name: each author has names of its own.
 //!
-//! Invariants: what [`Cursors::get`] shows is durable. Only the writer calls [`Cursors::put`] and [`Cursors::forget`].
+//! Invariants: what [`StoredCursors::get`] shows is durable. Only the writer calls [`StoredCursors::put`] and [`StoredCursors::forget`].
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ const VERSION: u8 = 1;
 
 /// What a client keeps under a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cursor {
+pub struct StoredCursor {
     /// The token.
     pub token: String,
     /// How far it reaches.
@@ -38,13 +38,13 @@ pub struct Cursor {
 
 /// All cursors of a folder.
 #[derive(Debug)]
-pub struct Cursors {
+pub struct StoredCursors {
     engine: Arc<Engine>,
     /// Those that are durable.
-    known: Mutex<BTreeMap<(String, String), Cursor>>,
+    known: Mutex<BTreeMap<(String, String), StoredCursor>>,
 }
 
-impl Cursors {
+impl StoredCursors {
     /// Reads all there are; a writer bounds their number.
     pub fn open(engine: Arc<Engine>) -> Result<Self> {
         let mut known = BTreeMap::new();
@@ -63,12 +63,12 @@ impl Cursors {
     }
 
     /// The cursor of a name.
-    pub fn get(&self, author: &str, name: &str) -> Option<Cursor> {
+    pub fn get(&self, author: &str, name: &str) -> Option<StoredCursor> {
         self.known().get(&(author.to_owned(), name.to_owned())).cloned()
     }
 
     /// The cursors of an author, in name order, after one.
-    pub fn after(&self, author: &str, name: &str) -> Vec<(String, Cursor)> {
+    pub fn after(&self, author: &str, name: &str) -> Vec<(String, StoredCursor)> {
         let from = Bound::Excluded((author.to_owned(), name.to_owned()));
         let known = self.known();
         let later = known.range((from, Bound::Unbounded)).take_while(|((of, _), _)| of == author);
@@ -76,7 +76,7 @@ impl Cursors {
     }
 
     /// Keeps a cursor. Durable afterwards; an error means that nobody knows.
-    pub fn put(&self, author: &str, name: &str, cursor: Cursor) -> Result<()> {
+    pub fn put(&self, author: &str, name: &str, cursor: StoredCursor) -> Result<()> {
         let mut batch = self.engine.batch();
         batch.put(&key(author, name), &frame(VERSION, &pack(&cursor)?))?;
         batch.write()?;
@@ -95,7 +95,7 @@ impl Cursors {
         Ok(())
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeMap<(String, String), Cursor>> {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<(String, String), StoredCursor>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -124,13 +124,13 @@ mod tests {
     #[test]
     fn cursors_come_back_and_are_carried_unless_they_are_damaged() {
         let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let cursor = |revision| Cursor {
+        let cursor = |revision| StoredCursor {
             token: format!("token {revision}"),
             revision: Revision(revision),
             filters: 7,
             stored: Instant(1),
         };
-        let open = || Cursors::open(Arc::new(Engine::open(folder.path()).unwrap())).unwrap();
+        let open = || StoredCursors::open(Arc::new(Engine::open(folder.path()).unwrap())).unwrap();
         let cursors = open();
         cursors.put("local", "a", cursor(1)).unwrap();
         cursors.put("local", "ab", cursor(2)).unwrap();
@@ -154,10 +154,10 @@ mod tests {
         let mut batch = cursors.engine.batch();
         batch.put(b"Plocal\0ab", b"rubbish").unwrap();
         batch.write().unwrap();
-        assert!(Cursors::open(cursors.engine.clone()).is_err());
+        assert!(StoredCursors::open(cursors.engine.clone()).is_err());
         let target = Arc::new(Engine::open(other.path()).unwrap());
         carry(&cursors.engine, &target).unwrap();
-        let carried = Cursors::open(target).unwrap();
+        let carried = StoredCursors::open(target).unwrap();
         assert_eq!((carried.get("local", "a"), carried.count()), (Some(cursor(3)), 1));
     }
 }

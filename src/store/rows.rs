@@ -15,7 +15,7 @@ use super::{
 use crate::model::{
     id::Revision,
     period::{Period, Unit},
-    series::{Row, Statement},
+    series::{FigureVersion, Statement},
     time::Date,
     value::{Figure, MissingReason, Notes, Number, Value},
 };
@@ -34,7 +34,7 @@ const SHAPE_RETRACTED: u8 = 35;
 const WITH_NOTES: u8 = 64;
 
 /// Packs rows.
-pub fn encode_rows(out: &mut Vec<u8>, rows: &[Row]) {
+pub fn encode_rows(out: &mut Vec<u8>, rows: &[FigureVersion]) {
     put_varint(out, rows.len() as u64);
     put_periods(out, rows);
     put_vintages(out, rows);
@@ -56,16 +56,16 @@ pub fn encode_rows(out: &mut Vec<u8>, rows: &[Row]) {
     if !differences.is_empty() {
         put_golomb(out, &differences);
     }
-    rows.iter().filter_map(Row::value).for_each(|value| put_rest(out, value));
+    rows.iter().filter_map(FigureVersion::value).for_each(|value| put_rest(out, value));
 }
 
 /// Unpacks rows.
-pub fn decode_rows(reader: &mut Reader<'_>) -> Result<Vec<Row>> {
+pub fn decode_rows(reader: &mut Reader<'_>) -> Result<Vec<FigureVersion>> {
     decode_rows_up_to(reader, ROWS_MAX)
 }
 
 /// Unpacks rows where there are at most so many. A few bytes can say a million rows: this bounds the memory that takes.
-pub fn decode_rows_up_to(reader: &mut Reader<'_>, limit: usize) -> Result<Vec<Row>> {
+pub fn decode_rows_up_to(reader: &mut Reader<'_>, limit: usize) -> Result<Vec<FigureVersion>> {
     let count = reader.count(limit)?;
     let periods = read_periods(reader, count)?;
     let vintages = read_vintages(reader, count)?;
@@ -84,12 +84,12 @@ pub fn decode_rows_up_to(reader: &mut Reader<'_>, limit: usize) -> Result<Vec<Ro
             SHAPE_RETRACTED => Statement::Retracted,
             _ => Statement::Figure(read_value(reader, shape, common, &mut scale, &mut differences)?),
         };
-        rows.push(Row { period, revision, released, statement });
+        rows.push(FigureVersion { period, revision, released, statement });
     }
     Ok(rows)
 }
 
-fn plain_number(row: &Row) -> Option<(i64, u8)> {
+fn plain_number(row: &FigureVersion) -> Option<(i64, u8)> {
     match &row.value()?.figure {
         Figure::Number(Number::Decimal { mantissa, decimals }) => Some((*mantissa, *decimals)),
         _ => None,
@@ -311,7 +311,7 @@ fn period_at(unit: u8, position: i64, length: i64) -> Option<Period> {
     }
 }
 
-fn put_periods(out: &mut Vec<u8>, rows: &[Row]) {
+fn put_periods(out: &mut Vec<u8>, rows: &[FigureVersion]) {
     let places: Vec<_> = rows.iter().map(|row| place(row.period)).collect();
     let mut previous = (0, 0);
     // A run is (unit, step, length): 50 years in a row are two runs.
@@ -350,7 +350,7 @@ fn read_periods(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Period>> {
         .collect()
 }
 
-fn put_vintages(out: &mut Vec<u8>, rows: &[Row]) {
+fn put_vintages(out: &mut Vec<u8>, rows: &[FigureVersion]) {
     let mut known: Vec<(Revision, Date)> = Vec::new();
     let numbers: Vec<usize> = rows
         .iter()
@@ -437,9 +437,9 @@ pub(crate) mod tests {
         ]
     }
 
-    pub(crate) fn any_row() -> impl Strategy<Value = Row> {
+    pub(crate) fn any_row() -> impl Strategy<Value = FigureVersion> {
         (any_period(), 1u64..6, 10_000i32..10_004, any_statement()).prop_map(
-            |(period, revision, released, statement)| Row {
+            |(period, revision, released, statement)| FigureVersion {
                 period,
                 revision: Revision(revision),
                 released: Date::from_days(released).unwrap(),
@@ -466,8 +466,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_yearly_series_of_one_vintage_takes_little_more_than_its_digits() {
-        let rows: Vec<Row> = (1960..2014)
-            .map(|year| Row {
+        let rows: Vec<FigureVersion> = (1960..2014)
+            .map(|year| FigureVersion {
                 period: Period::year(year).unwrap(),
                 revision: Revision(3),
                 released: Date::parse("2013-12-21").unwrap(),

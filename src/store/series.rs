@@ -12,7 +12,7 @@ use super::{
     engine::{Batch, Engine, Result},
     rows::{decode_rows, encode_rows},
 };
-use crate::model::{period::Period, series::Row};
+use crate::model::{period::Period, series::FigureVersion};
 
 const TABLE: u8 = b'S';
 const VERSION: u8 = 2;
@@ -78,13 +78,13 @@ fn read_ordered(reader: &mut Reader<'_>) -> Result<u32> {
 /// Which series a scan visits: all, those of an indicator, or those of an indicator and entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum Scope {
+pub enum SeriesScope {
     All,
     Indicator(u32),
     Figure(u32, u32),
 }
 
-impl Scope {
+impl SeriesScope {
     fn prefix(self) -> Vec<u8> {
         let mut prefix = vec![TABLE];
         match self {
@@ -99,7 +99,7 @@ impl Scope {
     }
 }
 
-fn row_key(ids: SeriesIds, row: &Row) -> Vec<u8> {
+fn row_key(ids: SeriesIds, row: &FigureVersion) -> Vec<u8> {
     name_key(ids, row.period, row.revision.0, row.released.days())
 }
 
@@ -112,7 +112,7 @@ fn name_key(ids: SeriesIds, period: Period, revision: u64, released: i32) -> Vec
 }
 
 /// All rows of a series, sorted.
-pub fn read(engine: &Engine, ids: SeriesIds) -> Result<Vec<Row>> {
+pub fn read(engine: &Engine, ids: SeriesIds) -> Result<Vec<FigureVersion>> {
     let mut rows = Vec::new();
     for item in engine.scan(&ids.key(), None) {
         merge(&mut rows, decode(&item?.1)?);
@@ -121,7 +121,7 @@ pub fn read(engine: &Engine, ids: SeriesIds) -> Result<Vec<Row>> {
 }
 
 /// All rows of one period of a series.
-pub fn read_period(engine: &Engine, ids: SeriesIds, period: Period) -> Result<Vec<Row>> {
+pub fn read_period(engine: &Engine, ids: SeriesIds, period: Period) -> Result<Vec<FigureVersion>> {
     let mut blocks = Vec::new();
     let mut at = name_key(ids, period, u64::MAX, i32::MAX);
     // One block, unless the period has so many versions that they fill several.
@@ -157,7 +157,7 @@ fn before(key: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The first series of a scope after another, without its rows.
-pub fn next_series(engine: &Engine, scope: Scope, after: Option<SeriesIds>) -> Result<Option<SeriesIds>> {
+pub fn next_series(engine: &Engine, scope: SeriesScope, after: Option<SeriesIds>) -> Result<Option<SeriesIds>> {
     let prefix = scope.prefix();
     let found = match after {
         Some(ids) => engine.first_after(&name_key_max(ids))?,
@@ -175,9 +175,9 @@ fn name_key_max(ids: SeriesIds) -> Vec<u8> {
 /// Visits every series of a scope from one on (itself included), in key order.
 pub fn scan(
     engine: &Engine,
-    scope: Scope,
+    scope: SeriesScope,
     from: Option<SeriesIds>,
-) -> impl Iterator<Item = Result<(SeriesIds, Vec<Row>)>> + use<> {
+) -> impl Iterator<Item = Result<(SeriesIds, Vec<FigureVersion>)>> + use<> {
     let mut blocks = engine.scan(&scope.prefix(), from.map(SeriesIds::key).as_deref()).peekable();
     std::iter::from_fn(move || {
         let (key, block) = match blocks.next()? {
@@ -204,7 +204,7 @@ pub fn scan(
 /// Adds rows, sorted by name, to a series. A row that is there already is replaced: doing it twice is doing it once.
 ///
 /// Nothing else may be pending in the batch for this series.
-pub fn insert(engine: &Engine, batch: &mut Batch<'_>, ids: SeriesIds, mut rows: Vec<Row>) -> Result<()> {
+pub fn insert(engine: &Engine, batch: &mut Batch<'_>, ids: SeriesIds, mut rows: Vec<FigureVersion>) -> Result<()> {
     // From the last row back, so that blocks to the right are written first.
     while let Some(last) = rows.last() {
         let found = engine.last_at_or_before(&row_key(ids, last))?.filter(|(key, _)| key.starts_with(&ids.key()));
@@ -221,7 +221,7 @@ pub fn insert(engine: &Engine, batch: &mut Batch<'_>, ids: SeriesIds, mut rows: 
         };
         let belongs = rows.partition_point(|row| row_key(ids, row) < key);
         for row in rows.split_off(belongs) {
-            match block.binary_search_by_key(&row.name(), Row::name) {
+            match block.binary_search_by_key(&row.name(), FigureVersion::name) {
                 Ok(at) => block[at] = row,
                 Err(at) => block.insert(at, row),
             }
@@ -231,7 +231,7 @@ pub fn insert(engine: &Engine, batch: &mut Batch<'_>, ids: SeriesIds, mut rows: 
     Ok(())
 }
 
-fn put_block(batch: &mut Batch<'_>, ids: SeriesIds, key: &[u8], rows: &[Row]) -> Result<()> {
+fn put_block(batch: &mut Batch<'_>, ids: SeriesIds, key: &[u8], rows: &[FigureVersion]) -> Result<()> {
     let mut body = Vec::new();
     encode_rows(&mut body, rows);
     if body.len() <= BLOCK_BYTES_MAX {
@@ -250,15 +250,15 @@ pub fn check(block: &[u8]) -> Result<()> {
     decode(block).map(|_| ())
 }
 
-fn decode(block: &[u8]) -> Result<Vec<Row>> {
+fn decode(block: &[u8]) -> Result<Vec<FigureVersion>> {
     let mut reader = Reader::new(unframe(VERSION, block)?);
     let rows = decode_rows(&mut reader)?;
     if reader.is_empty() { Ok(rows) } else { Err(corrupt("bytes after the last row")) }
 }
 
 /// Appends the rows of a later block. Of its part of the series it knows best.
-fn merge(rows: &mut Vec<Row>, later: Vec<Row>) {
-    if let Some(first) = later.first().map(Row::name) {
+fn merge(rows: &mut Vec<FigureVersion>, later: Vec<FigureVersion>) {
+    if let Some(first) = later.first().map(FigureVersion::name) {
         rows.truncate(rows.partition_point(|row| row.name() < first));
     }
     rows.extend(later);
@@ -275,8 +275,8 @@ mod tests {
 
     const IDS: SeriesIds = SeriesIds { indicator: 1, entity: 2, source: 3, dimensions: 0 };
 
-    fn insert_all(engine: &Engine, ids: SeriesIds, mut rows: Vec<Row>) {
-        rows.sort_by_key(Row::name);
+    fn insert_all(engine: &Engine, ids: SeriesIds, mut rows: Vec<FigureVersion>) {
+        rows.sort_by_key(FigureVersion::name);
         rows.dedup_by_key(|row| row.name());
         let mut batch = engine.batch();
         insert(engine, &mut batch, ids, rows).unwrap();
@@ -307,13 +307,13 @@ mod tests {
                 prop_assert_eq!(read(&engine, IDS).unwrap(), model.values().cloned().collect::<Vec<_>>());
             }
             for row in model.values() {
-                let expected: Vec<Row> = model.values().filter(|other| other.period == row.period).cloned().collect();
+                let expected: Vec<FigureVersion> = model.values().filter(|other| other.period == row.period).cloned().collect();
                 prop_assert_eq!(read_period(&engine, IDS, row.period).unwrap(), expected);
             }
-            let all: Vec<SeriesIds> = scan(&engine, Scope::All, None).map(|series| series.unwrap().0).collect();
+            let all: Vec<SeriesIds> = scan(&engine, SeriesScope::All, None).map(|series| series.unwrap().0).collect();
             prop_assert_eq!(all, vec![neighbours[0], IDS, neighbours[1]]);
-            prop_assert_eq!(next_series(&engine, Scope::Figure(1, 2), Some(IDS)).unwrap(), Some(neighbours[1]));
-            prop_assert_eq!(next_series(&engine, Scope::Indicator(7), None).unwrap(), None);
+            prop_assert_eq!(next_series(&engine, SeriesScope::Figure(1, 2), Some(IDS)).unwrap(), Some(neighbours[1]));
+            prop_assert_eq!(next_series(&engine, SeriesScope::Indicator(7), None).unwrap(), None);
         }
     }
 
@@ -321,7 +321,7 @@ mod tests {
     fn one_figure_revised_for_ever_touches_one_block_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::open(folder.path()).unwrap();
-        let row = |revision: u64| Row {
+        let row = |revision: u64| FigureVersion {
             period: Period::year(2024).unwrap(),
             revision: Revision(revision),
             released: crate::model::time::Date::from_days(20_000 + revision as i32).unwrap(),
@@ -347,7 +347,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::open(folder.path()).unwrap();
         let month = |month: i64| Period::parse(&format!("{:04}-{:02}", 1820 + month / 12, month % 12 + 1)).unwrap();
-        let row = |at: i64, revision: u64| Row {
+        let row = |at: i64, revision: u64| FigureVersion {
             period: month(at),
             revision: Revision(revision),
             released: crate::model::time::Date::from_days(20_000 + revision as i32).unwrap(),
@@ -358,7 +358,7 @@ mod tests {
         };
         for revision in 1..4 {
             insert_all(&engine, IDS, (0..2_400).map(|at| row(at, revision)).collect());
-            let expected: Vec<Row> = (0..2_400)
+            let expected: Vec<FigureVersion> = (0..2_400)
                 .flat_map(|at| (1..=revision).map(move |revision| (at, revision)))
                 .map(|(at, revision)| row(at, revision))
                 .collect();
@@ -373,7 +373,7 @@ mod tests {
     fn a_cut_that_a_crash_left_half_done_is_finished_by_doing_it_again() {
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::open(folder.path()).unwrap();
-        let row = |month: i64, revision: u64| Row {
+        let row = |month: i64, revision: u64| FigureVersion {
             period: Period::parse(&format!("{:04}-{:02}", 1820 + month / 12, month % 12 + 1)).unwrap(),
             revision: Revision(revision),
             released: crate::model::time::Date::from_days(20_000 + revision as i32).unwrap(),
@@ -382,8 +382,8 @@ mod tests {
                 decimals: 9,
             })),
         };
-        let first: Vec<Row> = (0..600).map(|month| row(month, 1)).collect();
-        let second: Vec<Row> = (0..600).map(|month| row(month, 2)).collect();
+        let first: Vec<FigureVersion> = (0..600).map(|month| row(month, 1)).collect();
+        let second: Vec<FigureVersion> = (0..600).map(|month| row(month, 2)).collect();
         insert_all(&engine, IDS, first.clone());
         let before: Vec<_> = engine.scan(&IDS.key(), None).map(Result::unwrap).collect();
         insert_all(&engine, IDS, second.clone());

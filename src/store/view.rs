@@ -16,13 +16,13 @@ use super::{
     catalog::Catalog,
     engine::{Batch, Engine, Result},
     records,
-    series::{self, Scope, SeriesIds},
+    series::{self, SeriesIds, SeriesScope},
 };
 use crate::model::{
     catalog::Definition,
     edition::{Edition, Table},
     id::{EntityId, IndicatorId, Revision, SourceId},
-    series::{Dimensions, Horizon, Row, SeriesKey},
+    series::{Dimensions, FigureVersion, Horizon, SeriesKey},
     time::Date,
 };
 
@@ -116,26 +116,26 @@ impl View {
     }
 
     /// All rows of a series, sorted.
-    pub fn rows(&self, ids: SeriesIds) -> Result<Vec<Row>> {
+    pub fn rows(&self, ids: SeriesIds) -> Result<Vec<FigureVersion>> {
         series::read(&self.engine, ids)
     }
 
     /// All rows of one period of a series.
-    pub fn rows_of(&self, ids: SeriesIds, period: crate::model::period::Period) -> Result<Vec<Row>> {
+    pub fn rows_of(&self, ids: SeriesIds, period: crate::model::period::Period) -> Result<Vec<FigureVersion>> {
         series::read_period(&self.engine, ids, period)
     }
 
     /// The first series of a scope after another.
-    pub fn next_series(&self, scope: Scope, after: Option<SeriesIds>) -> Result<Option<SeriesIds>> {
+    pub fn next_series(&self, scope: SeriesScope, after: Option<SeriesIds>) -> Result<Option<SeriesIds>> {
         series::next_series(&self.engine, scope, after)
     }
 
     /// Every series of a scope with its rows, from one on.
     pub fn scan_series(
         &self,
-        scope: Scope,
+        scope: SeriesScope,
         from: Option<SeriesIds>,
-    ) -> impl Iterator<Item = Result<(SeriesIds, Vec<Row>)>> + use<> {
+    ) -> impl Iterator<Item = Result<(SeriesIds, Vec<FigureVersion>)>> + use<> {
         series::scan(&self.engine, scope, from)
     }
 
@@ -212,7 +212,7 @@ pub struct ViewWriter<'a> {
 
 impl ViewWriter<'_> {
     /// Adds rows, sorted by name, to a series. Each series at most once per commit.
-    pub fn series(&mut self, key: &SeriesKey, rows: Vec<Row>) -> Result<()> {
+    pub fn series(&mut self, key: &SeriesKey, rows: Vec<FigureVersion>) -> Result<()> {
         let ids = SeriesIds {
             indicator: self.name(NameKind::Indicator, key.indicator.as_str())?,
             entity: self.name(NameKind::Entity, key.entity.as_str())?,

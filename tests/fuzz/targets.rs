@@ -5,9 +5,9 @@
 
 use almanac::{
     ledger::{
-        backup::{RestoreError, Restored, restore},
+        backup::{RestoreError, RestoreReport, restore},
         bundle,
-        page::Page,
+        page::LedgerPage,
     },
     store::{StoreError, bytes::frame, records, series},
 };
@@ -35,7 +35,7 @@ pub fn page(bytes: &[u8]) {
 }
 
 pub fn read_page(bytes: &[u8]) -> Result<usize, StoreError> {
-    Ok(Page::decode(bytes)?.changes().len())
+    Ok(LedgerPage::decode(bytes)?.changes().len())
 }
 
 /// A backup file, as it is and with its checksums made right.
@@ -44,7 +44,7 @@ pub fn backup(bytes: &[u8]) {
     let _ = restore_bytes(&mend(bytes));
 }
 
-pub fn restore_bytes(bytes: &[u8]) -> Result<Restored, RestoreError> {
+pub fn restore_bytes(bytes: &[u8]) -> Result<RestoreReport, RestoreError> {
     let scratch = tempfile::tempdir()?;
     let file = scratch.path().join("backup");
     std::fs::write(&file, bytes)?;

@@ -25,14 +25,14 @@ pub(crate) struct Author {
 /// One write, with a request id.
 #[derive(Debug, Clone)]
 #[allow(clippy::large_enum_variant)] // few, and short-lived
-pub(crate) enum Act {
+pub(crate) enum WriteRequest {
     Define(WriteOptions, Vec<Definition>),
     Ingest(IngestHeader, Vec<SeriesBatch>),
     Publish(PublishHeader, Vec<Entry>),
     Withdraw(WriteOptions, String),
 }
 
-impl Act {
+impl WriteRequest {
     pub(crate) async fn send(&self, clients: &Clients) -> Result<WriteResult, Status> {
         match self.clone() {
             Self::Define(options, definitions) => clients.define(options, definitions).await,
@@ -57,7 +57,7 @@ impl Author {
         Self { dice, standing: BTreeSet::new(), count: 0, name, figures_max }
     }
 
-    pub(crate) fn next(&mut self) -> Act {
+    pub(crate) fn next(&mut self) -> WriteRequest {
         self.count += 1;
         let options = WriteOptions {
             request_id: format!("{}-{}", self.name, self.count),
@@ -71,7 +71,7 @@ impl Author {
                 let editions: Vec<String> = self.standing.iter().cloned().collect();
                 let edition = self.dice.pick(&editions).clone();
                 self.standing.remove(&edition);
-                Act::Withdraw(options, edition)
+                WriteRequest::Withdraw(options, edition)
             }
             7 | 8 => {
                 let figures = self.figures_max / 2 + self.dice.below(self.figures_max / 2 + 1);
@@ -84,17 +84,17 @@ impl Author {
         }
     }
 
-    fn define(&mut self, options: WriteOptions) -> Act {
+    fn define(&mut self, options: WriteOptions) -> WriteRequest {
         let number = 1 + self.dice.below(CLUSTERS);
         let name = format!("Cluster {number} ({})", self.dice.below(3));
         let mut renamed = cluster_entity(number);
         if let Some(definition::Item::Entity(entity)) = &mut renamed.item {
             entity.name = name;
         }
-        Act::Define(options, vec![renamed, indicator(VENTURE, ["Venture deals", "Deals"][self.dice.below(2)])])
+        WriteRequest::Define(options, vec![renamed, indicator(VENTURE, ["Venture deals", "Deals"][self.dice.below(2)])])
     }
 
-    fn publish(&mut self, options: WriteOptions) -> Act {
+    fn publish(&mut self, options: WriteOptions) -> WriteRequest {
         let id = (2018 + self.dice.below(8)).to_string();
         let mut clusters: Vec<usize> = (1..=CLUSTERS).collect();
         self.dice.shuffle(&mut clusters);
@@ -119,10 +119,10 @@ impl Author {
         if !self.standing.insert(id) {
             header = correction(header);
         }
-        Act::Publish(header, rows)
+        WriteRequest::Publish(header, rows)
     }
 
-    fn ingest(&mut self, options: WriteOptions, figures: usize) -> Act {
+    fn ingest(&mut self, options: WriteOptions, figures: usize) -> WriteRequest {
         let day = format!("20{}-0{}-01", 20 + self.dice.below(6), 1 + self.dice.below(9));
         let whole = self.dice.once_in(12);
         let mode = if whole { IngestMode::Replace } else { IngestMode::Merge };
@@ -150,7 +150,7 @@ impl Author {
             left -= count;
             batches.push(sent);
         }
-        Act::Ingest(header, batches)
+        WriteRequest::Ingest(header, batches)
     }
 
     fn point(&mut self, period: &str, whole: bool) -> IngestPoint {

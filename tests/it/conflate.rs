@@ -9,7 +9,7 @@ use std::{
 };
 
 use almanac::{
-    client::{Event, Follower, Start as From},
+    client::{FollowEvent, FollowStart, Follower},
     proto::{
         change::Detail, feed_service_client::FeedServiceClient, subscribe_request::Start,
         subscribe_response::Body as Message, *,
@@ -609,7 +609,7 @@ async fn a_follower_that_is_cut_within_a_fold_never_applies_half_of_it() {
     let budgets: Vec<usize> = (0..2 * CUTS).map(|_| 500 + dice.below(250_000)).collect();
     let proxy = cutting(world.address(), budgets).await;
     let channel = Endpoint::from_shared(format!("http://{proxy}")).unwrap().connect_lazy();
-    let mut follower = Follower::new(FeedServiceClient::new(channel), From::Range(1, None), Vec::new())
+    let mut follower = Follower::new(FeedServiceClient::new(channel), FollowStart::Range(1, None), Vec::new())
         .conflate()
         .progress_every(Duration::from_millis(100));
     let (mut copy, mut open): (Replica, Vec<Change>) = Default::default();
@@ -637,7 +637,7 @@ async fn a_follower_that_is_cut_within_a_fold_never_applies_half_of_it() {
                 return head;
             }
             match follower.next().await.unwrap().expect("goes on for ever") {
-                Event::Changes(part) => {
+                FollowEvent::Changes(part) => {
                     assert!(part.conflated_from == 0 || part.last, "a fold comes whole");
                     assert!(part.commit.is_none() || open.is_empty(), "nothing of another commit is open");
                     open.extend(part.changes);
@@ -647,7 +647,7 @@ async fn a_follower_that_is_cut_within_a_fold_never_applies_half_of_it() {
                         open.drain(..).for_each(|change| copy.apply(&change));
                     }
                 }
-                Event::Reconnecting { .. } => cuts += 1,
+                FollowEvent::Reconnecting { .. } => cuts += 1,
                 _ => {}
             }
         }

@@ -10,7 +10,7 @@ use std::{
 use almanac::proto::{change::Detail, subscribe_request::Start, subscribe_response::Body as Message, *};
 
 use crate::{
-    author::{Act, Author},
+    author::{Author, WriteRequest},
     fixture::*,
     harness::{Clients, DEADLINE, Dice, WholeCommit, assert_refused, long},
     process::Process,
@@ -21,9 +21,9 @@ use crate::{
 #[derive(Default)]
 struct Book {
     /// By revision: the act and its counts.
-    answered: BTreeMap<u64, (Act, ChangeCounts)>,
+    answered: BTreeMap<u64, (WriteRequest, ChangeCounts)>,
     /// Sent, and cut off before an answer.
-    open: Vec<Act>,
+    open: Vec<WriteRequest>,
     /// Commits that were found whole after a start.
     found: Vec<WholeCommit>,
     /// Figures and entries as those commits leave them.
@@ -32,14 +32,14 @@ struct Book {
 }
 
 /// How much an act says: figures, entries or definitions.
-fn size(act: &Act) -> Option<u64> {
+fn size(act: &WriteRequest) -> Option<u64> {
     match act {
-        Act::Define(_, definitions) => Some(definitions.len() as u64),
-        Act::Ingest(header, batches) if header.mode() != IngestMode::Replace => {
+        WriteRequest::Define(_, definitions) => Some(definitions.len() as u64),
+        WriteRequest::Ingest(header, batches) if header.mode() != IngestMode::Replace => {
             Some(batches.iter().map(|batch| batch.points.len() as u64).sum())
         }
         // What a whole release or a correction lacks counts too.
-        Act::Ingest(..) | Act::Publish(..) | Act::Withdraw(..) => None,
+        WriteRequest::Ingest(..) | WriteRequest::Publish(..) | WriteRequest::Withdraw(..) => None,
     }
 }
 
@@ -155,7 +155,7 @@ fn figure_key(figure: &Observation) -> String {
 }
 
 /// All that was sent is in the commit, or none of it would be.
-fn assert_whole(act: &Act, commit: &WholeCommit) {
+fn assert_whole(act: &WriteRequest, commit: &WholeCommit) {
     let revision = commit.commit.revision;
     let counts = commit.commit.counts.as_ref().unwrap();
     if let Some(size) = size(act) {
@@ -163,26 +163,32 @@ fn assert_whole(act: &Act, commit: &WholeCommit) {
     }
     let changes = commit.changes.len() as u64;
     match act {
-        Act::Ingest(..) | Act::Define(..) => {
+        WriteRequest::Ingest(..) | WriteRequest::Define(..) => {
             assert_eq!(
                 changes,
                 total(counts) - counts.unchanged - counts.definitions_unchanged,
                 "revision {revision} is there to its last page"
             );
         }
-        Act::Publish(_, entries) => assert_eq!(counts.added + counts.revised + counts.unchanged, entries.len() as u64),
-        Act::Withdraw(..) => assert_eq!(changes, counts.withdrawn + 1),
+        WriteRequest::Publish(_, entries) => {
+            assert_eq!(counts.added + counts.revised + counts.unchanged, entries.len() as u64)
+        }
+        WriteRequest::Withdraw(..) => assert_eq!(changes, counts.withdrawn + 1),
     }
 }
 
 /// Writes until the server is gone; what was answered, and the one act that was not.
-async fn write_on(clients: Clients, mut author: Author, figures_only: bool) -> (Author, Vec<(Act, WriteResult)>, Act) {
+async fn write_on(
+    clients: Clients,
+    mut author: Author,
+    figures_only: bool,
+) -> (Author, Vec<(WriteRequest, WriteResult)>, WriteRequest) {
     let mut answered = Vec::new();
     loop {
         let act = loop {
             let act = author.next();
             // The second writer makes no editions: two would have to agree which of them stand.
-            if !figures_only || matches!(act, Act::Ingest(..)) {
+            if !figures_only || matches!(act, WriteRequest::Ingest(..)) {
                 break act;
             }
         };
@@ -247,7 +253,7 @@ async fn killed_at_any_moment_it_keeps_what_was_answered_and_nothing_in_part() {
             let clients = process.clients().await;
             floor = clients.status().await.floor;
             if round == 0 {
-                let act = Act::Define(request("catalog"), open_catalog());
+                let act = WriteRequest::Define(request("catalog"), open_catalog());
                 let result = act.send(&clients).await.unwrap();
                 book.answered.insert(result.revision, (act, result.counts.unwrap()));
             }

@@ -7,13 +7,13 @@ use almanac::{
         Ledger,
         backup::BackupWriter,
         log::StoreLedger,
-        page::{PAGE_CHANGES_MAX, Page, PageEncoder},
+        page::{LedgerPage, PAGE_CHANGES_MAX, PageEncoder},
         record::{Record, RecordedRow},
     },
     model::{
         id::{EntityId, IndicatorId, Revision, SourceId},
         period::Period,
-        series::{Dimensions, Row, SeriesKey, Statement},
+        series::{Dimensions, FigureVersion, SeriesKey, Statement},
         time::Date,
     },
     proto::*,
@@ -116,7 +116,7 @@ fn a_page_of_few_bytes_cannot_say_more_rows_than_a_page_has() {
         source: SourceId::new("bank").unwrap(),
         dimensions: Dimensions::default(),
     };
-    let row = Row {
+    let row = FigureVersion {
         period: Period::parse("2020").unwrap(),
         revision: Revision(1),
         released: Date::EPOCH,
@@ -132,7 +132,7 @@ fn a_page_of_few_bytes_cannot_say_more_rows_than_a_page_has() {
         }
         let bytes = encoder.finish();
         assert!(bytes.len() < 200);
-        assert_eq!(Page::decode(&bytes).is_ok(), whole, "{rows:?}");
+        assert_eq!(LedgerPage::decode(&bytes).is_ok(), whole, "{rows:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use almanac::{
-    client::{Event, Follower, Start as From},
+    client::{FollowEvent, FollowStart, Follower},
     proto::{state_row::Item, subscribe_request::Start, *},
 };
 
@@ -55,7 +55,7 @@ async fn a_follower_begins_its_state_again_when_a_source_closes_or_opens() {
     let world = world().await;
     let clients = &world.clients;
     clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "press", &[("2020", "1")])]).await.unwrap();
-    let mut follower = Follower::new(clients.feed.clone(), From::State, Vec::new())
+    let mut follower = Follower::new(clients.feed.clone(), FollowStart::State, Vec::new())
         .progress_every(Duration::from_millis(100))
         .jitter(|| 0.0);
     let closed = |rows: &[StateRow]| {
@@ -75,16 +75,16 @@ async fn state(follower: &mut Follower<tonic::transport::Channel>, left_out: Opt
     loop {
         let event = tokio::time::timeout(DEADLINE, follower.next()).await.expect("an event").unwrap().unwrap();
         match event {
-            Event::LicencesChanged { left_out: sources } => {
+            FollowEvent::LicencesChanged { left_out: sources } => {
                 assert_eq!(Some(&sources.iter().map(String::as_str).collect::<Vec<_>>()[..]), left_out);
                 said = true;
             }
-            Event::Rows(page) if said => rows.extend(page),
-            Event::StateComplete(end) if said => {
+            FollowEvent::Rows(page) if said => rows.extend(page),
+            FollowEvent::StateComplete(end) if said => {
                 assert_eq!(end.row_count, rows.len() as u64);
                 return rows;
             }
-            Event::Changes(_) => assert!(!said, "a change before the state"),
+            FollowEvent::Changes(_) => assert!(!said, "a change before the state"),
             _ => {}
         }
     }

@@ -17,7 +17,7 @@ use almanac::{
         apply::catch_up,
         compact::Keep,
         log::{Draft, StoreLedger},
-        plan::{Act, Planner, Sink},
+        plan::{Planner, Sink, WriteRequest},
         upload::{Mode, Upload},
         writer::Setup,
     },
@@ -78,7 +78,7 @@ struct Open {
 impl Open {
     /// Stops the writer and leaves behind what a crash leaves of a write: a commit that was planned and never sealed, or one
     /// that was sealed and not applied. Says its revision if it was sealed.
-    fn crash_within(self, act: Act, sealed: bool) -> Option<u64> {
+    fn crash_within(self, act: WriteRequest, sealed: bool) -> Option<u64> {
         self.writer.stop();
         let ledger = self.reader.ledger();
         let head = self.reader.head();
@@ -179,7 +179,7 @@ fn any_uploads_in_any_order_answer_as_a_plain_list_of_them_does() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(folder.path(), 0);
     let (mut crashes, mut restarts) = (0, 0);
-    runtime.block_on(store.writer.write(WriteOptions::default(), Act::Define(definitions(cases)))).unwrap();
+    runtime.block_on(store.writer.write(WriteOptions::default(), WriteRequest::Define(definitions(cases)))).unwrap();
     for case in 0..cases {
         let mut sent: Vec<Sent> = Vec::new();
         for _ in 0..1 + random(COMMITS_MAX) {
@@ -200,7 +200,7 @@ fn any_uploads_in_any_order_answer_as_a_plain_list_of_them_does() {
                     let value = value.map(|value| Value::number(Number::parse(&value.to_string()).unwrap()));
                     upload.add(series(case, *entity), vec![(Period::year(*year).unwrap(), value)]).unwrap();
                 }
-                Act::Ingest { upload, definitions: Vec::new() }
+                WriteRequest::Ingest { upload, definitions: Vec::new() }
             };
             // Now and then the server dies under the write, or is restarted; from then on it keeps more or less of the ledger.
             match random(60) {

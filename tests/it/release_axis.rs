@@ -9,10 +9,10 @@ use std::{
 
 use almanac::{
     ledger::{
-        WriteError, WriteOptions, Writer, Written,
+        WriteAnswer, WriteError, WriteOptions, Writer,
         apply::catch_up,
         log::StoreLedger,
-        plan::Act,
+        plan::WriteRequest,
         upload::{Mode, Upload},
         writer::Setup,
     },
@@ -62,20 +62,20 @@ impl Store {
         let writer = Writer::start(ledger, view, setup, |_| {}).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let store = Self { _folder: folder, runtime, writer, reader };
-        store.write(Act::Define(vec![source("s"), source("t"), entity("AAA"), entity("BBB")])).unwrap();
+        store.write(WriteRequest::Define(vec![source("s"), source("t"), entity("AAA"), entity("BBB")])).unwrap();
         store
     }
 
-    fn write(&self, act: Act) -> Result<Written, WriteError> {
+    fn write(&self, act: WriteRequest) -> Result<WriteAnswer, WriteError> {
         self.runtime.block_on(self.writer.write(WriteOptions::default(), act))
     }
 
-    fn validate(&self, act: Act) -> Written {
+    fn validate(&self, act: WriteRequest) -> WriteAnswer {
         let options = WriteOptions { validate_only: true, ..WriteOptions::default() };
         self.runtime.block_on(self.writer.write(options, act)).unwrap()
     }
 
-    fn cause(&self, written: &Written) -> Cause {
+    fn cause(&self, written: &WriteAnswer) -> Cause {
         self.reader.commit(written.revision).unwrap().cause
     }
 }
@@ -169,17 +169,17 @@ fn table(ranking: &str, id: &str, released: i32, note: &str) -> Table {
     Table { edition, entries: vec![entry] }
 }
 
-fn publish(table: Table) -> Act {
-    Act::Publish { table, correction: false, definitions: Vec::new() }
+fn publish(table: Table) -> WriteRequest {
+    WriteRequest::Publish { table, correction: false, definitions: Vec::new() }
 }
 
-fn correct(table: Table) -> Act {
-    Act::Publish { table, correction: true, definitions: Vec::new() }
+fn correct(table: Table) -> WriteRequest {
+    WriteRequest::Publish { table, correction: true, definitions: Vec::new() }
 }
 
-fn withdraw(ranking: &str, id: &str, released: Option<i32>) -> Act {
+fn withdraw(ranking: &str, id: &str, released: Option<i32>) -> WriteRequest {
     let (ranking, edition) = (RankingId::new(ranking).unwrap(), EditionId::new(id).unwrap());
-    Act::Withdraw { ranking, edition, released: released.map(day) }
+    WriteRequest::Withdraw { ranking, edition, released: released.map(day) }
 }
 
 /// A write of the model: an edition is published if it does not stand, else corrected or withdrawn.
@@ -264,7 +264,7 @@ fn editions_loaded_in_any_order_answer_as_a_plain_list_of_their_versions_does() 
         .run(&any_steps(), |steps| {
             cases.set(cases.get() + 1);
             let name = format!("r{}", cases.get());
-            store.write(Act::Define(vec![ranking(&name)])).unwrap();
+            store.write(WriteRequest::Define(vec![ranking(&name)])).unwrap();
             let mut versions: Vec<Version> = Vec::new();
             for (number, step) in steps.iter().enumerate() {
                 let id = IDS[step.id];
@@ -389,7 +389,7 @@ fn editions_loaded_in_any_order_answer_as_a_plain_list_of_their_versions_does() 
 #[test]
 fn an_older_release_changes_nothing_that_is_current_and_says_so() {
     let store = Store::new();
-    store.write(Act::Define(vec![ranking("r")])).unwrap();
+    store.write(WriteRequest::Define(vec![ranking("r")])).unwrap();
     store.write(publish(table("r", "1", 2, "second"))).unwrap();
     let older = || correct(table("r", "1", 1, "first"));
     let checked = store.validate(older());
@@ -413,7 +413,7 @@ fn an_older_release_changes_nothing_that_is_current_and_says_so() {
 #[test]
 fn a_correction_of_the_title_or_the_date_alone_is_a_correction() {
     let store = Store::new();
-    store.write(Act::Define(vec![ranking("r")])).unwrap();
+    store.write(WriteRequest::Define(vec![ranking("r")])).unwrap();
     store.write(publish(table("r", "1", 1, ""))).unwrap();
     let mut titled = table("r", "1", 1, "");
     titled.edition.title = "A title".into();
@@ -438,7 +438,7 @@ fn definitions_travel_in_the_write_and_a_refused_one_leaves_none() {
         let mut table = table("r", "1", 1, "");
         table.entries[0].entity = EntityId::new(entity).unwrap();
         table.edition.methodology = "m".into();
-        Act::Publish { table, correction: false, definitions: needed() }
+        WriteRequest::Publish { table, correction: false, definitions: needed() }
     };
     let head = store.reader.head();
     assert!(matches!(store.write(act("DDD")), Err(WriteError::Refused { .. })));
@@ -453,7 +453,7 @@ fn definitions_travel_in_the_write_and_a_refused_one_leaves_none() {
     let mut again = table("r", "1", 1, "");
     again.entries[0].entity = EntityId::new("CCC").unwrap();
     again.edition.methodology = "m".into();
-    let again = Act::Publish { table: again, correction: true, definitions: vec![methodology("second")] };
+    let again = WriteRequest::Publish { table: again, correction: true, definitions: vec![methodology("second")] };
     let again = store.write(again).unwrap();
     assert_eq!((again.counts.definitions_revised, again.counts.unchanged), (1, 1));
     assert_eq!(store.cause(&again), Cause::Definition);
@@ -485,7 +485,7 @@ fn figures_bring_their_definitions_along() {
         licence: String::new(),
         timing: catalog::Timing::Flow,
     });
-    let written = store.write(Act::Ingest { upload, definitions: vec![definition] }).unwrap();
+    let written = store.write(WriteRequest::Ingest { upload, definitions: vec![definition] }).unwrap();
     assert_eq!((written.counts.definitions_added, written.counts.added, written.changes), (1, 1, 2));
 }
 
@@ -525,7 +525,7 @@ fn component(rank: Option<u32>) -> almanac::model::edition::EntryComponent {
     almanac::model::edition::EntryComponent { id: "c".into(), raw: None, score: None, rank, data_year: String::new() }
 }
 
-fn refused_for(result: Result<Written, WriteError>) -> Vec<String> {
+fn refused_for(result: Result<WriteAnswer, WriteError>) -> Vec<String> {
     match result {
         Err(WriteError::Refused { findings, .. }) => findings.into_iter().map(|finding| finding.code).collect(),
         other => panic!("not refused: {other:?}"),
@@ -535,7 +535,7 @@ fn refused_for(result: Result<Written, WriteError>) -> Vec<String> {
 #[test]
 fn contradictions_within_an_edition_are_refused() {
     let store = Store::new();
-    store.write(Act::Define(vec![ranking("r"), coded("city", catalog::EntityKind::Cluster, &[])])).unwrap();
+    store.write(WriteRequest::Define(vec![ranking("r"), coded("city", catalog::EntityKind::Cluster, &[])])).unwrap();
     for (code, spoil) in CONTRADICTIONS {
         let mut table = table("r", "1", 1, "");
         spoil(&mut table);
@@ -550,10 +550,10 @@ fn contradictions_within_an_edition_are_refused() {
 fn a_code_names_one_entity() {
     let economy = |id, code| coded(id, catalog::EntityKind::Economy, &[("iso", code)]);
     let store = Store::new();
-    store.write(Act::Define(vec![economy("AAA", "A"), economy("BBB", "B")])).unwrap();
+    store.write(WriteRequest::Define(vec![economy("AAA", "A"), economy("BBB", "B")])).unwrap();
     let twice = coded("CCC", catalog::EntityKind::Economy, &[("iso", "C"), ("iso", "C")]);
     for definitions in [vec![economy("CCC", "A")], vec![economy("CCC", "C"), economy("DDD", "C")], vec![twice]] {
-        assert_eq!(refused_for(store.write(Act::Define(definitions))), ["DUPLICATE_CODE"]);
+        assert_eq!(refused_for(store.write(WriteRequest::Define(definitions))), ["DUPLICATE_CODE"]);
     }
-    store.write(Act::Define(vec![economy("AAA", "B"), economy("BBB", "A")])).unwrap();
+    store.write(WriteRequest::Define(vec![economy("AAA", "B"), economy("BBB", "A")])).unwrap();
 }

@@ -10,7 +10,7 @@ use almanac::{
     ledger::{
         WriteOptions, Writer,
         log::StoreLedger,
-        plan::Act,
+        plan::WriteRequest,
         upload::{Mode, Upload},
         writer::Setup,
     },
@@ -184,7 +184,7 @@ impl Store {
         Self { writer, reader, folder, runtime }
     }
 
-    fn write(&self, act: Act) -> u64 {
+    fn write(&self, act: WriteRequest) -> u64 {
         self.runtime.block_on(self.writer.write(WriteOptions::default(), act)).unwrap().revision.0
     }
 
@@ -228,7 +228,12 @@ impl Store {
             points.sort_by_key(|(period, _)| *period);
             upload.add(key, points).unwrap();
         }
-        Sent { revision: self.write(Act::Ingest { upload, definitions: Vec::new() }), day: number, whole, figures }
+        Sent {
+            revision: self.write(WriteRequest::Ingest { upload, definitions: Vec::new() }),
+            day: number,
+            whole,
+            figures,
+        }
     }
 }
 
@@ -297,7 +302,7 @@ fn told(key: Key, (value, last): (u32, usize)) -> (SeriesKey, Period, String, Da
     (series(key), period(key.4), value.to_string(), day(last))
 }
 
-fn number(row: &almanac::model::series::Row) -> String {
+fn number(row: &almanac::model::series::FigureVersion) -> String {
     match &row.value().unwrap().figure {
         almanac::model::value::Figure::Number(number) => number.text(),
         other => panic!("{other:?}"),
@@ -448,7 +453,7 @@ fn any_selection_answers_as_a_plain_model_does() {
     let mut published_again = 0;
     for _ in 0..if long() { 200 } else { 20 } {
         let store = Store::new();
-        store.write(Act::Define(definitions()));
+        store.write(WriteRequest::Define(definitions()));
         let mut sent: Vec<Sent> = Vec::new();
         for _ in 0..1 + dice.below(20) {
             sent.push(store.upload(&mut dice, &sent));

@@ -9,7 +9,7 @@ use std::{
 };
 
 use almanac::{
-    client::{Event, FollowError, Follower, Start as From},
+    client::{FollowError, FollowEvent, FollowStart, Follower},
     proto::{
         change::Detail,
         feed_service_client::FeedServiceClient,
@@ -156,7 +156,7 @@ async fn a_stream_that_reads_a_long_commit_says_that_it_lives() {
 
 /// What a server that follows a script does with one call of `Subscribe`.
 #[derive(Debug)]
-enum Act {
+enum WriteRequest {
     /// It answers so.
     Refuse(Status),
     /// It does not answer at all.
@@ -168,13 +168,13 @@ enum Act {
 /// A server of a script, and what it was asked.
 #[derive(Debug, Clone, Default)]
 struct Scripted {
-    acts: Arc<Mutex<VecDeque<Act>>>,
+    acts: Arc<Mutex<VecDeque<WriteRequest>>>,
     asked: Arc<Mutex<Vec<SubscribeRequest>>>,
 }
 
 impl Scripted {
     /// A follower of such a server.
-    fn follower(acts: Vec<Act>, from: From) -> (Self, Follower<Channel>) {
+    fn follower(acts: Vec<WriteRequest>, from: FollowStart) -> (Self, Follower<Channel>) {
         let (channel, incoming) = connector();
         let scripted = Self { acts: Arc::new(Mutex::new(acts.into())), ..Self::default() };
         let service = FeedServiceServer::new(scripted.clone());
@@ -201,9 +201,9 @@ impl FeedService for Scripted {
         self.asked.lock().unwrap().push(request.into_inner());
         let act = self.acts.lock().unwrap().pop_front().expect("the script goes on");
         let messages = match act {
-            Act::Refuse(status) => return Err(status),
-            Act::Nothing => std::future::pending().await,
-            Act::Say(messages) => messages,
+            WriteRequest::Refuse(status) => return Err(status),
+            WriteRequest::Nothing => std::future::pending().await,
+            WriteRequest::Say(messages) => messages,
         };
         let (sender, stream) = mpsc::channel(messages.len().max(1));
         for message in messages {
@@ -273,22 +273,22 @@ fn resumed(revision: u64) -> Option<Start> {
 #[tokio::test(start_paused = true)]
 async fn a_follower_takes_three_silent_intervals_for_a_dead_connection() {
     let script = vec![
-        Act::Say(vec![opened(3), page(4, 0, vec![known_change()])]),
+        WriteRequest::Say(vec![opened(3), page(4, 0, vec![known_change()])]),
         // Nobody answers: not even the headers come.
-        Act::Nothing,
-        Act::Say(vec![opened(4), page(6, 4, vec![known_change()])]),
+        WriteRequest::Nothing,
+        WriteRequest::Say(vec![opened(4), page(6, 4, vec![known_change()])]),
     ];
-    let (scripted, mut follower) = Scripted::follower(script, From::Range(4, None));
-    assert!(matches!(follower.next().await.unwrap(), Some(Event::Opened(_))));
-    assert!(matches!(follower.next().await.unwrap(), Some(Event::Changes(part)) if part.revision == 4));
+    let (scripted, mut follower) = Scripted::follower(script, FollowStart::Range(4, None));
+    assert!(matches!(follower.next().await.unwrap(), Some(FollowEvent::Opened(_))));
+    assert!(matches!(follower.next().await.unwrap(), Some(FollowEvent::Changes(part)) if part.revision == 4));
     for dead in ["a stream", "a call"] {
         let begun = Instant::now();
         let event = follower.next().await.unwrap();
-        assert!(matches!(&event, Some(Event::Reconnecting { .. })), "{dead}: {event:?}");
+        assert!(matches!(&event, Some(FollowEvent::Reconnecting { .. })), "{dead}: {event:?}");
         assert!(begun.elapsed() >= SILENCE_MAX, "{dead} was given up after {:?}", begun.elapsed());
     }
-    assert!(matches!(follower.next().await.unwrap(), Some(Event::Opened(_))));
-    assert!(matches!(follower.next().await.unwrap(), Some(Event::Changes(part)) if part.revision == 6));
+    assert!(matches!(follower.next().await.unwrap(), Some(FollowEvent::Opened(_))));
+    assert!(matches!(follower.next().await.unwrap(), Some(FollowEvent::Changes(part)) if part.revision == 6));
     assert_eq!(scripted.starts()[1..], [resumed(4), resumed(4)]);
 }
 
@@ -299,16 +299,16 @@ async fn a_follower_takes_a_refusal_only_from_an_almanac() {
         Status::with_error_details(Code::InvalidArgument, "no", details)
     };
     let script = vec![
-        Act::Refuse(Status::invalid_argument("a frame was cut")),
-        Act::Refuse(reasoned("proxy.example")),
-        Act::Refuse(Status::failed_precondition("somebody on the way")),
-        Act::Refuse(Status::out_of_range("a message that is too long")),
-        Act::Refuse(reasoned("almanac")),
+        WriteRequest::Refuse(Status::invalid_argument("a frame was cut")),
+        WriteRequest::Refuse(reasoned("proxy.example")),
+        WriteRequest::Refuse(Status::failed_precondition("somebody on the way")),
+        WriteRequest::Refuse(Status::out_of_range("a message that is too long")),
+        WriteRequest::Refuse(reasoned("almanac")),
     ];
     let retried = script.len() - 1;
-    let (scripted, mut follower) = Scripted::follower(script, From::Now);
+    let (scripted, mut follower) = Scripted::follower(script, FollowStart::Now);
     for _ in 0..retried {
-        assert!(matches!(follower.next().await.unwrap(), Some(Event::Reconnecting { .. })));
+        assert!(matches!(follower.next().await.unwrap(), Some(FollowEvent::Reconnecting { .. })));
     }
     let refused = follower.next().await;
     assert!(
@@ -340,10 +340,14 @@ async fn a_follower_stops_at_what_it_does_not_know() {
     scripts.push(vec![state(), rows(StateRow::default())]);
     scripts.push(vec![state(), rows(row)]);
     for script in scripts {
-        let from = if matches!(script[1], Message::SnapshotPage(_)) { From::State } else { From::Range(4, None) };
+        let from = if matches!(script[1], Message::SnapshotPage(_)) {
+            FollowStart::State
+        } else {
+            FollowStart::Range(4, None)
+        };
         let what = format!("{:?}", script[1]);
-        let (_, mut follower) = Scripted::follower(vec![Act::Say(script)], from);
-        assert!(matches!(follower.next().await.unwrap(), Some(Event::Opened(_))));
+        let (_, mut follower) = Scripted::follower(vec![WriteRequest::Say(script)], from);
+        assert!(matches!(follower.next().await.unwrap(), Some(FollowEvent::Opened(_))));
         let unknown = follower.next().await;
         assert!(matches!(unknown, Err(FollowError::Unknown(_))), "{what}: {unknown:?}");
         let token = follower.token().unwrap_or_default();
@@ -355,15 +359,15 @@ async fn a_follower_stops_at_what_it_does_not_know() {
 #[tokio::test(start_paused = true)]
 async fn a_follower_that_began_without_a_token_knows_the_whole_chain() {
     for (from, first, broken) in [
-        (From::Range(4, None), 0, false),
-        (From::Range(4, None), 2, true),
-        (From::Now, 3, true),
+        (FollowStart::Range(4, None), 0, false),
+        (FollowStart::Range(4, None), 2, true),
+        (FollowStart::Now, 3, true),
         // What came before the token, only who kept it knows.
-        (From::Token("after 3".into()), 2, false),
+        (FollowStart::Token("after 3".into()), 2, false),
     ] {
-        let script = vec![Act::Say(vec![opened(3), page(4, first, vec![known_change()])])];
+        let script = vec![WriteRequest::Say(vec![opened(3), page(4, first, vec![known_change()])])];
         let (_, mut follower) = Scripted::follower(script, from.clone());
-        assert!(matches!(follower.next().await.unwrap(), Some(Event::Opened(_))));
+        assert!(matches!(follower.next().await.unwrap(), Some(FollowEvent::Opened(_))));
         let came = follower.next().await;
         let chain = matches!(&came, Err(FollowError::Broken(promise)) if promise.promise == "Chained");
         assert_eq!(chain, broken, "{from:?} {first}: {came:?}");

@@ -7,7 +7,7 @@ use almanac::proto::*;
 use tonic::{Code, Status};
 
 use crate::{
-    author::{Act, Author},
+    author::{Author, WriteRequest},
     fixture::*,
     harness::{Clients, Dice, publication, upload},
 };
@@ -35,7 +35,7 @@ pub(crate) struct Steward {
 #[derive(Debug, Clone)]
 #[allow(clippy::large_enum_variant)] // few, and short-lived
 pub(crate) enum Deed {
-    Author(Act),
+    Author(WriteRequest),
     Upload(&'static str, String, Vec<IngestObservationsRequest>),
     Publication(&'static str, String, Vec<PublishEditionRequest>),
     Withdrawal(Box<WithdrawEditionRequest>),

@@ -15,7 +15,7 @@ use crate::{
         change::{Cause, Commit, Counts},
         edition::{Entry, Table},
         id::{IndicatorId, SourceId},
-        series::{Dimensions, Row},
+        series::{Dimensions, FigureVersion},
         time::{Date, Instant},
         value::{Number, Value},
     },
@@ -55,7 +55,7 @@ fn figure(key: usize, movement: ValueMove, before: Option<u8>, after: Option<u8>
     let period = Period::parse(&(2000 + key).to_string()).unwrap();
     let row = |value: Option<u8>| {
         let value = value.map(|value| Value::number(Number::parse(&value.to_string()).unwrap()));
-        Row { period, revision: Revision(1), released: Date::EPOCH, statement: value.into() }
+        FigureVersion { period, revision: Revision(1), released: Date::EPOCH, statement: value.into() }
     };
     let answer = |value: Option<u8>| value.is_some().then(|| row(value));
     Change::Value(Box::new(ValueChange {

@@ -30,18 +30,18 @@ fn entry(before: Option<u32>, after: Option<u32>) -> Change {
     }))
 }
 
-fn scope_of(filter: Filter, change: &Change) -> Option<Scope> {
+fn scope_of(filter: Filter, change: &Change) -> Option<ChangeScope> {
     Filters::new(vec![filter]).match_change(change, Cause::FirstRelease).map(|found| found.scope)
 }
 
 #[test]
 fn a_rank_window_says_what_enters_and_what_leaves() {
     let top_ten = || Filter { rank_at_most: 10, ..Filter::default() };
-    assert_eq!(scope_of(top_ten(), &entry(Some(12), Some(9))), Some(Scope::Entered));
-    assert_eq!(scope_of(top_ten(), &entry(Some(9), Some(12))), Some(Scope::Left));
-    assert_eq!(scope_of(top_ten(), &entry(Some(9), Some(8))), Some(Scope::Changed));
+    assert_eq!(scope_of(top_ten(), &entry(Some(12), Some(9))), Some(ChangeScope::Entered));
+    assert_eq!(scope_of(top_ten(), &entry(Some(9), Some(12))), Some(ChangeScope::Left));
+    assert_eq!(scope_of(top_ten(), &entry(Some(9), Some(8))), Some(ChangeScope::Changed));
     assert_eq!(scope_of(top_ten(), &entry(Some(19), Some(18))), None);
-    assert_eq!(scope_of(top_ten(), &entry(Some(9), None)), Some(Scope::Left));
+    assert_eq!(scope_of(top_ten(), &entry(Some(9), None)), Some(ChangeScope::Left));
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn fields_narrow_and_values_widen() {
         Filter { name: "first".into(), rank_at_most: 1, ..Filter::default() },
     ]);
     let found = either.match_change(&change, Cause::FirstRelease).unwrap();
-    assert_eq!((found.scope, found.filters), (Scope::Entered, vec![1]));
+    assert_eq!((found.scope, found.filters), (ChangeScope::Entered, vec![1]));
     assert!(either.match_change(&entry(Some(3), Some(2)), Cause::FirstRelease).is_none());
 }
 
@@ -66,12 +66,12 @@ fn a_figure_filled_in_behind_no_figure_is_outside() {
     let change = |movement: ValueMove, before: bool, after: bool| {
         Change::Value(Box::new(ValueChange { movement, ..fixture::figure("", before, after) }))
     };
-    const CASES: [(ValueMove, bool, bool, Scope); 5] = [
-        (ValueMove::Added, false, true, Scope::Entered),
-        (ValueMove::Revised, true, true, Scope::Changed),
-        (ValueMove::Withdrawn, true, false, Scope::Left),
-        (ValueMove::Backfilled, true, true, Scope::Changed),
-        (ValueMove::Backfilled, false, false, Scope::Outside),
+    const CASES: [(ValueMove, bool, bool, ChangeScope); 5] = [
+        (ValueMove::Added, false, true, ChangeScope::Entered),
+        (ValueMove::Revised, true, true, ChangeScope::Changed),
+        (ValueMove::Withdrawn, true, false, ChangeScope::Left),
+        (ValueMove::Backfilled, true, true, ChangeScope::Changed),
+        (ValueMove::Backfilled, false, false, ChangeScope::Outside),
     ];
     for (movement, before, after, expected) in CASES {
         let change = change(movement, before, after);

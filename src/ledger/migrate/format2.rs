@@ -15,7 +15,7 @@ use crate::{
         edition::{Basis, Coverage, EditionStatus, Entry},
         finding::Finding,
         id::{EditionId, EntityId, IndicatorId, RankingId, RequestId, Revision, SourceId},
-        series::{Row, SeriesKey},
+        series::{FigureVersion, SeriesKey},
         time::{Date, Instant},
         value::Value,
     },
@@ -83,7 +83,7 @@ pub(super) enum OldRecord {
 /// A version of a figure: of what was before, only the value.
 #[derive(Debug)]
 pub(super) struct OldRow {
-    pub(super) row: Row,
+    pub(super) row: FigureVersion,
     pub(super) movement: Option<ValueMove>,
     pub(super) before: Option<Value>,
 }

@@ -6,13 +6,13 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    ledger::{Ledger, log::StoreLedger, page::Page, verify::verify},
+    ledger::{Ledger, log::StoreLedger, page::LedgerPage, verify::verify},
     model::{
         catalog::{Definition, DefinitionKind},
         change::{Change, EntryChange, Movement},
         edition::{CoverageKind, Edition, EditionStatus, Entry},
         id::{EditionId, EntityId, IndicatorId, RankingId, RequestId},
-        series::{Row, SeriesKey},
+        series::{FigureVersion, SeriesKey},
         value::{Figure, Value},
     },
     query::{
@@ -111,7 +111,7 @@ impl Opened {
     fn changes(&self, revision: u64) -> Vec<Change> {
         let revision = Revision(revision);
         let pages = self.ledger.header(revision).unwrap().unwrap().pages;
-        let page = |number| Page::decode(&self.ledger.read(revision, number).unwrap().unwrap()).unwrap();
+        let page = |number| LedgerPage::decode(&self.ledger.read(revision, number).unwrap().unwrap()).unwrap();
         (0..pages).flat_map(|number| page(number).changes()).map(|(_, change)| change).collect()
     }
 
@@ -157,7 +157,7 @@ fn figure(value: Option<&Value>) -> String {
     }
 }
 
-fn version(key: &SeriesKey, row: &Row) -> String {
+fn version(key: &SeriesKey, row: &FigureVersion) -> String {
     let dimensions = if key.dimensions.as_str().is_empty() { "-" } else { key.dimensions.as_str() };
     let figure = figure(row.value());
     let (period, released, revision) = (row.period, row.released, row.revision);

@@ -20,7 +20,7 @@ use crate::{
         change::{EntryChange, ValueMove},
         edition::{Edition, EditionStatus, Entry, Table},
         id::{EntityId, ID_BYTES_MAX, MethodologyId, RankingId},
-        series::{Horizon, Row, SeriesKey},
+        series::{FigureVersion, Horizon, SeriesKey},
     },
     ranking::compare::{Side, absence, comparability, movement},
     store::{catalog::Catalog, engine::Result, view::View},
@@ -171,9 +171,9 @@ impl<'a> Translation<'a> {
         let mut recorded = Vec::with_capacity(rows.len());
         for of_period in rows.chunk_by(|a, b| a.row.period == b.row.period) {
             let period = of_period[0].row.period;
-            let known: Vec<Row> = known.iter().filter(|row| row.period == period).cloned().collect();
+            let known: Vec<FigureVersion> = known.iter().filter(|row| row.period == period).cloned().collect();
             let added = of_period.iter().map(|old| old.row.clone());
-            let with: Vec<Row> = known.iter().cloned().chain(added).collect();
+            let with: Vec<FigureVersion> = known.iter().cloned().chain(added).collect();
             for old in of_period {
                 recorded.push(answered(old, &known, &with)?);
             }
@@ -373,10 +373,11 @@ fn standing_of(entry: Option<&Entry>) -> OldStanding {
 }
 
 /// A row with the versions that answer before and after. What format 2 says of them must agree.
-fn answered(old: &OldRow, known: &[Row], with: &[Row]) -> Result<RecordedRow> {
+fn answered(old: &OldRow, known: &[FigureVersion], with: &[FigureVersion]) -> Result<RecordedRow> {
     let Some(movement) = old.movement else { return Ok(RecordedRow::silent(old.row.clone())) };
     let told = RecordedRow::told(old.row.clone(), known, with);
-    let same_before = movement == ValueMove::Added || told.before.as_ref().and_then(Row::value) == old.before.as_ref();
+    let same_before =
+        movement == ValueMove::Added || told.before.as_ref().and_then(FigureVersion::value) == old.before.as_ref();
     match told.movement == Some(movement) && same_before {
         true => Ok(told),
         false => Err(page::corrupt(format!("the figure of {} was not what the commit says it was", old.row.period))),

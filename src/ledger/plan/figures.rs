@@ -17,11 +17,11 @@ use crate::{
         change::ValueMove,
         id::Revision,
         period::Period,
-        series::{Horizon, Row, SeriesKey, Statement, by_period, newest_at},
+        series::{FigureVersion, Horizon, SeriesKey, Statement, by_period, newest_at},
         time::Date,
         value::Value,
     },
-    store::{StoreError, nearest::nearest, series::Scope, view::NameKind},
+    store::{StoreError, nearest::nearest, series::SeriesScope, view::NameKind},
 };
 
 /// What an upload is planned against, for all figures of one indicator and source.
@@ -125,7 +125,7 @@ impl Planner<'_> {
                 .zip(self.view.number(NameKind::Source, source.as_str()));
             let Some((indicator, source)) = numbers else { continue };
             let mut at = None;
-            while let Some(ids) = self.view.next_series(Scope::Indicator(indicator), at)? {
+            while let Some(ids) = self.view.next_series(SeriesScope::Indicator(indicator), at)? {
                 if ids.source == source {
                     let key = self.view.series_key(ids)?;
                     if !upload.has(&key) {
@@ -187,19 +187,19 @@ impl Planner<'_> {
         &mut self,
         added: &mut Vec<RecordedRow>,
         period: Period,
-        known: &[Row],
+        known: &[FigureVersion],
         sent: Sent,
         release: Release,
     ) {
         let released = release.released;
         let prior = newest_at(known, Horizon { revision: Revision::MAX, released });
-        let prior_value = prior.and_then(Row::value);
+        let prior_value = prior.and_then(FigureVersion::value);
         let value = match &sent {
             Sent::Value(value) => value.as_ref(),
             Sent::Nothing => None,
         };
         let revision = self.revision;
-        let row = |released, statement| Row { period, revision, released, statement };
+        let row = |released, statement| FigureVersion { period, revision, released, statement };
         if prior_value == value {
             if matches!(sent, Sent::Value(_)) {
                 self.outcome.counts.unchanged += 1;
@@ -213,7 +213,7 @@ impl Planner<'_> {
             return;
         }
         let told = row(released, Statement::from(value.cloned()));
-        let mut with: Vec<Row> = known.to_vec();
+        let mut with: Vec<FigureVersion> = known.to_vec();
         with.push(told.clone());
         // What a later whole release left as it was stays as it was.
         if let Some(next_full) = release.next_full {

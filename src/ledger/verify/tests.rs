@@ -12,7 +12,7 @@ use crate::{
         change::{Cause, Commit, Counts},
         id::{EntityId, IndicatorId, SourceId},
         period::Period,
-        series::{Dimensions, Row, SeriesKey, Statement},
+        series::{Dimensions, FigureVersion, SeriesKey, Statement},
         time::{Date, Instant},
         value::{Number, Value},
     },
@@ -29,7 +29,7 @@ fn page(revision: u64, figure: u64) -> Vec<u8> {
         source: SourceId::new("s").unwrap(),
         dimensions: Dimensions::default(),
     };
-    let row = Row {
+    let row = FigureVersion {
         period: Period::parse(&format!("{}", 2000 + revision)).unwrap(),
         revision: Revision(revision),
         released: Date::EPOCH,
@@ -89,7 +89,7 @@ fn rewrite_page(engine: &Engine, revision: u64, bytes: Vec<u8>) {
 }
 
 /// What `verify` says after a change of the folder.
-fn said_after(change: impl Fn(&Arc<Engine>)) -> Report {
+fn said_after(change: impl Fn(&Arc<Engine>)) -> VerifyReport {
     let folder = folder();
     change(&Arc::new(Engine::open(folder.path()).unwrap()));
     verify(folder.path(), false).unwrap()

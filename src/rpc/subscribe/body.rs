@@ -17,13 +17,13 @@ use super::frame::frames;
 use crate::{
     feed::{
         FeedError,
-        outlet::Outlet,
-        subscription::{Event, Subscription},
+        stream_registry::RegisteredStream,
+        subscription::{Subscription, SubscriptionEvent},
     },
     rpc::{feed::StateDigest, status},
 };
 
-type Next = Pin<Box<dyn Future<Output = (Result<Option<Event>, FeedError>, Box<Subscription>)> + Send>>;
+type Next = Pin<Box<dyn Future<Output = (Result<Option<SubscriptionEvent>, FeedError>, Box<Subscription>)> + Send>>;
 
 fn next(mut subscription: Box<Subscription>) -> Next {
     Box::pin(async move { (subscription.next().await, subscription) })
@@ -34,7 +34,7 @@ pub(super) struct SubscribeBody {
     /// Parts of a message that were not sent yet.
     ready: VecDeque<Bytes>,
     /// Where it leaves; knows whether it does.
-    outlet: Outlet,
+    stream_handle: RegisteredStream,
     /// Of the state, as far as it was sent.
     digest: StateDigest,
     /// The client takes compressed messages.
@@ -45,8 +45,13 @@ pub(super) struct SubscribeBody {
 
 impl SubscribeBody {
     /// The stream of a subscription.
-    pub(super) fn new(subscription: Box<Subscription>, outlet: Outlet, digest: StateDigest, gzip: bool) -> Self {
-        Self { ready: VecDeque::new(), outlet, digest, gzip, next: Some(next(subscription)) }
+    pub(super) fn new(
+        subscription: Box<Subscription>,
+        stream_handle: RegisteredStream,
+        digest: StateDigest,
+        gzip: bool,
+    ) -> Self {
+        Self { ready: VecDeque::new(), stream_handle, digest, gzip, next: Some(next(subscription)) }
     }
 }
 
@@ -58,10 +63,10 @@ impl http_body::Body for SubscribeBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.outlet.asked();
+        self.stream_handle.asked();
         loop {
             if let Some(bytes) = self.ready.pop_front() {
-                self.outlet.gave();
+                self.stream_handle.gave();
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             let Some(coming) = &mut self.next else { return Poll::Ready(None) };

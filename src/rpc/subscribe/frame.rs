@@ -13,7 +13,7 @@ use crate::{
         conflate::{FoldPage, Net},
         history::CommitPart,
         page::{Deflated, Matched, NumberedChange, Packed},
-        subscription::{Event, Subscription},
+        subscription::{Subscription, SubscriptionEvent},
     },
     proto,
     rpc::{
@@ -35,17 +35,19 @@ const _: () = assert!(COPIED_BYTES_MAX >= 2 * FRAME_BYTES_MIN);
 
 /// A message in pieces, none of them empty. Only pages are ever compressed: what is small gains nothing.
 pub(super) fn frames(
-    event: Event,
+    event: SubscriptionEvent,
     subscription: &Subscription,
     digest: &mut StateDigest,
     gzip: bool,
 ) -> impl Iterator<Item = Bytes> + use<> {
     let pieces = match event {
-        Event::Commit(part, token) => commit_page(&part, token.unwrap_or_default(), subscription, gzip),
+        SubscriptionEvent::Commit(part, token) => commit_page(&part, token.unwrap_or_default(), subscription, gzip),
         // A fold, and a page of the state, is this stream's own.
-        Event::Fold(page, token) => own_page(&fold_page(&page, token.unwrap_or_default(), subscription), gzip),
+        SubscriptionEvent::Fold(page, token) => {
+            own_page(&fold_page(&page, token.unwrap_or_default(), subscription), gzip)
+        }
         event => {
-            let rows = gzip && matches!(event, Event::State { .. });
+            let rows = gzip && matches!(event, SubscriptionEvent::State { .. });
             let message = proto::SubscribeResponse { body: message(event, subscription, digest) };
             own_page(&message.encode_to_vec(), rows)
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use almanac::{
-    client::{Event, FollowError, Follower, Part, Start as FollowFrom},
+    client::{FollowError, FollowEvent, FollowStart, Follower, Part},
     proto::{subscribe_request::Start, *},
 };
 use tokio::sync::watch;
@@ -249,13 +249,13 @@ pub(super) async fn follow(mut dice: Dice, mut goal: watch::Receiver<Option<u64>
     loop {
         let filters = filters(&mut dice);
         let from = match start(&mut dice).await {
-            Start::Now(_) => FollowFrom::Now,
-            Start::State(_) => FollowFrom::State,
-            Start::AsKnownAt(as_of) => FollowFrom::StateAsKnownAt(as_of),
-            Start::Range(range) => FollowFrom::Range(range.first_revision, None),
-            Start::ResumeToken(token) => FollowFrom::Token(token),
+            Start::Now(_) => FollowStart::Now,
+            Start::State(_) => FollowStart::State,
+            Start::AsKnownAt(as_of) => FollowStart::StateAsKnownAt(as_of),
+            Start::Range(range) => FollowStart::Range(range.first_revision, None),
+            Start::ResumeToken(token) => FollowStart::Token(token),
         };
-        let with_state = matches!(from, FollowFrom::State | FollowFrom::StateAsKnownAt(_));
+        let with_state = matches!(from, FollowStart::State | FollowStart::StateAsKnownAt(_));
         let mut jitter = dice.split();
         let feed = network::clients().feed;
         let mut follower = Follower::new(feed, from, filters.clone())
@@ -277,14 +277,14 @@ pub(super) async fn follow(mut dice: Dice, mut goal: watch::Receiver<Option<u64>
                 _ = goal.changed() => continue,
             };
             match event {
-                Ok(Some(Event::Opened(opened))) if !begun && !opened.resume_token.is_empty() => {
+                Ok(Some(FollowEvent::Opened(opened))) if !begun && !opened.resume_token.is_empty() => {
                     (begun, followed.began) = (true, opened.start_revision);
                 }
-                Ok(Some(Event::StateComplete(end))) => (begun, followed.began) = (true, end.revision),
-                Ok(Some(Event::Rows(rows))) => followed.rows.extend(rows),
-                Ok(Some(Event::StateDiscarded)) => followed.rows.clear(),
-                Ok(Some(Event::Changes(part))) => followed.take(*part),
-                Ok(Some(Event::LicencesChanged { .. })) => {
+                Ok(Some(FollowEvent::StateComplete(end))) => (begun, followed.began) = (true, end.revision),
+                Ok(Some(FollowEvent::Rows(rows))) => followed.rows.extend(rows),
+                Ok(Some(FollowEvent::StateDiscarded)) => followed.rows.clear(),
+                Ok(Some(FollowEvent::Changes(part))) => followed.take(*part),
+                Ok(Some(FollowEvent::LicencesChanged { .. })) => {
                     followed = Followed::new(followed.filters);
                     begun = false;
                     if !with_state {

@@ -9,8 +9,8 @@ use crate::{
     ledger::{
         Ledger, apply,
         log::{Draft, StoreLedger, Totals},
-        page::Page,
-        plan::{Act, Sink},
+        page::LedgerPage,
+        plan::{Sink, WriteRequest},
     },
     model::{
         catalog::{Definition, Entity, EntityKind, Frequency, Indicator, Source},
@@ -85,15 +85,15 @@ impl Store {
     fn new() -> Self {
         let engine = Arc::new(Engine::in_memory(MemoryDisk::default()));
         let store = Self { ledger: StoreLedger::open(engine.clone()).unwrap(), view: View::open(engine).unwrap() };
-        store.write(Act::Define(definitions()));
+        store.write(WriteRequest::Define(definitions()));
         store
     }
 
-    fn rows(&self) -> Vec<Row> {
+    fn rows(&self) -> Vec<FigureVersion> {
         self.view.series_ids(&series()).map_or_else(Vec::new, |ids| self.view.rows(ids).unwrap())
     }
 
-    fn write(&self, act: Act) {
+    fn write(&self, act: WriteRequest) {
         let sink = Sink::to_ledger(&self.ledger);
         let planner = Planner::new(&self.ledger, &self.view, NOW, Totals::default(), sink);
         let (outcome, sink) = planner.run(act).unwrap();
@@ -102,10 +102,10 @@ impl Store {
     }
 
     /// Takes back what was said for a period and a release date, as undoing a commit does.
-    fn retract(&self, of: &Row) {
-        let row = Row { revision: self.ledger.head().next(), statement: Statement::Retracted, ..of.clone() };
-        let known: Vec<Row> = self.rows().into_iter().filter(|known| known.period == row.period).collect();
-        let with: Vec<Row> = known.iter().cloned().chain([row.clone()]).collect();
+    fn retract(&self, of: &FigureVersion) {
+        let row = FigureVersion { revision: self.ledger.head().next(), statement: Statement::Retracted, ..of.clone() };
+        let known: Vec<FigureVersion> = self.rows().into_iter().filter(|known| known.period == row.period).collect();
+        let with: Vec<FigureVersion> = known.iter().cloned().chain([row.clone()]).collect();
         let recorded = RecordedRow::told(row, &known, &with);
         let mut sink = Sink::to_ledger(&self.ledger);
         sink.add(Record::Series(series(), vec![recorded])).unwrap();
@@ -134,7 +134,7 @@ impl Store {
     fn recorded(&self) -> Vec<RecordedRow> {
         let head = self.ledger.head();
         let pages = self.ledger.header(head).unwrap().unwrap().pages;
-        let pages = (0..pages).map(|page| Page::decode(&self.ledger.read(head, page).unwrap().unwrap()).unwrap());
+        let pages = (0..pages).map(|page| LedgerPage::decode(&self.ledger.read(head, page).unwrap().unwrap()).unwrap());
         let records = pages.flat_map(|page| page.records).filter_map(|record| match record {
             Record::Series(_, rows) => Some(rows),
             _ => None,
@@ -160,7 +160,7 @@ fn any_write() -> impl Strategy<Value = Write> {
     prop_oneof![4 => upload, 1 => (0usize..40).prop_map(Write::Retraction)]
 }
 
-fn upload(number: i32, whole: bool, figures: &[(usize, u8)]) -> Act {
+fn upload(number: i32, whole: bool, figures: &[(usize, u8)]) -> WriteRequest {
     let key = series();
     let mode = if whole { Mode::Replace } else { Mode::Merge };
     let replaced = if whole { BTreeSet::from([(key.indicator.clone(), key.source.clone())]) } else { BTreeSet::new() };
@@ -170,7 +170,7 @@ fn upload(number: i32, whole: bool, figures: &[(usize, u8)]) -> Act {
         (Period::parse(PERIODS[*period]).unwrap(), value)
     };
     upload.add(key, figures.iter().map(point).collect()).unwrap();
-    Act::Ingest { upload, definitions: Vec::new() }
+    WriteRequest::Ingest { upload, definitions: Vec::new() }
 }
 
 proptest! {
@@ -192,7 +192,7 @@ proptest! {
             let now = store.rows();
             let recorded = store.recorded();
             for period in PERIODS.map(|text| Period::parse(text).unwrap()) {
-                let of = |rows: &[Row]| rows.iter().filter(|row| row.period == period).cloned().collect::<Vec<_>>();
+                let of = |rows: &[FigureVersion]| rows.iter().filter(|row| row.period == period).cloned().collect::<Vec<_>>();
                 let before = state_at(&of(&known), Horizon::at(Revision(head.0 - 1))).cloned();
                 let after = state_at(&of(&now), Horizon::at(head)).cloned();
                 let told: Vec<&RecordedRow> =

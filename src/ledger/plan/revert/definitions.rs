@@ -14,7 +14,7 @@ use crate::{
     },
     store::{
         StoreError,
-        series::{Scope, SeriesIds},
+        series::{SeriesIds, SeriesScope},
         view::NameKind,
     },
 };
@@ -176,8 +176,8 @@ impl Planner<'_> {
         }
         let scopes = match (entities.is_empty() && sources.is_empty(), indicators.is_empty()) {
             (true, true) => Vec::new(),
-            (true, false) => indicators.iter().map(|indicator| Scope::Indicator(*indicator)).collect(),
-            (false, _) => vec![Scope::All],
+            (true, false) => indicators.iter().map(|indicator| SeriesScope::Indicator(*indicator)).collect(),
+            (false, _) => vec![SeriesScope::All],
         };
         for scope in scopes {
             let mut at: Option<SeriesIds> = None;

@@ -10,18 +10,18 @@ use std::collections::{BTreeMap, HashMap};
 use super::{PlanError, Planner, Revert};
 use crate::{
     ledger::{
-        page::Page,
+        page::LedgerPage,
         record::{Record, RecordedRow},
     },
     model::{
         id::{IndicatorId, Revision, SourceId},
-        series::{Horizon, Row, SeriesKey, Statement, by_period, newest_at, state_at},
+        series::{FigureVersion, Horizon, SeriesKey, Statement, by_period, newest_at, state_at},
         time::Date,
         value::Value,
     },
     store::{
         StoreError,
-        series::Scope,
+        series::SeriesScope,
         view::{FullRelease, NameKind},
     },
 };
@@ -96,7 +96,7 @@ impl Planner<'_> {
             let header = self.ledger.header(*commit)?.ok_or_else(|| Self::lacking(*commit, "its header"))?;
             for page in 0..header.pages {
                 let bytes = self.ledger.read(*commit, page)?.ok_or_else(|| Self::lacking(*commit, "a page"))?;
-                for record in Page::decode(&bytes)?.records {
+                for record in LedgerPage::decode(&bytes)?.records {
                     match record {
                         Record::Series(key, _) => {
                             found.entry(key).or_insert(Extent::Touched);
@@ -119,7 +119,7 @@ impl Planner<'_> {
         let source = self.view.number(NameKind::Source, source.as_str());
         let Some((indicator, source)) = indicator.zip(source) else { return Ok(found) };
         let mut at = None;
-        while let Some(ids) = self.view.next_series(Scope::Indicator(indicator), at)? {
+        while let Some(ids) = self.view.next_series(SeriesScope::Indicator(indicator), at)? {
             if ids.source == source {
                 found.push(self.view.series_key(ids)?);
             }
@@ -128,7 +128,7 @@ impl Planner<'_> {
         Ok(found)
     }
 
-    fn note_releases(&self, key: &SeriesKey, rows: &[Row], known: &mut Known) -> Result<(), StoreError> {
+    fn note_releases(&self, key: &SeriesKey, rows: &[FigureVersion], known: &mut Known) -> Result<(), StoreError> {
         for row in rows {
             if let std::collections::hash_map::Entry::Vacant(vacant) = known.released.entry(row.revision) {
                 let header = self.ledger.header(row.revision)?;
@@ -160,14 +160,14 @@ impl Planner<'_> {
     fn revert_figure(
         &mut self,
         key: &SeriesKey,
-        rows: &[Row],
+        rows: &[FigureVersion],
         known: &Known,
         revert: &mut Revert,
         added: &mut Vec<RecordedRow>,
     ) {
-        let own: Vec<&Row> = rows.iter().filter(|row| self.is_own_statement(row, known)).collect();
+        let own: Vec<&FigureVersion> = rows.iter().filter(|row| self.is_own_statement(row, known)).collect();
         find_restated(&own, revert, |commit| self.counts(commit));
-        let counted: Vec<&Row> = own.into_iter().filter(|row| self.counts(row.revision)).collect();
+        let counted: Vec<&FigureVersion> = own.into_iter().filter(|row| self.counts(row.revision)).collect();
         let pair = (key.indicator.clone(), key.source.clone());
         let full_releases = known.full_releases.get(&pair).map_or(&[][..], Vec::as_slice);
         let said = play(rows, &counted, full_releases, revert);
@@ -180,15 +180,15 @@ impl Planner<'_> {
     }
 
     /// Whether a row is what its commit says, and does not only follow from what others say.
-    fn is_own_statement(&self, row: &Row, known: &Known) -> bool {
+    fn is_own_statement(&self, row: &FigureVersion, known: &Known) -> bool {
         let released = known.released.get(&row.revision).copied().flatten();
         !self.catalog.reverts().is_revert(row.revision) && released == Some(row.released)
     }
 
     /// The rows to add so that what is said is what is held.
-    fn difference(&self, rows: &[Row], said: &BTreeMap<Date, Said>) -> Vec<Row> {
+    fn difference(&self, rows: &[FigureVersion], said: &BTreeMap<Date, Said>) -> Vec<FigureVersion> {
         // Rows are in order of revision: the last of a date stays.
-        let held: BTreeMap<Date, &Row> = rows.iter().map(|row| (row.released, row)).collect();
+        let held: BTreeMap<Date, &FigureVersion> = rows.iter().map(|row| (row.released, row)).collect();
         let mut days: Vec<Date> = held.keys().chain(said.keys()).copied().collect();
         days.sort_unstable();
         days.dedup();
@@ -207,7 +207,7 @@ impl Planner<'_> {
             };
             if wanted.as_ref() != held {
                 let statement = wanted.clone().unwrap_or(Statement::Retracted);
-                added.push(Row { period: rows[0].period, revision: self.revision, released, statement });
+                added.push(FigureVersion { period: rows[0].period, revision: self.revision, released, statement });
             }
             if let Some(wanted) = wanted {
                 answer = wanted.value().cloned();
@@ -218,7 +218,7 @@ impl Planner<'_> {
 }
 
 /// Finds commits that said something else for a release date that a switched commit speaks for.
-fn find_restated(own: &[&Row], revert: &mut Revert, counts: impl Fn(Revision) -> bool) {
+fn find_restated(own: &[&FigureVersion], revert: &mut Revert, counts: impl Fn(Revision) -> bool) {
     let mut since: HashMap<Date, Revision> = HashMap::new();
     for row in own {
         if let Some(from) = revert.switched.0.get(&row.revision) {
@@ -236,7 +236,12 @@ fn find_restated(own: &[&Row], revert: &mut Revert, counts: impl Fn(Revision) ->
 
 /// What the commits that count say for each release date. A whole release that left the figure as it was, and would not
 /// have found it so, is in the way.
-fn play(rows: &[Row], counted: &[&Row], full_releases: &[FullRelease], revert: &mut Revert) -> BTreeMap<Date, Said> {
+fn play(
+    rows: &[FigureVersion],
+    counted: &[&FigureVersion],
+    full_releases: &[FullRelease],
+    revert: &mut Revert,
+) -> BTreeMap<Date, Said> {
     let mut said: BTreeMap<Date, Said> = BTreeMap::new();
     let mut counted = counted.iter().peekable();
     for release in full_releases {
@@ -249,7 +254,7 @@ fn play(rows: &[Row], counted: &[&Row], full_releases: &[FullRelease], revert: &
             continue;
         }
         let horizon = Horizon { revision: release.revision, released: release.released };
-        let found = newest_at(rows, horizon).and_then(Row::value);
+        let found = newest_at(rows, horizon).and_then(FigureVersion::value);
         let finds = said.range(..=release.released).next_back().and_then(|(_, said)| said.value().cloned());
         if found != finds.as_ref() {
             revert.conflicts.insert(release.revision);
@@ -263,12 +268,13 @@ fn play(rows: &[Row], counted: &[&Row], full_releases: &[FullRelease], revert: &
 }
 
 /// Of the rows added to a period one is told, if the figure reads otherwise at any release date.
-fn told_at_most_once(added: Vec<Row>, known: &[Row]) -> Vec<RecordedRow> {
-    let with: Vec<Row> = known.iter().chain(&added).cloned().collect();
+fn told_at_most_once(added: Vec<FigureVersion>, known: &[FigureVersion]) -> Vec<RecordedRow> {
+    let with: Vec<FigureVersion> = known.iter().chain(&added).cloned().collect();
     let always = Horizon::at(Revision::MAX);
-    let reads_otherwise = |row: &Row| {
+    let reads_otherwise = |row: &FigureVersion| {
         let horizon = Horizon { released: row.released, ..always };
-        state_at(known, horizon).and_then(Row::value) != state_at(&with, horizon).and_then(Row::value)
+        state_at(known, horizon).and_then(FigureVersion::value)
+            != state_at(&with, horizon).and_then(FigureVersion::value)
     };
     let moved = state_at(known, always) != state_at(&with, always);
     let told = added.iter().rposition(reads_otherwise).or(if moved { added.len().checked_sub(1) } else { None });

@@ -12,8 +12,8 @@ use crate::{
     ledger::{
         Ledger, apply,
         log::{Draft, StoreLedger, Totals},
-        page::Page,
-        plan::{Act, Outcome, Sink},
+        page::LedgerPage,
+        plan::{Outcome, Sink, WriteRequest},
         upload::{Mode, Upload},
     },
     model::{
@@ -25,11 +25,11 @@ use crate::{
         edition::{Basis, Coverage, CoverageKind, Edition, EditionStatus, Entry, Table},
         id::{EditionId, EntityId, IndicatorId, RankingId, SourceId},
         period::Period,
-        series::{Dimensions, Horizon, Row, SeriesKey, by_period, newest_at, state_at},
+        series::{Dimensions, FigureVersion, Horizon, SeriesKey, by_period, newest_at, state_at},
         time::{Date, Instant},
         value::{Number, Value},
     },
-    store::{Engine, memory::MemoryDisk, series::Scope, view::View},
+    store::{Engine, memory::MemoryDisk, series::SeriesScope, view::View},
 };
 
 const DAYS: i32 = 5;
@@ -177,12 +177,12 @@ impl Store {
         let ledger = StoreLedger::open(engine.clone()).unwrap();
         let view = View::open(engine.clone()).unwrap();
         let mut store = Self { engine, ledger, view, totals: Totals::default() };
-        store.write(Act::Define(base())).unwrap();
+        store.write(WriteRequest::Define(base())).unwrap();
         store
     }
 
     /// Makes a commit, unless the write is refused.
-    fn write(&mut self, act: Act) -> Result<Outcome, PlanError> {
+    fn write(&mut self, act: WriteRequest) -> Result<Outcome, PlanError> {
         let sink = Sink::to_ledger(&self.ledger);
         let planned =
             Planner::new(&self.ledger, &self.view, Instant(20_010 * 86_400_000_000), self.totals, sink).run(act);
@@ -215,13 +215,13 @@ impl Store {
         Ok(outcome)
     }
 
-    fn act(&self, write: &Write) -> Act {
+    fn act(&self, write: &Write) -> WriteRequest {
         match write {
             Write::Define { entity: at, kind, name, related } => {
                 let related = related.filter(|related| related != at).map(|related| ENTITIES[related]);
-                Act::Define(vec![entity(ENTITIES[*at], *kind, &name.to_string(), related)])
+                WriteRequest::Define(vec![entity(ENTITIES[*at], *kind, &name.to_string(), related)])
             }
-            Write::Rank { source } => Act::Define(vec![ranking(SOURCES[*source])]),
+            Write::Rank { source } => WriteRequest::Define(vec![ranking(SOURCES[*source])]),
             Write::Upload { day: released, whole, indicator, figures } => {
                 let of = key(*indicator, 0);
                 let replaced = whole.then(|| (of.indicator, of.source)).into_iter().collect();
@@ -231,7 +231,7 @@ impl Store {
                     let point = (Period::parse(PERIODS[*period]).unwrap(), value(*figure));
                     upload.add(key(*indicator, *entity), vec![point]).unwrap();
                 }
-                Act::Ingest { upload, definitions: Vec::new() }
+                WriteRequest::Ingest { upload, definitions: Vec::new() }
             }
             Write::Publish { edition, day: released, entities, lie_in } => {
                 let (ranking, id) = edition_id(*edition);
@@ -269,11 +269,11 @@ impl Store {
                 };
                 let correction = standing.is_some_and(|standing| standing.stands());
                 let table = Table { edition, entries: (1..).zip(entities).map(entry).collect() };
-                Act::Publish { table, correction, definitions: Vec::new() }
+                WriteRequest::Publish { table, correction, definitions: Vec::new() }
             }
             Write::Withdraw { edition, day: released } => {
                 let (ranking, edition) = edition_id(*edition);
-                Act::Withdraw { ranking, edition, released: Some(day(*released)) }
+                WriteRequest::Withdraw { ranking, edition, released: Some(day(*released)) }
             }
             Write::Revert(_) => unreachable!("reverts are drawn against a head"),
         }
@@ -299,8 +299,8 @@ impl Store {
         Write::Upload { day: *released, whole: false, indicator: *indicator, figures: news }
     }
 
-    fn rows(&self) -> Vec<(SeriesKey, Vec<Row>)> {
-        let found = self.view.scan_series(Scope::All, None).map(Result::unwrap);
+    fn rows(&self) -> Vec<(SeriesKey, Vec<FigureVersion>)> {
+        let found = self.view.scan_series(SeriesScope::All, None).map(Result::unwrap);
         found.map(|(ids, rows)| (self.view.series_key(ids).unwrap(), rows)).collect()
     }
 
@@ -375,7 +375,7 @@ impl Store {
 
     fn changes(&self, revision: Revision) -> Vec<Change> {
         let pages = self.ledger.header(revision).unwrap().unwrap().pages;
-        let page = |number| Page::decode(&self.ledger.read(revision, number).unwrap().unwrap()).unwrap();
+        let page = |number| LedgerPage::decode(&self.ledger.read(revision, number).unwrap().unwrap()).unwrap();
         (0..pages).flat_map(|number| page(number).changes()).map(|(_, change)| change).collect()
     }
 }
@@ -442,7 +442,7 @@ fn without(history: &BTreeMap<Revision, Write>, catalog: &Catalog) -> Result<Sto
                     && plain.view.catalog().entity(id, plain.ledger.head()).is_none()
             });
             let later = |id| entity(id, EntityKind::Economy, "defined later", None);
-            plain.write(Act::Define(missing.map(later).collect())).unwrap();
+            plain.write(WriteRequest::Define(missing.map(later).collect())).unwrap();
             outcome = plain.write(plain.act(write));
         }
         let outcome = outcome.map_err(|error| TestCaseError::fail(format!("{revision}: {error}")))?;
@@ -465,7 +465,7 @@ fn check(writes: Vec<Write>) -> Result<(), TestCaseError> {
                 if revisions.is_empty() {
                     continue;
                 }
-                (Act::Revert(revisions), None)
+                (WriteRequest::Revert(revisions), None)
             }
             write => (store.act(write), Some(store.news(write))),
         };
@@ -549,7 +549,7 @@ fn revisions(numbers: &[u64]) -> BTreeSet<Revision> {
 }
 
 fn conflicts(store: &mut Store, numbers: &[u64]) -> Vec<u64> {
-    match store.write(Act::Revert(revisions(numbers))) {
+    match store.write(WriteRequest::Revert(revisions(numbers))) {
         Err(PlanError::RevertConflict { revisions }) => revisions.into_iter().map(|revision| revision.0).collect(),
         Ok(_) => Vec::new(),
         Err(error) => panic!("{error}"),
@@ -649,7 +649,7 @@ fn a_definition_stays_while_something_uses_it() {
     let edition = publish(1, &[2]);
     let mut store = store_of(&[define.clone(), figure, refers, edition]);
     assert_eq!(conflicts(&mut store, &[2]), [3, 4, 5]);
-    let outcome = store.write(Act::Revert(revisions(&[2, 3, 4, 5]))).unwrap();
+    let outcome = store.write(WriteRequest::Revert(revisions(&[2, 3, 4, 5]))).unwrap();
     assert_eq!(outcome.counts.definitions_removed, 2);
     assert_eq!(store.definitions(), store_of(&[]).definitions());
     // Defined anew it is there again.
@@ -661,20 +661,20 @@ fn a_definition_stays_while_something_uses_it() {
 fn taking_back_again_changes_nothing_and_a_revert_can_be_taken_back() {
     let mut store = store_of(&[upload(1, false, 1), upload(2, false, 2)]);
     let before = store.answers(day(DAYS));
-    store.write(Act::Revert(revisions(&[3]))).unwrap();
-    let outcome = store.write(Act::Revert(revisions(&[3]))).unwrap();
+    store.write(WriteRequest::Revert(revisions(&[3]))).unwrap();
+    let outcome = store.write(WriteRequest::Revert(revisions(&[3]))).unwrap();
     assert!(!outcome.counts.any_change());
     assert!(store.changes(store.ledger.head()).is_empty());
-    store.write(Act::Revert(revisions(&[4, 5]))).unwrap();
+    store.write(WriteRequest::Revert(revisions(&[4, 5]))).unwrap();
     assert_eq!(store.answers(day(DAYS)), before);
 }
 
 #[test]
 fn only_revisions_that_are_there_can_be_taken_back() {
     let mut store = store_of(&[upload(1, false, 1)]);
-    let above = store.write(Act::Revert(revisions(&[2, 3])));
+    let above = store.write(WriteRequest::Revert(revisions(&[2, 3])));
     assert!(matches!(above, Err(PlanError::AboveHead { asked: Revision(3), head: Revision(2) })), "{above:?}");
     store.ledger.raise_floor(Revision(2)).unwrap();
-    let below = store.write(Act::Revert(revisions(&[1])));
+    let below = store.write(WriteRequest::Revert(revisions(&[1])));
     assert!(matches!(below, Err(PlanError::BelowFloor { asked: Revision(1), floor: Revision(2) })), "{below:?}");
 }

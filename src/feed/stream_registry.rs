@@ -78,7 +78,7 @@ impl Connection {
 
 /// All open streams; as many as there may be subscribers.
 #[derive(Debug)]
-pub struct Outlets {
+pub struct StreamRegistry {
     began: Instant,
     open: Mutex<Open>,
 }
@@ -109,22 +109,22 @@ pub struct Stalled {
     pub longest: Duration,
 }
 
-impl Default for Outlets {
+impl Default for StreamRegistry {
     fn default() -> Self {
         Self { began: Instant::now(), open: Mutex::default() }
     }
 }
 
-impl Outlets {
+impl StreamRegistry {
     /// A stream begins.
-    pub fn open(self: &Arc<Self>, connection: Arc<Connection>) -> Outlet {
+    pub fn open(self: &Arc<Self>, connection: Arc<Connection>) -> RegisteredStream {
         let stream = Arc::new(Stream { connection, gave_at: AtomicU64::new(NOTHING_GIVEN) });
         let mut open = self.streams();
         open.newest += 1;
         let number = open.newest;
         open.streams.insert(number, stream.clone());
         drop(open);
-        Outlet { outlets: self.clone(), number, stream }
+        RegisteredStream { streams: self.clone(), number, stream }
     }
 
     /// The connections with streams that nobody has taken anything of for so long, and that are not about to be closed.
@@ -159,16 +159,16 @@ impl Outlets {
 
 /// The end of a stream where HTTP takes from it. It is forgotten when dropped.
 #[derive(Debug)]
-pub struct Outlet {
-    outlets: Arc<Outlets>,
+pub struct RegisteredStream {
+    streams: Arc<StreamRegistry>,
     number: u64,
     stream: Arc<Stream>,
 }
 
-impl Outlet {
+impl RegisteredStream {
     /// Bytes were given away.
     pub fn gave(&self) {
-        self.stream.gave_at.store(self.outlets.now(), Ordering::Relaxed);
+        self.stream.gave_at.store(self.streams.now(), Ordering::Relaxed);
     }
 
     /// More is asked for: what was given is taken.
@@ -177,9 +177,9 @@ impl Outlet {
     }
 }
 
-impl Drop for Outlet {
+impl Drop for RegisteredStream {
     fn drop(&mut self) {
-        self.outlets.streams().streams.remove(&self.number);
+        self.streams.streams().streams.remove(&self.number);
     }
 }
 
@@ -192,34 +192,34 @@ mod tests {
     }
 
     /// How many streams of each stalled connection.
-    fn stalled(outlets: &Outlets, limit: Duration) -> Vec<usize> {
-        let mut streams: Vec<usize> = outlets.stalled(limit).iter().map(|stalled| stalled.streams).collect();
+    fn stalled(streams: &StreamRegistry, limit: Duration) -> Vec<usize> {
+        let mut streams: Vec<usize> = streams.stalled(limit).iter().map(|stalled| stalled.streams).collect();
         streams.sort_unstable();
         streams
     }
 
     #[test]
     fn only_what_was_given_and_not_asked_on_is_stalled() {
-        let outlets = Arc::new(Outlets::default());
+        let streams = Arc::new(StreamRegistry::default());
         let (one, other) = (connection(), connection());
-        let waiting = outlets.open(one.clone());
+        let waiting = streams.open(one.clone());
         let (first, second, third) =
-            (outlets.open(one.clone()), outlets.open(one.clone()), outlets.open(other.clone()));
-        assert!(stalled(&outlets, Duration::ZERO).is_empty(), "nothing was given yet");
+            (streams.open(one.clone()), streams.open(one.clone()), streams.open(other.clone()));
+        assert!(stalled(&streams, Duration::ZERO).is_empty(), "nothing was given yet");
         waiting.gave();
         waiting.asked();
         for given in [&first, &second, &third] {
             given.gave();
         }
-        assert_eq!(stalled(&outlets, Duration::ZERO), [1, 2]);
-        assert!(stalled(&outlets, Duration::from_secs(3600)).is_empty(), "not for so long");
+        assert_eq!(stalled(&streams, Duration::ZERO), [1, 2]);
+        assert!(stalled(&streams, Duration::from_secs(3600)).is_empty(), "not for so long");
         second.asked();
-        assert_eq!(stalled(&outlets, Duration::ZERO), [1, 1]);
+        assert_eq!(stalled(&streams, Duration::ZERO), [1, 1]);
         drop(first);
-        assert_eq!(stalled(&outlets, Duration::ZERO), [1], "who left is not stalled");
+        assert_eq!(stalled(&streams, Duration::ZERO), [1], "who left is not stalled");
         other.end();
-        assert!(stalled(&outlets, Duration::ZERO).is_empty(), "a connection is ended once");
+        assert!(stalled(&streams, Duration::ZERO).is_empty(), "a connection is ended once");
         drop((waiting, second, third));
-        assert!(outlets.streams().streams.is_empty(), "nobody is remembered");
+        assert!(streams.streams().streams.is_empty(), "nobody is remembered");
     }
 }
