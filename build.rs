@@ -12,10 +12,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("almanac_descriptors.bin"), compiler.encode_file_descriptor_set())?;
     let mut config = tonic_prost_build::Config::new();
-    // The strict codec finds the fields of a message by its name.
+    // The strict codec finds the fields of a message by the message's name.
     config.enable_type_names();
-    tonic_prost_build::configure()
-        .codec_path("crate::rpc::codec::StrictCodec")
+    let mut generator = tonic_prost_build::configure();
+    let server = env::var_os("CARGO_FEATURE_SERVER").is_some();
+    // A server refuses requests with fields that it does not know; for a client alone prost's own codec will do.
+    if server {
+        generator = generator.codec_path("crate::rpc::codec::StrictCodec");
+    }
+    generator
+        .build_client(env::var_os("CARGO_FEATURE_CLIENT").is_some())
+        .build_server(server)
         // The two variants differ a lot in size; boxing them would cost an allocation per message instead.
         .type_attribute(".", "#[allow(clippy::large_enum_variant)]")
         .compile_fds_with_config(compiler.file_descriptor_set(), config)?;

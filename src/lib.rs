@@ -103,17 +103,29 @@
 //! | h2 (tests) | calls that are reset in the middle, with any error code |
 //! | turmoil, hyper-util (tests) | simulated worlds: one thread, with a network and a time that a seed rules |
 
+#[cfg(feature = "server")]
 pub mod cli;
+#[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "client")]
 pub mod convert;
+#[cfg(feature = "server")]
 pub mod feed;
+#[cfg(feature = "server")]
 pub mod intake;
+#[cfg(feature = "server")]
 pub mod ledger;
+#[cfg(feature = "server")]
 pub mod model;
+#[cfg(feature = "server")]
 pub mod query;
+#[cfg(feature = "server")]
 pub mod ranking;
+#[cfg(feature = "server")]
 pub mod rpc;
+#[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
 pub mod store;
 
 /// The contract, generated from `proto/`. Only [`cli`], [`client`], [`convert`] and [`rpc`] may use it.
@@ -125,5 +137,6 @@ pub mod proto {
     pub const ERROR_DOMAIN: &str = "almanac";
 
     /// Descriptors of the whole contract, for reflection.
+    #[cfg(feature = "server")]
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/almanac_descriptors.bin"));
 }

@@ -1,5 +1,5 @@
-//! An ordered map: sled 0.34.7 on disk, behind the few operations Almanac needs, under the rules that keep it safe. For
-//! simulations, the same map in memory ([`MemoryDisk`]), under the same rules.
+//! An ordered map: sled 0.34.7 on disk ([`SledDisk`]), behind the few operations Almanac needs, under the rules that keep
+//! it safe. Simulations run it over a disk in memory, under the same rules.
 //!
 //! The rules, each from a measurement or a reading of sled's source:
 //! values of at most 4 KiB (longer ones can land in blob files that are never synced); batches of at most 200 operations
@@ -13,9 +13,11 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "fault-injection")]
+use super::memory::MemoryDisk;
 use super::{
+    disk::{Disk, Item, Items, Op, SledDisk},
     faults::{self, FailPoint},
-    memory::MemoryDisk,
 };
 
 /// Longest value, in bytes.
@@ -157,22 +159,9 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 /// The map.
 #[derive(Debug)]
 pub struct Engine {
-    map: Map,
+    disk: Box<dyn Disk>,
     folder: PathBuf,
 }
-
-#[derive(Debug)]
-enum Map {
-    Disk {
-        db: sled::Db,
-        /// An own handle on sled's log, only to sync it.
-        log: fs::File,
-    },
-    Memory(MemoryDisk),
-}
-
-/// A key with its value.
-pub type Item = (sled::IVec, sled::IVec);
 
 impl Engine {
     /// Opens the folder, making it if it is not there.
@@ -219,12 +208,13 @@ impl Engine {
         };
         let log = fs::File::open(path.join("db"))?;
         mark_format(folder).map_err(|error| of_folder(folder, error))?;
-        Ok(Self { map: Map::Disk { db, log }, folder: folder.to_owned() })
+        Ok(Self { disk: Box::new(SledDisk { db, log }), folder: folder.to_owned() })
     }
 
     /// The map on a disk in memory. Files put aside go to the system's folder for them.
+    #[cfg(feature = "fault-injection")]
     pub fn in_memory(disk: MemoryDisk) -> Self {
-        Self { map: Map::Memory(disk), folder: std::env::temp_dir() }
+        Self { disk: Box::new(disk), folder: std::env::temp_dir() }
     }
 
     /// The folder it lives in.
@@ -234,36 +224,22 @@ impl Engine {
 
     /// The value of a key.
     pub fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>> {
-        Ok(match &self.map {
-            Map::Disk { db, .. } => db.get(key)?,
-            Map::Memory(disk) => disk.get(key),
-        })
+        self.disk.get(key)
     }
 
     /// The last key at or before this one, with its value.
     pub fn last_at_or_before(&self, key: &[u8]) -> Result<Option<Item>> {
-        Ok(match &self.map {
-            Map::Disk { db, .. } => db.range(..=key).next_back().transpose()?,
-            Map::Memory(disk) => disk.last_at_or_before(key),
-        })
+        self.disk.last_at_or_before(key)
     }
 
     /// The first key after this one, with its value.
     pub fn first_after(&self, key: &[u8]) -> Result<Option<Item>> {
-        Ok(match &self.map {
-            Map::Disk { db, .. } => db.get_gt(key)?,
-            Map::Memory(disk) => disk.first_after(key),
-        })
+        self.disk.first_after(key)
     }
 
     /// All keys with a prefix, in order, from `from` on (which must have the prefix too).
-    pub fn scan(&self, prefix: &[u8], from: Option<&[u8]>) -> Box<dyn DoubleEndedIterator<Item = Result<Item>> + Send> {
-        let start = from.unwrap_or(prefix).to_vec();
-        match (&self.map, prefix_end(prefix)) {
-            (Map::Disk { db, .. }, Some(end)) => Box::new(db.range(start..end).map(|item| item.map_err(Into::into))),
-            (Map::Disk { db, .. }, None) => Box::new(db.range(start..).map(|item| item.map_err(Into::into))),
-            (Map::Memory(disk), end) => Box::new(disk.range(start, end).into_iter().map(Ok)),
-        }
+    pub fn scan(&self, prefix: &[u8], from: Option<&[u8]>) -> Items {
+        self.disk.range(from.unwrap_or(prefix).to_vec(), prefix_end(prefix))
     }
 
     /// Starts a batch.
@@ -274,44 +250,19 @@ impl Engine {
     /// Makes everything written so far durable. An error or panic in here means that nobody knows what is on disk.
     pub fn sync(&self) -> Result<()> {
         faults::fail_at(FailPoint::Sync)?;
-        match &self.map {
-            Map::Disk { db, log } => {
-                let flushed = catch_unwind(AssertUnwindSafe(|| db.flush()));
-                flushed.map_err(|_| StoreError::Corrupt("sled panicked while flushing".into()))??;
-                Ok(log.sync_data()?)
-            }
-            Map::Memory(disk) => Ok(disk.sync()?),
-        }
+        self.disk.sync()
     }
 
     fn apply(&self, ops: Vec<Op>) -> Result<()> {
         faults::fail_at(FailPoint::Write)?;
-        match &self.map {
-            Map::Disk { db, .. } => {
-                let mut batch = sled::Batch::default();
-                for (key, value) in ops {
-                    match value {
-                        Some(value) => batch.insert(key, value),
-                        None => batch.remove(key),
-                    }
-                }
-                Ok(db.apply_batch(batch)?)
-            }
-            Map::Memory(disk) => Ok(disk.apply(ops)?),
-        }
+        self.disk.apply(ops)
     }
 
     /// Bytes on disk.
     pub fn disk_bytes(&self) -> u64 {
-        match &self.map {
-            Map::Disk { db, .. } => db.size_on_disk().unwrap_or(0),
-            Map::Memory(disk) => disk.bytes(),
-        }
+        self.disk.bytes()
     }
 }
-
-/// A key to set, or with `None` to remove.
-pub(super) type Op = (sled::IVec, Option<sled::IVec>);
 
 /// Operations that become visible together, as long as they fit into one batch of sled's.
 ///

@@ -1,7 +1,8 @@
-//! A disk in memory, for simulations: what was not synced can be lost, and writing can begin to fail.
+//! A disk in memory, for simulations. A test can cut its power, which loses batches that were not synced, and can make
+//! writes and syncs fail.
 //!
-//! It keeps what is there apart from what would survive a power cut. Like sled's log, it loses from the end: batches are
-//! atomic, and of those that were not synced the first ones survive.
+//! The disk keeps two maps: what readers see, and what survives a power cut. Like sled's log, it loses from the end:
+//! batches are atomic, and of the batches that were not synced the first ones survive.
 //!
 //! Invariant: the same calls give the same contents, whatever the machine does meanwhile.
 
@@ -14,11 +15,14 @@ use std::{
 
 use sled::IVec;
 
-use super::engine::{Item, Op};
+use super::{
+    disk::{Disk, Item, Items, Op},
+    engine::Result,
+};
 
 type Contents = BTreeMap<IVec, IVec>;
 
-/// The disk; a clone is the same one.
+/// The disk. A clone is a handle on the same disk.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryDisk(Arc<Mutex<State>>);
 
@@ -28,13 +32,12 @@ struct State {
     synced: Contents,
     /// Batches since the last sync.
     unsynced: Vec<Vec<Op>>,
-    /// How many more batches and syncs succeed; `None`: all.
+    /// How many more batches and syncs succeed; `None`: no limit.
     left: Option<u32>,
 }
 
 impl MemoryDisk {
-    /// What a power cut leaves: all that was synced, and of the batches since then the first `kept`. It works again
-    /// afterwards.
+    /// Cuts the power. What was synced survives, and the first `kept` batches since then. Failures end.
     pub fn cut_power(&self, kept: usize) {
         let mut state = self.state();
         let mut contents = std::mem::take(&mut state.synced);
@@ -43,46 +46,53 @@ impl MemoryDisk {
         *state = State { live: contents.clone(), synced: contents, ..State::default() };
     }
 
-    /// How many batches a power cut could take.
+    /// How many batches a power cut can lose.
     pub fn unsynced(&self) -> usize {
         self.state().unsynced.len()
     }
 
-    /// So many more batches and syncs succeed, then all fail until a power cut.
+    /// Lets this many more batches and syncs succeed; then all fail until a power cut.
     pub fn fail_after(&self, operations: u32) {
         self.state().left = Some(operations);
     }
 
-    /// Whether all fails.
+    /// Whether batches and syncs fail now.
     pub fn fails(&self) -> bool {
         self.state().left == Some(0)
     }
 
-    pub(super) fn get(&self, key: &[u8]) -> Option<IVec> {
-        self.state().live.get(key).cloned()
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Disk for MemoryDisk {
+    fn get(&self, key: &[u8]) -> Result<Option<IVec>> {
+        Ok(self.state().live.get(key).cloned())
     }
 
-    pub(super) fn last_at_or_before(&self, key: &[u8]) -> Option<Item> {
+    fn last_at_or_before(&self, key: &[u8]) -> Result<Option<Item>> {
         let state = self.state();
-        let found = state.live.range::<[u8], _>((Bound::Unbounded, Bound::Included(key))).next_back();
-        found.map(|(key, value)| (key.clone(), value.clone()))
+        let last = state.live.range::<[u8], _>((Bound::Unbounded, Bound::Included(key))).next_back();
+        Ok(last.map(|(key, value)| (key.clone(), value.clone())))
     }
 
-    pub(super) fn first_after(&self, key: &[u8]) -> Option<Item> {
+    fn first_after(&self, key: &[u8]) -> Result<Option<Item>> {
         let state = self.state();
-        let found = state.live.range::<[u8], _>((Bound::Excluded(key), Bound::Unbounded)).next();
-        found.map(|(key, value)| (key.clone(), value.clone()))
+        let first = state.live.range::<[u8], _>((Bound::Excluded(key), Bound::Unbounded)).next();
+        Ok(first.map(|(key, value)| (key.clone(), value.clone())))
     }
 
-    /// What is there now between two keys, the end excluded.
-    pub(super) fn range(&self, start: Vec<u8>, end: Option<Vec<u8>>) -> Vec<Item> {
+    /// What is there at the time of the call.
+    fn range(&self, start: Vec<u8>, end: Option<Vec<u8>>) -> Items {
         let state = self.state();
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let range = state.live.range::<[u8], _>((Bound::Included(start.as_slice()), end));
-        range.map(|(key, value)| (key.clone(), value.clone())).collect()
+        let items: Vec<Item> = range.map(|(key, value)| (key.clone(), value.clone())).collect();
+        Box::new(items.into_iter().map(Ok))
     }
 
-    pub(super) fn apply(&self, ops: Vec<Op>) -> io::Result<()> {
+    fn apply(&self, ops: Vec<Op>) -> Result<()> {
         let mut state = self.state();
         state.take_one()?;
         apply(&mut state.live, ops.clone());
@@ -90,7 +100,7 @@ impl MemoryDisk {
         Ok(())
     }
 
-    pub(super) fn sync(&self) -> io::Result<()> {
+    fn sync(&self) -> Result<()> {
         let mut state = self.state();
         state.take_one()?;
         let unsynced = std::mem::take(&mut state.unsynced);
@@ -98,12 +108,8 @@ impl MemoryDisk {
         Ok(())
     }
 
-    pub(super) fn bytes(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         self.state().live.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The engine underneath: the only room that knows sled.
 //!
-//! In reading order: [`engine`] is an ordered map of small values with batches and a sync that is one, [`memory`] a disk
-//! for simulations of it; [`faults`] names the places where tests make it fail; [`offload`] says where work that waits for
+//! In reading order: [`engine`] is an ordered map of small values with batches and a sync that is one, over a [`disk`]: sled, or `memory` in
+//! simulations; [`faults`] names the places where tests make it fail; [`offload`] says where work that waits for
 //! the disk is done; [`bytes`] reads and writes the few primitive encodings; [`rows`] packs versions of
 //! figures into columns; [`series`] keeps them as blocks of at most 4 KiB; [`chunks`] cuts longer things; [`records`] keeps
 //! definitions and editions, [`catalog`] holds them in memory, [`reverts`] what of them was taken back, [`nearest`] says what of them somebody may have meant;
@@ -14,8 +14,10 @@ pub mod bytes;
 pub mod catalog;
 pub mod chunks;
 pub mod cursors;
+mod disk;
 pub mod engine;
 pub mod faults;
+#[cfg(feature = "fault-injection")]
 pub mod memory;
 pub mod nearest;
 pub mod offload;
