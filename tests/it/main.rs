@@ -21,6 +21,7 @@ mod clock;
 mod compaction;
 mod compression;
 mod conflate;
+mod continuity;
 mod contract;
 mod crash;
 mod crowd;

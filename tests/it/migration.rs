@@ -23,7 +23,7 @@ const FOLDERS: [(&str, u64); 2] = [("format-2", 16), ("format-2-editions", 10)];
 /// What Almanac 0.1 gave to a subscriber of `format-2-editions` before the first commit.
 const OLD_TOKEN: &str = "AXDGJ-DTrSOW4QE_pqEK7IMAAAAAAAAAAAAAAAAAAAAAT1PNoYwrqgyCAWuOx4-GMd2OFC4";
 
-fn unpacked(archive: &str, into: &Path) -> PathBuf {
+pub(crate) fn unpacked(archive: &str, into: &Path) -> PathBuf {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let file = File::open(data.join(format!("{archive}.tar.gz"))).unwrap();
     tar::Archive::new(flate2::read::GzDecoder::new(file)).unpack(into).unwrap();
