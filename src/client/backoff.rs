@@ -1,31 +1,33 @@
-//! How long to wait before coming back.
+//! How long to wait before a reconnection.
 
 use std::{fmt, time::Duration};
 
-const FIRST: Duration = Duration::from_millis(100);
-const MOST: Duration = Duration::from_secs(10);
+/// Bound of the first wait.
+const BOUND_MIN: Duration = Duration::from_millis(100);
+/// Bound of every wait.
+const BOUND_MAX: Duration = Duration::from_secs(10);
 
-/// Waits that double, each drawn evenly from zero to its bound ("full jitter"): clients of a server that went away come
-/// back spread out.
+/// Waits whose bound doubles with each failure. Each wait is drawn evenly from zero to its bound ("full jitter"), so the
+/// clients of a restarted server do not all return at once.
 pub(super) struct Backoff {
     failures: u32,
     draw: Box<dyn FnMut() -> f64 + Send>,
 }
 
 impl Backoff {
-    /// Waits that are drawn so: evenly from 0 to 1.
+    /// Draws waits with `draw`, which returns numbers evenly from 0 to 1.
     pub(super) fn drawn(draw: impl FnMut() -> f64 + Send + 'static) -> Self {
         Self { failures: 0, draw: Box::new(draw) }
     }
 
-    /// Something came through: the next failure waits little again.
+    /// Resets the bound, after a message came.
     pub(super) fn reset(&mut self) {
         self.failures = 0;
     }
 
-    /// How long to wait after one more failure.
+    /// The wait after one more failure.
     pub(super) fn next(&mut self) -> Duration {
-        let bound = FIRST.saturating_mul(1 << self.failures.min(10)).min(MOST);
+        let bound = BOUND_MIN.saturating_mul(1 << self.failures.min(10)).min(BOUND_MAX);
         self.failures = self.failures.saturating_add(1);
         bound.mul_f64((self.draw)().clamp(0.0, 1.0))
     }
@@ -43,7 +45,7 @@ impl fmt::Debug for Backoff {
     }
 }
 
-/// Evenly from 0 to 1. A machine without randomness waits the whole bound.
+/// A random number, evenly from 0 to 1. Without randomness of the system it is 1: the whole bound.
 fn fraction() -> f64 {
     getrandom::u32().map_or(1.0, |drawn| f64::from(drawn) / f64::from(u32::MAX))
 }
@@ -59,6 +61,6 @@ mod tests {
             assert!(backoff.next() <= Duration::from_millis(bound));
         }
         backoff.reset();
-        assert!(backoff.next() <= FIRST);
+        assert!(backoff.next() <= BOUND_MIN);
     }
 }

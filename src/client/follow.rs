@@ -1,4 +1,4 @@
-//! The loop: subscribe, check, yield, come back.
+//! The follower: it subscribes, checks what comes, yields it, and reconnects.
 
 use std::time::Duration;
 
@@ -12,99 +12,20 @@ use tonic_types::StatusExt;
 
 use super::{
     backoff::Backoff,
-    check::{BrokenPromise, Check},
+    check::Check,
+    event::{FollowError, FollowEvent, FollowStart, Part},
 };
 use crate::proto::{
     self, ERROR_DOMAIN, GoodbyeReason, change::Detail, feed_service_client::FeedServiceClient, state_row::Item,
-    subscribe_request::Start as AskedStart, subscribe_response::Body as Message,
+    subscribe_request::Start as RequestStart, subscribe_response::Body as Message,
 };
 
-/// How often a follower that did not say asks to hear something.
+/// Progress interval of a follower for which [`Follower::progress_every`] was not called.
 const PROGRESS_DEFAULT: Duration = Duration::from_secs(5);
-/// A connection on which nothing came for so many progress intervals is given up: the server speaks in each of them.
+/// After so many progress intervals without a message the connection is dead: the server sends one in each interval.
 const SILENT_INTERVALS_MAX: u32 = 3;
-/// How long a stream may take to open.
+/// Shortest time that a stream gets to open: the server may wait 2 s for the revision of a token.
 const OPENING_WAIT: Duration = Duration::from_secs(5);
-
-/// Where to start.
-#[derive(Debug, Clone, PartialEq)]
-pub enum FollowStart {
-    /// The state, then every change after it.
-    State,
-    /// The state as known at a point of history, then every later change.
-    StateAsKnownAt(proto::AsOf),
-    /// The next change.
-    Now,
-    /// Revisions from the first on, to the second if it is given.
-    Range(u64, Option<u64>),
-    /// Exactly after this token.
-    Token(String),
-}
-
-/// What comes.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum FollowEvent {
-    /// A connection was made.
-    Opened(proto::Opened),
-    /// Part of the state. Not to be relied on before [`FollowEvent::StateComplete`].
-    Rows(Vec<proto::StateRow>),
-    /// The connection broke within the state: it comes again from the beginning, throw away what came of it.
-    StateDiscarded,
-    /// The state is here; count and digest were checked.
-    StateComplete(proto::SnapshotEnd),
-    /// The server leaves out other sources than before, for their licences. A copy is not whole any more: throw it away. If the
-    /// follower began with a state, the state comes again.
-    LicencesChanged {
-        /// The sources left out from here on.
-        left_out: Vec<String>,
-    },
-    /// Part of a commit.
-    Changes(Box<Part>),
-    /// Nothing at or below this revision follows.
-    Progress(u64),
-    /// The stream fell behind, or caught up.
-    Lag(proto::Lag),
-    /// The connection broke; a new one is made after this wait.
-    Reconnecting {
-        /// How long.
-        wait: Duration,
-        /// Why.
-        why: String,
-    },
-}
-
-/// Part of a commit, or several commits conflated into one. Apply it when `last` is here.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Part {
-    /// The commit's revision; of a conflated one that of the last commit in it.
-    pub revision: u64,
-    /// The first revision in a conflated commit; 0 for a commit as it is. A conflated one comes in one part.
-    pub conflated_from: u64,
-    /// About the commit; with its first part.
-    pub commit: Option<proto::Commit>,
-    /// The matching commit before this one; 0 for the first of the subscription.
-    pub prev_matching_revision: u64,
-    /// Matching changes, in commit order.
-    pub changes: Vec<proto::Change>,
-    /// The commit is complete.
-    pub last: bool,
-}
-
-/// Why following ends.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FollowError {
-    /// The server will not serve this, however often it is asked.
-    #[error("{}", .0.message())]
-    Refused(Box<Status>),
-    /// What came cannot be relied on.
-    #[error(transparent)]
-    Broken(#[from] BrokenPromise),
-    /// A newer server sent something that this follower does not know: a copy would no longer be true.
-    #[error("the server sent {0} of a kind that this client does not know; it needs a newer version of the client")]
-    Unknown(&'static str),
-}
 
 /// Follows the feed through broken connections and restarts of the server.
 #[derive(Debug)]
@@ -114,65 +35,24 @@ pub struct Follower<T> {
     filters: Vec<proto::Filter>,
     progress_interval: Duration,
     conflate: bool,
-    /// This connection was asked not to conflate, only to have the rest of a commit.
-    plain: bool,
+    /// The open stream does not conflate, because it must send the rest of a commit as it is.
+    sends_rest: bool,
     stream: Option<Streaming<proto::SubscribeResponse>>,
     check: Check,
     backoff: Backoff,
+    /// How long to wait before the next connection.
     wait: Option<Duration>,
     token: Option<String>,
-    /// The sources that the server leaves out; `None` before it said so.
+    /// Sources that the server leaves out; `None` before the first stream opens.
     left_out: Option<Vec<String>>,
-    /// A state was announced and is not complete.
+    /// The stream sends the state, which is not complete.
     within_state: bool,
-    /// The first part of the open commit was yielded.
-    commit_begun: bool,
-    /// The pages of a fold that is not complete. After a reconnection it comes with other content, so nothing of it is
-    /// yielded before. The server bounds it: 500 changes.
-    fold: Option<proto::CommitPage>,
+    /// A part of a commit was yielded, and not its last part.
+    within_commit: bool,
+    /// The pages so far of a conflated commit. After a reconnection the server may send it with other content, so the
+    /// follower yields it only when it is complete. The server bounds it to 500 changes.
+    conflated: Option<proto::CommitPage>,
     ended: bool,
-}
-
-fn silent(silence: Duration) -> Status {
-    Status::unavailable(format!("nothing came for {} s: the connection is dead", silence.as_secs_f32()))
-}
-
-/// Whether asking again cannot help. A code alone does not say so: a message that a proxy cut looks like `INVALID_ARGUMENT` to
-/// a client's own library. The server gives its reasons.
-fn hopeless(status: &Status) -> bool {
-    let may_be = matches!(
-        status.code(),
-        Code::InvalidArgument
-            | Code::FailedPrecondition
-            | Code::OutOfRange
-            | Code::NotFound
-            | Code::PermissionDenied
-            | Code::Unauthenticated
-            | Code::Unimplemented
-            | Code::DataLoss
-    );
-    may_be && status.get_error_details().error_info().is_some_and(|info| info.domain == ERROR_DOMAIN)
-}
-
-fn known_definition(definition: Option<&proto::Definition>) -> bool {
-    definition.is_none_or(|definition| definition.item.is_some())
-}
-
-fn known_row(row: &proto::StateRow) -> bool {
-    match &row.item {
-        Some(Item::Definition(definition)) => known_definition(Some(definition)),
-        item => item.is_some(),
-    }
-}
-
-fn known_change(change: &proto::Change) -> bool {
-    let known = match &change.detail {
-        Some(Detail::Definition(change)) => {
-            known_definition(change.before.as_ref()) && known_definition(change.after.as_ref())
-        }
-        detail => detail.is_some(),
-    };
-    known && change.scope() != proto::ChangeScope::Unspecified
 }
 
 impl<T> Follower<T>
@@ -182,9 +62,13 @@ where
     T::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
     <T::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
 {
-    /// Follows what matches any of these filters; none means everything.
+    /// Follows the changes that at least one of the filters accepts; without filters, all changes. At most 32 filters; if
+    /// there are several, each needs a name of its own.
     pub fn new(feed: FeedServiceClient<T>, start: FollowStart, filters: Vec<proto::Filter>) -> Self {
-        let token = if let FollowStart::Token(token) = &start { Some(token.clone()) } else { None };
+        let token = match &start {
+            FollowStart::Token(token) => Some(token.clone()),
+            _ => None,
+        };
         let check = Check::new(token.is_some());
         Self {
             feed,
@@ -194,58 +78,63 @@ where
             progress_interval: PROGRESS_DEFAULT,
             left_out: None,
             conflate: false,
-            plain: false,
+            sends_rest: false,
             stream: None,
             check,
             backoff: Backoff::default(),
             wait: None,
             within_state: false,
-            commit_begun: false,
-            fold: None,
+            within_commit: false,
+            conflated: None,
             ended: false,
         }
     }
 
-    /// Asks to hear so often when nothing matches: 100 ms to 20 s, by default 5 s. A connection on which nothing came for three
-    /// times as long is given up for dead.
+    /// Sets the longest time between two messages of the server: 100 ms to 20 s, by default 5 s. The follower treats a
+    /// connection as dead if nothing comes for three times as long.
     pub fn progress_every(mut self, interval: Duration) -> Self {
         self.progress_interval = interval;
         self
     }
 
-    /// Takes the random part of its waits from here, evenly from 0 to 1; without this, from the machine.
+    /// Sets the source of randomness for waits: `draw` returns numbers evenly from 0 to 1. Default: that of the system.
     pub fn jitter(mut self, draw: impl FnMut() -> f64 + Send + 'static) -> Self {
         self.backoff = Backoff::drawn(draw);
         self
     }
 
-    /// Asks for the net of several commits where the stream is behind: for displays, not for audit.
+    /// Asks the server to conflate: a stream that is behind gets the net change of several commits as one. For displays,
+    /// not for audits.
     pub fn conflate(mut self) -> Self {
         self.conflate = true;
         self
     }
 
-    /// Resumes exactly after the last complete commit, state or progress that was yielded.
+    /// The token of the last complete commit, state or progress that was yielded. `None` before the first one.
     pub fn token(&self) -> Option<&str> {
         self.token.as_deref()
     }
 
-    /// Everything at or below this revision was yielded.
+    /// Every matching change at or below this revision was yielded.
     pub fn position(&self) -> u64 {
         self.check.position()
     }
 
-    /// Part of a commit was yielded, and the rest was not.
+    /// Whether part of a commit was yielded and the rest was not.
     pub fn within_commit(&self) -> bool {
         self.check.within_commit()
     }
 
-    /// What comes next; `None` when the range asked for is complete. Waits as long as it takes, reconnecting.
+    /// The next event; `None` when the range of [`FollowStart::Range`] is complete. Waits without a limit, and reconnects.
+    ///
+    /// # Errors
+    ///
+    /// [`FollowError::Refused`] if the server refuses the request for good, [`FollowError::Broken`] if it breaks a promise,
+    /// [`FollowError::Unknown`] if it sends something of an unknown kind.
     pub async fn next(&mut self) -> Result<Option<FollowEvent>, FollowError> {
         loop {
-            // A token says where to go on, not where to end: the end of a range is kept here, through reconnections.
-            let done = matches!(self.start, FollowStart::Range(_, Some(until)) if self.check.position() >= until);
-            if self.ended || done {
+            // A token does not say where a range ends, so the follower checks that itself, across reconnections.
+            if self.ended || self.range_end().is_some_and(|last| self.check.position() >= last) {
                 return Ok(None);
             }
             if let Some(wait) = self.wait.take() {
@@ -253,11 +142,10 @@ where
             }
             let silence = self.progress_interval.saturating_mul(SILENT_INTERVALS_MAX);
             let Some(stream) = &mut self.stream else {
-                // The server may wait for the revision of a token before it opens the stream.
                 let wait = silence.max(OPENING_WAIT);
                 let connected = tokio::time::timeout(wait, self.connect()).await;
                 if let Err(status) = connected.unwrap_or_else(|_| Err(silent(wait))) {
-                    return self.failed(status).map(Some);
+                    return self.reconnect_after(status).map(Some);
                 }
                 continue;
             };
@@ -265,139 +153,151 @@ where
             match message.unwrap_or_else(|_| Err(silent(silence))) {
                 Ok(Some(message)) => {
                     self.backoff.reset();
-                    if let Some(event) = self.take(message)? {
+                    if let Some(event) = self.handle(message)? {
                         return Ok(Some(event));
                     }
                 }
                 Ok(None) if self.ended => return Ok(None),
-                Ok(None) => return self.failed(Status::unavailable("the stream ended")).map(Some),
-                Err(status) => return self.failed(status).map(Some),
+                Ok(None) => return self.reconnect_after(Status::unavailable("the stream ended")).map(Some),
+                Err(status) => return self.reconnect_after(status).map(Some),
             }
+        }
+    }
+
+    /// Last revision to follow, if the range has an end.
+    fn range_end(&self) -> Option<u64> {
+        match self.start {
+            FollowStart::Range(_, last) => last,
+            _ => None,
         }
     }
 
     async fn connect(&mut self) -> Result<(), Status> {
         let start = match (&self.token, &self.start) {
-            (Some(token), _) => AskedStart::ResumeToken(token.clone()),
-            (None, FollowStart::State) => AskedStart::State(proto::StartState {}),
-            (None, FollowStart::StateAsKnownAt(as_of)) => AskedStart::AsKnownAt(as_of.clone()),
-            (None, FollowStart::Now) => AskedStart::Now(proto::StartNow {}),
-            (None, FollowStart::Token(token)) => AskedStart::ResumeToken(token.clone()),
-            (None, FollowStart::Range(from, until)) => {
-                AskedStart::Range(proto::StartRange { first_revision: *from, last_revision: until.unwrap_or(0) })
+            (Some(token), _) | (None, FollowStart::Token(token)) => RequestStart::ResumeToken(token.clone()),
+            (None, FollowStart::State) => RequestStart::State(proto::StartState {}),
+            (None, FollowStart::StateAsKnownAt(as_of)) => RequestStart::AsKnownAt(as_of.clone()),
+            (None, FollowStart::Now) => RequestStart::Now(proto::StartNow {}),
+            (None, FollowStart::Range(first, last)) => {
+                RequestStart::Range(proto::StartRange { first_revision: *first, last_revision: last.unwrap_or(0) })
             }
         };
-        self.fold = None;
-        // The rest of a commit that was begun comes only without folding. And a token does not say where a range ends: a
-        // fold could go beyond it.
-        let beyond = self.token.is_some() && matches!(self.start, FollowStart::Range(_, Some(_)));
-        self.plain = self.commit_begun && !beyond;
+        self.conflated = None;
+        // A token does not say where a range ends, so a conflated commit could reach beyond the range.
+        let resumes_range = self.token.is_some() && self.range_end().is_some();
+        // A stream that conflates would not send the rest of a commit as it is.
+        self.sends_rest = self.within_commit && !resumes_range;
         let request = proto::SubscribeRequest {
             start: Some(start),
             filters: self.filters.clone(),
             progress_interval: self.progress_interval.try_into().ok(),
-            conflate: self.conflate && !self.plain && !beyond,
+            conflate: self.conflate && !self.sends_rest && !resumes_range,
             digest_version: self.check.digest_version(),
         };
         self.stream = Some(self.feed.subscribe(request).await?.into_inner());
         Ok(())
     }
 
-    /// One message; what of it the application should see.
-    fn take(&mut self, message: proto::SubscribeResponse) -> Result<Option<FollowEvent>, FollowError> {
-        // A message of an unknown kind is passed over, as the contract says; the chain shows if it mattered.
-        let Some(message) = message.body else { return Ok(None) };
-        Ok(match message {
-            Message::Opened(opened) => {
-                let before = self.left_out.replace(opened.left_out_sources.clone());
-                if before.is_some_and(|before| before != opened.left_out_sources) {
-                    return Ok(Some(self.begin_again(opened)?));
-                }
-                self.check.opened(&opened)?;
-                self.within_state = opened.resume_token.is_empty();
-                self.remember(&opened.resume_token);
-                Some(FollowEvent::Opened(opened))
-            }
-            Message::SnapshotPage(page) => {
-                if !page.rows.iter().all(known_row) {
+    /// Checks a message and makes the event of it, if the caller needs to see one.
+    fn handle(&mut self, message: proto::SubscribeResponse) -> Result<Option<FollowEvent>, FollowError> {
+        match message.body {
+            // The contract says to ignore messages of an unknown kind. The chain shows if something was missed.
+            None => Ok(None),
+            Some(Message::Opened(opened)) => self.opened(opened).map(Some),
+            Some(Message::SnapshotPage(page)) => {
+                if !page.rows.iter().all(is_known_row) {
                     return Err(FollowError::Unknown("a row"));
                 }
                 self.check.rows(&page.rows);
-                Some(FollowEvent::Rows(page.rows))
+                Ok(Some(FollowEvent::Rows(page.rows)))
             }
-            Message::SnapshotEnd(end) => {
+            Some(Message::SnapshotEnd(end)) => {
                 self.check.state_ends(&end)?;
                 self.within_state = false;
                 self.remember(&end.resume_token);
-                Some(FollowEvent::StateComplete(end))
+                Ok(Some(FollowEvent::StateComplete(end)))
             }
-            Message::CommitPage(page) if matches!(self.start, FollowStart::Range(_, Some(until)) if page.revision > until) =>
-            {
-                self.ended = true;
-                None
-            }
-            Message::CommitPage(mut page) => {
-                if !page.changes.iter().all(known_change) {
-                    return Err(FollowError::Unknown("a change"));
-                }
-                self.check.page(&mut page)?;
-                if page.conflated_from > 0 {
-                    page = match self.fold.take() {
-                        Some(mut fold) => {
-                            fold.changes.append(&mut page.changes);
-                            (fold.last_page, fold.resume_token) = (page.last_page, page.resume_token);
-                            fold
-                        }
-                        None => page,
-                    };
-                    if !page.last_page {
-                        self.fold = Some(page);
-                        return Ok(None);
-                    }
-                }
-                self.remember(&page.resume_token);
-                let commit = page.commit.filter(|_| !self.commit_begun);
-                self.commit_begun = !page.last_page;
-                if self.conflate && self.plain && page.last_page {
-                    self.stream = None;
-                }
-                let part = Part {
-                    revision: page.revision,
-                    conflated_from: page.conflated_from,
-                    commit,
-                    prev_matching_revision: page.prev_matching_revision,
-                    changes: page.changes,
-                    last: page.last_page,
-                };
-                (part.last || part.commit.is_some() || !part.changes.is_empty())
-                    .then(|| FollowEvent::Changes(Box::new(part)))
-            }
-            Message::Progress(progress) => {
+            Some(Message::CommitPage(page)) => self.commit_page(page),
+            Some(Message::Progress(progress)) => {
                 self.check.progress(progress.revision)?;
                 self.remember(&progress.resume_token);
-                Some(FollowEvent::Progress(progress.revision))
+                Ok(Some(FollowEvent::Progress(progress.revision)))
             }
-            Message::Lag(lag) => Some(FollowEvent::Lag(lag)),
-            Message::Goodbye(goodbye) => self.goodbye(&goodbye),
-        })
+            Some(Message::Lag(lag)) => Ok(Some(FollowEvent::Lag(lag))),
+            Some(Message::Goodbye(goodbye)) => Ok(self.goodbye(&goodbye)),
+        }
     }
 
-    /// Other sources are left out: what was kept is not what the server keeps.
-    fn begin_again(&mut self, opened: proto::Opened) -> Result<FollowEvent, FollowError> {
-        if matches!(self.start, FollowStart::State | FollowStart::StateAsKnownAt(_)) && !opened.resume_token.is_empty()
-        {
-            self.start = FollowStart::State;
-            self.token = None;
-            self.stream = None;
-            self.check = Check::new(false);
-            self.commit_begun = false;
-            self.within_state = false;
+    fn opened(&mut self, opened: proto::Opened) -> Result<FollowEvent, FollowError> {
+        let before = self.left_out.replace(opened.left_out_sources.clone());
+        let licences_changed = before.is_some_and(|before| before != opened.left_out_sources);
+        let with_state = matches!(self.start, FollowStart::State | FollowStart::StateAsKnownAt(_));
+        if licences_changed && with_state && !opened.resume_token.is_empty() {
+            self.begin_again();
         } else {
             self.check.opened(&opened)?;
             self.within_state = opened.resume_token.is_empty();
             self.remember(&opened.resume_token);
         }
-        Ok(FollowEvent::LicencesChanged { left_out: opened.left_out_sources })
+        Ok(match licences_changed {
+            true => FollowEvent::LicencesChanged { left_out: opened.left_out_sources },
+            false => FollowEvent::Opened(opened),
+        })
+    }
+
+    /// Discards what the follower knows; the next stream begins with the newest state.
+    fn begin_again(&mut self) {
+        self.start = FollowStart::State;
+        self.token = None;
+        self.stream = None;
+        self.check = Check::new(false);
+        self.within_commit = false;
+        self.within_state = false;
+    }
+
+    fn commit_page(&mut self, mut page: proto::CommitPage) -> Result<Option<FollowEvent>, FollowError> {
+        if self.range_end().is_some_and(|last| page.revision > last) {
+            self.ended = true;
+            return Ok(None);
+        }
+        if !page.changes.iter().all(is_known_change) {
+            return Err(FollowError::Unknown("a change"));
+        }
+        self.check.page(&mut page)?;
+        if page.conflated_from > 0 {
+            page = self.append_conflated(page);
+            if !page.last_page {
+                self.conflated = Some(page);
+                return Ok(None);
+            }
+        }
+        self.remember(&page.resume_token);
+        let commit = page.commit.filter(|_| !self.within_commit);
+        self.within_commit = !page.last_page;
+        if self.conflate && self.sends_rest && page.last_page {
+            // The commit is complete: the next stream may conflate again.
+            self.stream = None;
+        }
+        // After a reconnection a page may hold nothing that was not yielded before.
+        let is_news = page.last_page || commit.is_some() || !page.changes.is_empty();
+        let part = Part {
+            revision: page.revision,
+            conflated_from: page.conflated_from,
+            commit,
+            prev_matching_revision: page.prev_matching_revision,
+            changes: page.changes,
+            last: page.last_page,
+        };
+        Ok(is_news.then(|| FollowEvent::Changes(Box::new(part))))
+    }
+
+    /// The pages so far of a conflated commit, with one more, as one page.
+    fn append_conflated(&mut self, mut page: proto::CommitPage) -> proto::CommitPage {
+        let Some(mut pages) = self.conflated.take() else { return page };
+        pages.changes.append(&mut page.changes);
+        pages.last_page = page.last_page;
+        pages.resume_token = page.resume_token;
+        pages
     }
 
     fn remember(&mut self, token: &str) {
@@ -413,30 +313,75 @@ where
             self.ended = true;
             return None;
         }
-        let asked = goodbye.reconnect_after.and_then(|after| Duration::try_from(after).ok()).unwrap_or_default();
+        let wait = goodbye.reconnect_after.and_then(|after| Duration::try_from(after).ok()).unwrap_or_default();
         let why = match goodbye.reason() {
             GoodbyeReason::Shutdown => "the server is shutting down",
-            GoodbyeReason::ConnectionStalled => "another stream of the connection took nothing",
+            GoodbyeReason::ConnectionStalled => "another stream of the connection took no data",
             GoodbyeReason::LicencesChanged => "the server leaves out other sources from here on",
-            _ => "the stream is old",
+            _ => "the stream reached its greatest age",
         };
-        Some(self.come_back(asked, why.to_owned()))
+        Some(self.reconnect(wait, why.to_owned()))
     }
 
-    /// A failure: comes back if that can help.
-    fn failed(&mut self, status: Status) -> Result<FollowEvent, FollowError> {
+    /// Ends the stream after an error: the follower reconnects, or ends if a retry cannot help.
+    fn reconnect_after(&mut self, status: Status) -> Result<FollowEvent, FollowError> {
         self.stream = None;
-        if hopeless(&status) {
+        if is_final(&status) {
             return Err(FollowError::Refused(Box::new(status)));
         }
         let asked = status.get_error_details().retry_info().and_then(|retry| retry.retry_delay);
         let wait = self.backoff.next().max(asked.unwrap_or_default());
-        Ok(self.come_back(wait, status.message().to_owned()))
+        Ok(self.reconnect(wait, status.message().to_owned()))
     }
 
-    fn come_back(&mut self, wait: Duration, why: String) -> FollowEvent {
+    fn reconnect(&mut self, wait: Duration, why: String) -> FollowEvent {
         self.wait = Some(wait);
-        let discarded = std::mem::take(&mut self.within_state) && self.check.discard_state();
-        if discarded { FollowEvent::StateDiscarded } else { FollowEvent::Reconnecting { wait, why } }
+        let within_state = std::mem::take(&mut self.within_state);
+        if within_state && self.check.discard_state() {
+            return FollowEvent::StateDiscarded;
+        }
+        FollowEvent::Reconnecting { wait, why }
     }
+}
+
+fn silent(silence: Duration) -> Status {
+    Status::unavailable(format!("nothing came for {} s: the connection is dead", silence.as_secs_f32()))
+}
+
+/// Whether a retry cannot help. The code alone does not say so: if a proxy cuts a message, the library of the client may
+/// report `INVALID_ARGUMENT` too. Only errors of the server carry a reason of its domain.
+fn is_final(status: &Status) -> bool {
+    let may_be_final = matches!(
+        status.code(),
+        Code::InvalidArgument
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+            | Code::NotFound
+            | Code::PermissionDenied
+            | Code::Unauthenticated
+            | Code::Unimplemented
+            | Code::DataLoss
+    );
+    may_be_final && status.get_error_details().error_info().is_some_and(|info| info.domain == ERROR_DOMAIN)
+}
+
+fn is_known_definition(definition: Option<&proto::Definition>) -> bool {
+    definition.is_none_or(|definition| definition.item.is_some())
+}
+
+fn is_known_row(row: &proto::StateRow) -> bool {
+    match &row.item {
+        Some(Item::Definition(definition)) => is_known_definition(Some(definition)),
+        item => item.is_some(),
+    }
+}
+
+fn is_known_change(change: &proto::Change) -> bool {
+    let has_known_kind = match &change.detail {
+        Some(Detail::Definition(change)) => {
+            is_known_definition(change.before.as_ref()) && is_known_definition(change.after.as_ref())
+        }
+        detail => detail.is_some(),
+    };
+    has_known_kind && change.scope() != proto::ChangeScope::Unspecified
 }

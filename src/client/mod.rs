@@ -1,9 +1,9 @@
 //! Following the feed from Rust.
 //!
-//! [`Follower`] subscribes, checks what it receives against the feed's promises, and comes back by itself when the
-//! connection or the server goes away. A reconnection cannot be seen in what it yields: a commit that was cut goes on where
-//! it stopped, and nothing comes twice. [`Follower::conflate`] is for displays: several commits come as one, and one that
-//! was cut is not yielded at all before it comes whole.
+//! A [`Follower`] subscribes, checks what it receives against the promises of the feed, and reconnects when the connection
+//! breaks or the server restarts. What it yields does not show reconnections: after one, a commit continues where it
+//! stopped, and nothing comes twice. With [`Follower::conflate`] several commits may come as one, for displays; the
+//! follower yields such a commit only when it is complete.
 //!
 //! ```no_run
 //! # async fn follow() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,20 +18,22 @@
 //!         FollowEvent::Changes(part) => println!("revision {}: {} changes", part.revision, part.changes.len()),
 //!         _ => {}
 //!     }
-//!     // Stored together with the data, this is where a later run goes on.
+//!     // Store the token with the data, in one transaction: a later run resumes with it.
 //!     let _token = follower.token();
 //! }
 //! # Ok(()) }
 //! ```
 //!
-//! In reading order: [`follow`] is the loop; [`check`] holds what the promises say a stream may do; [`backoff`] says how long
-//! to wait. [`crate::convert::digest`] proves a copy of the state.
+//! In reading order: [`event`] has the types that callers see; [`follow`] is the loop; [`check`] checks messages against the
+//! promises; [`backoff`] computes waits. [`crate::convert::digest`] computes the digest of a copy.
 //!
-//! Invariant: [`Follower::token`] never runs ahead of what was yielded.
+//! Invariant: [`Follower::token`] is never ahead of what was yielded.
 
 mod backoff;
 mod check;
+mod event;
 mod follow;
 
 pub use check::BrokenPromise;
-pub use follow::{FollowError, FollowEvent, FollowStart, Follower, Part};
+pub use event::{FollowError, FollowEvent, FollowStart, Part};
+pub use follow::Follower;

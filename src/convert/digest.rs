@@ -1,9 +1,10 @@
-//! The digest of a state, from its rows as messages of the contract. Its text is defined in the contract (`FeedService`).
+//! The digest of a state, computed from its rows as messages of the contract. The contract (`FeedService`) defines it.
 //!
-//! The digest of a row is the first eight bytes, little-endian, of the SHA-256 of its text; that of a state is the sum
-//! modulo 2^64, so rows may come in any order, and a copy keeps its own digest by adding and taking off.
+//! The digest of a row is the first eight bytes, little-endian, of the SHA-256 of its text. The digest of a state is the sum
+//! of those of its rows, modulo 2^64: the order of rows does not matter, and a copy keeps its digest current if it subtracts
+//! the digest of each old row and adds that of each new one.
 //!
-//! Invariant: a version never changes. A field that the contract gains later is part of a later version.
+//! Invariant: a version never changes. A later version covers the fields that the contract gains later.
 
 #[cfg(test)]
 mod tests;
@@ -13,17 +14,17 @@ use sha2::{Digest as _, Sha256};
 
 use crate::proto::{self, state_row::Item};
 
-/// Which fields a digest covers.
+/// Version of the digest: which rows and fields it covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
-    /// Figures and entries, by their numbers and ranks.
+    /// Version 1: figures with their numbers, entries with their ranks, no other rows.
     Numbers,
-    /// Every row and every field that a reader is shown.
+    /// Version 2: all rows with all fields of the state.
     Rows,
 }
 
 impl Version {
-    /// By its number in the contract; 0 means [`Version::Rows`].
+    /// The version with this number in the contract; 0 means [`Version::Rows`]. `None` if there is no such version.
     pub fn numbered(number: u32) -> Option<Self> {
         match number {
             1 => Some(Self::Numbers),
@@ -32,7 +33,7 @@ impl Version {
         }
     }
 
-    /// Its number in the contract.
+    /// Its number in the contract: 1 or 2.
     pub fn number(self) -> u32 {
         match self {
             Self::Numbers => 1,
@@ -40,7 +41,7 @@ impl Version {
         }
     }
 
-    /// What a row adds to the digest.
+    /// The digest of a row; 0 for a row that the version does not cover.
     pub fn of_row(self, row: &proto::StateRow) -> u64 {
         let Some(item) = &row.item else { return 0 };
         match self {
@@ -50,7 +51,7 @@ impl Version {
     }
 }
 
-/// The published text of a number, digit by digit; `missing` where there is none.
+/// The published text of a number, digit by digit; `missing` if there is none.
 pub fn number_text(value: &proto::Value) -> String {
     match value.number {
         _ if !value.exact.is_empty() => value.exact.clone(),
@@ -64,17 +65,20 @@ fn digest_of(text: &[u8]) -> u64 {
     digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-/// The text of version 1; definitions and editions have none.
+/// The text of a row in version 1: parts joined by tabs. Definitions and editions have none.
 fn number_line(item: &Item) -> Option<String> {
     match item {
         Item::Figure(figure) => Some(figure_line(figure)),
-        Item::Entry(held) => {
-            let (entity, rank) = held.entry.as_ref().map_or(("", None), |entry| (entry.entity.as_str(), entry.rank));
-            let rank = rank.map_or_else(String::new, |rank| rank.to_string());
-            Some(format!("E\t{}\t{}\t{entity}\t{rank}", held.ranking, held.edition))
-        }
+        Item::Entry(entry) => Some(entry_line(entry)),
         Item::Edition(_) | Item::Definition(_) => None,
     }
+}
+
+fn entry_line(of: &proto::StateEntry) -> String {
+    let entry = of.entry.as_ref();
+    let entity = entry.map_or("", |entry| &entry.entity);
+    let rank = entry.and_then(|entry| entry.rank).map_or_else(String::new, |rank| rank.to_string());
+    format!("E\t{}\t{}\t{entity}\t{rank}", of.ranking, of.edition)
 }
 
 fn figure_line(figure: &proto::Observation) -> String {

@@ -11,6 +11,7 @@
 #[cfg(feature = "fault-injection")]
 mod armed;
 
+#[cfg(not(feature = "fault-injection"))]
 use std::io;
 
 #[cfg(feature = "fault-injection")]

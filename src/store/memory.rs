@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::store::Engine;
 
-    fn put(engine: &Engine, key: &[u8], value: &[u8]) -> Result<(), crate::store::StoreError> {
+    fn put(engine: &Engine, key: &[u8], value: &[u8]) -> Result<()> {
         let mut batch = engine.batch();
         batch.put(key, value)?;
         batch.write()
@@ -190,8 +190,8 @@ mod tests {
         let keys = |items: Vec<Item>| items.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
         for probe in [&b""[..], b"a", b"ab", b"ac", b"b", b"bb", b"\xff", b"\xff\xff\xff"] {
             let read = engines.each_ref().map(|engine| {
-                let scanned = |from| engine.scan(probe, from).collect::<Result<Vec<_>, _>>().map(keys).unwrap();
-                let backwards = engine.scan(probe, None).rev().collect::<Result<Vec<_>, _>>().map(keys).unwrap();
+                let scanned = |from| engine.scan(probe, from).collect::<Result<Vec<_>>>().map(keys).unwrap();
+                let backwards = engine.scan(probe, None).rev().collect::<Result<Vec<_>>>().map(keys).unwrap();
                 let neighbours = (engine.last_at_or_before(probe).unwrap(), engine.first_after(probe).unwrap());
                 let from = [probe, b"a"].concat();
                 (engine.get(probe).unwrap(), neighbours, scanned(None), scanned(Some(&from)), backwards)

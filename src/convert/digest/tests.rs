@@ -20,23 +20,27 @@ fn the_text_of_a_figure_is_that_of_the_contract() {
     assert_eq!(text, "F1:I3:CHN1:s10:8:3:SEX1:F4:202436:16:3ff80000000000001:00:0:0:0:0:0:0:0:0:1:70:");
 }
 
-#[test]
-fn version_2_sees_what_version_1_does_not() {
-    let entry = |note: &str| {
-        let entry = proto::Entry { entity: "a".into(), rank: Some(1), note: note.into(), ..Default::default() };
-        row(Item::Entry(proto::StateEntry { ranking: "r".into(), edition: "1".into(), entry: Some(entry) }))
-    };
-    let (plain, noted) = (entry(""), entry("checked"));
-    assert_eq!(Version::Numbers.of_row(&plain), Version::Numbers.of_row(&noted));
-    assert_ne!(Version::Rows.of_row(&plain), Version::Rows.of_row(&noted));
+fn entry_row(entry: proto::Entry) -> proto::StateRow {
+    row(Item::Entry(proto::StateEntry { ranking: "r".into(), edition: "1".into(), entry: Some(entry) }))
 }
 
 #[test]
-fn presence_is_part_of_the_text() {
-    let entry = |rank| proto::Entry { entity: "a".into(), rank, ..Default::default() };
-    let of = |rank| {
-        row(Item::Entry(proto::StateEntry { ranking: "r".into(), edition: "1".into(), entry: Some(entry(rank)) }))
-    };
-    assert_ne!(Version::Rows.of_row(&of(None)), Version::Rows.of_row(&of(Some(0))));
+fn version_2_covers_what_version_1_does_not() {
+    let plain = entry_row(proto::Entry { entity: "a".into(), rank: Some(1), ..Default::default() });
+    let with_note =
+        entry_row(proto::Entry { entity: "a".into(), rank: Some(1), note: "checked".into(), ..Default::default() });
+    assert_eq!(Version::Numbers.of_row(&plain), Version::Numbers.of_row(&with_note));
+    assert_ne!(Version::Rows.of_row(&plain), Version::Rows.of_row(&with_note));
+}
+
+#[test]
+fn an_unset_rank_differs_from_zero() {
+    let unset = entry_row(proto::Entry { entity: "a".into(), rank: None, ..Default::default() });
+    let zero = entry_row(proto::Entry { entity: "a".into(), rank: Some(0), ..Default::default() });
+    assert_ne!(Version::Rows.of_row(&unset), Version::Rows.of_row(&zero));
+}
+
+#[test]
+fn there_is_no_version_3() {
     assert_eq!(Version::numbered(3), None);
 }

@@ -1,10 +1,10 @@
-//! The text of version 2: a letter for the kind of row, then its fields in the contract's order, each as a netstring.
+//! The text of a row in version 2: a letter for its kind, then its fields in the order of the contract, each as a
+//! netstring.
 
 use std::io::Write as _;
 
 use crate::proto::{self, definition, state_row::Item};
 
-/// The text of a row.
 pub(super) fn of_row(item: &Item) -> Vec<u8> {
     let mut text = Text::default();
     match item {
@@ -16,11 +16,11 @@ pub(super) fn of_row(item: &Item) -> Vec<u8> {
             text.0.push(b'R');
             edition(&mut text, of);
         }
-        Item::Entry(held) => {
+        Item::Entry(of) => {
             text.0.push(b'E');
-            text.string(&held.ranking);
-            text.string(&held.edition);
-            text.message(held.entry.as_ref(), entry);
+            text.string(&of.ranking);
+            text.string(&of.edition);
+            text.message(of.entry.as_ref(), entry);
         }
         Item::Definition(of) => {
             text.0.push(b'D');
@@ -30,7 +30,7 @@ pub(super) fn of_row(item: &Item) -> Vec<u8> {
     text.0
 }
 
-/// Fields as netstrings, one after the other.
+/// Netstrings, one after the other: length in decimal, colon, bytes.
 #[derive(Debug, Default)]
 struct Text(Vec<u8>);
 
@@ -45,12 +45,12 @@ impl Text {
         self.field(text.as_bytes());
     }
 
-    /// A number without presence: zero is nothing.
+    /// Adds a number without presence: zero is written as nothing.
     fn number(&mut self, number: impl Into<i128>) {
         self.optional(Some(number.into()).filter(|number| *number != 0));
     }
 
-    /// A number with presence: zero is written if it is set.
+    /// Adds a number with presence: zero is written if it is set.
     fn optional(&mut self, number: Option<impl Into<i128>>) {
         let text = number.map_or_else(String::new, |number| number.into().to_string());
         self.string(&text);
