@@ -42,7 +42,7 @@ pub fn apply(ledger: &dyn Ledger, view: &View, header: &Header) -> Result<(), St
 }
 
 fn missing(revision: Revision, what: &str) -> StoreError {
-    StoreError::Corrupt(format!("commit {revision} lacks {what}"))
+    StoreError::corrupt(format!("commit {revision} lacks {what}"))
 }
 
 /// A commit half applied: the series and the edition whose records may go on.

@@ -17,7 +17,7 @@ use tokio::time::Instant as Moment;
 use super::Ledger;
 use crate::{
     model::{id::Revision, time::Instant},
-    store::engine::Result,
+    store::error::Result,
 };
 
 /// How long no write must have come before compaction looks what there is to do.

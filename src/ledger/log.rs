@@ -33,7 +33,8 @@ use crate::{
         Engine, StoreError,
         bytes::{frame, put_varint, unframe},
         chunks,
-        engine::{BATCH_OPS_MAX, Batch, Result},
+        engine::{BATCH_OPS_MAX, Batch},
+        error::Result,
         faults::{CrashPoint, crash_at},
         records::{pack, unpack},
     },
@@ -247,7 +248,7 @@ impl StoreLedger {
         };
         let floor = read_floor(&engine)?;
         if floor > head.max(Revision(1)) {
-            return Err(StoreError::Corrupt(format!("the floor is revision {floor}, and head is {head}")));
+            return Err(StoreError::corrupt(format!("the floor is revision {floor}, and head is {head}")));
         }
         let chain = match head {
             Revision::ZERO => CHAIN_START,
@@ -344,7 +345,7 @@ impl Ledger for StoreLedger {
             return Ok(());
         }
         if floor > self.head() {
-            return Err(StoreError::Corrupt(format!("revision {floor} is above head and cannot be the floor")));
+            return Err(StoreError::corrupt(format!("revision {floor} is above head and cannot be the floor")));
         }
         let mut batch = self.engine.batch();
         batch.put(FLOOR_KEY, &frame(FLOOR_VERSION, &floor.0.to_le_bytes()))?;
@@ -379,7 +380,7 @@ impl Ledger for StoreLedger {
     fn append(&self, page: u32, bytes: Vec<u8>) -> Result<()> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if page as usize != held.first as usize + held.pages.len() {
-            return Err(StoreError::Corrupt(format!("page {page} does not follow the one before")));
+            return Err(StoreError::corrupt(format!("page {page} does not follow the one before")));
         }
         held.bytes += bytes.len();
         held.content.add(&bytes);
@@ -473,13 +474,13 @@ fn read_header(engine: &Engine, revision: Revision) -> Result<Option<Header>> {
 }
 
 fn without_header(revision: Revision) -> StoreError {
-    StoreError::Corrupt(format!("commit {revision} has no header"))
+    StoreError::corrupt(format!("commit {revision} has no header"))
 }
 
 pub(super) fn read_floor(engine: &Engine) -> Result<Revision> {
     let Some(value) = engine.get(FLOOR_KEY)? else { return Ok(Revision(1)) };
     let bytes = unframe(FLOOR_VERSION, &value)?.first_chunk();
-    Ok(Revision(u64::from_le_bytes(*bytes.ok_or_else(|| StoreError::Corrupt("a floor that is too short".into()))?)))
+    Ok(Revision(u64::from_le_bytes(*bytes.ok_or_else(|| StoreError::corrupt("a floor that is too short"))?)))
 }
 
 pub(super) fn page_key(revision: Revision, page: u32) -> Vec<u8> {
@@ -496,9 +497,7 @@ pub(super) fn receipt_key(request: &RequestId) -> Vec<u8> {
 
 pub(super) fn revision_of(key: &[u8]) -> Result<Revision> {
     let bytes = key.get(1..9).and_then(|bytes| bytes.first_chunk());
-    Ok(Revision(u64::from_be_bytes(
-        *bytes.ok_or_else(|| StoreError::Corrupt("a header key that is too short".into()))?,
-    )))
+    Ok(Revision(u64::from_be_bytes(*bytes.ok_or_else(|| StoreError::corrupt("a header key that is too short"))?)))
 }
 
 fn random<const N: usize>() -> Result<[u8; N]> {

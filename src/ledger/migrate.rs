@@ -46,7 +46,7 @@ use crate::{
         series::Horizon,
         time::Date,
     },
-    store::{Engine, StoreError, chunks, engine::Result, records::unpack, view::View},
+    store::{Engine, OpenError, StoreError, chunks, error::Result, records::unpack, view::View},
 };
 
 /// Why a folder was not migrated.
@@ -75,7 +75,10 @@ pub enum MigrateError {
         /// What is wrong.
         detail: String,
     },
-    /// A folder is in the way or cannot be opened, read or written.
+    /// A folder cannot be opened or made, or one is in the way.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The old folder cannot be read, or the new one not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -91,10 +94,10 @@ pub struct MigrationReport {
 pub fn migrate(old: &Path, new: &Path) -> std::result::Result<MigrationReport, MigrateError> {
     let occupied = fs::read_dir(new).is_ok_and(|mut items| items.next().is_some()) || new.is_file();
     if occupied {
-        return Err(StoreError::Occupied { folder: new.to_owned() }.into());
+        return Err(OpenError::Occupied { folder: new.to_owned() }.into());
     }
     if !old.is_dir() {
-        return Err(StoreError::NotBefore { folder: old.to_owned() }.into());
+        return Err(OpenError::NotBefore { folder: old.to_owned() }.into());
     }
     let engine = Engine::open_before(old)?;
     let floor = log::read_floor(&engine)?;
@@ -105,10 +108,10 @@ pub fn migrate(old: &Path, new: &Path) -> std::result::Result<MigrationReport, M
     name.push(".migrating");
     let building = new.with_file_name(name);
     if building.exists() {
-        fs::remove_dir_all(&building).map_err(StoreError::Io)?;
+        fs::remove_dir_all(&building).map_err(StoreError::from)?;
     }
     let built = build(&engine, old, &building).and_then(|migrated| {
-        fs::rename(&building, new).map_err(StoreError::Io)?;
+        fs::rename(&building, new).map_err(StoreError::from)?;
         Ok(migrated)
     });
     if built.is_err() {
@@ -130,7 +133,7 @@ fn build(old: &Engine, folder: &Path, building: &Path) -> std::result::Result<Mi
     while rebuild.head() < head {
         let revision = rebuild.head().next();
         migrate_commit(old, revision, &mut rebuild, &mut methodology_ids).map_err(|error| match error {
-            StoreError::Corrupt(detail) => MigrateError::Damaged { folder: folder.to_owned(), revision, detail },
+            StoreError::Corrupt { detail } => MigrateError::Damaged { folder: folder.to_owned(), revision, detail },
             error => error.into(),
         })?;
     }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::id::{HistoryId, Revision},
-    store::{Engine, StoreError, engine::Result, view::View},
+    store::{Engine, OpenError, StoreError, error::Result, view::View},
 };
 
 /// Who a history is.
@@ -34,10 +34,10 @@ pub struct Rebuild {
 
 impl Rebuild {
     /// Starts in an empty folder. Without an identity it is a new history: tokens of the old one are refused.
-    pub fn start(folder: &Path, identity: Option<Identity>) -> Result<Self> {
+    pub fn start(folder: &Path, identity: Option<Identity>) -> std::result::Result<Self, OpenError> {
         let engine = Arc::new(Engine::open(folder)?);
         if engine.scan(&[], None).next().is_some() {
-            return Err(StoreError::Occupied { folder: folder.to_owned() });
+            return Err(OpenError::Occupied { folder: folder.to_owned() });
         }
         if let Some(identity) = identity {
             StoreLedger::put_identity(&engine, identity.history, identity.secret)?;
@@ -77,7 +77,7 @@ impl Rebuild {
     /// Seals and applies the commit whose pages were added. It must have the hashes of this header.
     pub fn seal(&mut self, header: &Header, receipt: Option<&Receipt>) -> Result<()> {
         if !header.continues(self.ledger.chain(self.head())?)? {
-            return Err(StoreError::Corrupt(format!(
+            return Err(StoreError::corrupt(format!(
                 "the header of revision {} does not continue the chain of those before",
                 header.commit.revision
             )));
@@ -85,7 +85,7 @@ impl Rebuild {
         let sealed = self.seal_draft(&header.draft(), receipt)?;
         match sealed.content == header.content {
             true => Ok(()),
-            false => Err(StoreError::Corrupt("its pages are not those that its header was made for".to_owned())),
+            false => Err(StoreError::corrupt("its pages are not those that its header was made for")),
         }
     }
 
@@ -93,7 +93,7 @@ impl Rebuild {
     pub fn seal_draft(&mut self, draft: &Draft, receipt: Option<&Receipt>) -> Result<Header> {
         let expected = self.head().next();
         if draft.commit.revision != expected || draft.pages != self.pages {
-            return Err(StoreError::Corrupt(format!(
+            return Err(StoreError::corrupt(format!(
                 "revision {expected} with {} pages was expected, and revision {} with {} came",
                 self.pages, draft.commit.revision, draft.pages
             )));

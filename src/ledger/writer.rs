@@ -120,9 +120,15 @@ pub enum WriteError {
     /// Too many writes wait.
     #[error("{WAITING_WRITES_MAX} writes are waiting already")]
     Busy,
-    /// The writer has stopped, or just did.
-    #[error("{0}")]
-    Stopped(String),
+    /// The store failed: the writer makes no commit until a restart.
+    #[error("writes are refused until a restart: {reason}")]
+    Stopped {
+        /// What failed.
+        reason: String,
+    },
+    /// The server stops, and the writer with it.
+    #[error("the server is stopping")]
+    Stopping,
 }
 
 /// A commit that was just made.
@@ -240,7 +246,8 @@ impl Writer {
 
     /// Why writes are refused, if they are.
     pub fn refusal(&self) -> Option<String> {
-        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let reason = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        reason.map(|reason| WriteError::Stopped { reason }.to_string())
     }
 
     /// Finishes the writes that wait and ends the thread.
@@ -253,7 +260,10 @@ impl Writer {
     }
 
     fn stopped(&self) -> WriteError {
-        WriteError::Stopped(self.refusal().unwrap_or_else(|| "the server is stopping".into()))
+        match self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            Some(reason) => WriteError::Stopped { reason },
+            None => WriteError::Stopping,
+        }
     }
 }
 
@@ -285,12 +295,12 @@ impl WriterLoop {
     fn obey(&mut self, command: Command) {
         let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // sled panics on damaged files; a panic here must stop writing, not only this thread.
-        let panicked = || StoreError::Corrupt("the writer panicked".into());
+        let panicked = || StoreError::corrupt("the writer panicked");
         // The callers may be gone; what was done stands all the same.
         match command {
             Command::Write { options, act, answer } => {
                 let result = match refusal {
-                    Some(refusal) if !options.validate_only => Err(WriteError::Stopped(refusal)),
+                    Some(reason) if !options.validate_only => Err(WriteError::Stopped { reason }),
                     _ => catch_unwind(AssertUnwindSafe(|| self.write(&options, *act)))
                         .unwrap_or_else(|_| Err(self.stop_writing(&panicked()))),
                 };
@@ -302,7 +312,7 @@ impl WriterLoop {
             Command::PutCursor { given, answer } => {
                 let now = self.setup.clock.now();
                 let result = match refusal {
-                    Some(refusal) => Err(WriteError::Stopped(refusal).into()),
+                    Some(reason) => Err(WriteError::Stopped { reason }.into()),
                     None => catch_unwind(AssertUnwindSafe(|| cursor::keep(&self.cursors, given, CURSORS_MAX, now)))
                         .unwrap_or_else(|_| Err(panicked().into()))
                         .map_err(|error| match error {
@@ -323,7 +333,7 @@ impl WriterLoop {
         }
         let (compaction, ledger, now) = (&mut self.compaction, self.ledger.as_ref(), self.setup.clock.now());
         let turn = catch_unwind(AssertUnwindSafe(|| compaction.turn(ledger, now)));
-        let turn = turn.unwrap_or_else(|_| Err(StoreError::Corrupt("compaction panicked".into())));
+        let turn = turn.unwrap_or_else(|_| Err(StoreError::corrupt("compaction panicked")));
         if let Err(error) = turn {
             self.stop_writing(&error);
         }
@@ -446,9 +456,9 @@ impl WriterLoop {
 
     fn stop_writing(&self, error: &StoreError) -> WriteError {
         tracing::error!(%error, "writing stopped until a restart");
-        let refusal = StoreError::Stopped(error.to_string()).to_string();
-        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.clone());
-        WriteError::Stopped(refusal)
+        let reason = error.to_string();
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.clone());
+        WriteError::Stopped { reason }
     }
 }
 

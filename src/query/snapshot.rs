@@ -124,7 +124,7 @@ impl Reader {
             return Ok(commit.clone());
         }
         let header = self.ledger.header(revision)?;
-        let header = header.ok_or_else(|| StoreError::Corrupt(format!("commit {revision} is not in the ledger")))?;
+        let header = header.ok_or_else(|| StoreError::corrupt(format!("commit {revision} is not in the ledger")))?;
         if commits.len() >= CACHED_COMMITS_MAX {
             commits.clear();
         }

@@ -52,7 +52,7 @@ use crate::{
         App, MESSAGE_BYTES_MAX, admin::Admin, catalog::Catalog, rankings::Rankings, statistics::Statistics,
         subscribe::SubscribeEndpoint,
     },
-    store::{Engine, StoreError, offload::Offload, view::View},
+    store::{Engine, OpenError, offload::Offload, view::View},
 };
 
 /// How long calls may go on after the server was told to stop.
@@ -111,7 +111,7 @@ impl Config {
 pub enum ServeError {
     /// The folder cannot be used.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Folder(#[from] OpenError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -157,12 +157,12 @@ impl Almanac {
 }
 
 /// Opens a folder, recovers, and starts the writer. Waits for the disk.
-pub fn open(config: &Config) -> Result<Almanac, StoreError> {
+pub fn open(config: &Config) -> Result<Almanac, OpenError> {
     open_on(Engine::open(Path::new(&config.data))?, config)
 }
 
 /// The same on an engine that is open.
-pub fn open_on(engine: Engine, config: &Config) -> Result<Almanac, StoreError> {
+pub fn open_on(engine: Engine, config: &Config) -> Result<Almanac, OpenError> {
     let engine = Arc::new(engine);
     let ledger: Arc<dyn Ledger> = Arc::new(StoreLedger::open(engine.clone())?);
     let view = Arc::new(View::open(engine)?);

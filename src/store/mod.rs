@@ -15,6 +15,7 @@ pub mod catalog;
 pub mod chunks;
 pub mod cursors;
 pub mod engine;
+pub mod error;
 pub mod faults;
 pub mod memory;
 pub mod nearest;
@@ -25,4 +26,5 @@ pub mod rows;
 pub mod series;
 pub mod view;
 
-pub use engine::{Engine, StoreError};
+pub use engine::Engine;
+pub use error::{OpenError, StoreError};

@@ -422,19 +422,19 @@ fn an_edition_without_a_source_gets_that_of_its_ranking_at_that_time() {
 fn a_folder_of_the_format_before_is_refused_and_told_the_way_out() {
     let (folder, old) = unpacked("format-2");
     let refused = Engine::open(&old).unwrap_err();
-    assert!(matches!(refused, StoreError::FormatBefore { .. }), "{refused}");
+    assert!(matches!(refused, OpenError::FormatBefore { .. }), "{refused}");
     let new = folder.path().join("new");
     migrate(&old, &new).unwrap();
     // The old one is as it was, and the new one is in the way of a second time.
-    assert!(matches!(migrate(&old, &new), Err(MigrateError::Store(StoreError::Occupied { .. }))));
+    assert!(matches!(migrate(&old, &new), Err(MigrateError::Open(OpenError::Occupied { .. }))));
     migrate(&old, &folder.path().join("another")).unwrap();
     assert!(matches!(
         migrate(&new, &folder.path().join("third")),
-        Err(MigrateError::Store(StoreError::NotBefore { .. }))
+        Err(MigrateError::Open(OpenError::NotBefore { .. }))
     ));
     assert!(matches!(
         migrate(&folder.path().join("absent"), &folder.path().join("third")),
-        Err(MigrateError::Store(_))
+        Err(MigrateError::Open(OpenError::NotBefore { .. }))
     ));
     assert!(!folder.path().join("third").exists() && !folder.path().join("absent").exists());
 }
