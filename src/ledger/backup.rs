@@ -59,7 +59,7 @@ struct BackupTrailer {
 /// Makes a backup, part by part.
 #[derive(Debug)]
 pub struct BackupWriter {
-    ledger: Arc<dyn Ledger>,
+    ledger: Arc<Ledger>,
     last: Revision,
     digest: Sha256,
     /// The commit being written.
@@ -78,7 +78,7 @@ enum State {
 
 impl BackupWriter {
     /// Backs up everything to a revision that is not above head.
-    pub fn new(ledger: Arc<dyn Ledger>, last: Revision) -> Self {
+    pub fn new(ledger: Arc<Ledger>, last: Revision) -> Self {
         let revision = Revision::ZERO;
         Self { ledger, last, digest: Sha256::new(), revision, header: None, next_page: 0, state: State::BackupHeader }
     }

@@ -37,12 +37,12 @@ use super::{
     bundle,
     log::{self, Draft, Receipt},
     page,
-    rebuild::{Identity, Rebuild},
+    rebuild::Rebuild,
 };
 use crate::{
     model::{
         change::{Commit, Counts},
-        id::{HistoryId, Revision},
+        id::Revision,
         series::Horizon,
         time::Date,
     },
@@ -121,14 +121,8 @@ pub fn migrate(old: &Path, new: &Path) -> std::result::Result<MigrationReport, M
 }
 
 fn build(old: &Engine, folder: &Path, building: &Path) -> std::result::Result<MigrationReport, MigrateError> {
-    let history = chunks::get(old, log::HISTORY_KEY)?;
-    let identity: Option<([u8; 16], [u8; 32])> = history.map(|bytes| unpack(&bytes)).transpose()?;
-    let identity = identity.map(|(history, secret)| Identity { history: HistoryId(history), secret });
-    let mut rebuild = Rebuild::start(building, identity)?;
-    let head = match old.last_at_or_before(&[log::HEADERS; 16])? {
-        Some((key, _)) if key.first() == Some(&log::HEADERS) => log::revision_of(&key)?,
-        _ => Revision::ZERO,
-    };
+    let mut rebuild = Rebuild::start(building, log::read_identity(old)?)?;
+    let head = log::newest_revision(old)?;
     let mut methodology_ids = MethodologyIds::default();
     while rebuild.head() < head {
         let revision = rebuild.head().next();
@@ -148,19 +142,19 @@ fn migrate_commit(
     rebuild: &mut Rebuild,
     methodology_ids: &mut MethodologyIds,
 ) -> Result<()> {
-    let header = chunks::get(old, &log::header_key(revision))?.ok_or_else(|| page::corrupt("no header"))?;
+    let header = chunks::get(old, &log::keys::header_key(revision))?.ok_or_else(|| page::corrupt("no header"))?;
     let header: OldHeader = unpack(&header)?;
     if header.commit.revision != revision {
         return Err(page::corrupt(format!("its header is that of revision {}", header.commit.revision)));
     }
     let receipt = match &header.commit.request_id {
-        Some(request) => chunks::get(old, &log::receipt_key(request))?,
+        Some(request) => chunks::get(old, &log::keys::receipt_key(request))?,
         None => None,
     };
     let receipt: Option<OldReceipt> = receipt.map(|bytes| unpack(&bytes)).transpose()?;
     let mut translation = Translation::new(rebuild.view(), methodology_ids, rebuild.sink());
     let mut pages = 0;
-    let prefix = [&[log::PAGES][..], &revision.0.to_be_bytes()].concat();
+    let prefix = [&[log::keys::PAGES][..], &revision.0.to_be_bytes()].concat();
     for item in chunks::scan(old, &prefix) {
         for bytes in bundle::unpack(&item?.1)? {
             read_page(&bytes)?.into_iter().try_for_each(|record| translation.add(record))?;

@@ -15,9 +15,9 @@ use std::{
 
 use super::{
     Ledger, apply,
-    log::{CHAIN_START, ContentHash, Header, StoreLedger},
+    log::{CHAIN_START, ContentHash, Header},
     page::LedgerPage,
-    rebuild::{Identity, Rebuild},
+    rebuild::Rebuild,
     record::Record,
 };
 use crate::{
@@ -137,7 +137,7 @@ fn swap(folder: &Path, rebuilt: &Path) -> std::io::Result<PathBuf> {
 fn check(folder: &Path, rebuilt: &Path, report: &mut VerifyReport) -> std::result::Result<(), OpenError> {
     report.ledger_damaged = true;
     let engine = Arc::new(Engine::open(folder)?);
-    let ledger = StoreLedger::open(engine.clone())?;
+    let ledger = Ledger::open(engine.clone())?;
     if ledger.floor() > Revision(1) {
         report.compacted = Some(ledger.floor());
         return Ok(check_compacted(&engine, &ledger, report)?);
@@ -159,13 +159,8 @@ fn check(folder: &Path, rebuilt: &Path, report: &mut VerifyReport) -> std::resul
 }
 
 /// Decodes every commit, and makes a new folder of them.
-fn replay(
-    ledger: &StoreLedger,
-    rebuilt: &Path,
-    report: &mut VerifyReport,
-) -> std::result::Result<Arc<Engine>, OpenError> {
-    let identity = Identity { history: ledger.history(), secret: ledger.secret() };
-    let mut rebuild = Rebuild::start(rebuilt, Some(identity))?;
+fn replay(ledger: &Ledger, rebuilt: &Path, report: &mut VerifyReport) -> std::result::Result<Arc<Engine>, OpenError> {
+    let mut rebuild = Rebuild::start(rebuilt, Some(ledger.identity()))?;
     while rebuild.head() < ledger.head() {
         let revision = rebuild.head().next();
         replay_commit(ledger, revision, &mut rebuild, report).map_err(|error| in_commit(revision, &error))?;
@@ -173,12 +168,7 @@ fn replay(
     Ok(rebuild.finish()?)
 }
 
-fn replay_commit(
-    ledger: &StoreLedger,
-    revision: Revision,
-    rebuild: &mut Rebuild,
-    report: &mut VerifyReport,
-) -> Result<()> {
+fn replay_commit(ledger: &Ledger, revision: Revision, rebuild: &mut Rebuild, report: &mut VerifyReport) -> Result<()> {
     let header = check_commit(ledger, revision, report, |bytes, _| rebuild.page(bytes))?;
     let receipt = header.commit.request_id.as_ref().map(|request| ledger.receipt(request)).transpose()?.flatten();
     rebuild.seal(&header, receipt.as_ref())
@@ -186,7 +176,7 @@ fn replay_commit(
 
 /// A ledger whose first commits have no pages any more: their headers are checked, the others whole; and the view must
 /// hold every figure that those say.
-fn check_compacted(engine: &Arc<Engine>, ledger: &StoreLedger, report: &mut VerifyReport) -> Result<()> {
+fn check_compacted(engine: &Arc<Engine>, ledger: &Ledger, report: &mut VerifyReport) -> Result<()> {
     let view = View::open(engine.clone())?;
     apply::catch_up(ledger, &view)?;
     let mut series = 0;
@@ -224,7 +214,7 @@ fn missing(what: &str) -> StoreError {
     StoreError::corrupt(format!("{what} is missing"))
 }
 
-fn header_of(ledger: &StoreLedger, revision: Revision) -> Result<Header> {
+fn header_of(ledger: &Ledger, revision: Revision) -> Result<Header> {
     let header = ledger.header(revision)?.ok_or_else(|| missing("its header"))?;
     match header.commit.revision == revision {
         true => Ok(header),
@@ -242,7 +232,7 @@ fn check_link(header: &Header, previous: [u8; 32]) -> Result<[u8; 32]> {
 
 /// Decodes a commit; `seen` gets its pages in order.
 fn check_commit(
-    ledger: &StoreLedger,
+    ledger: &Ledger,
     revision: Revision,
     report: &mut VerifyReport,
     mut seen: impl FnMut(Vec<u8>, LedgerPage) -> Result<()>,
@@ -299,7 +289,7 @@ fn check_values(engine: &Engine, report: &mut VerifyReport) -> Result<()> {
 }
 
 /// Compares the view with the one made from the ledger.
-fn check_view(engine: &Arc<Engine>, ledger: &StoreLedger, fresh: &Engine, report: &mut VerifyReport) -> Result<()> {
+fn check_view(engine: &Arc<Engine>, ledger: &Ledger, fresh: &Engine, report: &mut VerifyReport) -> Result<()> {
     // What was sealed and not applied is no damage.
     apply::catch_up(ledger, &View::open(engine.clone())?)?;
     for (space, name) in SAME_BYTES {
