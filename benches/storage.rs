@@ -13,9 +13,8 @@ use std::{
 
 use almanac::{
     ledger::{
-        WriteAnswer, WriteOptions, Writer,
+        Ledger, WriteAnswer, WriteOptions, Writer,
         apply::catch_up,
-        log::StoreLedger,
         plan::WriteRequest,
         upload::{Mode, Point, Upload},
         writer::Setup,
@@ -45,7 +44,7 @@ fn main() -> Outcome<()> {
     println!("memory before: {} MiB", resident("VmRSS")?);
     {
         let engine = Arc::new(Engine::open(data.path())?);
-        let ledger = Arc::new(StoreLedger::open(engine.clone())?);
+        let ledger = Arc::new(Ledger::open(engine.clone())?);
         let view = Arc::new(View::open(engine.clone())?);
         catch_up(ledger.as_ref(), &view)?;
         let writer = Writer::start(ledger, view, Setup::default(), |_| {})?;

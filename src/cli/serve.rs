@@ -9,7 +9,7 @@ use std::{
 
 use super::{error::CliError, sample, session::Session};
 use crate::{
-    ledger::compact::Keep,
+    ledger::compact::Retention,
     proto,
     server::{self, Config},
 };
@@ -85,8 +85,10 @@ impl Settings {
         if let Some(seconds) = file.subscription_stall_seconds {
             config.subscription_stall_limit = Duration::from_secs(seconds.max(1));
         }
-        config.keep =
-            Keep { revisions: args.keep_revisions.or(file.keep_revisions), days: args.keep_days.or(file.keep_days) };
+        config.keep = Retention {
+            revisions: args.keep_revisions.or(file.keep_revisions),
+            days: args.keep_days.or(file.keep_days),
+        };
         Ok(Self {
             config,
             listen: args.listen.or(file.listen).unwrap_or(LISTEN_DEFAULT),

@@ -16,7 +16,7 @@ use crate::{
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Applies what is sealed and not applied yet. Says how many commits that were.
-pub fn catch_up(ledger: &dyn Ledger, view: &View) -> Result<u64, StoreError> {
+pub fn catch_up(ledger: &Ledger, view: &View) -> Result<u64, StoreError> {
     let mut count = 0;
     while view.applied() < ledger.head() {
         let revision = view.applied().next();
@@ -28,7 +28,7 @@ pub fn catch_up(ledger: &dyn Ledger, view: &View) -> Result<u64, StoreError> {
 }
 
 /// Applies one commit, the next one.
-pub fn apply(ledger: &dyn Ledger, view: &View, header: &Header) -> Result<(), StoreError> {
+pub fn apply(ledger: &Ledger, view: &View, header: &Header) -> Result<(), StoreError> {
     let revision = header.commit.revision;
     let mut application = Application { view, header, writer: view.write(), series: None, table: Open::No };
     for number in 0..header.pages {
@@ -42,7 +42,7 @@ pub fn apply(ledger: &dyn Ledger, view: &View, header: &Header) -> Result<(), St
 }
 
 fn missing(revision: Revision, what: &str) -> StoreError {
-    StoreError::Corrupt(format!("commit {revision} lacks {what}"))
+    StoreError::corrupt(format!("commit {revision} lacks {what}"))
 }
 
 /// A commit half applied: the series and the edition whose records may go on.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Ledger, bundle,
+    Ledger, LedgerError, bundle,
     log::{Header, Receipt},
     rebuild::Rebuild,
 };
@@ -26,8 +26,8 @@ use crate::{
         time::{Instant, now},
     },
     store::{
-        StoreError,
-        engine::Result,
+        OpenError, StoreError,
+        error::Result,
         records::{pack, unpack},
     },
 };
@@ -59,7 +59,7 @@ struct BackupTrailer {
 /// Makes a backup, part by part.
 #[derive(Debug)]
 pub struct BackupWriter {
-    ledger: Arc<dyn Ledger>,
+    ledger: Arc<Ledger>,
     last: Revision,
     digest: Sha256,
     /// The commit being written.
@@ -78,7 +78,7 @@ enum State {
 
 impl BackupWriter {
     /// Backs up everything to a revision that is not above head.
-    pub fn new(ledger: Arc<dyn Ledger>, last: Revision) -> Self {
+    pub fn new(ledger: Arc<Ledger>, last: Revision) -> Self {
         let revision = Revision::ZERO;
         Self { ledger, last, digest: Sha256::new(), revision, header: None, next_page: 0, state: State::BackupHeader }
     }
@@ -89,7 +89,7 @@ impl BackupWriter {
     }
 
     /// The next bytes. `None`: that was all.
-    pub fn next_part(&mut self) -> Result<Option<Vec<u8>>> {
+    pub fn next_part(&mut self) -> std::result::Result<Option<Vec<u8>>, LedgerError> {
         match self.state {
             State::BackupHeader => {
                 self.refuse_compacted()?;
@@ -120,14 +120,14 @@ impl BackupWriter {
     }
 
     /// A backup is every commit since the first: without the old ones it could not be restored.
-    fn refuse_compacted(&self) -> Result<()> {
+    fn refuse_compacted(&self) -> std::result::Result<(), LedgerError> {
         match self.ledger.floor() {
             Revision(..=1) => Ok(()),
-            Revision(floor) => Err(StoreError::Compacted { floor }),
+            floor => Err(LedgerError::Compacted { floor }),
         }
     }
 
-    fn put_next(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
+    fn put_next(&mut self, bytes: &mut Vec<u8>) -> std::result::Result<(), LedgerError> {
         let header = match self.header.take() {
             Some(header) => header,
             None => {
@@ -169,7 +169,7 @@ impl BackupWriter {
 }
 
 fn missing(revision: Revision) -> StoreError {
-    StoreError::Corrupt(format!("commit {revision} is not whole in the ledger"))
+    StoreError::corrupt(format!("commit {revision} is not whole in the ledger"))
 }
 
 fn put_part(bytes: &mut Vec<u8>, kind: u8, body: &[u8]) {
@@ -215,7 +215,10 @@ pub enum RestoreError {
         /// What is wrong.
         detail: String,
     },
-    /// The folder is in the way, or cannot be written.
+    /// The folder is in the way, or cannot be made.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The folder cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The file cannot be read, or the folder not be written.
@@ -236,7 +239,7 @@ pub struct RestoreReport {
 pub fn restore(file: &Path, folder: &Path) -> std::result::Result<RestoreReport, RestoreError> {
     let occupied = fs::read_dir(folder).is_ok_and(|mut items| items.next().is_some()) || folder.is_file();
     if occupied {
-        return Err(StoreError::Occupied { folder: folder.to_owned() }.into());
+        return Err(OpenError::Occupied { folder: folder.to_owned() }.into());
     }
     let mut parts = PartReader::open(file)?;
     let mut name = folder.file_name().unwrap_or_default().to_owned();
@@ -353,7 +356,7 @@ impl PartReader {
     /// What does not decode is damage of the file, not of the folder.
     fn whole<T>(&self, decoded: Result<T>) -> std::result::Result<T, RestoreError> {
         decoded.map_err(|error| match error {
-            StoreError::Corrupt(detail) => self.damaged(&detail),
+            StoreError::Corrupt { detail } => self.damaged(&detail),
             error => error.into(),
         })
     }

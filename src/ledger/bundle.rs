@@ -12,7 +12,7 @@ use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
 use crate::store::{
     StoreError,
     bytes::{Reader, put_bytes, put_varint},
-    engine::Result,
+    error::Result,
 };
 
 /// A bundle is closed when its pages are this long together.
@@ -75,7 +75,7 @@ pub fn unpack(bundle: &[u8]) -> Result<Vec<Vec<u8>>> {
 }
 
 fn corrupt(what: &str) -> StoreError {
-    StoreError::Corrupt(format!("bundle of ledger pages: {what}"))
+    StoreError::corrupt(format!("bundle of ledger pages: {what}"))
 }
 
 #[cfg(test)]

@@ -1,62 +1,61 @@
-//! Compaction: the pages of old commits are dropped, when the server was asked to.
+//! Compaction: the ledger drops the pages of old commits, if the operator asked for it.
 //!
-//! Replay then begins at a **floor**. What is needed to answer queries at any point of history stays: the view with all its
-//! versions, and the headers of all commits. What goes is the list of changes of the commits below the floor.
+//! Replay then begins at a **floor**. Queries still answer at any point of history: the view keeps all versions, and the
+//! ledger the headers of all commits. What goes is the list of changes of the commits below the floor.
 //!
-//! Invariants: the floor is durable before anything below it is removed, and with it everything the view was told of those
-//! commits. It only rises, and never above head. A crash between two steps leaves pages that nobody reads any more; the
-//! next start goes on removing them.
+//! Invariants: the floor is durable before anything below it is removed, and so is what the view holds of those commits. The
+//! floor only rises, and never above head. After a crash between two steps the next start goes on removing: nobody reads the
+//! pages that are left.
 
 use std::{
     num::{NonZeroU32, NonZeroU64},
     time::Duration,
 };
 
-use tokio::time::Instant as Moment;
-
 use super::Ledger;
 use crate::{
     model::{id::Revision, time::Instant},
-    store::engine::Result,
+    store::error::Result,
 };
 
-/// How long no write must have come before compaction looks what there is to do.
-pub const IDLE: Duration = Duration::from_millis(100);
-/// Writes after which it takes its turn although there was no such pause.
-pub const WRITES_BETWEEN_MAX: u32 = 32;
-/// How long a turn may take before the next write, plus one step.
-const TURN: Duration = Duration::from_millis(20);
-/// How long until it looks again when there was nothing to do: commits grow old by themselves.
+/// Compaction looks for work when no write came for so long.
+const IDLE: Duration = Duration::from_millis(100);
+/// After so many writes compaction works although there was no such pause.
+const WRITES_BETWEEN_MAX: u32 = 32;
+/// When nothing is left to do, compaction looks again after so long: commits grow older without a write.
 const NEXT_LOOK: Duration = Duration::from_secs(600);
 const DAY_MICROSECONDS: i64 = 86_400_000_000;
 
-/// Which commits keep their pages. Nothing asked for: all of them. Both: what either keeps.
+/// Which commits keep their pages: those that either rule keeps. Without a rule: all.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Keep {
+pub struct Retention {
     /// So many of the newest.
     pub revisions: Option<NonZeroU64>,
     /// Those recorded in so many days past.
     pub days: Option<NonZeroU32>,
 }
 
-impl Keep {
-    /// Where the floor should be. Head is always kept.
-    fn floor(&self, ledger: &dyn Ledger, now: Instant) -> Result<Revision> {
+impl Retention {
+    /// Where the floor should be. It is never above head, so head is always kept.
+    fn floor(&self, ledger: &Ledger, now: Instant) -> Result<Revision> {
         let head = ledger.head();
-        let by_count = self.revisions.map(|kept| Revision(head.0.saturating_sub(kept.get() - 1)));
-        let by_age = self.days.map(|days| {
-            let since = Instant(now.0.saturating_sub(i64::from(days.get()).saturating_mul(DAY_MICROSECONDS)));
-            first_recorded(ledger, since)
-        });
-        let by_age = by_age.transpose()?;
-        let floor = by_count.into_iter().chain(by_age).min().unwrap_or(ledger.floor());
+        let mut rules = Vec::new();
+        if let Some(revisions) = self.revisions {
+            rules.push(Revision(head.0.saturating_sub(revisions.get() - 1)));
+        }
+        if let Some(days) = self.days {
+            let age = i64::from(days.get()).saturating_mul(DAY_MICROSECONDS);
+            rules.push(first_recorded(ledger, Instant(now.0.saturating_sub(age)))?);
+        }
+        let floor = rules.into_iter().min().unwrap_or(ledger.floor());
         Ok(floor.min(head).max(ledger.floor()))
     }
 }
 
 /// The first commit from the floor on that was recorded at an instant or later; head if there is none.
-fn first_recorded(ledger: &dyn Ledger, since: Instant) -> Result<Revision> {
-    let (mut low, mut high) = (ledger.floor(), ledger.head());
+fn first_recorded(ledger: &Ledger, since: Instant) -> Result<Revision> {
+    let mut low = ledger.floor();
+    let mut high = ledger.head();
     while low < high {
         let middle = Revision(low.0 + (high.0 - low.0) / 2);
         match ledger.header(middle)? {
@@ -67,47 +66,46 @@ fn first_recorded(ledger: &dyn Ledger, since: Instant) -> Result<Revision> {
     Ok(high)
 }
 
-/// What is left to do. Belongs to the writer, which calls it between commits.
+/// The compaction of one ledger. The writer calls it between commits.
 #[derive(Debug)]
 pub struct Compaction {
-    keep: Keep,
-    /// There may be pages below the floor; at start, those that a crash left.
+    retention: Retention,
+    /// There may be pages below the floor. At start there may be some that a crash left.
     dropping: bool,
-    /// How long to wait for a write before the next turn.
     pause: Duration,
+    /// Writes since compaction last worked.
     writes: u32,
 }
 
 impl Compaction {
-    /// Compaction to what is to be kept.
-    pub fn new(keep: Keep) -> Self {
-        Self { keep, dropping: true, pause: IDLE, writes: 0 }
+    pub fn new(retention: Retention) -> Self {
+        Self { retention, dropping: true, pause: IDLE, writes: 0 }
     }
 
-    /// One that does nothing until a restart.
+    /// A compaction that does nothing until a restart.
     pub fn stopped() -> Self {
-        Self { keep: Keep::default(), dropping: false, pause: NEXT_LOOK, writes: 0 }
+        Self { retention: Retention::default(), dropping: false, pause: NEXT_LOOK, writes: 0 }
     }
 
-    /// How long to wait for a write before the next turn.
+    /// How long the writer waits for a command before it calls [`Compaction::run`].
     pub fn pause(&self) -> Duration {
         self.pause
     }
 
-    /// Notes a write. Says whether a turn is due although no pause came.
-    pub fn wrote(&mut self) -> bool {
+    /// Notes a write. `true`: [`Compaction::run`] is due although writes keep coming.
+    pub fn note_write(&mut self) -> bool {
         self.pause = IDLE;
         self.writes += 1;
         self.writes >= WRITES_BETWEEN_MAX
     }
 
-    /// Does a bounded part of what is to do. The ledger must be applied to the view.
-    pub fn turn(&mut self, ledger: &dyn Ledger, now: Instant) -> Result<()> {
+    /// Works step by step until nothing is left to do, or `has_time` says no; at least one step. The view must have every
+    /// commit of the ledger.
+    pub fn run(&mut self, ledger: &Ledger, now: Instant, has_time: impl Fn() -> bool) -> Result<()> {
         self.writes = 0;
-        let started = Moment::now();
         while self.step(ledger, now)? {
-            if started.elapsed() >= TURN {
-                // The rest as soon as no write waits.
+            if !has_time() {
+                // The rest follows as soon as no write waits.
                 self.pause = Duration::ZERO;
                 return Ok(());
             }
@@ -116,13 +114,13 @@ impl Compaction {
         Ok(())
     }
 
-    /// One step. Says whether there may be more to do.
-    fn step(&mut self, ledger: &dyn Ledger, now: Instant) -> Result<bool> {
+    /// One step. `true`: there may be more to do.
+    fn step(&mut self, ledger: &Ledger, now: Instant) -> Result<bool> {
         if self.dropping {
             self.dropping = ledger.drop_below_floor()?;
             return Ok(true);
         }
-        let floor = self.keep.floor(ledger, now)?;
+        let floor = self.retention.floor(ledger, now)?;
         if floor <= ledger.floor() {
             return Ok(false);
         }
@@ -135,15 +133,18 @@ impl Compaction {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{
-        ledger::log::{Draft, MemoryLedger, Totals},
+        ledger::log::{Draft, Totals},
         model::change::{Cause, Commit, Counts},
+        store::{Engine, memory::MemoryDisk},
     };
 
     /// Commits of one page each, recorded a day apart; the first on day 1.
-    fn ledger(commits: u64) -> MemoryLedger {
-        let ledger = MemoryLedger::default();
+    fn ledger(commits: u64) -> Ledger {
+        let ledger = Ledger::open(Arc::new(Engine::in_memory(MemoryDisk::default()))).unwrap();
         for revision in 1..=commits {
             ledger.append(0, vec![revision as u8]).unwrap();
             let commit = Commit {
@@ -166,39 +167,49 @@ mod tests {
         Instant(day * DAY_MICROSECONDS)
     }
 
-    fn keep(revisions: u64, days: u32) -> Keep {
-        Keep { revisions: NonZeroU64::new(revisions), days: NonZeroU32::new(days) }
+    /// Zero: no such rule.
+    fn retention(revisions: u64, days: u32) -> Retention {
+        Retention { revisions: NonZeroU64::new(revisions), days: NonZeroU32::new(days) }
     }
 
+    /// Revisions and days kept, the day today, the floor; of ten commits.
+    const FLOORS: [(u64, u32, i64, u64); 11] = [
+        (0, 0, 10, 1),
+        (1, 0, 10, 10),
+        (3, 0, 10, 8),
+        (10, 0, 10, 1),
+        (u64::MAX, 0, 10, 1),
+        (0, 1, 10, 9),
+        (0, 9, 10, 1),
+        (0, 1, 1_000, 10),
+        (0, u32::MAX, 10, 1),
+        (3, 1, 10, 8),
+        (1, 4, 10, 6),
+    ];
+
     #[test]
-    fn the_floor_is_where_both_rules_put_it_and_never_above_head() {
+    fn the_floor_keeps_what_either_rule_keeps_and_never_rises_above_head() {
         let ten = ledger(10);
-        for (keep, now, expected) in [
-            (keep(0, 0), 10, 1),
-            (keep(1, 0), 10, 10),
-            (keep(3, 0), 10, 8),
-            (keep(10, 0), 10, 1),
-            (keep(u64::MAX, 0), 10, 1),
-            (keep(0, 1), 10, 9),
-            (keep(0, 9), 10, 1),
-            (keep(0, 1), 1_000, 10),
-            (keep(0, u32::MAX), 10, 1),
-            (keep(3, 1), 10, 8),
-            (keep(1, 4), 10, 6),
-        ] {
-            assert_eq!(keep.floor(&ten, day(now)).unwrap(), Revision(expected), "{keep:?} on day {now}");
+        for (revisions, days, today, expected) in FLOORS {
+            let retention = retention(revisions, days);
+            assert_eq!(retention.floor(&ten, day(today)).unwrap(), Revision(expected), "{retention:?} on day {today}");
         }
-        assert_eq!(keep(1, 0).floor(&ledger(0), day(1)).unwrap(), Revision(1));
-        ten.raise_floor(Revision(9)).unwrap();
-        assert_eq!(keep(5, 0).floor(&ten, day(10)).unwrap(), Revision(9), "the floor only rises");
+        assert_eq!(retention(1, 0).floor(&ledger(0), day(1)).unwrap(), Revision(1));
     }
 
     #[test]
-    fn a_turn_drops_the_pages_below_the_floor_and_nothing_else() {
+    fn the_floor_only_rises() {
+        let ten = ledger(10);
+        ten.raise_floor(Revision(9)).unwrap();
+        assert_eq!(retention(5, 0).floor(&ten, day(10)).unwrap(), Revision(9));
+    }
+
+    #[test]
+    fn compaction_drops_the_pages_below_the_floor_and_nothing_else() {
         let ledger = ledger(10);
-        let mut compaction = Compaction::new(keep(4, 0));
+        let mut compaction = Compaction::new(retention(4, 0));
         while compaction.pause() != NEXT_LOOK {
-            compaction.turn(&ledger, day(10)).unwrap();
+            compaction.run(&ledger, day(10), || false).unwrap();
         }
         assert_eq!(ledger.floor(), Revision(7));
         for revision in 1..=10 {
@@ -206,7 +217,15 @@ mod tests {
             assert_eq!(page.is_some(), revision >= 7);
             assert!(ledger.header(Revision(revision)).unwrap().is_some());
         }
-        assert!((1..WRITES_BETWEEN_MAX).all(|_| !compaction.wrote()) && compaction.wrote());
+    }
+
+    #[test]
+    fn compaction_is_due_after_many_writes_without_a_pause() {
+        let mut compaction = Compaction::new(Retention::default());
+        for _ in 1..WRITES_BETWEEN_MAX {
+            assert!(!compaction.note_write());
+        }
+        assert!(compaction.note_write());
         assert_eq!(compaction.pause(), IDLE);
     }
 }

@@ -37,16 +37,16 @@ use super::{
     bundle,
     log::{self, Draft, Receipt},
     page,
-    rebuild::{Identity, Rebuild},
+    rebuild::Rebuild,
 };
 use crate::{
     model::{
         change::{Commit, Counts},
-        id::{HistoryId, Revision},
+        id::Revision,
         series::Horizon,
         time::Date,
     },
-    store::{Engine, StoreError, chunks, engine::Result, records::unpack, view::View},
+    store::{Engine, OpenError, StoreError, chunks, error::Result, records::unpack, view::View},
 };
 
 /// Why a folder was not migrated.
@@ -75,7 +75,10 @@ pub enum MigrateError {
         /// What is wrong.
         detail: String,
     },
-    /// A folder is in the way or cannot be opened, read or written.
+    /// A folder cannot be opened or made, or one is in the way.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The old folder cannot be read, or the new one not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -91,10 +94,10 @@ pub struct MigrationReport {
 pub fn migrate(old: &Path, new: &Path) -> std::result::Result<MigrationReport, MigrateError> {
     let occupied = fs::read_dir(new).is_ok_and(|mut items| items.next().is_some()) || new.is_file();
     if occupied {
-        return Err(StoreError::Occupied { folder: new.to_owned() }.into());
+        return Err(OpenError::Occupied { folder: new.to_owned() }.into());
     }
     if !old.is_dir() {
-        return Err(StoreError::NotBefore { folder: old.to_owned() }.into());
+        return Err(OpenError::NotBefore { folder: old.to_owned() }.into());
     }
     let engine = Engine::open_before(old)?;
     let floor = log::read_floor(&engine)?;
@@ -105,10 +108,10 @@ pub fn migrate(old: &Path, new: &Path) -> std::result::Result<MigrationReport, M
     name.push(".migrating");
     let building = new.with_file_name(name);
     if building.exists() {
-        fs::remove_dir_all(&building).map_err(StoreError::Io)?;
+        fs::remove_dir_all(&building).map_err(StoreError::from)?;
     }
     let built = build(&engine, old, &building).and_then(|migrated| {
-        fs::rename(&building, new).map_err(StoreError::Io)?;
+        fs::rename(&building, new).map_err(StoreError::from)?;
         Ok(migrated)
     });
     if built.is_err() {
@@ -118,19 +121,13 @@ pub fn migrate(old: &Path, new: &Path) -> std::result::Result<MigrationReport, M
 }
 
 fn build(old: &Engine, folder: &Path, building: &Path) -> std::result::Result<MigrationReport, MigrateError> {
-    let history = chunks::get(old, log::HISTORY_KEY)?;
-    let identity: Option<([u8; 16], [u8; 32])> = history.map(|bytes| unpack(&bytes)).transpose()?;
-    let identity = identity.map(|(history, secret)| Identity { history: HistoryId(history), secret });
-    let mut rebuild = Rebuild::start(building, identity)?;
-    let head = match old.last_at_or_before(&[log::HEADERS; 16])? {
-        Some((key, _)) if key.first() == Some(&log::HEADERS) => log::revision_of(&key)?,
-        _ => Revision::ZERO,
-    };
+    let mut rebuild = Rebuild::start(building, log::read_identity(old)?)?;
+    let head = log::newest_revision(old)?;
     let mut methodology_ids = MethodologyIds::default();
     while rebuild.head() < head {
         let revision = rebuild.head().next();
         migrate_commit(old, revision, &mut rebuild, &mut methodology_ids).map_err(|error| match error {
-            StoreError::Corrupt(detail) => MigrateError::Damaged { folder: folder.to_owned(), revision, detail },
+            StoreError::Corrupt { detail } => MigrateError::Damaged { folder: folder.to_owned(), revision, detail },
             error => error.into(),
         })?;
     }
@@ -145,19 +142,19 @@ fn migrate_commit(
     rebuild: &mut Rebuild,
     methodology_ids: &mut MethodologyIds,
 ) -> Result<()> {
-    let header = chunks::get(old, &log::header_key(revision))?.ok_or_else(|| page::corrupt("no header"))?;
+    let header = chunks::get(old, &log::keys::header_key(revision))?.ok_or_else(|| page::corrupt("no header"))?;
     let header: OldHeader = unpack(&header)?;
     if header.commit.revision != revision {
         return Err(page::corrupt(format!("its header is that of revision {}", header.commit.revision)));
     }
     let receipt = match &header.commit.request_id {
-        Some(request) => chunks::get(old, &log::receipt_key(request))?,
+        Some(request) => chunks::get(old, &log::keys::receipt_key(request))?,
         None => None,
     };
     let receipt: Option<OldReceipt> = receipt.map(|bytes| unpack(&bytes)).transpose()?;
     let mut translation = Translation::new(rebuild.view(), methodology_ids, rebuild.sink());
     let mut pages = 0;
-    let prefix = [&[log::PAGES][..], &revision.0.to_be_bytes()].concat();
+    let prefix = [&[log::keys::PAGES][..], &revision.0.to_be_bytes()].concat();
     for item in chunks::scan(old, &prefix) {
         for bytes in bundle::unpack(&item?.1)? {
             read_page(&bytes)?.into_iter().try_for_each(|record| translation.add(record))?;

@@ -16,6 +16,7 @@ pub mod backup;
 pub mod bundle;
 pub mod compact;
 pub mod cursor;
+pub mod error;
 pub mod log;
 pub mod migrate;
 pub mod page;
@@ -26,5 +27,6 @@ pub mod upload;
 pub mod verify;
 pub mod writer;
 
+pub use error::LedgerError;
 pub use log::Ledger;
 pub use writer::{WriteAnswer, WriteError, WriteOptions, Writer};

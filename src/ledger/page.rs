@@ -15,7 +15,7 @@ use crate::{
     store::{
         StoreError,
         bytes::{Reader, put_bytes, put_runs, put_varint},
-        engine::Result,
+        error::Result,
         records::{pack, unpack},
         rows::{decode_rows_up_to, encode_rows},
     },
@@ -317,7 +317,7 @@ pub(super) fn movement_of(code: u8) -> Result<Option<ValueMove>> {
 }
 
 pub(super) fn corrupt(what: impl std::fmt::Display) -> StoreError {
-    StoreError::Corrupt(format!("ledger page: {what}"))
+    StoreError::corrupt(format!("ledger page: {what}"))
 }
 
 #[cfg(test)]

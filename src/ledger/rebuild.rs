@@ -1,53 +1,45 @@
-//! A new folder from commits, one after the other: what repair, restore and migration have in common.
+//! A new folder from commits, one after the other. Repair, restore and migration use it.
 //!
-//! Invariant: commits come in order and whole, and go the way that every commit goes: pages, seal, apply.
+//! Invariant: commits come in order and whole, and take the path of every commit: pages, seal, apply.
 
 use std::{path::Path, sync::Arc};
 
 use super::{
     Ledger, apply,
-    log::{Draft, Header, Receipt, StoreLedger},
+    log::{Draft, Header, Identity, Receipt},
     plan::Sink,
 };
 use crate::{
-    model::id::{HistoryId, Revision},
-    store::{Engine, StoreError, engine::Result, view::View},
+    model::id::Revision,
+    store::{Engine, OpenError, StoreError, error::Result, view::View},
 };
 
-/// Who a history is.
-#[derive(Debug, Clone, Copy)]
-pub struct Identity {
-    /// Its id.
-    pub history: HistoryId,
-    /// What its tokens are signed with.
-    pub secret: [u8; 32],
-}
-
-/// A folder being built.
+/// A folder that is being built.
 #[derive(Debug)]
 pub struct Rebuild {
     engine: Arc<Engine>,
-    ledger: StoreLedger,
+    ledger: Ledger,
     view: View,
+    /// Pages of the next commit so far.
     pages: u32,
 }
 
 impl Rebuild {
-    /// Starts in an empty folder. Without an identity it is a new history: tokens of the old one are refused.
-    pub fn start(folder: &Path, identity: Option<Identity>) -> Result<Self> {
+    /// Starts in an empty folder. Without an identity the folder is a new history, and tokens of the old one are refused.
+    pub fn start(folder: &Path, identity: Option<Identity>) -> std::result::Result<Self, OpenError> {
         let engine = Arc::new(Engine::open(folder)?);
         if engine.scan(&[], None).next().is_some() {
-            return Err(StoreError::Occupied { folder: folder.to_owned() });
+            return Err(OpenError::Occupied { folder: folder.to_owned() });
         }
         if let Some(identity) = identity {
-            StoreLedger::put_identity(&engine, identity.history, identity.secret)?;
+            Ledger::put_identity(&engine, identity)?;
         }
-        let ledger = StoreLedger::open(engine.clone())?;
+        let ledger = Ledger::open(engine.clone())?;
         let view = View::open(engine.clone())?;
         Ok(Self { engine, ledger, view, pages: 0 })
     }
 
-    /// The newest commit it has.
+    /// The newest commit of the folder.
     pub fn head(&self) -> Revision {
         self.ledger.head()
     }
@@ -59,41 +51,41 @@ impl Rebuild {
         Ok(())
     }
 
-    /// Takes the records of the next commit. Say how many pages they were with [`Rebuild::added`].
+    /// A sink for the records of the next commit. Call [`Rebuild::added`] with the number of pages it made.
     pub fn sink(&self) -> Sink<'_> {
         Sink::to_ledger(&self.ledger)
     }
 
-    /// Notes pages that went through [`Rebuild::sink`].
+    /// Counts pages that went through [`Rebuild::sink`].
     pub fn added(&mut self, pages: u32) {
         self.pages += pages;
     }
 
-    /// What the commits so far say.
+    /// The view of the commits so far.
     pub fn view(&self) -> &View {
         &self.view
     }
 
-    /// Seals and applies the commit whose pages were added. It must have the hashes of this header.
+    /// Seals and applies the commit whose pages were added. The new header must be this one.
     pub fn seal(&mut self, header: &Header, receipt: Option<&Receipt>) -> Result<()> {
         if !header.continues(self.ledger.chain(self.head())?)? {
-            return Err(StoreError::Corrupt(format!(
+            return Err(StoreError::corrupt(format!(
                 "the header of revision {} does not continue the chain of those before",
                 header.commit.revision
             )));
         }
         let sealed = self.seal_draft(&header.draft(), receipt)?;
-        match sealed.content == header.content {
-            true => Ok(()),
-            false => Err(StoreError::Corrupt("its pages are not those that its header was made for".to_owned())),
+        if sealed.content != header.content {
+            return Err(StoreError::corrupt("its pages are not those that its header was made for"));
         }
+        Ok(())
     }
 
-    /// The same for a commit that has no hashes yet.
+    /// Seals and applies the commit whose pages were added, and gives it its hashes.
     pub fn seal_draft(&mut self, draft: &Draft, receipt: Option<&Receipt>) -> Result<Header> {
         let expected = self.head().next();
         if draft.commit.revision != expected || draft.pages != self.pages {
-            return Err(StoreError::Corrupt(format!(
+            return Err(StoreError::corrupt(format!(
                 "revision {expected} with {} pages was expected, and revision {} with {} came",
                 self.pages, draft.commit.revision, draft.pages
             )));
@@ -104,7 +96,7 @@ impl Rebuild {
         Ok(header)
     }
 
-    /// Makes all of it durable. Its engine, to look into.
+    /// Makes the folder durable. Returns its engine, for a look at the contents.
     pub fn finish(self) -> Result<Arc<Engine>> {
         self.engine.sync()?;
         Ok(self.engine)

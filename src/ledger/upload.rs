@@ -24,7 +24,7 @@ use crate::{
     },
     store::{
         bytes::Reader,
-        engine::Result,
+        error::Result,
         rows::{decode_rows, encode_rows},
     },
 };

@@ -15,18 +15,19 @@ use std::{
 
 use super::{
     Ledger, apply,
-    log::{CHAIN_START, ContentHash, Header, StoreLedger},
+    log::{CHAIN_START, ContentHash, Header},
     page::LedgerPage,
-    rebuild::{Identity, Rebuild},
+    rebuild::Rebuild,
     record::Record,
 };
 use crate::{
     model::id::Revision,
     store::{
-        Engine, StoreError,
+        Engine, OpenError, StoreError,
         bytes::unframe,
         cursors,
-        engine::{Result, STORE_FOLDER},
+        engine::STORE_FOLDER,
+        error::Result,
         series::{self, SeriesScope},
         view::View,
     },
@@ -83,7 +84,7 @@ impl VerifyReport {
 }
 
 /// Checks a folder; with `repair` a view that is not what the ledger says is replaced.
-pub fn verify(folder: &Path, repair: bool) -> Result<VerifyReport> {
+pub fn verify(folder: &Path, repair: bool) -> std::result::Result<VerifyReport, OpenError> {
     let rebuilt = folder.join(REBUILD_FOLDER);
     let store = folder.join(STORE_FOLDER);
     if !store.is_dir() && folder.join(ASIDE_FOLDER).is_dir() && rebuilt.join(STORE_FOLDER).is_dir() {
@@ -91,7 +92,7 @@ pub fn verify(folder: &Path, repair: bool) -> Result<VerifyReport> {
         fs::rename(rebuilt.join(STORE_FOLDER), &store)?;
     }
     if !store.is_dir() {
-        return Err(StoreError::NoStore { folder: folder.to_owned() });
+        return Err(OpenError::NoStore { folder: folder.to_owned() });
     }
     remove(&rebuilt)?;
     let mut report = VerifyReport::default();
@@ -99,7 +100,7 @@ pub fn verify(folder: &Path, repair: bool) -> Result<VerifyReport> {
     match checked {
         Ok(Ok(())) => {}
         // Not damage of what is inside, but nothing can be said about it.
-        Ok(Err(error @ (StoreError::Locked { .. } | StoreError::Unwritable { .. }))) => return Err(error),
+        Ok(Err(error @ (OpenError::Locked { .. } | OpenError::Unwritable { .. }))) => return Err(error),
         Ok(Err(error)) => report.problem(error.to_string()),
         Err(_) => report.problem("sled panicked while reading its files"),
     }
@@ -111,15 +112,15 @@ pub fn verify(folder: &Path, repair: bool) -> Result<VerifyReport> {
     Ok(report)
 }
 
-fn remove(folder: &Path) -> Result<()> {
+fn remove(folder: &Path) -> std::io::Result<()> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
 /// Puts the rebuilt database in the place of the old one, which stays beside it.
-fn swap(folder: &Path, rebuilt: &Path) -> Result<PathBuf> {
+fn swap(folder: &Path, rebuilt: &Path) -> std::io::Result<PathBuf> {
     let store = folder.join(STORE_FOLDER);
     let mut aside = folder.join(ASIDE_FOLDER);
     let mut number = 1;
@@ -133,13 +134,13 @@ fn swap(folder: &Path, rebuilt: &Path) -> Result<PathBuf> {
     Ok(aside)
 }
 
-fn check(folder: &Path, rebuilt: &Path, report: &mut VerifyReport) -> Result<()> {
+fn check(folder: &Path, rebuilt: &Path, report: &mut VerifyReport) -> std::result::Result<(), OpenError> {
     report.ledger_damaged = true;
     let engine = Arc::new(Engine::open(folder)?);
-    let ledger = StoreLedger::open(engine.clone())?;
+    let ledger = Ledger::open(engine.clone())?;
     if ledger.floor() > Revision(1) {
         report.compacted = Some(ledger.floor());
-        return check_compacted(&engine, &ledger, report);
+        return Ok(check_compacted(&engine, &ledger, report)?);
     }
     let fresh = replay(&ledger, rebuilt, report)?;
     // No fact, so not in the ledger; the history stays the same, so they still hold.
@@ -158,22 +159,16 @@ fn check(folder: &Path, rebuilt: &Path, report: &mut VerifyReport) -> Result<()>
 }
 
 /// Decodes every commit, and makes a new folder of them.
-fn replay(ledger: &StoreLedger, rebuilt: &Path, report: &mut VerifyReport) -> Result<Arc<Engine>> {
-    let identity = Identity { history: ledger.history(), secret: ledger.secret() };
-    let mut rebuild = Rebuild::start(rebuilt, Some(identity))?;
+fn replay(ledger: &Ledger, rebuilt: &Path, report: &mut VerifyReport) -> std::result::Result<Arc<Engine>, OpenError> {
+    let mut rebuild = Rebuild::start(rebuilt, Some(ledger.identity()))?;
     while rebuild.head() < ledger.head() {
         let revision = rebuild.head().next();
         replay_commit(ledger, revision, &mut rebuild, report).map_err(|error| in_commit(revision, &error))?;
     }
-    rebuild.finish()
+    Ok(rebuild.finish()?)
 }
 
-fn replay_commit(
-    ledger: &StoreLedger,
-    revision: Revision,
-    rebuild: &mut Rebuild,
-    report: &mut VerifyReport,
-) -> Result<()> {
+fn replay_commit(ledger: &Ledger, revision: Revision, rebuild: &mut Rebuild, report: &mut VerifyReport) -> Result<()> {
     let header = check_commit(ledger, revision, report, |bytes, _| rebuild.page(bytes))?;
     let receipt = header.commit.request_id.as_ref().map(|request| ledger.receipt(request)).transpose()?.flatten();
     rebuild.seal(&header, receipt.as_ref())
@@ -181,7 +176,7 @@ fn replay_commit(
 
 /// A ledger whose first commits have no pages any more: their headers are checked, the others whole; and the view must
 /// hold every figure that those say.
-fn check_compacted(engine: &Arc<Engine>, ledger: &StoreLedger, report: &mut VerifyReport) -> Result<()> {
+fn check_compacted(engine: &Arc<Engine>, ledger: &Ledger, report: &mut VerifyReport) -> Result<()> {
     let view = View::open(engine.clone())?;
     apply::catch_up(ledger, &view)?;
     let mut series = 0;
@@ -216,14 +211,14 @@ fn check_compacted(engine: &Arc<Engine>, ledger: &StoreLedger, report: &mut Veri
 }
 
 fn missing(what: &str) -> StoreError {
-    StoreError::Corrupt(format!("{what} is missing"))
+    StoreError::corrupt(format!("{what} is missing"))
 }
 
-fn header_of(ledger: &StoreLedger, revision: Revision) -> Result<Header> {
+fn header_of(ledger: &Ledger, revision: Revision) -> Result<Header> {
     let header = ledger.header(revision)?.ok_or_else(|| missing("its header"))?;
     match header.commit.revision == revision {
         true => Ok(header),
-        false => Err(StoreError::Corrupt(format!("its header is that of revision {}", header.commit.revision))),
+        false => Err(StoreError::corrupt(format!("its header is that of revision {}", header.commit.revision))),
     }
 }
 
@@ -231,13 +226,13 @@ fn header_of(ledger: &StoreLedger, revision: Revision) -> Result<Header> {
 fn check_link(header: &Header, previous: [u8; 32]) -> Result<[u8; 32]> {
     match header.continues(previous)? {
         true => Ok(header.chain),
-        false => Err(StoreError::Corrupt("its header does not continue the chain of those before".to_owned())),
+        false => Err(StoreError::corrupt("its header does not continue the chain of those before")),
     }
 }
 
 /// Decodes a commit; `seen` gets its pages in order.
 fn check_commit(
-    ledger: &StoreLedger,
+    ledger: &Ledger,
     revision: Revision,
     report: &mut VerifyReport,
     mut seen: impl FnMut(Vec<u8>, LedgerPage) -> Result<()>,
@@ -250,16 +245,16 @@ fn check_commit(
         content.add(&bytes);
         let page = LedgerPage::decode(&bytes)?;
         if page.first_change != changes {
-            return Err(StoreError::Corrupt(format!("page {number} does not follow the one before")));
+            return Err(StoreError::corrupt(format!("page {number} does not follow the one before")));
         }
         changes += page.records.iter().map(Record::change_count).sum::<u64>();
         seen(bytes, page)?;
     }
     if changes != header.changes {
-        return Err(StoreError::Corrupt(format!("{changes} changes, and its header says {}", header.changes)));
+        return Err(StoreError::corrupt(format!("{changes} changes, and its header says {}", header.changes)));
     }
     if content.finish() != header.content {
-        return Err(StoreError::Corrupt("its pages are not those that its header was made for".to_owned()));
+        return Err(StoreError::corrupt("its pages are not those that its header was made for"));
     }
     report.commits += 1;
     report.changes += changes;
@@ -267,7 +262,7 @@ fn check_commit(
 }
 
 fn in_commit(revision: Revision, error: &StoreError) -> StoreError {
-    StoreError::Corrupt(format!(
+    StoreError::corrupt(format!(
         "the ledger is damaged at revision {revision} ({error}); all before it is whole; restore a backup"
     ))
 }
@@ -284,7 +279,7 @@ fn check_values(engine: &Engine, report: &mut VerifyReport) -> Result<()> {
             b'H' | b'L' | b'Q' | b'M' | b'D' | b'C' | b'E' | b'T' | b'V' | b'R' | b'P' => {
                 unframe(1, &value).map(|_| ())
             }
-            _ => Err(StoreError::Corrupt("a key of an unknown kind".into())),
+            _ => Err(StoreError::corrupt("a key of an unknown kind")),
         };
         if let Err(error) = checked {
             report.problem(format!("value of {}: {error}", key.escape_ascii()));
@@ -294,7 +289,7 @@ fn check_values(engine: &Engine, report: &mut VerifyReport) -> Result<()> {
 }
 
 /// Compares the view with the one made from the ledger.
-fn check_view(engine: &Arc<Engine>, ledger: &StoreLedger, fresh: &Engine, report: &mut VerifyReport) -> Result<()> {
+fn check_view(engine: &Arc<Engine>, ledger: &Ledger, fresh: &Engine, report: &mut VerifyReport) -> Result<()> {
     // What was sealed and not applied is no damage.
     apply::catch_up(ledger, &View::open(engine.clone())?)?;
     for (space, name) in SAME_BYTES {

@@ -40,14 +40,14 @@ pub enum AsOf {
 /// Reads the ledger and the view together.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    ledger: Arc<dyn Ledger>,
+    ledger: Arc<Ledger>,
     view: Arc<View>,
     commits: Arc<Mutex<HashMap<Revision, Arc<Commit>>>>,
 }
 
 impl Reader {
     /// Reads from these.
-    pub fn new(ledger: Arc<dyn Ledger>, view: Arc<View>) -> Self {
+    pub fn new(ledger: Arc<Ledger>, view: Arc<View>) -> Self {
         Self { ledger, view, commits: Arc::default() }
     }
 
@@ -57,7 +57,7 @@ impl Reader {
     }
 
     /// The ledger.
-    pub fn ledger(&self) -> &Arc<dyn Ledger> {
+    pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
     }
 
@@ -124,7 +124,7 @@ impl Reader {
             return Ok(commit.clone());
         }
         let header = self.ledger.header(revision)?;
-        let header = header.ok_or_else(|| StoreError::Corrupt(format!("commit {revision} is not in the ledger")))?;
+        let header = header.ok_or_else(|| StoreError::corrupt(format!("commit {revision} is not in the ledger")))?;
         if commits.len() >= CACHED_COMMITS_MAX {
             commits.clear();
         }

@@ -258,7 +258,7 @@ impl AdminService for Admin {
                         Ok(proto::BackupResponse { data, revision: backup.revision().0, last_revision: last.0 })
                     }
                     Ok(None) => return,
-                    Err(error) => Err(status::of_store(&error)),
+                    Err(error) => Err(status::of_ledger(&error)),
                 };
                 let failed = part.is_err();
                 if parts.blocking_send(part).is_err() || failed {

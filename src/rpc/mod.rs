@@ -178,7 +178,7 @@ impl App {
     async fn keep_cursor(&self, given: CursorMove) -> Result<Option<StoredCursor>, Status> {
         let stopping = |_| status::of_stopping();
         let _permit = self.cursor_writes.acquire().await.map_err(stopping)?;
-        self.writer.keep_cursor(given).await.map_err(|error| status::of_cursor(&error))
+        self.writer.move_cursor(given).await.map_err(|error| status::of_cursor(&error))
     }
 }
 

@@ -31,7 +31,7 @@ use super::known_fields::MessageError;
 use crate::{
     feed::FeedError,
     ledger::{
-        WriteError,
+        LedgerError, WriteError,
         cursor::CursorError,
         plan::{PlanError, first_of},
         upload::UploadError,
@@ -280,16 +280,20 @@ pub(super) fn of_stopping() -> Status {
 
 /// Errors of a store.
 pub fn of_store(error: &StoreError) -> Status {
-    if let StoreError::Compacted { floor } = error {
-        return status(Code::FailedPrecondition, Reason::Compacted, error.to_string(), [("floor", floor.to_string())]);
-    }
     tracing::error!(%error, "the store failed");
     match error {
-        StoreError::Corrupt(_) | StoreError::Damaged { .. } => {
-            status(Code::DataLoss, Reason::StoreDamaged, error.to_string(), [])
+        StoreError::Corrupt { .. } => status(Code::DataLoss, Reason::StoreDamaged, error.to_string(), []),
+        StoreError::Io { .. } => status(Code::Internal, Reason::StoreFailed, error.to_string(), []),
+    }
+}
+
+/// Errors of a ledger.
+pub fn of_ledger(error: &LedgerError) -> Status {
+    match error {
+        LedgerError::Compacted { floor } => {
+            status(Code::FailedPrecondition, Reason::Compacted, error.to_string(), [("floor", floor.to_string())])
         }
-        StoreError::Stopped(_) => status(Code::Unavailable, Reason::WritesStopped, error.to_string(), []),
-        _ => status(Code::Internal, Reason::StoreFailed, error.to_string(), []),
+        LedgerError::Store(error) => of_store(error),
     }
 }
 
@@ -458,7 +462,9 @@ pub fn of_write(error: &WriteError) -> Status {
         }
         WriteError::Plan(PlanError::Store(error)) => of_store(error),
         WriteError::Busy => retry(Code::ResourceExhausted, Reason::WriterBusy, message, BUSY_RETRY),
-        WriteError::Stopped(_) => status(Code::Unavailable, Reason::WritesStopped, message, []),
+        WriteError::Stopped { .. } | WriteError::Stopping => {
+            status(Code::Unavailable, Reason::WritesStopped, message, [])
+        }
     }
 }
 

@@ -41,7 +41,7 @@ use self::{
 };
 use crate::{
     feed::hub::Hub,
-    ledger::{Ledger, Writer, apply::catch_up, compact::Keep, log::StoreLedger, writer},
+    ledger::{Ledger, Writer, apply::catch_up, compact::Retention, writer},
     model::time::Clock,
     proto::{
         self, admin_service_server::AdminServiceServer, catalog_service_server::CatalogServiceServer,
@@ -52,7 +52,7 @@ use crate::{
         App, MESSAGE_BYTES_MAX, admin::Admin, catalog::Catalog, rankings::Rankings, statistics::Statistics,
         subscribe::SubscribeEndpoint,
     },
-    store::{Engine, StoreError, offload::Offload, view::View},
+    store::{Engine, OpenError, offload::Offload, view::View},
 };
 
 /// How long calls may go on after the server was told to stop.
@@ -84,7 +84,7 @@ pub struct Config {
     /// How long a subscription may take nothing of what waits for it.
     pub subscription_stall_limit: Duration,
     /// Which commits keep their pages, to be replayed.
-    pub keep: Keep,
+    pub keep: Retention,
     /// What says when a commit was recorded.
     pub clock: Clock,
     /// Where work that waits for the disk is done.
@@ -98,7 +98,7 @@ impl Config {
             data: data.into(),
             subscription_max_age: SUBSCRIPTION_MAX_AGE,
             subscription_stall_limit: SUBSCRIPTION_STALL_LIMIT,
-            keep: Keep::default(),
+            keep: Retention::default(),
             clock: Clock::default(),
             offload: Offload::default(),
         }
@@ -111,7 +111,7 @@ impl Config {
 pub enum ServeError {
     /// The folder cannot be used.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Folder(#[from] OpenError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -157,23 +157,23 @@ impl Almanac {
 }
 
 /// Opens a folder, recovers, and starts the writer. Waits for the disk.
-pub fn open(config: &Config) -> Result<Almanac, StoreError> {
+pub fn open(config: &Config) -> Result<Almanac, OpenError> {
     open_on(Engine::open(Path::new(&config.data))?, config)
 }
 
 /// The same on an engine that is open.
-pub fn open_on(engine: Engine, config: &Config) -> Result<Almanac, StoreError> {
+pub fn open_on(engine: Engine, config: &Config) -> Result<Almanac, OpenError> {
     let engine = Arc::new(engine);
-    let ledger: Arc<dyn Ledger> = Arc::new(StoreLedger::open(engine.clone())?);
+    let ledger = Arc::new(Ledger::open(engine.clone())?);
     let view = Arc::new(View::open(engine)?);
-    let applied = catch_up(ledger.as_ref(), &view)?;
+    let applied = catch_up(&ledger, &view)?;
     if applied > 0 {
         tracing::info!(commits = applied, "applied what was sealed before the last stop");
     }
     let reader = Reader::new(ledger.clone(), view.clone());
     let hub = Arc::new(Hub::new(reader.clone(), config.offload.clone()));
     let publishing = hub.clone();
-    let setup = writer::Setup { keep: config.keep, clock: config.clock.clone(), offload: config.offload.clone() };
+    let setup = writer::Setup { retention: config.keep, clock: config.clock.clone(), offload: config.offload.clone() };
     let writer = Arc::new(Writer::start(ledger, view, setup, move |published| publishing.publish(published))?);
     Ok(Almanac { writer, hub, reader, config: config.clone(), ready: watch::channel(true).1 })
 }

@@ -3,7 +3,7 @@
 //! Invariant: reading never panics and never allocates more than the input could hold; what does not fit is
 //! [`StoreError::Corrupt`].
 
-use super::engine::{Result, StoreError};
+use super::error::{Result, StoreError};
 
 /// Appends an unsigned integer, seven bits a byte, low bits first.
 pub fn put_varint(out: &mut Vec<u8>, mut number: u64) {
@@ -156,7 +156,7 @@ pub fn unframe(version: u8, framed: &[u8]) -> Result<&[u8]> {
 }
 
 pub(super) fn corrupt(what: &str) -> StoreError {
-    StoreError::Corrupt(what.to_owned())
+    StoreError::corrupt(what)
 }
 
 /// Reads what the functions above wrote.

@@ -4,7 +4,8 @@
 
 use super::{
     bytes::{corrupt, frame, unframe},
-    engine::{Batch, Engine, Result},
+    engine::{Batch, Engine},
+    error::Result,
 };
 
 /// Bytes of a value in one chunk, below [`super::engine::VALUE_BYTES_MAX`] with the chunk's head.

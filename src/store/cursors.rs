@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     bytes::{corrupt, frame, unframe},
-    engine::{Engine, Result},
+    engine::Engine,
+    error::Result,
     records::{pack, unpack},
 };
 use crate::model::{id::Revision, time::Instant};

@@ -7,7 +7,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use super::{StoreError, engine::Result};
+use super::error::{Result, StoreError};
 
 /// A key with its value.
 pub(super) type Item = (sled::IVec, sled::IVec);
@@ -81,7 +81,7 @@ impl Disk for SledDisk {
 
     fn sync(&self) -> Result<()> {
         let flushed = catch_unwind(AssertUnwindSafe(|| self.db.flush()));
-        flushed.map_err(|_| StoreError::Corrupt("sled panicked while flushing".into()))??;
+        flushed.map_err(|_| StoreError::corrupt("sled panicked while flushing"))??;
         Ok(self.log.sync_data()?)
     }
 

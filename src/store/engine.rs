@@ -17,6 +17,7 @@ use std::{
 use super::memory::MemoryDisk;
 use super::{
     disk::{Disk, Item, Items, Op, SledDisk},
+    error::{OpenError, Result, StoreError},
     faults::{self, FailPoint},
 };
 
@@ -43,119 +44,6 @@ const FORMAT_FILE_NEW: &str = "FORMAT.new";
 /// The folder of sled's files within the data folder.
 pub const STORE_FOLDER: &str = "store";
 
-/// What can go wrong below, and what to do about it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// Another process has the folder.
-    #[error("{folder} is in use by another almanac process; stop it, or choose another folder with --data")]
-    Locked {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// A later version wrote the folder.
-    #[error(
-        "{folder} has format {found}, and this almanac reads format {FORMAT_VERSION}; use the version that wrote it"
-    )]
-    NewerFormat {
-        /// The folder.
-        folder: PathBuf,
-        /// What its format file says.
-        found: String,
-    },
-    /// The version before wrote the folder.
-    #[error(
-        "{folder} has format {FORMAT_VERSION_BEFORE}, and this almanac reads format {FORMAT_VERSION}; `almanac migrate {folder} NEW` makes a folder NEW of it and leaves it as it is"
-    )]
-    FormatBefore {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// An early version wrote the folder.
-    #[error(
-        "{folder} has format {found} of an early almanac, and this one reads format {FORMAT_VERSION}; start with an empty folder and load again"
-    )]
-    OlderFormat {
-        /// The folder.
-        folder: PathBuf,
-        /// Its format.
-        found: u32,
-    },
-    /// There is nothing to bring over.
-    #[error("{folder} is no folder of format {FORMAT_VERSION_BEFORE}: there is nothing to migrate")]
-    NotBefore {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// Something is there that Almanac did not make.
-    #[error("{folder} is not an almanac folder and not empty; choose another with --data")]
-    ForeignFolder {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// The disk does not let us write.
-    #[error("{folder} cannot be written ({detail}); free some space, or let this user write there")]
-    Unwritable {
-        /// The folder.
-        folder: PathBuf,
-        /// What the system said.
-        detail: String,
-    },
-    /// There is nothing to look at.
-    #[error(
-        "{folder} holds no almanac database, or it was moved away; `almanac verify` finishes a repair that was cut off"
-    )]
-    NoStore {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// There is something already.
-    #[error("{folder} holds data already; choose a folder that is empty or not there")]
-    Occupied {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// sled cannot open its files.
-    #[error(
-        "the database in {folder} is damaged ({detail}); its files were left as they are: `almanac verify` says more, `almanac restore` puts a backup into another folder"
-    )]
-    Damaged {
-        /// The folder.
-        folder: PathBuf,
-        /// What sled said.
-        detail: String,
-    },
-    /// A value does not have the form it was written in.
-    #[error("damaged data: {0}")]
-    Corrupt(String),
-    /// What is asked for was dropped by compaction.
-    #[error(
-        "the ledger was compacted: commits before revision {floor} have no pages any more, and a backup needs all; stop the server and copy its folder"
-    )]
-    Compacted {
-        /// The oldest revision that still has its pages.
-        floor: u64,
-    },
-    /// The disk said no.
-    #[error("disk: {0}")]
-    Io(#[from] io::Error),
-    /// The ledger stopped taking writes.
-    #[error("writes are refused until a restart: {0}")]
-    Stopped(String),
-}
-
-impl From<sled::Error> for StoreError {
-    fn from(error: sled::Error) -> Self {
-        match error {
-            sled::Error::Io(error) => Self::Io(error),
-            other => Self::Corrupt(other.to_string()),
-        }
-    }
-}
-
-/// Result of a storage operation.
-pub type Result<T> = std::result::Result<T, StoreError>;
-
 /// The map.
 #[derive(Debug)]
 pub struct Engine {
@@ -165,23 +53,23 @@ pub struct Engine {
 
 impl Engine {
     /// Opens the folder, making it if it is not there.
-    pub fn open(folder: &Path) -> Result<Self> {
+    pub fn open(folder: &Path) -> std::result::Result<Self, OpenError> {
         faults::arm()?;
         prepare_folder(folder)?;
         Self::open_prepared(folder)
     }
 
     /// Opens a folder of the format before, to read it.
-    pub fn open_before(folder: &Path) -> Result<Self> {
+    pub fn open_before(folder: &Path) -> std::result::Result<Self, OpenError> {
         match prepare_folder(folder) {
-            Err(StoreError::FormatBefore { .. }) if folder.join(STORE_FOLDER).is_dir() => Self::open_prepared(folder),
-            Err(StoreError::FormatBefore { folder }) => Err(StoreError::NoStore { folder }),
+            Err(OpenError::FormatBefore { .. }) if folder.join(STORE_FOLDER).is_dir() => Self::open_prepared(folder),
+            Err(OpenError::FormatBefore { folder }) => Err(OpenError::NoStore { folder }),
             Err(error) => Err(error),
-            Ok(()) => Err(StoreError::NotBefore { folder: folder.to_owned() }),
+            Ok(()) => Err(OpenError::NotBefore { folder: folder.to_owned() }),
         }
     }
 
-    fn open_prepared(folder: &Path) -> Result<Self> {
+    fn open_prepared(folder: &Path) -> std::result::Result<Self, OpenError> {
         let path = folder.join(STORE_FOLDER);
         let mut opened = open_sled(&path);
         let started = std::time::Instant::now();
@@ -190,19 +78,19 @@ impl Engine {
             opened = open_sled(&path);
         }
         let db = match opened {
-            Err(detail) if detail.locked => return Err(StoreError::Locked { folder: folder.to_owned() }),
+            Err(detail) if detail.locked => return Err(OpenError::Locked { folder: folder.to_owned() }),
             Err(detail) if detail.unwritable => {
-                return Err(StoreError::Unwritable { folder: folder.to_owned(), detail: detail.text });
+                return Err(OpenError::Unwritable { folder: folder.to_owned(), detail: detail.text });
             }
             Err(detail) => {
                 // A broken snapshot is repairable: without it sled reads its log. Moved, never deleted.
                 let moved = set_snapshots_aside(&path)?;
                 tracing::warn!(detail = detail.text, moved, "the database did not open");
                 if moved == 0 {
-                    return Err(StoreError::Damaged { folder: folder.to_owned(), detail: detail.text });
+                    return Err(OpenError::Damaged { folder: folder.to_owned(), detail: detail.text });
                 }
                 open_sled(&path)
-                    .map_err(|second| StoreError::Damaged { folder: folder.to_owned(), detail: second.text })?
+                    .map_err(|second| OpenError::Damaged { folder: folder.to_owned(), detail: second.text })?
             }
             Ok(db) => db,
         };
@@ -280,7 +168,7 @@ impl Batch<'_> {
     /// Sets a key.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         if value.len() > VALUE_BYTES_MAX {
-            return Err(StoreError::Corrupt(format!("a value of {} bytes is above {VALUE_BYTES_MAX}", value.len())));
+            return Err(StoreError::corrupt(format!("a value of {} bytes is above {VALUE_BYTES_MAX}", value.len())));
         }
         self.make_room(key.len() + value.len())?;
         self.ops.push((key.into(), Some(value.into())));
@@ -342,7 +230,7 @@ fn mark_format(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
 }
 
-fn prepare_folder(folder: &Path) -> Result<()> {
+fn prepare_folder(folder: &Path) -> std::result::Result<(), OpenError> {
     fs::create_dir_all(folder).map_err(|error| of_folder(folder, error))?;
     match fs::read_to_string(folder.join(FORMAT_FILE)) {
         Ok(text) => {
@@ -350,17 +238,17 @@ fn prepare_folder(folder: &Path) -> Result<()> {
             match version {
                 Some(FORMAT_VERSION) if folder.join(STORE_FOLDER).is_dir() => Ok(()),
                 // To make an empty one now would hide that something went missing.
-                Some(FORMAT_VERSION) => Err(StoreError::NoStore { folder: folder.to_owned() }),
-                Some(FORMAT_VERSION_BEFORE) => Err(StoreError::FormatBefore { folder: folder.to_owned() }),
-                Some(found @ ..FORMAT_VERSION) => Err(StoreError::OlderFormat { folder: folder.to_owned(), found }),
-                _ => Err(StoreError::NewerFormat { folder: folder.to_owned(), found: text.trim().to_owned() }),
+                Some(FORMAT_VERSION) => Err(OpenError::NoStore { folder: folder.to_owned() }),
+                Some(FORMAT_VERSION_BEFORE) => Err(OpenError::FormatBefore { folder: folder.to_owned() }),
+                Some(found @ ..FORMAT_VERSION) => Err(OpenError::OlderFormat { folder: folder.to_owned(), found }),
+                _ => Err(OpenError::NewerFormat { folder: folder.to_owned(), found: text.trim().to_owned() }),
             }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // Only our own half-made folder may be there: killed between making `store` and writing the format file.
             let ours = |name: &std::ffi::OsStr| name == STORE_FOLDER || name == FORMAT_FILE_NEW;
             let foreign = fs::read_dir(folder)?.flatten().any(|item| !ours(&item.file_name()));
-            if foreign { Err(StoreError::ForeignFolder { folder: folder.to_owned() }) } else { Ok(()) }
+            if foreign { Err(OpenError::ForeignFolder { folder: folder.to_owned() }) } else { Ok(()) }
         }
         Err(error) => Err(error.into()),
     }
@@ -386,10 +274,10 @@ fn open_sled(path: &Path) -> std::result::Result<sled::Db, OpenFailure> {
     }
 }
 
-fn of_folder(folder: &Path, error: io::Error) -> StoreError {
+fn of_folder(folder: &Path, error: io::Error) -> OpenError {
     match is_unwritable(error.kind()) {
-        true => StoreError::Unwritable { folder: folder.to_owned(), detail: error.to_string() },
-        false => StoreError::Io(error),
+        true => OpenError::Unwritable { folder: folder.to_owned(), detail: error.to_string() },
+        false => error.into(),
     }
 }
 
@@ -399,7 +287,7 @@ fn is_unwritable(kind: io::ErrorKind) -> bool {
     matches!(kind, FileTooLarge | PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
 }
 
-fn set_snapshots_aside(path: &Path) -> Result<usize> {
+fn set_snapshots_aside(path: &Path) -> io::Result<usize> {
     let mut moved = 0;
     for item in fs::read_dir(path)?.flatten() {
         let name = item.file_name();
@@ -437,18 +325,18 @@ mod tests {
     fn a_second_opener_a_newer_format_and_a_foreign_folder_are_told_so() {
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::open(folder.path()).unwrap();
-        assert!(matches!(Engine::open(folder.path()), Err(StoreError::Locked { .. })));
+        assert!(matches!(Engine::open(folder.path()), Err(OpenError::Locked { .. })));
         drop(engine);
         fs::write(folder.path().join(FORMAT_FILE), "almanac 4\n").unwrap();
-        assert!(matches!(Engine::open(folder.path()), Err(StoreError::NewerFormat { .. })));
+        assert!(matches!(Engine::open(folder.path()), Err(OpenError::NewerFormat { .. })));
         fs::write(folder.path().join(FORMAT_FILE), "almanac 2\n").unwrap();
         let before = Engine::open(folder.path()).unwrap_err();
         assert!(before.to_string().contains("`almanac migrate "), "{before}");
         fs::write(folder.path().join(FORMAT_FILE), "almanac 1\n").unwrap();
-        assert!(matches!(Engine::open(folder.path()), Err(StoreError::OlderFormat { found: 1, .. })));
+        assert!(matches!(Engine::open(folder.path()), Err(OpenError::OlderFormat { found: 1, .. })));
         let foreign = tempfile::tempdir().unwrap();
         fs::write(foreign.path().join("thesis.doc"), "x").unwrap();
-        assert!(matches!(Engine::open(foreign.path()), Err(StoreError::ForeignFolder { .. })));
+        assert!(matches!(Engine::open(foreign.path()), Err(OpenError::ForeignFolder { .. })));
     }
 
     #[test]

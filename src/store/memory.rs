@@ -17,7 +17,7 @@ use sled::IVec;
 
 use super::{
     disk::{Disk, Item, Items, Op},
-    engine::Result,
+    error::Result,
 };
 
 type Contents = BTreeMap<IVec, IVec>;

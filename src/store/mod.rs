@@ -16,6 +16,7 @@ pub mod chunks;
 pub mod cursors;
 mod disk;
 pub mod engine;
+pub mod error;
 pub mod faults;
 #[cfg(feature = "fault-injection")]
 pub mod memory;
@@ -27,4 +28,5 @@ pub mod rows;
 pub mod series;
 pub mod view;
 
-pub use engine::{Engine, StoreError};
+pub use engine::Engine;
+pub use error::{OpenError, StoreError};

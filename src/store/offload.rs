@@ -35,9 +35,9 @@ impl Offload {
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
         match self {
             // sled panics on damaged pages: that is a loss of data, not a mistake of the caller.
-            Self::Threads => tokio::task::spawn_blocking(work)
-                .await
-                .map_err(|_| StoreError::Corrupt("reading the store panicked".to_owned())),
+            Self::Threads => {
+                tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::corrupt("reading the store panicked"))
+            }
             #[cfg(feature = "fault-injection")]
             Self::Simulated(latency) => {
                 tokio::time::sleep(latency()).await;

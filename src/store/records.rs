@@ -10,7 +10,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     bytes::corrupt,
     chunks,
-    engine::{Batch, Engine, Result},
+    engine::{Batch, Engine},
+    error::Result,
 };
 use crate::model::{
     catalog::{Definition, DefinitionKind},

@@ -10,7 +10,7 @@
 
 use super::{
     bytes::{Reader, corrupt, put_bytes, put_golomb, put_runs, put_signed, put_varint},
-    engine::Result,
+    error::Result,
 };
 use crate::model::{
     id::Revision,

@@ -9,7 +9,8 @@
 
 use super::{
     bytes::{Reader, corrupt, frame, unframe},
-    engine::{Batch, Engine, Result},
+    engine::{Batch, Engine},
+    error::Result,
     rows::{decode_rows, encode_rows},
 };
 use crate::model::{period::Period, series::FigureVersion};

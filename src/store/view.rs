@@ -14,7 +14,8 @@ use std::{
 use super::{
     bytes::{corrupt, frame, unframe},
     catalog::Catalog,
-    engine::{Batch, Engine, Result},
+    engine::{Batch, Engine},
+    error::Result,
     records,
     series::{self, SeriesIds, SeriesScope},
 };

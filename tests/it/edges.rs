@@ -6,7 +6,7 @@
 use std::{collections::HashMap, num::NonZeroU64};
 
 use almanac::{
-    ledger::compact::Keep,
+    ledger::compact::Retention,
     model::time::{Clock, Instant},
     proto::{subscribe_request::Start, *},
 };
@@ -133,7 +133,7 @@ struct Past {
 impl Past {
     async fn new(phase: Phase, floor: Floor) -> Self {
         let kept = NonZeroU64::new(KEPT).filter(|_| floor == Floor::Raised);
-        let world = World::with(|config| config.keep = Keep { revisions: kept, ..Keep::default() }).await;
+        let world = World::with(|config| config.keep = Retention { revisions: kept, ..Retention::default() }).await;
         let dice = Dice::new(&format!("{phase:?} edges, {floor:?} floor"));
         let author = Author::new(dice, "steward", if long() { 900 } else { 40 });
         let mut past = Self { world, author, truth: Truth::default(), tokens: HashMap::new() };
@@ -153,7 +153,7 @@ impl Past {
         if floor == Floor::Raised {
             floor_becomes(&past.world.clients, past.truth.head() - KEPT + 1).await;
             // Started without the wish, the floor stays where it is while others write.
-            past.world.restart_with(|config| config.keep = Keep::default()).await;
+            past.world.restart_with(|config| config.keep = Retention::default()).await;
             if phase == Phase::Ring {
                 past.go_on(4).await;
             }
@@ -429,7 +429,7 @@ const MOVING_KEPT: u64 = 6;
 #[tokio::test]
 async fn while_the_floor_moves_a_stream_is_whole_or_says_that_it_is_not() {
     let kept = NonZeroU64::new(MOVING_KEPT);
-    let world = World::with(|config| config.keep = Keep { revisions: kept, ..Keep::default() }).await;
+    let world = World::with(|config| config.keep = Retention { revisions: kept, ..Retention::default() }).await;
     let clients = world.clients.clone();
     let mut author = Author::new(Dice::new("moving floor"), "steward", 40);
     let mut truth = Truth::default();

@@ -6,7 +6,6 @@ use almanac::{
     ledger::{
         Ledger,
         backup::BackupWriter,
-        log::StoreLedger,
         page::{LedgerPage, PAGE_CHANGES_MAX, PageEncoder},
         record::{Record, RecordedRow},
     },
@@ -198,7 +197,7 @@ async fn the_corpus_is_made_anew() {
         let engine = std::sync::Arc::new(Engine::open(data).unwrap());
         let stored = engine.scan(b"S", None).map(|item| item.unwrap().1);
         blocks.extend(stored.map(|block| unframe(targets::BLOCK_VERSION, &block).unwrap().to_vec()));
-        let ledger = std::sync::Arc::new(StoreLedger::open(engine).unwrap());
+        let ledger = std::sync::Arc::new(Ledger::open(engine).unwrap());
         for revision in (1..=ledger.head().0).map(Revision) {
             let count = ledger.header(revision).unwrap().unwrap().pages;
             pages.extend((0..count).map(|page| ledger.read(revision, page).unwrap().unwrap()));

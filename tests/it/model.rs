@@ -13,10 +13,10 @@ use std::{
 
 use almanac::{
     ledger::{
-        WriteOptions, Writer,
+        Ledger, WriteOptions, Writer,
         apply::catch_up,
-        compact::Keep,
-        log::{Draft, StoreLedger},
+        compact::Retention,
+        log::Draft,
         plan::{Planner, Sink, WriteRequest},
         upload::{Mode, Upload},
         writer::Setup,
@@ -97,12 +97,12 @@ impl Open {
 
 fn open(folder: &Path, keep: u64) -> Open {
     let engine = Arc::new(Engine::open(folder).unwrap());
-    let ledger = Arc::new(StoreLedger::open(engine.clone()).unwrap());
+    let ledger = Arc::new(Ledger::open(engine.clone()).unwrap());
     let view = Arc::new(View::open(engine).unwrap());
     catch_up(ledger.as_ref(), &view).unwrap();
     let reader = Reader::new(ledger.clone(), view.clone());
-    let keep = Keep { revisions: NonZeroU64::new(keep), days: None };
-    let setup = Setup { keep, ..Setup::default() };
+    let keep = Retention { revisions: NonZeroU64::new(keep), days: None };
+    let setup = Setup { retention: keep, ..Setup::default() };
     Open { writer: Writer::start(ledger, view, setup, |_| {}).unwrap(), reader }
 }
 

@@ -9,9 +9,8 @@ use std::{
 
 use almanac::{
     ledger::{
-        WriteAnswer, WriteError, WriteOptions, Writer,
+        Ledger, WriteAnswer, WriteError, WriteOptions, Writer,
         apply::catch_up,
-        log::StoreLedger,
         plan::WriteRequest,
         upload::{Mode, Upload},
         writer::Setup,
@@ -53,7 +52,7 @@ impl Store {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let engine = Arc::new(Engine::open(folder.path()).unwrap());
-        let ledger = Arc::new(StoreLedger::open(engine.clone()).unwrap());
+        let ledger = Arc::new(Ledger::open(engine.clone()).unwrap());
         let view = Arc::new(View::open(engine).unwrap());
         catch_up(ledger.as_ref(), &view).unwrap();
         let reader = Reader::new(ledger.clone(), view.clone());

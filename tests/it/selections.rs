@@ -8,8 +8,7 @@ use std::{
 
 use almanac::{
     ledger::{
-        WriteOptions, Writer,
-        log::StoreLedger,
+        Ledger, WriteOptions, Writer,
         plan::WriteRequest,
         upload::{Mode, Upload},
         writer::Setup,
@@ -176,7 +175,7 @@ impl Store {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let engine = Arc::new(Engine::open(folder.path()).unwrap());
-        let ledger = Arc::new(StoreLedger::open(engine.clone()).unwrap());
+        let ledger = Arc::new(Ledger::open(engine.clone()).unwrap());
         let view = Arc::new(View::open(engine).unwrap());
         let reader = Reader::new(ledger.clone(), view.clone());
         let writer = Writer::start(ledger, view, Setup::default(), |_| {}).unwrap();

@@ -1,13 +1,47 @@
-//! One suite for every ledger, and what only the one in the engine does.
+//! The contract of a ledger, through restarts of a folder and power cuts of a disk in memory.
+
+use tempfile::TempDir;
 
 use super::*;
 use crate::{
     model::{
-        change::{Cause, Counts},
+        change::{Cause, Commit, Counts},
         time::Instant,
     },
     store::memory::MemoryDisk,
 };
+
+/// Long enough that a commit of forty such pages goes to the store before it is sealed.
+const PAGE_BYTES: usize = 10_000;
+const LONG_COMMIT_PAGES: u32 = 40;
+
+/// Where a ledger lives. Opening it again is a restart; in memory the power is cut before.
+enum Home {
+    Folder(TempDir),
+    Memory(MemoryDisk),
+}
+
+impl Home {
+    fn both() -> [Self; 2] {
+        [Self::Folder(tempfile::tempdir().unwrap()), Self::Memory(MemoryDisk::default())]
+    }
+
+    fn open(&self) -> Ledger {
+        let engine = match self {
+            Self::Folder(folder) => Engine::open(folder.path()).unwrap(),
+            Self::Memory(disk) => {
+                disk.cut_power(0);
+                Engine::in_memory(disk.clone())
+            }
+        };
+        Ledger::open(Arc::new(engine)).unwrap()
+    }
+
+    fn reopen(&self, ledger: Ledger) -> Ledger {
+        drop(ledger);
+        self.open()
+    }
+}
 
 fn draft(revision: u64, pages: u32) -> Draft {
     let commit = Commit {
@@ -19,120 +53,182 @@ fn draft(revision: u64, pages: u32) -> Draft {
         released: None,
         document_sha256: String::new(),
         counts: Counts::default(),
-        request_id: Some(RequestId::new(&format!("request-{revision}")).unwrap()),
+        request_id: Some(request(revision)),
     };
     Draft { commit, pages, changes: 0, totals: Totals::default() }
 }
 
-/// One suite for every ledger; `reopen` gives the same ledger as a restart would.
-fn suite(mut ledger: Box<dyn Ledger>, mut reopen: impl FnMut(Box<dyn Ledger>) -> Box<dyn Ledger>) {
-    assert_eq!(ledger.head(), Revision::ZERO);
-    // The third commit is long enough to be written before it is sealed.
-    for (revision, pages) in [(1, 1), (2, 0), (3, 40)] {
-        (0..pages).for_each(|page| ledger.append(page, vec![revision as u8; 10_000]).unwrap());
-        assert_eq!(ledger.head(), Revision(revision - 1), "appended is not sealed");
-        let receipt = Receipt {
-            revision: Revision(revision),
-            content: [revision as u8; 32],
-            findings: Vec::new(),
-            edition: None,
-        };
-        let previous = ledger.chain(Revision(revision - 1)).unwrap();
-        let header = ledger.seal(&draft(revision, pages), Some(&receipt)).unwrap();
-        assert_eq!(ledger.head(), Revision(revision));
-        assert_eq!(header.draft(), draft(revision, pages));
-        assert!(header.continues(previous).unwrap() && !header.continues([1; 32]).unwrap());
-        let mut content = ContentHash::default();
-        (0..pages).for_each(|_| content.add(&[revision as u8; 10_000]));
-        assert_eq!(header.content, content.finish());
-        ledger = reopen(ledger);
-        assert_eq!(ledger.chain(Revision(revision)).unwrap(), header.chain);
-        assert_eq!(ledger.header(Revision(revision)).unwrap().unwrap(), header);
-        assert_eq!(ledger.receipt(&RequestId::new(&format!("request-{revision}")).unwrap()).unwrap(), Some(receipt));
-    }
-    assert_eq!(ledger.read(Revision(3), 39).unwrap().unwrap(), vec![3; 10_000]);
-    assert_eq!(ledger.read(Revision(3), 40).unwrap(), None);
-    assert_eq!(ledger.header(Revision(4)).unwrap(), None);
+fn request(revision: u64) -> RequestId {
+    RequestId::new(&format!("request-{revision}")).unwrap()
+}
 
-    // What is not sealed is gone, by choice or by a crash.
-    (0..40).for_each(|page| ledger.append(page, vec![9; 10_000]).unwrap());
-    ledger.abandon().unwrap();
-    assert_eq!(ledger.read(Revision(4), 0).unwrap(), None);
-    (0..40).for_each(|page| ledger.append(page, vec![9; 10_000]).unwrap());
-    ledger = reopen(ledger);
-    assert_eq!(ledger.head(), Revision(3));
-    assert_eq!(ledger.wait(Revision(3), Duration::ZERO), Revision(3));
-    assert_eq!(ledger.wait(Revision(2), Duration::from_secs(9)), Revision(3));
-    ledger.abandon().unwrap();
-    ledger.append(0, vec![4; 10]).unwrap();
-    let header = ledger.seal(&draft(4, 1), None).unwrap();
+fn receipt(revision: u64) -> Receipt {
+    Receipt { revision: Revision(revision), content: [revision as u8; 32], findings: Vec::new(), edition: None }
+}
+
+fn append(ledger: &Ledger, pages: u32, byte: u8) {
+    for page in 0..pages {
+        ledger.append(page, vec![byte; PAGE_BYTES]).unwrap();
+    }
+}
+
+fn content_of(pages: u32, byte: u8) -> [u8; 32] {
     let mut content = ContentHash::default();
-    content.add(&[4; 10]);
-    assert_eq!(header.content, content.finish(), "pages of the abandoned commit are not part of it");
-    assert!(header.continues(ledger.chain(Revision(3)).unwrap()).unwrap());
-    assert_eq!(ledger.read(Revision(4), 0).unwrap().unwrap(), vec![4; 10]);
-    assert_eq!(ledger.read(Revision(4), 1).unwrap(), None, "a page of the abandoned commit showed through");
-
-    // Below the floor headers and receipts stay, pages go: from when it is raised, removed or not.
-    assert_eq!(ledger.floor(), Revision(1));
-    ledger.raise_floor(Revision(4)).unwrap();
-    for dropped in [false, true] {
-        if dropped {
-            while ledger.drop_below_floor().unwrap() {}
-        }
-        ledger = reopen(ledger);
-        assert_eq!((ledger.floor(), ledger.head()), (Revision(4), Revision(4)));
-        assert_eq!(ledger.read(Revision(3), 39).unwrap(), None);
-        assert_eq!(ledger.header(Revision(3)).unwrap().unwrap().draft(), draft(3, 40));
-        assert!(ledger.receipt(&RequestId::new("request-3").unwrap()).unwrap().is_some());
-        assert_eq!(ledger.read(Revision(4), 0).unwrap().unwrap(), vec![4; 10]);
+    for _ in 0..pages {
+        content.add(&vec![byte; PAGE_BYTES]);
     }
-    ledger.raise_floor(Revision(2)).unwrap();
-    assert_eq!(ledger.floor(), Revision(4), "the floor only rises");
+    content.finish()
+}
+
+/// Seals a commit of pages that hold the number of its revision.
+fn seal(ledger: &Ledger, revision: u64, pages: u32) -> Header {
+    append(ledger, pages, revision as u8);
+    ledger.seal(&draft(revision, pages), Some(&receipt(revision))).unwrap()
+}
+
+/// Three commits: of one page, of none, and a long one.
+fn seal_three(ledger: &Ledger) {
+    seal(ledger, 1, 1);
+    seal(ledger, 2, 0);
+    seal(ledger, 3, LONG_COMMIT_PAGES);
 }
 
 #[test]
-fn the_ledger_in_memory_keeps_the_contract() {
-    suite(Box::new(MemoryLedger::default()), |ledger| ledger);
+fn a_commit_exists_once_it_is_sealed() {
+    for home in Home::both() {
+        let ledger = home.open();
+        assert_eq!(ledger.head(), Revision::ZERO);
+        append(&ledger, 1, 1);
+        assert_eq!(ledger.head(), Revision::ZERO);
+        ledger.seal(&draft(1, 1), None).unwrap();
+        assert_eq!(ledger.head(), Revision(1));
+    }
 }
 
 #[test]
-fn the_ledger_keeps_the_contract_through_power_cuts() {
+fn a_header_has_the_hash_of_its_pages_and_continues_the_chain() {
+    for home in Home::both() {
+        let ledger = home.open();
+        for (revision, pages) in [(1, 1), (2, 0), (3, LONG_COMMIT_PAGES)] {
+            let previous = ledger.chain(ledger.head()).unwrap();
+            let header = seal(&ledger, revision, pages);
+            assert_eq!(header.draft(), draft(revision, pages));
+            assert_eq!(header.content, content_of(pages, revision as u8));
+            assert!(header.continues(previous).unwrap());
+            assert!(!header.continues([1; 32]).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_restart_finds_all_that_was_sealed() {
+    for home in Home::both() {
+        let mut ledger = home.open();
+        let identity = ledger.identity();
+        for (revision, pages) in [(1, 1), (2, 0), (3, LONG_COMMIT_PAGES)] {
+            let header = seal(&ledger, revision, pages);
+            ledger = home.reopen(ledger);
+            assert_eq!(ledger.head(), Revision(revision));
+            assert_eq!(ledger.chain(Revision(revision)).unwrap(), header.chain);
+            assert_eq!(ledger.header(Revision(revision)).unwrap().unwrap(), header);
+            assert_eq!(ledger.receipt(&request(revision)).unwrap(), Some(receipt(revision)));
+        }
+        assert_eq!(ledger.history(), identity.history);
+        assert_eq!(ledger.secret(), identity.secret);
+        let last = LONG_COMMIT_PAGES - 1;
+        assert_eq!(ledger.read(Revision(3), last).unwrap().unwrap(), vec![3; PAGE_BYTES]);
+        assert_eq!(ledger.read(Revision(3), last + 1).unwrap(), None);
+        assert_eq!(ledger.header(Revision(4)).unwrap(), None);
+    }
+}
+
+#[test]
+fn pages_that_were_not_sealed_are_gone_when_abandoned_and_after_a_restart() {
+    for home in Home::both() {
+        let ledger = home.open();
+        append(&ledger, LONG_COMMIT_PAGES, 9);
+        ledger.abandon().unwrap();
+        assert_eq!(ledger.read(Revision(1), 0).unwrap(), None);
+        append(&ledger, LONG_COMMIT_PAGES, 9);
+        let ledger = home.reopen(ledger);
+        assert_eq!(ledger.head(), Revision::ZERO);
+        assert_eq!(ledger.read(Revision(1), 0).unwrap(), None);
+    }
+}
+
+#[test]
+fn a_commit_has_none_of_the_pages_that_were_abandoned_before_it() {
+    for home in Home::both() {
+        let ledger = home.open();
+        append(&ledger, LONG_COMMIT_PAGES, 9);
+        ledger.abandon().unwrap();
+        let header = seal(&ledger, 1, 1);
+        assert_eq!(header.content, content_of(1, 1));
+        assert!(header.continues(CHAIN_START).unwrap());
+        assert_eq!(ledger.read(Revision(1), 0).unwrap().unwrap(), vec![1; PAGE_BYTES]);
+        assert_eq!(ledger.read(Revision(1), 1).unwrap(), None);
+    }
+}
+
+#[test]
+fn pages_below_the_floor_are_not_read_whether_they_were_removed_or_not() {
+    for home in Home::both() {
+        let mut ledger = home.open();
+        assert_eq!(ledger.floor(), Revision(1));
+        seal_three(&ledger);
+        seal(&ledger, 4, 1);
+        ledger.raise_floor(Revision(4)).unwrap();
+        for removed in [false, true] {
+            while removed && ledger.drop_below_floor().unwrap() {}
+            ledger = home.reopen(ledger);
+            assert_eq!(ledger.floor(), Revision(4), "removed: {removed}");
+            assert_eq!(ledger.head(), Revision(4), "removed: {removed}");
+            assert_eq!(ledger.read(Revision(3), LONG_COMMIT_PAGES - 1).unwrap(), None, "removed: {removed}");
+            assert_eq!(ledger.read(Revision(4), 0).unwrap().unwrap(), vec![4; PAGE_BYTES], "removed: {removed}");
+        }
+    }
+}
+
+#[test]
+fn headers_and_receipts_below_the_floor_stay() {
+    for home in Home::both() {
+        let ledger = home.open();
+        seal_three(&ledger);
+        ledger.raise_floor(Revision(3)).unwrap();
+        while ledger.drop_below_floor().unwrap() {}
+        let ledger = home.reopen(ledger);
+        assert_eq!(ledger.header(Revision(1)).unwrap().unwrap().draft(), draft(1, 1));
+        assert_eq!(ledger.receipt(&request(1)).unwrap(), Some(receipt(1)));
+    }
+}
+
+#[test]
+fn the_floor_only_rises() {
+    for home in Home::both() {
+        let ledger = home.open();
+        seal_three(&ledger);
+        ledger.raise_floor(Revision(3)).unwrap();
+        ledger.raise_floor(Revision(2)).unwrap();
+        assert_eq!(ledger.floor(), Revision(3));
+        assert!(ledger.raise_floor(Revision(4)).is_err(), "above head");
+    }
+}
+
+/// A simulation found this: a commit whose flush failed was seen after a restart, and gone after a power cut.
+#[test]
+fn a_restart_makes_durable_what_it_finds_before_anybody_sees_it() {
     let disk = MemoryDisk::default();
-    let open = || StoreLedger::open(Arc::new(Engine::in_memory(disk.clone()))).unwrap();
-    suite(Box::new(open()), |ledger| {
-        drop(ledger);
-        disk.cut_power(0);
-        Box::new(open())
-    });
-}
-
-/// Found by a simulated world: a commit whose flush failed was seen after a restart, and gone after a power cut.
-#[test]
-fn what_a_restart_finds_is_durable_before_it_is_told() {
-    let disk = MemoryDisk::default();
-    let open = || StoreLedger::open(Arc::new(Engine::in_memory(disk.clone())));
-    let ledger = open().unwrap();
-    ledger.append(0, vec![1; 10]).unwrap();
+    let ledger = Ledger::open(Arc::new(Engine::in_memory(disk.clone()))).unwrap();
+    append(&ledger, 1, 1);
     disk.fail_after(1);
-    assert!(ledger.seal(&draft(1, 1), None).is_err(), "written, not flushed");
+    assert!(ledger.seal(&draft(1, 1), None).is_err(), "the seal is written, and the flush fails");
     assert_eq!(ledger.head(), Revision::ZERO);
-    assert!(open().is_err(), "nobody knows what is on this disk");
+    let opened = Ledger::open(Arc::new(Engine::in_memory(disk.clone())));
+    assert!(opened.is_err(), "the flush fails again, so nobody knows what is on this disk");
     disk.fail_after(u32::MAX);
-    assert_eq!(open().unwrap().head(), Revision(1));
+    let opened = Ledger::open(Arc::new(Engine::in_memory(disk.clone()))).unwrap();
+    assert_eq!(opened.head(), Revision(1));
     disk.cut_power(0);
-    assert_eq!(open().unwrap().head(), Revision(1));
-}
-
-#[test]
-fn the_ledger_in_the_engine_keeps_the_contract() {
-    let folder = tempfile::tempdir().unwrap();
-    let open = || StoreLedger::open(Arc::new(Engine::open(folder.path()).unwrap())).unwrap();
-    let history = open().history();
-    suite(Box::new(open()), |ledger| {
-        drop(ledger);
-        let again = open();
-        assert_eq!(again.history(), history);
-        Box::new(again)
-    });
+    let opened = Ledger::open(Arc::new(Engine::in_memory(disk.clone()))).unwrap();
+    assert_eq!(opened.head(), Revision(1));
 }

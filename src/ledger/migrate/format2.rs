@@ -19,7 +19,7 @@ use crate::{
         time::{Date, Instant},
         value::Value,
     },
-    store::{bytes::Reader, engine::Result, records::unpack, rows::decode_rows_up_to},
+    store::{bytes::Reader, error::Result, records::unpack, rows::decode_rows_up_to},
 };
 
 const PAGE_VERSION: u8 = 2;

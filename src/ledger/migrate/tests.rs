@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    ledger::{Ledger, log::StoreLedger, page::LedgerPage, verify::verify},
+    ledger::{Ledger, page::LedgerPage, verify::verify},
     model::{
         catalog::{Definition, DefinitionKind},
         change::{Change, EntryChange, Movement},
@@ -89,7 +89,7 @@ impl Case {
 struct Opened {
     folder: TempDir,
     engine: Arc<Engine>,
-    ledger: Arc<dyn Ledger>,
+    ledger: Arc<Ledger>,
     reader: Reader,
 }
 
@@ -99,7 +99,7 @@ impl Opened {
         let new = folder.path().join("new");
         migrate(&old, &new).unwrap();
         let engine = Arc::new(Engine::open(&new).unwrap());
-        let ledger: Arc<dyn Ledger> = Arc::new(StoreLedger::open(engine.clone()).unwrap());
+        let ledger: Arc<Ledger> = Arc::new(Ledger::open(engine.clone()).unwrap());
         let reader = Reader::new(ledger.clone(), Arc::new(View::open(engine.clone()).unwrap()));
         Self { folder, engine, ledger, reader }
     }
@@ -422,19 +422,19 @@ fn an_edition_without_a_source_gets_that_of_its_ranking_at_that_time() {
 fn a_folder_of_the_format_before_is_refused_and_told_the_way_out() {
     let (folder, old) = unpacked("format-2");
     let refused = Engine::open(&old).unwrap_err();
-    assert!(matches!(refused, StoreError::FormatBefore { .. }), "{refused}");
+    assert!(matches!(refused, OpenError::FormatBefore { .. }), "{refused}");
     let new = folder.path().join("new");
     migrate(&old, &new).unwrap();
     // The old one is as it was, and the new one is in the way of a second time.
-    assert!(matches!(migrate(&old, &new), Err(MigrateError::Store(StoreError::Occupied { .. }))));
+    assert!(matches!(migrate(&old, &new), Err(MigrateError::Open(OpenError::Occupied { .. }))));
     migrate(&old, &folder.path().join("another")).unwrap();
     assert!(matches!(
         migrate(&new, &folder.path().join("third")),
-        Err(MigrateError::Store(StoreError::NotBefore { .. }))
+        Err(MigrateError::Open(OpenError::NotBefore { .. }))
     ));
     assert!(matches!(
         migrate(&folder.path().join("absent"), &folder.path().join("third")),
-        Err(MigrateError::Store(_))
+        Err(MigrateError::Open(OpenError::NotBefore { .. }))
     ));
     assert!(!folder.path().join("third").exists() && !folder.path().join("absent").exists());
 }
@@ -465,8 +465,10 @@ fn what_a_crash_left_of_a_migration_is_replaced() {
 fn a_damaged_commit_is_named_and_nothing_is_made() {
     let (folder, old) = unpacked("format-2");
     let engine = Engine::open_before(&old).unwrap();
-    let keys: Vec<_> =
-        engine.scan(&[&[log::PAGES][..], &4u64.to_be_bytes()].concat(), None).map(|item| item.unwrap().0).collect();
+    let keys: Vec<_> = engine
+        .scan(&[&[log::keys::PAGES][..], &4u64.to_be_bytes()].concat(), None)
+        .map(|item| item.unwrap().0)
+        .collect();
     let mut batch = engine.batch();
     keys.iter().for_each(|key| batch.remove(key).unwrap());
     batch.write().unwrap();

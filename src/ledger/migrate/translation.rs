@@ -23,7 +23,7 @@ use crate::{
         series::{FigureVersion, Horizon, SeriesKey},
     },
     ranking::compare::{Side, absence, comparability, movement},
-    store::{catalog::Catalog, engine::Result, view::View},
+    store::{catalog::Catalog, error::Result, view::View},
 };
 
 /// The ids of methodologies. Format 2 named them by a text within their ranking, format 3 by an id for all rankings.

@@ -105,7 +105,7 @@ impl Planner<'_> {
 
     /// A commit whose header must be there.
     fn lacking(commit: Revision, what: &str) -> StoreError {
-        StoreError::Corrupt(format!("commit {commit} lacks {what}"))
+        StoreError::corrupt(format!("commit {commit} lacks {what}"))
     }
 }
 

@@ -73,19 +73,19 @@ fn put(engine: &Engine, key: &[u8], value: &[u8]) {
 
 /// Changes the header of a commit; `chained` works out its chain anew.
 fn rewrite_header(engine: &Arc<Engine>, revision: u64, chained: bool) {
-    let ledger = StoreLedger::open(engine.clone()).unwrap();
+    let ledger = Ledger::open(engine.clone()).unwrap();
     let mut header = ledger.header(Revision(revision)).unwrap().unwrap();
     header.commit.note = "as somebody would like it".into();
     if chained {
         let previous = ledger.chain(Revision(revision - 1)).unwrap();
         header = header.draft().sealed(previous, header.content).unwrap();
     }
-    put(engine, &log::header_key(Revision(revision)), &pack(&header).unwrap());
+    put(engine, &log::keys::header_key(Revision(revision)), &pack(&header).unwrap());
 }
 
 /// A page in the place of another.
 fn rewrite_page(engine: &Engine, revision: u64, bytes: Vec<u8>) {
-    put(engine, &log::page_key(Revision(revision), 0), &bundle::pack(&[bytes]).unwrap());
+    put(engine, &log::keys::page_key(Revision(revision), 0), &bundle::pack(&[bytes]).unwrap());
 }
 
 /// What `verify` says after a change of the folder.
@@ -122,7 +122,7 @@ fn a_header_that_was_rewritten_with_its_chain_is_found_at_the_next() {
 #[test]
 fn a_compacted_ledger_is_checked_from_its_first_header_on() {
     let compacted = |engine: &Arc<Engine>| {
-        let ledger = StoreLedger::open(engine.clone()).unwrap();
+        let ledger = Ledger::open(engine.clone()).unwrap();
         ledger.raise_floor(Revision(4)).unwrap();
         ledger.drop_below_floor().unwrap();
     };

@@ -13,7 +13,7 @@ use std::{
 };
 
 use almanac::{
-    ledger::compact::Keep,
+    ledger::compact::Retention,
     model::time::{Clock, Instant},
     proto::*,
     server,
@@ -133,7 +133,7 @@ fn config(dice: &mut Dice, world: &World) -> server::Config {
     let subscription_max_age = if dice.once_in(3) { Duration::from_millis(300) } else { server::SUBSCRIPTION_MAX_AGE };
     server::Config {
         subscription_max_age,
-        keep: Keep { revisions: kept, days: None },
+        keep: Retention { revisions: kept, days: None },
         clock,
         offload: Offload::Simulated(latency),
         ..server::Config::new("")

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     ledger::{
         Ledger, apply,
-        log::{Draft, StoreLedger, Totals},
+        log::{Draft, Totals},
         page::LedgerPage,
         plan::{Sink, WriteRequest},
     },
@@ -77,14 +77,14 @@ fn day(number: i32) -> Date {
 
 /// A ledger and its view in memory.
 struct Store {
-    ledger: StoreLedger,
+    ledger: Ledger,
     view: View,
 }
 
 impl Store {
     fn new() -> Self {
         let engine = Arc::new(Engine::in_memory(MemoryDisk::default()));
-        let store = Self { ledger: StoreLedger::open(engine.clone()).unwrap(), view: View::open(engine).unwrap() };
+        let store = Self { ledger: Ledger::open(engine.clone()).unwrap(), view: View::open(engine).unwrap() };
         store.write(WriteRequest::Define(definitions()));
         store
     }

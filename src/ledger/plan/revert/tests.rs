@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     ledger::{
         Ledger, apply,
-        log::{Draft, StoreLedger, Totals},
+        log::{Draft, Totals},
         page::LedgerPage,
         plan::{Outcome, Sink, WriteRequest},
         upload::{Mode, Upload},
@@ -166,7 +166,7 @@ type State = BTreeMap<String, String>;
 
 struct Store {
     engine: Arc<Engine>,
-    ledger: StoreLedger,
+    ledger: Ledger,
     view: View,
     totals: Totals,
 }
@@ -174,7 +174,7 @@ struct Store {
 impl Store {
     fn new() -> Self {
         let engine = Arc::new(Engine::in_memory(MemoryDisk::default()));
-        let ledger = StoreLedger::open(engine.clone()).unwrap();
+        let ledger = Ledger::open(engine.clone()).unwrap();
         let view = View::open(engine.clone()).unwrap();
         let mut store = Self { engine, ledger, view, totals: Totals::default() };
         store.write(WriteRequest::Define(base())).unwrap();
