@@ -11,7 +11,6 @@ use super::{
 
 /// Which direction of an indicator is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Direction {
     #[default]
     NotStated,
@@ -21,7 +20,6 @@ pub enum Direction {
 
 /// Usual spacing of an indicator's periods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Frequency {
     #[default]
     NotStated,
@@ -45,7 +43,6 @@ pub enum Timing {
 
 /// What is measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Indicator {
     pub id: IndicatorId,
     pub name: String,
@@ -60,7 +57,6 @@ pub struct Indicator {
 
 /// What kind of thing an entity is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum EntityKind {
     Economy,
     Cluster,
@@ -71,7 +67,6 @@ pub enum EntityKind {
 
 /// A name with the time it was in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct EntityName {
     pub text: String,
     pub language: String,
@@ -81,7 +76,6 @@ pub struct EntityName {
 
 /// How an entity stands to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum RelationKind {
     LiesIn,
     MemberOf,
@@ -92,7 +86,6 @@ pub enum RelationKind {
 
 /// A relation to another entity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct EntityRelation {
     pub kind: RelationKind,
     pub entity: EntityId,
@@ -102,7 +95,6 @@ pub struct EntityRelation {
 
 /// What figures and ranks are about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Entity {
     pub id: EntityId,
     pub kind: EntityKind,
@@ -122,7 +114,6 @@ impl Entity {
 
 /// What a licence lets a reader hand on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Redistribution {
     #[default]
     NotStated,
@@ -133,7 +124,6 @@ pub enum Redistribution {
 
 /// Who published figures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Source {
     pub id: SourceId,
     pub producer: String,
@@ -148,7 +138,6 @@ pub struct Source {
 
 /// How scores come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Aggregation {
     #[default]
     NotPublished,
@@ -158,7 +147,6 @@ pub enum Aggregation {
 
 /// A node of a methodology.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct MethodologyComponent {
     pub id: String,
     pub name: String,
@@ -172,7 +160,6 @@ pub struct MethodologyComponent {
 
 /// How an edition was made, as data. One definition serves any number of editions and rankings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Methodology {
     pub id: MethodologyId,
     pub description: String,
@@ -182,7 +169,6 @@ pub struct Methodology {
 
 /// A series of editions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Ranking {
     pub id: RankingId,
     pub name: String,
@@ -193,7 +179,6 @@ pub struct Ranking {
 
 /// One object of the catalog.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Definition {
     Indicator(Indicator),
     Entity(Entity),
@@ -204,7 +189,6 @@ pub enum Definition {
 
 /// Kinds of definitions, in the order they may refer to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)]
 pub enum DefinitionKind {
     Source,
     Methodology,

@@ -15,7 +15,6 @@ use super::{
 
 /// Why a commit was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Cause {
     FirstRelease,
     ScheduledRevision,
@@ -28,7 +27,6 @@ pub enum Cause {
 
 /// What a commit changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Counts {
     pub added: u64,
     pub revised: u64,
@@ -80,7 +78,6 @@ pub struct Commit {
 
 /// What happened to a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum ValueMove {
     Added,
     Revised,
@@ -107,7 +104,6 @@ pub struct ValueChange {
 
 /// How an entry moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Movement {
     Entered,
     Left,
@@ -132,7 +128,6 @@ pub enum Absence {
 
 /// A move of one entity between two tables.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct EntryMove {
     pub entity: EntityId,
     pub movement: Movement,
@@ -161,7 +156,6 @@ impl EntryMove {
 /// Its key is (ranking, edition, entity). `before` and `after` are the rows of that key at the previous and at this
 /// revision. The movement is between [`EntryChange::earlier`] and `after`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct EntryChange {
     pub ranking: RankingId,
     pub edition: EditionId,

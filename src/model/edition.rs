@@ -13,7 +13,6 @@ use super::{
 
 /// Where an edition is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum EditionStatus {
     Provisional,
     Published,
@@ -23,7 +22,6 @@ pub enum EditionStatus {
 
 /// What kind of table it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Basis {
     AsPublished,
     Restated,
@@ -65,7 +63,6 @@ pub struct Coverage {
 
 /// An edition without its entries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Edition {
     pub ranking: RankingId,
     pub edition: EditionId,
@@ -119,7 +116,6 @@ impl Edition {
         self.effective.unwrap_or(self.released)
     }
 
-    #[allow(missing_docs)]
     pub fn stands(&self) -> bool {
         self.status != EditionStatus::Withdrawn
     }
@@ -127,7 +123,6 @@ impl Edition {
 
 /// A component of an entry, as printed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct EntryComponent {
     pub id: String,
     pub raw: Option<Value>,
@@ -138,7 +133,6 @@ pub struct EntryComponent {
 
 /// A rank that someone else, or a later edition, gives.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct RankClaim {
     pub rank: u32,
     pub edition: String,
@@ -147,7 +141,6 @@ pub struct RankClaim {
 
 /// One row of an edition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Entry {
     pub entity: EntityId,
     pub published_name: String,
@@ -164,7 +157,6 @@ pub struct Entry {
 
 /// An edition with its entries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Table {
     pub edition: Edition,
     pub entries: Vec<Entry>,

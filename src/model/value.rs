@@ -231,7 +231,6 @@ pub enum Qualifier {
 
 /// SDMX observation status of a figure that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Status {
     #[default]
     Normal,
@@ -245,7 +244,6 @@ pub enum Status {
 
 /// Why there is no number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum MissingReason {
     NotCollected,
     NotApplicable,

@@ -19,7 +19,6 @@ use crate::{
 
 /// Two tables and what moved between them.
 #[derive(Debug)]
-#[allow(missing_docs)]
 pub struct Comparison {
     pub from: Arc<Table>,
     pub to: Arc<Table>,
@@ -49,7 +48,6 @@ impl Comparison {
 
 /// Where an entity stood in one edition.
 #[derive(Debug)]
-#[allow(missing_docs)]
 pub struct TrajectoryPoint {
     pub edition: Arc<Edition>,
     pub entry: Option<Entry>,

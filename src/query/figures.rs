@@ -58,7 +58,6 @@ pub fn recency(period: Period) -> (Date, Date) {
 
 /// Which figure.
 #[derive(Debug, Clone)]
-#[allow(missing_docs)]
 pub struct FigureQuery {
     pub indicator: IndicatorId,
     pub entity: EntityId,
@@ -71,7 +70,6 @@ pub struct FigureQuery {
 
 /// A selected figure and what others say.
 #[derive(Debug, Clone)]
-#[allow(missing_docs)]
 pub struct SelectedFigure {
     pub selected: Observation,
     pub alternatives: Vec<Observation>,

@@ -110,7 +110,6 @@ pub type Position = (SeriesIds, Option<Period>);
 
 /// Where a paged read of chosen figures goes on: after this key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
 pub struct FigurePosition {
     pub indicator: u32,
     pub entity: u32,

@@ -21,7 +21,6 @@ const BLOCK_BYTES_MAX: usize = 4_000;
 
 /// A series by its numbers in the dictionary. Sorts as its keys do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)]
 pub struct SeriesIds {
     pub indicator: u32,
     pub entity: u32,
@@ -77,7 +76,6 @@ fn read_ordered(reader: &mut Reader<'_>) -> Result<u32> {
 
 /// Which series a scan visits: all, those of an indicator, or those of an indicator and entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum SeriesScope {
     All,
     Indicator(u32),

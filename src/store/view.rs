@@ -330,7 +330,6 @@ fn read_mark(value: &[u8]) -> Result<u64> {
 
 /// What has a number, so that keys are short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum NameKind {
     Indicator = 1,
     Entity = 2,
