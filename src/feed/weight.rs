@@ -13,7 +13,7 @@ use crate::{
 /// A row of the state.
 pub(super) fn of_row(row: &StateRow) -> usize {
     match row {
-        StateRow::Figure(figure) => 160 + remarks(figure.row.value()),
+        StateRow::Figure(figure) => 160 + remarks(figure.version.value()),
         StateRow::Edition(edition) => of_edition(edition),
         StateRow::Entry(_, entry) => 160 + of_entry(entry),
         StateRow::Definition(definition) => of_definition(definition),

@@ -25,7 +25,7 @@ use crate::{
     store::{
         bytes::Reader,
         engine::Result,
-        rows::{decode_rows, encode_rows},
+        versions::{decode_versions, encode_versions},
     },
 };
 
@@ -142,7 +142,7 @@ impl Upload {
         self.batches += 1;
         let packed = self.series.entry(key).or_insert_with(|| EncodedRows { batch, ..EncodedRows::default() });
         let before = packed.parts.len();
-        encode_rows(&mut packed.parts, &rows);
+        encode_versions(&mut packed.parts, &rows);
         packed.count += rows.len();
         self.gathered += packed.parts.len() - before;
         if self.series.len() > SERIES_MAX {
@@ -227,7 +227,7 @@ impl Upload {
 fn unpack(parts: &[u8], points: &mut Vec<Point>) -> Result<()> {
     let mut reader = Reader::new(parts);
     while !reader.is_empty() {
-        points.extend(decode_rows(&mut reader)?.into_iter().map(|row| (row.period, row.value().cloned())));
+        points.extend(decode_versions(&mut reader)?.into_iter().map(|row| (row.period, row.value().cloned())));
     }
     Ok(())
 }
@@ -249,7 +249,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{id::EntityId, series::Dimensions},
-        store::rows::tests::{any_period, any_value},
+        store::versions::tests::{any_period, any_value},
     };
 
     proptest! {

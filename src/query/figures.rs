@@ -28,7 +28,7 @@ pub struct Observation {
     /// Its series.
     pub series: SeriesKey,
     /// The version that answers.
-    pub row: FigureVersion,
+    pub version: FigureVersion,
     /// The commit that brought it.
     pub commit: Arc<Commit>,
     /// The newest release within the horizon that published the same figure again, at least `row.released`. `None` where
@@ -40,7 +40,7 @@ pub struct Observation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CurrentFigure {
     /// The version, of the release that first said it.
-    pub row: FigureVersion,
+    pub version: FigureVersion,
     /// The newest release within the horizon that published the same figure again.
     pub last_released: Date,
 }
@@ -127,7 +127,7 @@ impl Snapshot {
     fn figures_of(&self, series: &[(SeriesIds, SeriesKey)], period: Period) -> Result<Vec<Observation>, StoreError> {
         let mut found = Vec::new();
         for (ids, key) in series {
-            let rows = self.view().rows_of(*ids, period)?;
+            let rows = self.view().versions_of_period(*ids, period)?;
             if let Some(figure) = self.current_figures(*ids, &rows)?.pop() {
                 found.push(self.current_observation(key.clone(), figure)?);
             }
@@ -140,22 +140,24 @@ impl Snapshot {
         let mut latest: Option<Period> = None;
         let mut found: Vec<(SeriesKey, CurrentFigure)> = Vec::new();
         for (ids, key) in series {
-            let figures = self.current_figures(*ids, &self.view().rows(*ids)?)?;
-            let Some(figure) = figures.into_iter().max_by_key(|figure| recency(figure.row.period)) else { continue };
-            let period = figure.row.period;
+            let figures = self.current_figures(*ids, &self.view().versions(*ids)?)?;
+            let Some(figure) = figures.into_iter().max_by_key(|figure| recency(figure.version.period)) else {
+                continue;
+            };
+            let period = figure.version.period;
             if latest.is_none_or(|latest| recency(latest) < recency(period)) {
                 latest = Some(period);
             }
             found.push((key.clone(), figure));
         }
-        found.retain(|(_, figure)| Some(figure.row.period) == latest);
+        found.retain(|(_, figure)| Some(figure.version.period) == latest);
         found.into_iter().map(|(key, figure)| self.current_observation(key, figure)).collect()
     }
 
     fn no_figure(&self, query: &FigureQuery, series: &[(SeriesIds, SeriesKey)]) -> Result<QueryError, StoreError> {
         let mut periods = BTreeSet::new();
         for (ids, _) in series {
-            periods.extend(self.current(&self.view().rows(*ids)?).into_iter().map(|row| row.period));
+            periods.extend(self.current(&self.view().versions(*ids)?).into_iter().map(|row| row.period));
         }
         if periods.is_empty() {
             let known = self.dimensions_there_are(query)?;
@@ -191,7 +193,7 @@ impl Snapshot {
             if known.len() == DIMENSIONS_LISTED_MAX || bytes > DIMENSIONS_LISTED_BYTES {
                 break;
             }
-            if !known.contains(&key.dimensions) && !self.current(&self.view().rows(ids)?).is_empty() {
+            if !known.contains(&key.dimensions) && !self.current(&self.view().versions(ids)?).is_empty() {
                 bytes += key.dimensions.as_str().len();
                 known.insert(key.dimensions);
             }
@@ -210,15 +212,15 @@ impl Snapshot {
             let Some(row) = state_at(rows, self.horizon) else { continue };
             let said_again = newest_at(rows, self.horizon).map_or(row.released, |newest| newest.released);
             let last_released = whole.map_or(said_again, |whole| whole.max(said_again));
-            figures.push(CurrentFigure { row: row.clone(), last_released });
+            figures.push(CurrentFigure { version: row.clone(), last_released });
         }
         Ok(figures)
     }
 
     /// A current figure with its commit.
     pub fn current_observation(&self, series: SeriesKey, figure: CurrentFigure) -> Result<Observation, StoreError> {
-        let commit = self.reader.commit(figure.row.revision)?;
-        Ok(Observation { series, row: figure.row, commit, last_released: Some(figure.last_released) })
+        let commit = self.reader.commit(figure.version.revision)?;
+        Ok(Observation { series, version: figure.version, commit, last_released: Some(figure.last_released) })
     }
 
     /// The versions that answer, one per period, of all rows of a series.
@@ -229,7 +231,7 @@ impl Snapshot {
     /// A version with its commit.
     pub fn observation(&self, series: SeriesKey, row: FigureVersion) -> Result<Observation, StoreError> {
         let commit = self.reader.commit(row.revision)?;
-        Ok(Observation { series, row, commit, last_released: None })
+        Ok(Observation { series, version: row, commit, last_released: None })
     }
 
     /// Every version of the figures of one indicator and entity within the horizon, by source, dimensions, period, release
@@ -263,7 +265,7 @@ impl Snapshot {
                 found.push(self.observation(key.clone(), row)?);
             }
         }
-        let order = |figure: &Observation| (figure.row.period, figure.row.released, figure.row.revision);
+        let order = |figure: &Observation| (figure.version.period, figure.version.released, figure.version.revision);
         found.sort_by(|a, b| {
             let series = |figure: &Observation| (figure.series.source.clone(), figure.series.dimensions.clone());
             series(a).cmp(&series(b)).then_with(|| order(a).cmp(&order(b)))

@@ -51,15 +51,15 @@ impl Policy {
     /// Puts figures in order: the first answers. A missing value answers only if there is no number.
     pub fn sort(self, figures: &mut [Observation], catalog: &Catalog, at: Revision) {
         figures.sort_by_cached_key(|figure| {
-            let last_released = figure.last_released.unwrap_or(figure.row.released);
-            (self.preference(&figure.series, &figure.row, last_released, catalog, at), figure.series.clone())
+            let last_released = figure.last_released.unwrap_or(figure.version.released);
+            (self.preference(&figure.series, &figure.version, last_released, catalog, at), figure.series.clone())
         });
     }
 
     /// The index of the figure that answers among those of one key.
     pub fn choose(self, figures: &[(SeriesKey, CurrentFigure)], catalog: &Catalog, at: Revision) -> Option<usize> {
         let preferences = figures.iter().enumerate().map(|(index, (series, figure))| {
-            let preference = self.preference(series, &figure.row, figure.last_released, catalog, at);
+            let preference = self.preference(series, &figure.version, figure.last_released, catalog, at);
             (preference, series, index)
         });
         preferences.min().map(|(.., index)| index)
@@ -112,7 +112,7 @@ impl Disagreement {
         let (mut all, mut numbers) = (0u32, Vec::new());
         for figure in figures {
             all += 1;
-            numbers.extend(figure.row.value().and_then(crate::model::value::Value::comparable));
+            numbers.extend(figure.version.value().and_then(crate::model::value::Value::comparable));
         }
         if all < 2 {
             return None;

@@ -231,13 +231,13 @@ impl Snapshot {
         series.filter_map(move |item| {
             let current = item.and_then(|(ids, key, rows)| {
                 let mut figures = self.current_figures(ids, &rows)?;
-                figures.retain(|figure| selection.admits(figure.row.period));
-                let periods = figures.iter().map(|figure| recency(figure.row.period)).collect();
+                figures.retain(|figure| selection.admits(figure.version.period));
+                let periods = figures.iter().map(|figure| recency(figure.version.period)).collect();
                 let first_latest = selection.first_latest(&periods);
-                figures.retain(|figure| first_latest.is_none_or(|first| recency(figure.row.period) >= first));
+                figures.retain(|figure| first_latest.is_none_or(|first| recency(figure.version.period) >= first));
                 match after {
                     Some((start, None)) if start == ids => figures.clear(),
-                    Some((start, Some(last))) if start == ids => figures.retain(|figure| figure.row.period > last),
+                    Some((start, Some(last))) if start == ids => figures.retain(|figure| figure.version.period > last),
                     _ => {}
                 }
                 Ok(CurrentSeries { ids, key, figures })
@@ -254,7 +254,7 @@ impl Snapshot {
     ) -> impl Iterator<Item = Result<SeriesSummary, StoreError>> + 'a {
         self.series(selection, after.map(|ids| (ids, None))).filter_map(|item| {
             let summary = item.map(|CurrentSeries { ids, key, figures }| {
-                let periods = || figures.iter().map(|figure| figure.row.period);
+                let periods = || figures.iter().map(|figure| figure.version.period);
                 Some(SeriesSummary {
                     ids,
                     key,
@@ -305,7 +305,7 @@ impl Snapshot {
         for (ids, key, rows) in group {
             let SeriesIds { indicator, entity, dimensions, .. } = ids;
             for figure in self.current_figures(ids, &rows)? {
-                let period = figure.row.period;
+                let period = figure.version.period;
                 if selection.admits(period) {
                     let position = FigurePosition { indicator, entity, dimensions, period };
                     found.entry(position).or_default().push((key.clone(), figure));

@@ -123,7 +123,7 @@ pub(super) fn observation(figure: &Observation) -> proto::Observation {
         recorded: Some(timestamp(figure.commit.recorded)),
         cause: cause(figure.commit.cause).into(),
         last_released: optional_date(figure.last_released),
-        ..version(&figure.series, &figure.row)
+        ..version(&figure.series, &figure.version)
     }
 }
 

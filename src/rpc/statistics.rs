@@ -175,7 +175,7 @@ impl StatisticsService for Statistics {
             });
             let figures = rows.map(|found| {
                 let (ids, key, figure) = found.map_err(query_status)?;
-                let position = position_out(ids, Some(figure.row.period));
+                let position = position_out(ids, Some(figure.version.period));
                 let observation = snapshot.current_observation(key, figure).map_err(query_status)?;
                 Ok((encode::observation(&observation), position))
             });
@@ -375,7 +375,7 @@ impl Bulk {
                     entity: key.entity.to_string(),
                     source: key.source.to_string(),
                     dimensions: encode::dimensions(&key.dimensions),
-                    points: figures.iter().map(|figure| encode::series_point(&figure.row)).collect(),
+                    points: figures.iter().map(|figure| encode::series_point(&figure.version)).collect(),
                 };
                 for part in series_parts(series) {
                     bytes += part.encoded_len();

@@ -116,12 +116,16 @@ impl View {
     }
 
     /// All rows of a series, sorted.
-    pub fn rows(&self, ids: SeriesIds) -> Result<Vec<FigureVersion>> {
+    pub fn versions(&self, ids: SeriesIds) -> Result<Vec<FigureVersion>> {
         series::read(&self.engine, ids)
     }
 
     /// All rows of one period of a series.
-    pub fn rows_of(&self, ids: SeriesIds, period: crate::model::period::Period) -> Result<Vec<FigureVersion>> {
+    pub fn versions_of_period(
+        &self,
+        ids: SeriesIds,
+        period: crate::model::period::Period,
+    ) -> Result<Vec<FigureVersion>> {
         series::read_period(&self.engine, ids, period)
     }
 

@@ -310,7 +310,7 @@ fn number(row: &almanac::model::series::FigureVersion) -> String {
 }
 
 fn told_by(figure: &Observation) -> (SeriesKey, Period, String, Date) {
-    (figure.series.clone(), figure.row.period, number(&figure.row), figure.last_released.unwrap())
+    (figure.series.clone(), figure.version.period, number(&figure.version), figure.last_released.unwrap())
 }
 
 fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
@@ -341,8 +341,8 @@ fn check_series(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known: 
         'page: for item in snapshot.series(given, after) {
             let current = item.unwrap();
             for figure in current.figures {
-                after = Some((current.ids, Some(figure.row.period)));
-                page.push((current.key.clone(), figure.row.period, number(&figure.row), figure.last_released));
+                after = Some((current.ids, Some(figure.version.period)));
+                page.push((current.key.clone(), figure.version.period, number(&figure.version), figure.last_released));
                 if page.len() == size {
                     break 'page;
                 }
@@ -430,7 +430,7 @@ fn check_figure(dice: &mut Dice, snapshot: &Snapshot, known: &Known, policy: Pol
             assert_eq!(told_by(&found.selected), told(key, best), "{query:?}");
             let all = found.alternatives.iter().chain([&found.selected]).map(told_by);
             assert_eq!(sorted(all), sorted(figures.iter().map(|(key, known)| told(*key, *known))), "{query:?}");
-            let newer = |other: &Observation| other.row.released > found.selected.row.released;
+            let newer = |other: &Observation| other.version.released > found.selected.version.released;
             return policy == Policy::Newest1 && found.alternatives.iter().any(newer);
         }
         Err(QueryError::OtherDimensions { known: listed, .. }) => {

@@ -19,7 +19,7 @@ use crate::{
         time::{Date, Instant},
         value::Value,
     },
-    store::{bytes::Reader, engine::Result, records::unpack, rows::decode_rows_up_to},
+    store::{bytes::Reader, engine::Result, records::unpack, versions::decode_versions_up_to},
 };
 
 const PAGE_VERSION: u8 = 2;
@@ -207,9 +207,9 @@ fn read_record<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>) -> Result<
 }
 
 fn read_rows(reader: &mut Reader<'_>) -> Result<Vec<OldRow>> {
-    let rows = decode_rows_up_to(reader, PAGE_CHANGES_MAX)?;
+    let rows = decode_versions_up_to(reader, PAGE_CHANGES_MAX)?;
     let movements = reader.runs(rows.len(), |reader| page::movement_of(reader.byte()?))?;
-    let mut befores = decode_rows_up_to(reader, rows.len())?.into_iter();
+    let mut befores = decode_versions_up_to(reader, rows.len())?.into_iter();
     let mut old = Vec::with_capacity(rows.len());
     for (row, movement) in rows.into_iter().zip(movements) {
         let before = match movement {

@@ -172,7 +172,7 @@ fn versions(snapshot: &Snapshot) -> Vec<String> {
             let entity = EntityId::new(entity).unwrap();
             // Not every folder knows them.
             let Ok(found) = snapshot.versions(&indicator, &entity, None, None) else { continue };
-            lines.extend(found.iter().map(|found| format!("version {}", version(&found.series, &found.row))));
+            lines.extend(found.iter().map(|found| format!("version {}", version(&found.series, &found.version))));
         }
     }
     lines
@@ -195,7 +195,7 @@ fn figures(snapshot: &Snapshot, at: &str) -> Vec<String> {
     let selection = Selection { indicators, ..Selection::default() };
     let series = snapshot.series(&selection, None).map(Result::unwrap);
     series
-        .flat_map(|series| series.figures.into_iter().map(move |figure| (series.key.clone(), figure.row)))
+        .flat_map(|series| series.figures.into_iter().map(move |figure| (series.key.clone(), figure.version)))
         .map(|(key, row)| format!("figure {at} {}", version(&key, &row)))
         .collect()
 }

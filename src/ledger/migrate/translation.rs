@@ -167,7 +167,7 @@ impl<'a> Translation<'a> {
 
     fn close_series(&mut self) -> Result<()> {
         let Some((key, rows)) = self.series.take() else { return Ok(()) };
-        let known = self.view.series_ids(&key).map_or(Ok(Vec::new()), |ids| self.view.rows(ids))?;
+        let known = self.view.series_ids(&key).map_or(Ok(Vec::new()), |ids| self.view.versions(ids))?;
         let mut recorded = Vec::with_capacity(rows.len());
         for of_period in rows.chunk_by(|a, b| a.row.period == b.row.period) {
             let period = of_period[0].row.period;

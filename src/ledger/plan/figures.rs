@@ -149,7 +149,7 @@ impl Planner<'_> {
     fn plan_series(&mut self, key: &SeriesKey, points: Vec<Point>, release: Release) -> Result<(), PlanError> {
         self.check_duplicates(key, &points);
         let ids = self.view.series_ids(key);
-        let known = ids.map_or(Ok(Vec::new()), |ids| self.view.rows(ids))?;
+        let known = ids.map_or(Ok(Vec::new()), |ids| self.view.versions(ids))?;
         let mut added = Vec::new();
         let mut points = points.into_iter().peekable();
         for rows in by_period(&known) {

@@ -291,7 +291,7 @@ impl Store {
         news.retain(|(entity, period), figure| {
             let period = Period::parse(PERIODS[*period]).unwrap();
             let ids = self.view.series_ids(&key(*indicator, *entity));
-            let rows = ids.map_or_else(Vec::new, |ids| self.view.rows_of(ids, period).unwrap());
+            let rows = ids.map_or_else(Vec::new, |ids| self.view.versions_of_period(ids, period).unwrap());
             let released = day(*released);
             let held = newest_at(&rows, Horizon { revision: Revision::MAX, released });
             held.is_none_or(|held| held.released != released || held.value() != value(*figure).as_ref())
