@@ -23,7 +23,7 @@ pub(super) fn of_row(row: &StateRow) -> usize {
 /// A change.
 pub(super) fn of_change(change: &Change) -> usize {
     match change {
-        Change::Value(change) => {
+        Change::Figure(change) => {
             let key = &change.series;
             let names = key.indicator.as_str().len() + key.entity.as_str().len() + key.source.as_str().len();
             let apart = Some(&change.recorded).filter(|recorded| change.after.as_ref() != Some(*recorded));

@@ -8,7 +8,7 @@
 use super::record::{Record, RecordedRow};
 use crate::{
     model::{
-        change::{DefinitionChange, ValueMove},
+        change::{DefinitionChange, FigureMovement},
         id::{EntityId, IndicatorId, SourceId},
         series::{Dimensions, FigureVersion, SeriesKey},
     },
@@ -298,20 +298,20 @@ fn answers_code(recorded: &RecordedRow) -> u8 {
 fn movement_code(recorded: &RecordedRow) -> u8 {
     match recorded.movement {
         None => 0,
-        Some(ValueMove::Added) => 1,
-        Some(ValueMove::Revised) => 2,
-        Some(ValueMove::Withdrawn) => 3,
-        Some(ValueMove::Backfilled) => 4,
+        Some(FigureMovement::Added) => 1,
+        Some(FigureMovement::Revised) => 2,
+        Some(FigureMovement::Withdrawn) => 3,
+        Some(FigureMovement::Backfilled) => 4,
     }
 }
 
-pub(super) fn movement_of(code: u8) -> Result<Option<ValueMove>> {
+pub(super) fn movement_of(code: u8) -> Result<Option<FigureMovement>> {
     Ok(match code {
         0 => None,
-        1 => Some(ValueMove::Added),
-        2 => Some(ValueMove::Revised),
-        3 => Some(ValueMove::Withdrawn),
-        4 => Some(ValueMove::Backfilled),
+        1 => Some(FigureMovement::Added),
+        2 => Some(FigureMovement::Revised),
+        3 => Some(FigureMovement::Withdrawn),
+        4 => Some(FigureMovement::Backfilled),
         _ => return Err(corrupt("an unknown movement")),
     })
 }
@@ -330,10 +330,10 @@ mod tests {
     fn any_record() -> impl Strategy<Value = Record> {
         let movement = prop_oneof![
             Just(None),
-            Just(Some(ValueMove::Added)),
-            Just(Some(ValueMove::Revised)),
-            Just(Some(ValueMove::Withdrawn)),
-            Just(Some(ValueMove::Backfilled)),
+            Just(Some(FigureMovement::Added)),
+            Just(Some(FigureMovement::Revised)),
+            Just(Some(FigureMovement::Withdrawn)),
+            Just(Some(FigureMovement::Backfilled)),
         ];
         let answers = (proptest::option::of(any_version()), 0u8..4, any_version());
         let recorded = (any_version(), movement, answers).prop_map(|(row, movement, (before, kind, other))| {

@@ -78,7 +78,7 @@ pub struct Commit {
 
 /// What happened to a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum ValueMove {
+pub enum FigureMovement {
     Added,
     Revised,
     Withdrawn,
@@ -87,13 +87,13 @@ pub enum ValueMove {
 
 /// A change of one figure.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ValueChange {
+pub struct FigureChange {
     /// Its series.
     pub series: SeriesKey,
     /// Its period.
     pub period: Period,
     /// What happened.
-    pub movement: ValueMove,
+    pub movement: FigureMovement,
     /// The version that answers at the previous revision.
     pub before: Option<FigureVersion>,
     /// The version that answers at this revision. Not `recorded` where that was filled in behind a newer release.
@@ -235,7 +235,7 @@ impl DefinitionChange {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// A figure.
-    Value(Box<ValueChange>),
+    Figure(Box<FigureChange>),
     /// A row of an edition.
     Entry(Box<EntryChange>),
     /// An edition as a whole.

@@ -11,7 +11,7 @@ use crate::{
     },
     model::{
         catalog::{Aggregation, Entity, EntityKind, Indicator, MethodologyComponent, Source},
-        change::{Cause, Movement, ValueMove},
+        change::{Cause, FigureMovement, Movement},
         edition::{Basis, Coverage, EditionStatus, Entry},
         finding::Finding,
         id::{EditionId, EntityId, IndicatorId, RankingId, RequestId, Revision, SourceId},
@@ -84,7 +84,7 @@ pub(super) enum OldRecord {
 #[derive(Debug)]
 pub(super) struct OldRow {
     pub(super) row: FigureVersion,
-    pub(super) movement: Option<ValueMove>,
+    pub(super) movement: Option<FigureMovement>,
     pub(super) before: Option<Value>,
 }
 
@@ -213,7 +213,7 @@ fn read_rows(reader: &mut Reader<'_>) -> Result<Vec<OldRow>> {
     let mut old = Vec::with_capacity(rows.len());
     for (row, movement) in rows.into_iter().zip(movements) {
         let before = match movement {
-            None | Some(ValueMove::Added) => None,
+            None | Some(FigureMovement::Added) => None,
             Some(_) => {
                 befores.next().ok_or_else(|| page::corrupt("a change without its before-value"))?.value().cloned()
             }

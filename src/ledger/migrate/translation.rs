@@ -17,7 +17,7 @@ use crate::{
     },
     model::{
         catalog::{Definition, Methodology, Ranking},
-        change::{EntryChange, ValueMove},
+        change::{EntryChange, FigureMovement},
         edition::{Edition, EditionStatus, Entry, Table},
         id::{EntityId, ID_BYTES_MAX, MethodologyId, RankingId},
         series::{FigureVersion, Horizon, SeriesKey},
@@ -377,7 +377,7 @@ fn answered(old: &OldRow, known: &[FigureVersion], with: &[FigureVersion]) -> Re
     let Some(movement) = old.movement else { return Ok(RecordedRow::silent(old.row.clone())) };
     let told = RecordedRow::told(old.row.clone(), known, with);
     let same_before =
-        movement == ValueMove::Added || told.before.as_ref().and_then(FigureVersion::value) == old.before.as_ref();
+        movement == FigureMovement::Added || told.before.as_ref().and_then(FigureVersion::value) == old.before.as_ref();
     match told.movement == Some(movement) && same_before {
         true => Ok(told),
         false => Err(page::corrupt(format!("the figure of {} was not what the commit says it was", old.row.period))),

@@ -14,7 +14,7 @@ use crate::{
     },
     model::{
         catalog::DefinitionKind,
-        change::ValueMove,
+        change::FigureMovement,
         id::Revision,
         period::Period,
         series::{FigureVersion, Horizon, SeriesKey, Statement, by_period, newest_at},
@@ -231,21 +231,21 @@ impl Planner<'_> {
     }
 
     /// Counts what happens to a figure.
-    pub(super) fn count(&mut self, movement: Option<ValueMove>) {
+    pub(super) fn count(&mut self, movement: Option<FigureMovement>) {
         let counts = &mut self.outcome.counts;
         let totals = &mut self.outcome.totals;
         match movement {
             None => {}
-            Some(ValueMove::Added) => {
+            Some(FigureMovement::Added) => {
                 counts.added += 1;
                 totals.current += 1;
             }
-            Some(ValueMove::Revised) => counts.revised += 1,
-            Some(ValueMove::Withdrawn) => {
+            Some(FigureMovement::Revised) => counts.revised += 1,
+            Some(FigureMovement::Withdrawn) => {
                 counts.withdrawn += 1;
                 totals.current = totals.current.saturating_sub(1);
             }
-            Some(ValueMove::Backfilled) => counts.backfilled += 1,
+            Some(FigureMovement::Backfilled) => counts.backfilled += 1,
         }
     }
 }

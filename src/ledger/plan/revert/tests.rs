@@ -396,7 +396,7 @@ fn follow(state: &mut State, changes: &[Change]) -> Result<(), TestCaseError> {
     }
     for change in changes {
         match change {
-            Change::Value(change) => {
+            Change::Figure(change) => {
                 let key = format!("figure {:?} {}", change.series, change.period);
                 put(state, key, text(&change.before), text(&change.after))?;
             }
@@ -565,7 +565,7 @@ fn a_figure_of_a_mistyped_release_date_goes_and_the_right_one_is_current() {
         assert_eq!(store.answers(day(number)), plain.answers(day(number)), "day {number}");
     }
     let head = store.ledger.head();
-    let [Change::Value(change)] = &store.changes(head)[..] else { panic!("one figure changes") };
+    let [Change::Figure(change)] = &store.changes(head)[..] else { panic!("one figure changes") };
     assert_eq!(change.before.as_ref().map(|row| row.revision), Some(Revision(2)));
     assert_eq!(change.after.as_ref().map(|row| row.revision), Some(Revision(3)));
     assert!(change.recorded.is_retraction());
