@@ -26,7 +26,7 @@ use crate::{
         period::Period,
         series::SeriesKey,
     },
-    ranking::compare::{Side, absence, movement},
+    ranking::compare::{Standing, absence, movement},
 };
 
 /// Most keys in a fold. A commit that alone changes more is sent as it is.
@@ -346,8 +346,8 @@ fn net_entry(first: &EntryChange, last: &EntryChange, ending: Option<Ending>) ->
     let was_whole = first.movement == Movement::Entered;
     let is_whole = ending.map_or(last.movement == Movement::Left, |ending| ending.whole);
     let later_absence = ending.map_or(last.later_absence, |ending| Some(ending.absence));
-    let earlier = Side::of(first.earlier(), first.earlier_absence, was_whole);
-    let later = Side::of(last.after.as_deref(), later_absence, is_whole);
+    let earlier = Standing::of(first.earlier(), first.earlier_absence, was_whole);
+    let later = Standing::of(last.after.as_deref(), later_absence, is_whole);
     let movement = match last.movement {
         Movement::Withdrawn if ending.is_none() => Movement::Withdrawn,
         _ => movement(earlier, later),

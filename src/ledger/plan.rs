@@ -30,7 +30,7 @@ use crate::{
         series::Horizon,
         time::{Date, Instant},
     },
-    store::{StoreError, catalog::Catalog, nearest::near_it, view::View},
+    store::{StoreError, catalog::Catalog, suggestions::near_clause, view::View},
 };
 
 /// What a write asks for.
@@ -91,7 +91,7 @@ pub enum PlanError {
         revision: Revision,
     },
     /// There is no such edition that stands.
-    #[error("{ranking} has no edition {edition} that stands{}", near_it(.near))]
+    #[error("{ranking} has no edition {edition} that stands{}", near_clause(.near))]
     NoEdition {
         /// Ranking.
         ranking: RankingId,
@@ -101,7 +101,7 @@ pub enum PlanError {
         near: Vec<String>,
     },
     /// An id that no definition has.
-    #[error("no {} is called `{id}`{}", .kind.name(), near_it(.near))]
+    #[error("no {} is called `{id}`{}", .kind.name(), near_clause(.near))]
     Unknown {
         /// What was looked for.
         kind: DefinitionKind,

@@ -1,7 +1,7 @@
 //! Texts that people type, as they compare: one fold for names in the catalog, in files and in queries.
 
 /// Case, accents, dashes and punctuation do not matter.
-pub fn fold(text: &str) -> String {
+pub fn normalized(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for letter in text.chars().flat_map(char::to_lowercase) {
         match plain(letter) {
@@ -42,14 +42,14 @@ fn plain(letter: char) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::fold;
+    use super::normalized;
 
     #[test]
     fn names_fold_to_what_one_types() {
-        assert_eq!(fold("São Paulo"), "sao paulo");
-        assert_eq!(fold("Shenzhen–Hong Kong–Guangzhou"), "shenzhen hong kong guangzhou");
-        assert_eq!(fold("Türkiye"), "turkiye");
-        assert_eq!(fold("Xi'an"), "xian");
-        assert_eq!(fold("GB.XPD.RSDV.GD.ZS"), "gb xpd rsdv gd zs");
+        assert_eq!(normalized("São Paulo"), "sao paulo");
+        assert_eq!(normalized("Shenzhen–Hong Kong–Guangzhou"), "shenzhen hong kong guangzhou");
+        assert_eq!(normalized("Türkiye"), "turkiye");
+        assert_eq!(normalized("Xi'an"), "xian");
+        assert_eq!(normalized("GB.XPD.RSDV.GD.ZS"), "gb xpd rsdv gd zs");
     }
 }

@@ -125,7 +125,7 @@ pub struct Clock(Arc<dyn Fn() -> Instant + Send + Sync>);
 
 impl Clock {
     /// A clock that says what it is told to.
-    pub fn told_by(tell: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
+    pub fn from_fn(tell: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
         Self(Arc::new(tell))
     }
 
@@ -137,7 +137,7 @@ impl Clock {
 
 impl Default for Clock {
     fn default() -> Self {
-        Self::told_by(now)
+        Self::from_fn(now)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
         id::{EditionId, EntityId, RankingId},
     },
     ranking::compare::{Comparability, Pair, absence, absence_of_kind, comparability, entry_move, pairs},
-    store::nearest::Near,
+    store::suggestions::Suggestions,
 };
 
 /// Two tables and what moved between them.
@@ -80,7 +80,7 @@ impl Snapshot {
         found.ok_or_else(|| QueryError::NoEdition {
             ranking: ranking.to_string(),
             edition: edition.map_or_else(String::new, EditionId::to_string),
-            near: Near::newest(self.catalog.editions(ranking, self.horizon).iter().map(|known| &known.edition)),
+            near: Suggestions::newest(self.catalog.editions(ranking, self.horizon).iter().map(|known| &known.edition)),
         })
     }
 

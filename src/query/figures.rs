@@ -157,7 +157,7 @@ impl Snapshot {
     fn no_figure(&self, query: &FigureQuery, series: &[(SeriesIds, SeriesKey)]) -> Result<QueryError, StoreError> {
         let mut periods = BTreeSet::new();
         for (ids, _) in series {
-            periods.extend(self.current(&self.view().versions(*ids)?).into_iter().map(|row| row.period));
+            periods.extend(self.current_versions(&self.view().versions(*ids)?).into_iter().map(|row| row.period));
         }
         if periods.is_empty() {
             let known = self.dimensions_there_are(query)?;
@@ -193,7 +193,7 @@ impl Snapshot {
             if known.len() == DIMENSIONS_LISTED_MAX || bytes > DIMENSIONS_LISTED_BYTES {
                 break;
             }
-            if !known.contains(&key.dimensions) && !self.current(&self.view().versions(ids)?).is_empty() {
+            if !known.contains(&key.dimensions) && !self.current_versions(&self.view().versions(ids)?).is_empty() {
                 bytes += key.dimensions.as_str().len();
                 known.insert(key.dimensions);
             }
@@ -224,7 +224,7 @@ impl Snapshot {
     }
 
     /// The versions that answer, one per period, of all rows of a series.
-    pub fn current(&self, rows: &[FigureVersion]) -> Vec<FigureVersion> {
+    pub fn current_versions(&self, rows: &[FigureVersion]) -> Vec<FigureVersion> {
         by_period(rows).filter_map(|rows| state_at(rows, self.horizon)).cloned().collect()
     }
 

@@ -18,7 +18,7 @@ use crate::{
     model::{catalog::DefinitionKind, id::Revision, series::Dimensions},
     store::{
         StoreError,
-        nearest::{Near, near_it},
+        suggestions::{Suggestions, near_clause},
     },
 };
 
@@ -36,10 +36,10 @@ pub enum QueryError {
         /// The id.
         id: String,
         /// Ids there are.
-        near: Near,
+        near: Suggestions,
     },
     /// A code that no entity has in a scheme.
-    #[error("no entity has the code `{code}` in the scheme `{scheme}`{}", near_it(.near))]
+    #[error("no entity has the code `{code}` in the scheme `{scheme}`{}", near_clause(.near))]
     UnknownCode {
         /// Scheme.
         scheme: String,
@@ -56,10 +56,10 @@ pub enum QueryError {
         /// Edition; empty if it has none at all.
         edition: String,
         /// Editions there are, the newest.
-        near: Near,
+        near: Suggestions,
     },
     /// Ids are known, but there is no figure.
-    #[error("no source has a figure of {indicator} for {entity} {what}{}", near_it(.near))]
+    #[error("no source has a figure of {indicator} for {entity} {what}{}", near_clause(.near))]
     NoFigure {
         /// Indicator.
         indicator: String,

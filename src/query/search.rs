@@ -6,14 +6,14 @@ use super::Snapshot;
 use crate::{
     model::{
         catalog::{Definition, DefinitionKind},
-        text::fold,
+        text::normalized,
     },
-    store::nearest::texts,
+    store::suggestions::searchable_texts,
 };
 
 /// One find.
 #[derive(Debug, Clone)]
-pub struct Hit {
+pub struct SearchMatch {
     /// The definition.
     pub definition: Arc<Definition>,
     /// The text that matched best.
@@ -22,8 +22,8 @@ pub struct Hit {
 
 impl Snapshot {
     /// Definitions of which one text has every word, as a word or the beginning of one; best match first.
-    pub fn search(&self, query: &str) -> Vec<Hit> {
-        let query = fold(query);
+    pub fn search(&self, query: &str) -> Vec<SearchMatch> {
+        let query = normalized(query);
         let words: Vec<&str> = query.split(' ').filter(|word| !word.is_empty()).collect();
         if words.is_empty() {
             return Vec::new();
@@ -36,11 +36,11 @@ impl Snapshot {
             DefinitionKind::Methodology,
         ];
         let all = kinds.into_iter().flat_map(|kind| self.catalog.definitions(kind, "", self.revision()));
-        let mut found: Vec<(u32, Hit)> = all
+        let mut found: Vec<(u32, SearchMatch)> = all
             .filter_map(|definition| {
-                let scored = texts(definition).map(|text| (score(&fold(text), &words), text));
+                let scored = searchable_texts(definition).map(|text| (score(&normalized(text), &words), text));
                 let (score, text) = scored.max_by_key(|(score, _)| *score)?;
-                (score > 0).then(|| (score, Hit { definition: definition.clone(), matched: text.to_owned() }))
+                (score > 0).then(|| (score, SearchMatch { definition: definition.clone(), matched: text.to_owned() }))
             })
             .collect();
         // Stable: among equals, rankings before indicators before entities, each in id order.

@@ -106,7 +106,7 @@ pub struct SeriesSummary {
 }
 
 /// Where a paged read of series goes on: after this period of this series, or after all of it.
-pub type Position = (SeriesIds, Option<Period>);
+pub type SeriesPosition = (SeriesIds, Option<Period>);
 
 /// Where a paged read of chosen figures goes on: after this key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -225,7 +225,7 @@ impl Snapshot {
     pub fn series<'a>(
         &'a self,
         selection: &'a Selection,
-        after: Option<Position>,
+        after: Option<SeriesPosition>,
     ) -> impl Iterator<Item = Result<CurrentSeries, StoreError>> + 'a {
         let series = self.admitted(selection, after.map(|(ids, _)| ids));
         series.filter_map(move |item| {
@@ -270,7 +270,7 @@ impl Snapshot {
 
     /// One figure for each (indicator, entity, dimensions, period) of a selection: of the sources that have it, the one that a
     /// policy puts first. In the order of positions, after one. Reads the series of one indicator and entity at a time.
-    pub fn selected<'a>(
+    pub fn selected_figures<'a>(
         &'a self,
         selection: &'a Selection,
         policy: Policy,

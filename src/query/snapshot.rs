@@ -15,7 +15,7 @@ use crate::{
         series::Horizon,
         time::{Date, Instant},
     },
-    store::{StoreError, catalog::Catalog, nearest::Near, view::View},
+    store::{StoreError, catalog::Catalog, suggestions::Suggestions, view::View},
 };
 
 /// Commits kept at hand for the times and causes of figures.
@@ -169,7 +169,7 @@ impl Snapshot {
         QueryError::Unknown {
             kind,
             id: id.to_owned(),
-            near: Near::definitions(&self.catalog, kind, id, self.revision()),
+            near: Suggestions::definitions(&self.catalog, kind, id, self.revision()),
         }
     }
 

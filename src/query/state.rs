@@ -82,7 +82,7 @@ impl Snapshot {
                 continue;
             }
             let key = self.view().series_key(ids)?;
-            for row in self.current(&versions) {
+            for row in self.current_versions(&versions) {
                 rows.push(StateRow::Figure(Box::new(self.observation(key.clone(), row)?)));
             }
             if rows.len() >= STATE_ROWS_MAX {

@@ -96,8 +96,8 @@ pub fn pairs(before: Option<&Table>, after: &Table) -> Vec<Pair> {
     let before = before.map_or(&[][..], |table| &table.entries);
     let (old, new) = (by_entity(before), by_entity(&after.entries));
     let pair = |old: Option<usize>, new: Option<usize>| {
-        let was = Side::in_edition(edition, old.and_then(|at| before.get(at)));
-        let is = Side::in_edition(Some(&after.edition), new.and_then(|at| after.entries.get(at)));
+        let was = Standing::in_edition(edition, old.and_then(|at| before.get(at)));
+        let is = Standing::in_edition(Some(&after.edition), new.and_then(|at| after.entries.get(at)));
         Pair { before: old, after: new, movement: movement(was, is) }
     };
     let listed = after.entries.iter().enumerate();
@@ -153,7 +153,7 @@ pub fn absence_of_kind(edition: &Edition, subject: EntityKind, kind: EntityKind)
 
 /// As much of where an entity stands in a table as its movement depends on.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Side {
+pub struct Standing {
     listed: bool,
     rank: Option<u32>,
     tied: bool,
@@ -163,7 +163,7 @@ pub struct Side {
     whole: bool,
 }
 
-impl Side {
+impl Standing {
     /// Of an entry, or of what is known without one, in a table that is whole, or is not.
     pub fn of(entry: Option<&Entry>, absence: Option<Absence>, whole: bool) -> Self {
         if let Some(entry) = entry {
@@ -185,7 +185,7 @@ impl Side {
 }
 
 /// How an entity moved between two tables, by where it stands in each.
-pub fn movement(before: Side, after: Side) -> Movement {
+pub fn movement(before: Standing, after: Standing) -> Movement {
     match (before.listed, after.listed) {
         (true, true) => match (before.rank, after.rank) {
             (Some(from), Some(to)) if to < from => Movement::Up,

@@ -101,7 +101,7 @@ impl StoredCursors {
 }
 
 /// Copies the whole cursors of one folder into another of the same history: a repair must not lose them.
-pub fn carry(from: &Engine, to: &Engine) -> Result<()> {
+pub fn copy_cursors(from: &Engine, to: &Engine) -> Result<()> {
     let mut batch = to.batch();
     for item in from.scan(&[CURSORS], None) {
         let (key, value) = item?;
@@ -156,7 +156,7 @@ mod tests {
         batch.write().unwrap();
         assert!(StoredCursors::open(cursors.engine.clone()).is_err());
         let target = Arc::new(Engine::open(other.path()).unwrap());
-        carry(&cursors.engine, &target).unwrap();
+        copy_cursors(&cursors.engine, &target).unwrap();
         let carried = StoredCursors::open(target).unwrap();
         assert_eq!((carried.get("local", "a"), carried.count()), (Some(cursor(3)), 1));
     }

@@ -4,7 +4,7 @@
 //! for simulations of it; [`faults`] names the places where tests make it fail; [`offload`] says where work that waits for
 //! the disk is done; [`bytes`] reads and writes the few primitive encodings; [`versions`] packs versions of
 //! figures into columns; [`series`] keeps them as blocks of at most 4 KiB; [`chunks`] cuts longer things; [`records`] keeps
-//! definitions and editions, [`catalog`] holds them in memory, [`reverts`] what of them was taken back, [`nearest`] says what of them somebody may have meant;
+//! definitions and editions, [`catalog`] holds them in memory, [`reverts`] what of them was taken back, [`suggestions`] says what of them somebody may have meant;
 //! [`cursors`] keeps what clients said of how far they came; [`view`] puts these together into what queries read. The formats are written down in `format.md` beside this file.
 //!
 //! Invariants: no value is longer than [`engine::VALUE_BYTES_MAX`], no batch holds more than [`engine::BATCH_OPS_MAX`]
@@ -17,11 +17,11 @@ pub mod cursors;
 pub mod engine;
 pub mod faults;
 pub mod memory;
-pub mod nearest;
 pub mod offload;
 pub mod records;
 pub mod reverts;
 pub mod series;
+pub mod suggestions;
 pub mod versions;
 pub mod view;
 

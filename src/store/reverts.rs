@@ -65,7 +65,7 @@ impl Reverts {
     }
 
     /// What counts otherwise because of a revert: reverts and other commits, each with whether it is taken back.
-    pub fn switched_by(&self, revert: Revision) -> BTreeMap<Revision, bool> {
+    pub fn changed_by(&self, revert: Revision) -> BTreeMap<Revision, bool> {
         let mut switched = BTreeMap::new();
         for (commit, switches) in &self.switches {
             if let Some(switch) = switches.iter().find(|switch| switch.from == revert) {
@@ -98,7 +98,7 @@ mod tests {
         let reverted = |commit| (1..=5).filter(|at| reverts.is_reverted(Revision(commit), Revision(*at))).collect();
         let reverted: [Vec<u64>; 3] = [1, 2, 3].map(reverted);
         assert_eq!(reverted, [vec![3, 4], vec![3, 4, 5], vec![5]]);
-        assert_eq!(reverts.switched_by(Revision(5)), BTreeMap::from([(Revision(1), false), (Revision(3), true)]));
-        assert!(reverts.switched_by(Revision(4)).is_empty());
+        assert_eq!(reverts.changed_by(Revision(5)), BTreeMap::from([(Revision(1), false), (Revision(3), true)]));
+        assert!(reverts.changed_by(Revision(4)).is_empty());
     }
 }

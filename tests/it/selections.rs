@@ -26,7 +26,7 @@ use almanac::{
         AsOf, QueryError, Reader, Snapshot,
         figures::{FigureQuery, Observation},
         policy::Policy,
-        series::{FigurePosition, Position, Selection},
+        series::{FigurePosition, Selection, SeriesPosition},
     },
     store::{Engine, view::View},
 };
@@ -335,7 +335,7 @@ fn check_series(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known: 
     keep_latest(&mut expected, given.latest_periods, |key| (key.0, key.1, key.2, key.3));
     let size = 1 + dice.below(4);
     let mut found = Vec::new();
-    let mut after: Option<Position> = None;
+    let mut after: Option<SeriesPosition> = None;
     loop {
         let mut page = Vec::new();
         'page: for item in snapshot.series(given, after) {
@@ -388,7 +388,7 @@ fn check_selected(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known
     let mut found = Vec::new();
     let mut after: Option<FigurePosition> = None;
     loop {
-        let page: Vec<_> = snapshot.selected(given, policy, after).take(size).map(Result::unwrap).collect();
+        let page: Vec<_> = snapshot.selected_figures(given, policy, after).take(size).map(Result::unwrap).collect();
         let Some((last, _)) = page.last() else { break };
         assert!(page.iter().all(|(position, _)| after.is_none_or(|after| after < *position)));
         after = Some(*last);

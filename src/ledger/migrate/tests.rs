@@ -20,7 +20,7 @@ use crate::{
         series::Selection,
         snapshot::{AsOf, Reader},
     },
-    ranking::compare::{Side, absence, movement},
+    ranking::compare::{Standing, absence, movement},
 };
 
 const INDICATORS: [&str; 2] = ["RD", "PAT"];
@@ -306,8 +306,8 @@ fn entries_change_from_and_to_whole_rows() {
 
                 let whole = |edition: &Edition| edition.coverage.kind != CoverageKind::Partial;
                 let was_whole = compared_edition.as_ref().is_some_and(|edition| whole(edition));
-                let was = Side::of(change.earlier(), change.earlier_absence, was_whole);
-                let is = Side::of(change.after.as_deref(), change.later_absence, whole(&edition));
+                let was = Standing::of(change.earlier(), change.earlier_absence, was_whole);
+                let is = Standing::of(change.after.as_deref(), change.later_absence, whole(&edition));
                 let moved = if edition.stands() { movement(was, is) } else { Movement::Withdrawn };
                 assert_eq!(change.movement, moved, "{change:?}");
                 checked += 1;

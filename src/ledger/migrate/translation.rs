@@ -22,7 +22,7 @@ use crate::{
         id::{EntityId, ID_BYTES_MAX, MethodologyId, RankingId},
         series::{FigureVersion, Horizon, SeriesKey},
     },
-    ranking::compare::{Side, absence, comparability, movement},
+    ranking::compare::{Standing, absence, comparability, movement},
     store::{catalog::Catalog, engine::Result, view::View},
 };
 
@@ -339,7 +339,7 @@ impl<'a> Translation<'a> {
         let methodology = |id: &str| self.catalog.methodology(id, self.view.applied());
         let comparable = comparability(&table.edition, &after, methodology).comparable;
         for entry in table.entries.iter().filter(|entry| !seen.contains(&entry.entity)) {
-            let side = Side::of(Some(entry), None, true);
+            let side = Standing::of(Some(entry), None, true);
             let change = EntryChange {
                 ranking: after.ranking.clone(),
                 edition: after.edition.clone(),
