@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use super::QueryError;
@@ -15,7 +15,7 @@ use crate::{
         series::Horizon,
         time::{Date, Instant},
     },
-    store::{StoreError, catalog::Catalog, suggestions::Suggestions, view::View},
+    store::{StoreError, catalog::Catalog, lock::lock, suggestions::Suggestions, view::View},
 };
 
 /// Commits kept at hand for the times and causes of figures.
@@ -119,7 +119,7 @@ impl Reader {
 
     /// About a commit that is not above head.
     pub fn commit(&self, revision: Revision) -> Result<Arc<Commit>, StoreError> {
-        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut commits = lock(&self.commits);
         if let Some(commit) = commits.get(&revision) {
             return Ok(commit.clone());
         }

@@ -8,7 +8,7 @@
 use std::{
     collections::BTreeMap,
     ops::Bound,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     bytes::{corrupt, frame, unframe},
     engine::{Engine, Result},
+    lock::lock,
     records::{pack, unpack},
 };
 use crate::model::{id::Revision, time::Instant};
@@ -96,7 +97,7 @@ impl StoredCursors {
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<(String, String), StoredCursor>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

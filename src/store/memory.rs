@@ -9,12 +9,15 @@ use std::{
     collections::BTreeMap,
     io,
     ops::Bound,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use sled::IVec;
 
-use super::engine::{Item, Op};
+use super::{
+    engine::{Item, Op},
+    lock::lock,
+};
 
 type Contents = BTreeMap<IVec, IVec>;
 
@@ -103,7 +106,7 @@ impl MemoryDisk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -16,6 +16,7 @@ pub mod chunks;
 pub mod cursors;
 pub mod engine;
 pub mod faults;
+pub mod lock;
 pub mod memory;
 pub mod offload;
 pub mod records;
