@@ -12,7 +12,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fmt::Debug,
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -35,6 +35,7 @@ use crate::{
         chunks,
         engine::{BATCH_OPS_MAX, Batch, Result},
         faults::{CrashPoint, crash_at},
+        lock::{lock, unpoisoned},
         records::{pack, unpack},
     },
 };
@@ -318,7 +319,7 @@ impl StoreLedger {
     }
 
     fn unpacked(&self) -> std::sync::MutexGuard<'_, VecDeque<Unpacked>> {
-        self.unpacked.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.unpacked)
     }
 }
 
@@ -377,7 +378,7 @@ impl Ledger for StoreLedger {
     }
 
     fn append(&self, page: u32, bytes: Vec<u8>) -> Result<()> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.held);
         if page as usize != held.first as usize + held.pages.len() {
             return Err(StoreError::Corrupt(format!("page {page} does not follow the one before")));
         }
@@ -389,13 +390,13 @@ impl Ledger for StoreLedger {
     }
 
     fn abandon(&self) -> Result<()> {
-        let held = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
+        let held = std::mem::take(&mut *lock(&self.held));
         if held.spilled { self.drop_unsealed() } else { Ok(()) }
     }
 
     fn seal(&self, draft: &Draft, receipt: Option<&Receipt>) -> Result<Header> {
         let revision = draft.commit.revision;
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.held);
         let header = draft.sealed(self.chain(self.head())?, held.content.clone().finish())?;
         if held.spilled {
             // The header must never be on disk before the pages are.
@@ -415,7 +416,7 @@ impl Ledger for StoreLedger {
         crash_at(CrashPoint::SealWritten);
         self.engine.sync()?;
         crash_at(CrashPoint::Sealed);
-        *self.chain.lock().unwrap_or_else(PoisonError::into_inner) = (revision, header.chain);
+        *lock(&self.chain) = (revision, header.chain);
         self.head.set(revision);
         Ok(header)
     }
@@ -451,7 +452,7 @@ impl Ledger for StoreLedger {
     }
 
     fn chain(&self, revision: Revision) -> Result<[u8; 32]> {
-        let (newest, chain) = *self.chain.lock().unwrap_or_else(PoisonError::into_inner);
+        let (newest, chain) = *lock(&self.chain);
         match revision {
             Revision::ZERO => Ok(CHAIN_START),
             revision if revision == newest => Ok(chain),
@@ -520,18 +521,18 @@ impl Head {
     }
 
     fn get(&self) -> Revision {
-        *self.revision.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.revision)
     }
 
     fn set(&self, revision: Revision) {
-        *self.revision.lock().unwrap_or_else(PoisonError::into_inner) = revision;
+        *lock(&self.revision) = revision;
         self.moved.notify_all();
     }
 
     fn wait(&self, above: Revision, timeout: Duration) -> Revision {
-        let revision = self.revision.lock().unwrap_or_else(PoisonError::into_inner);
+        let revision = lock(&self.revision);
         let waited = self.moved.wait_timeout_while(revision, timeout, |revision| *revision <= above);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
+        *unpoisoned(waited).0
     }
 }
 
@@ -558,7 +559,7 @@ impl Default for MemoryLedger {
 
 impl MemoryLedger {
     fn commits(&self) -> std::sync::MutexGuard<'_, Commits> {
-        self.commits.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.commits)
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
     fs::File,
     io::{self, BufWriter, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
 
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
     store::{
         bytes::Reader,
         engine::Result,
+        lock::{lock, unpoisoned},
         versions::{decode_versions, encode_versions},
     },
 };
@@ -191,7 +192,7 @@ impl Upload {
         let Some(packed) = self.series.get(key) else { return Ok(Vec::new()) };
         let mut points = Vec::with_capacity(packed.count);
         if let Some(aside) = &self.aside {
-            let mut file = aside.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut file = lock(&aside);
             for (offset, length) in &packed.aside {
                 let mut parts = vec![0; *length];
                 file.seek(SeekFrom::Start(*offset))?;
@@ -210,7 +211,7 @@ impl Upload {
             Some(aside) => aside,
             none => none.insert(Mutex::new(nameless_file(&self.folder)?)),
         };
-        let file = aside.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let file = unpoisoned(aside.get_mut());
         let mut offset = file.seek(SeekFrom::End(0))?;
         let mut out = BufWriter::new(file);
         for packed in self.series.values_mut().filter(|packed| !packed.parts.is_empty()) {

@@ -8,7 +8,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     thread::JoinHandle,
 };
 
@@ -37,6 +37,7 @@ use crate::{
         StoreError,
         cursors::{StoredCursor, StoredCursors},
         faults::{CrashPoint, crash_at},
+        lock::lock,
         offload::Offload,
         view::View,
     },
@@ -230,7 +231,7 @@ impl Writer {
     }
 
     fn hand_over(&self, command: Command) -> Result<(), WriteError> {
-        let sender = self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sender = lock(&self.commands).clone();
         let Some(sender) = sender else { return Err(self.stopped()) };
         sender.try_send(command).map_err(|refused| match refused {
             TrySendError::Full(_) => WriteError::Busy,
@@ -240,13 +241,13 @@ impl Writer {
 
     /// Why writes are refused, if they are.
     pub fn refusal(&self) -> Option<String> {
-        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.refusal).clone()
     }
 
     /// Finishes the writes that wait and ends the thread.
     pub fn stop(&self) {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lock(&self.commands).take();
+        let thread = lock(&self.thread).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the writer ended by a panic");
         }
@@ -283,7 +284,7 @@ impl WriterLoop {
     }
 
     fn obey(&mut self, command: Command) {
-        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let refusal = lock(&self.refusal).clone();
         // sled panics on damaged files; a panic here must stop writing, not only this thread.
         let panicked = || StoreError::Corrupt("the writer panicked".into());
         // The callers may be gone; what was done stands all the same.
@@ -317,7 +318,7 @@ impl WriterLoop {
 
     /// A turn of compaction. One that fails stops writing, as a failed write does.
     fn compact(&mut self) {
-        if self.refusal.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+        if lock(&self.refusal).is_some() {
             self.compaction = Compaction::stopped();
             return;
         }
@@ -447,7 +448,7 @@ impl WriterLoop {
     fn stop_writing(&self, error: &StoreError) -> WriteError {
         tracing::error!(%error, "writing stopped until a restart");
         let refusal = StoreError::Stopped(error.to_string()).to_string();
-        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.clone());
+        *lock(&self.refusal) = Some(refusal.clone());
         WriteError::Stopped(refusal)
     }
 }
