@@ -3,13 +3,15 @@
 use std::{
     future::Future,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use tonic::{Status, Streaming, transport::Channel};
+
+use almanac::store::lock::lock;
 
 use crate::Outcome;
 
@@ -46,18 +48,18 @@ impl Tally {
     /// So many things were seen in all since the start; when the first and the last of this round were.
     pub(crate) async fn seen(&self, things: usize) -> Outcome<(Instant, Instant)> {
         self.until(|| self.seen.load(Ordering::Acquire) >= things).await?;
-        let span = self.span.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let span = lock(&self.span).take();
         Ok(span.ok_or("nothing was seen")?)
     }
 
     /// Something that all wait for is sent now.
     pub(crate) fn sends(&self) {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+        lock(&self.sent).push(Instant::now());
     }
 
     /// How long those things took to each subscriber, sorted.
     pub(crate) fn took(&self) -> Vec<Duration> {
-        let mut took = std::mem::take(&mut *self.took.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut took = std::mem::take(&mut *lock(&self.took));
         took.sort_unstable();
         took
     }
@@ -65,7 +67,7 @@ impl Tally {
     async fn until(&self, is: impl Fn() -> bool) -> Outcome<()> {
         let started = Instant::now();
         while !is() {
-            if let Some(status) = self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            if let Some(status) = lock(&self.lost).clone() {
                 return Err(status.into());
             }
             if started.elapsed() > DEADLINE {
@@ -78,12 +80,12 @@ impl Tally {
 
     fn see(&self, things: usize, seen_before: usize) {
         let now = Instant::now();
-        let mut span = self.span.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut span = lock(&self.span);
         *span = Some((span.map_or(now, |(first, _)| first), now));
         drop(span);
-        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = lock(&self.sent);
         let took = sent.iter().skip(seen_before).take(things).map(|sent| now - *sent);
-        self.took.lock().unwrap_or_else(PoisonError::into_inner).extend(took);
+        lock(&self.took).extend(took);
         drop(sent);
         self.seen.fetch_add(things, Ordering::Release);
     }
@@ -117,7 +119,7 @@ impl Crowd {
                 let tally = tally.clone();
                 tasks.spawn(async move {
                     let ended = follow(opening, &tally).await;
-                    *tally.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
+                    *lock(&tally.lost) = Some(ended);
                 });
             }
             tally.opened((connection + 1) * streams).await?;

@@ -20,13 +20,13 @@ use crate::{
     ledger::log::Header,
     model::{
         catalog::DefinitionKind,
-        change::{Absence, Change, DefinitionChange, EntryChange, Movement, ValueChange, ValueMove},
+        change::{Absence, Change, DefinitionChange, EntryChange, FigureChange, FigureMovement, Movement},
         edition::{CoverageKind, EditionStatus},
         id::{EditionId, EntityId, RankingId, Revision},
         period::Period,
         series::SeriesKey,
     },
-    ranking::compare::{Side, absence, movement},
+    ranking::compare::{Standing, absence, movement},
 };
 
 /// Most keys in a fold. A commit that alone changes more is sent as it is.
@@ -101,7 +101,7 @@ pub(super) enum Key {
 impl Key {
     pub(super) fn of(change: &Change) -> Self {
         match change {
-            Change::Value(change) => Self::Value(change.series.clone(), change.period),
+            Change::Figure(change) => Self::Value(change.series.clone(), change.period),
             Change::Entry(change) => Self::Entry(change.ranking.clone(), change.edition.clone(), change.entity.clone()),
             Change::Edition { after, .. } => Self::Edition(after.ranking.clone(), after.edition.clone()),
             Change::Definition(change) => Self::Definition(change.name().map(|(kind, id)| (kind, id.to_owned()))),
@@ -158,7 +158,7 @@ impl Fold {
     /// Takes a change of the commit that is being read. False: that commit alone is too long to be folded.
     pub(super) fn take(&mut self, revision: Revision, numbered: &Arc<NumberedChange>, found: &Match) -> bool {
         // A figure that is filled in behind a newer release changes nothing, unless it moves the release that said it first.
-        if matches!(&numbered.change, Change::Value(change) if change.before == change.after) {
+        if matches!(&numbered.change, Change::Figure(change) if change.before == change.after) {
             return true;
         }
         self.open_bytes += weight::of_change(&numbered.change);
@@ -215,7 +215,7 @@ impl Fold {
                     self.editions.entry((change.ranking.clone(), change.edition.clone())).or_insert(Ending::UNKNOWN);
                 ending.withdrawn = change.movement == Movement::Withdrawn;
             }
-            Change::Value(_) | Change::Definition(..) => {}
+            Change::Figure(_) | Change::Definition(..) => {}
         }
     }
 
@@ -319,16 +319,16 @@ impl Folded {
 /// Of figures, editions and definitions. `None`: it is as it was.
 fn net_change(first: &Change, last: &Change) -> Option<Change> {
     match (first, last) {
-        (Change::Value(first), Change::Value(last)) => {
+        (Change::Figure(first), Change::Figure(last)) => {
             // Whole rows: a figure that comes back is another version of it.
             let movement = match (&first.before, &last.after) {
                 (before, after) if before == after => return None,
-                (None, _) => ValueMove::Added,
-                (Some(_), Some(_)) => ValueMove::Revised,
-                (Some(_), None) => ValueMove::Withdrawn,
+                (None, _) => FigureMovement::Added,
+                (Some(_), Some(_)) => FigureMovement::Revised,
+                (Some(_), None) => FigureMovement::Withdrawn,
             };
             let last = last.as_ref().clone();
-            Some(Change::Value(Box::new(ValueChange { before: first.before.clone(), movement, ..last })))
+            Some(Change::Figure(Box::new(FigureChange { before: first.before.clone(), movement, ..last })))
         }
         // Versions filled in behind what stands are no part of the difference.
         (Change::Edition { before, .. }, Change::Edition { after, .. }) => (before.as_ref() != Some(after))
@@ -346,8 +346,8 @@ fn net_entry(first: &EntryChange, last: &EntryChange, ending: Option<Ending>) ->
     let was_whole = first.movement == Movement::Entered;
     let is_whole = ending.map_or(last.movement == Movement::Left, |ending| ending.whole);
     let later_absence = ending.map_or(last.later_absence, |ending| Some(ending.absence));
-    let earlier = Side::of(first.earlier(), first.earlier_absence, was_whole);
-    let later = Side::of(last.after.as_deref(), later_absence, is_whole);
+    let earlier = Standing::of(first.earlier(), first.earlier_absence, was_whole);
+    let later = Standing::of(last.after.as_deref(), later_absence, is_whole);
     let movement = match last.movement {
         Movement::Withdrawn if ending.is_none() => Movement::Withdrawn,
         _ => movement(earlier, later),

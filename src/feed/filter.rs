@@ -230,7 +230,7 @@ impl Filters {
                 })
             }
             // A figure has one source on all sides; definitions are never left out.
-            Change::Value(_) | Change::Definition(_) => None,
+            Change::Figure(_) | Change::Definition(_) => None,
         }
     }
 
@@ -425,7 +425,7 @@ pub(super) struct Facts<'a> {
 impl<'a> Sides<'a> {
     pub(super) fn of(change: &'a Change) -> Self {
         match change {
-            Change::Value(change) => {
+            Change::Figure(change) => {
                 let facts = |there: bool| there.then(|| Facts::of_series(&change.series));
                 let current = change.before.is_some() || change.after.is_some();
                 Self {

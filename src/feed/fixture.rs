@@ -2,7 +2,7 @@
 
 use crate::{
     model::{
-        change::{Absence, Change, EntryChange, Movement, ValueChange, ValueMove},
+        change::{Absence, Change, EntryChange, FigureChange, FigureMovement, Movement},
         edition::{Basis, Coverage, CoverageKind, Edition, EditionStatus, Entry, Table, complete_to, sort_entries},
         id::{EditionId, EntityId, IndicatorId, RankingId, Revision, SourceId},
         period::Period,
@@ -91,7 +91,7 @@ fn edition_change(before: Option<&Edition>, after: &Edition) -> Change {
 }
 
 /// A change of a figure of the series `I` of `E` from `S`; without figures on both sides it is filled in behind "no figure".
-pub(super) fn figure(dimensions: &str, before: bool, after: bool) -> ValueChange {
+pub(super) fn figure(dimensions: &str, before: bool, after: bool) -> FigureChange {
     let period = Period::parse("2020").unwrap();
     let row = |revision: u64| FigureVersion {
         period,
@@ -100,12 +100,12 @@ pub(super) fn figure(dimensions: &str, before: bool, after: bool) -> ValueChange
         statement: Statement::Figure(Value::number(Number::parse("1.5").unwrap())),
     };
     let movement = match (before, after) {
-        (false, true) => ValueMove::Added,
-        (true, true) => ValueMove::Revised,
-        (true, false) => ValueMove::Withdrawn,
-        (false, false) => ValueMove::Backfilled,
+        (false, true) => FigureMovement::Added,
+        (true, true) => FigureMovement::Revised,
+        (true, false) => FigureMovement::Withdrawn,
+        (false, false) => FigureMovement::Backfilled,
     };
-    ValueChange {
+    FigureChange {
         series: SeriesKey {
             indicator: IndicatorId::new("I").unwrap(),
             entity: EntityId::new("E").unwrap(),

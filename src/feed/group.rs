@@ -6,13 +6,13 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, Weak},
 };
 
 use tokio::sync::watch;
 
 use super::{filter::Filters, index::Index};
-use crate::model::id::Revision;
+use crate::{model::id::Revision, store::lock::lock};
 
 /// Matching commits that a group remembers. Who is further behind walks through all commits.
 const REMEMBERED_MATCHES_MAX: usize = 64;
@@ -81,7 +81,7 @@ impl Group {
     }
 
     fn matches(&self) -> MutexGuard<'_, Matches> {
-        self.matches.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.matches)
     }
 }
 
@@ -165,7 +165,7 @@ impl Groups {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -36,7 +36,7 @@ use crate::{
         id::Revision,
     },
     query::Reader,
-    store::{StoreError, offload::Offload},
+    store::{StoreError, lock::lock, offload::Offload},
 };
 
 /// Most commits in the ring.
@@ -256,7 +256,7 @@ impl Hub {
 
     /// The sources that streams leave out from now on.
     pub fn licences(&self) -> Licences {
-        self.licences.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.licences).clone()
     }
 
     /// Notes which sources a commit closed or opened. Streams that leave out others end before they read the next one.
@@ -266,7 +266,7 @@ impl Hub {
             return;
         }
         let left_out = forbidden_sources(&self.reader);
-        let mut licences = self.licences.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut licences = lock(&self.licences);
         if *licences.left_out != left_out {
             *licences = Licences { version: licences.version + 1, left_out: Arc::new(left_out) };
             drop(licences);
@@ -275,7 +275,7 @@ impl Hub {
     }
 
     fn read_headers(&self) -> std::sync::MutexGuard<'_, BTreeMap<Revision, Arc<Header>>> {
-        self.read_headers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.read_headers)
     }
 
     /// Joins those with the same filters.
@@ -322,7 +322,7 @@ impl Hub {
             return Err(FeedError::BelowFloor { asked: revision, floor });
         }
         let shared = Arc::new(read?.ok_or_else(|| missing(revision))?);
-        let mut read_pages = self.read_pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read_pages = lock(&self.read_pages);
         if read_pages.len() == READ_PAGES_MAX {
             read_pages.pop_front();
         }
@@ -332,7 +332,7 @@ impl Hub {
 
     /// A page that somebody else read from the ledger a moment ago.
     fn read_page(&self, revision: Revision, page: u32) -> Option<Arc<SharedPage>> {
-        let read_pages = self.read_pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let read_pages = lock(&self.read_pages);
         let found = read_pages.iter().rev().find(|(of, number, _)| (*of, *number) == (revision, page));
         found.map(|(_, _, page)| page.clone())
     }
@@ -349,7 +349,7 @@ impl Hub {
     }
 
     fn ring(&self) -> std::sync::MutexGuard<'_, Ring> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.ring)
     }
 }
 

@@ -299,7 +299,7 @@ mod tests {
     use crate::{
         feed::{filter::Filters, fixture, group::Groups},
         model::{
-            change::{Change, EntryChange, Movement, ValueChange, ValueMove},
+            change::{Change, EntryChange, FigureChange, FigureMovement, Movement},
             id::{EditionId, EntityId, IndicatorId, RankingId, Revision, SourceId},
             period::Period,
             series::{Dimensions, FigureVersion, SeriesKey, Statement},
@@ -354,7 +354,7 @@ mod tests {
                 statement: Statement::Figure(Value::number(Number::parse("1.5").unwrap())),
             };
             let answer = |there: bool| there.then(|| recorded.clone());
-            Change::Value(Box::new(ValueChange {
+            Change::Figure(Box::new(FigureChange {
                 series: SeriesKey {
                     indicator: IndicatorId::new(indicator).unwrap(),
                     entity: EntityId::new(entity).unwrap(),
@@ -362,7 +362,7 @@ mod tests {
                     dimensions: Dimensions::default(),
                 },
                 period: recorded.period,
-                movement: ValueMove::Revised,
+                movement: FigureMovement::Revised,
                 before: answer(sides & 1 > 0),
                 after: answer(sides & 2 > 0),
                 recorded,

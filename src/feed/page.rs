@@ -10,7 +10,7 @@ use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -24,7 +24,10 @@ use super::{
     stamps::CommitStamps,
     weight,
 };
-use crate::model::change::{Cause, Change};
+use crate::{
+    model::change::{Cause, Change},
+    store::lock::lock,
+};
 
 /// Most bytes of matches and encoded pages that are kept for sharing.
 pub const SHARED_BYTES_MAX: usize = 32 << 20;
@@ -209,7 +212,7 @@ impl SharedPage {
     }
 
     fn found(&self) -> MutexGuard<'_, Found> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.found)
     }
 }
 
@@ -354,7 +357,7 @@ impl Kept {
 
     /// Something of a page was made; lets go of the oldest if that is too much.
     fn add(&self, page: &Arc<SharedPage>, bytes: usize) {
-        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pages = lock(&self.pages);
         pages.oldest_first.push_back((Arc::downgrade(page), bytes));
         pages.bytes += bytes;
         while pages.bytes > SHARED_BYTES_MAX {

@@ -58,7 +58,7 @@ impl CommitStamps {
 
 fn rows(change: &Change) -> impl Iterator<Item = &FigureVersion> {
     let rows = match change {
-        Change::Value(change) => [change.before.as_ref(), change.after.as_ref(), Some(&change.recorded)],
+        Change::Figure(change) => [change.before.as_ref(), change.after.as_ref(), Some(&change.recorded)],
         _ => [None; 3],
     };
     rows.into_iter().flatten()

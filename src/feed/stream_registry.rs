@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Waker,
@@ -19,6 +19,8 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use tokio::{sync::watch, time::Instant};
+
+use crate::store::lock::lock;
 
 /// From when its streams are told that a connection ends until it is closed.
 pub const CLOSE_AFTER: Duration = Duration::from_secs(1);
@@ -153,7 +155,7 @@ impl StreamRegistry {
     }
 
     fn streams(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open)
     }
 }
 

@@ -54,7 +54,7 @@ impl Copy {
                 (before.clone().map(Row::Edition), Some(Row::Edition(after.clone())))
             }
             Change::Entry(change) => (change.before.clone().map(Row::Entry), change.after.clone().map(Row::Entry)),
-            Change::Value(_) | Change::Definition(..) => return Err(TestCaseError::fail("only tables change")),
+            Change::Figure(_) | Change::Definition(..) => return Err(TestCaseError::fail("only tables change")),
         };
         match scope {
             ChangeScope::Entered => {

@@ -13,7 +13,7 @@ use crate::{
 /// A row of the state.
 pub(super) fn of_row(row: &StateRow) -> usize {
     match row {
-        StateRow::Figure(figure) => 160 + remarks(figure.row.value()),
+        StateRow::Figure(figure) => 160 + remarks(figure.version.value()),
         StateRow::Edition(edition) => of_edition(edition),
         StateRow::Entry(_, entry) => 160 + of_entry(entry),
         StateRow::Definition(definition) => of_definition(definition),
@@ -23,7 +23,7 @@ pub(super) fn of_row(row: &StateRow) -> usize {
 /// A change.
 pub(super) fn of_change(change: &Change) -> usize {
     match change {
-        Change::Value(change) => {
+        Change::Figure(change) => {
             let key = &change.series;
             let names = key.indicator.as_str().len() + key.entity.as_str().len() + key.source.as_str().len();
             let apart = Some(&change.recorded).filter(|recorded| change.after.as_ref() != Some(*recorded));

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use crate::model::{
     catalog::EntityKind,
     id::{EntityId, IndicatorId, SourceId},
-    text::fold,
+    text::normalized,
 };
 
 /// How many suggestions are given.
@@ -61,7 +61,7 @@ impl Names {
             self.codes.entry(code.to_owned()).or_default().push((scheme.to_owned(), at));
         }
         for text in texts {
-            let holders = self.folded.entry(fold(text)).or_default();
+            let holders = self.folded.entry(normalized(text)).or_default();
             if !holders.contains(&at) {
                 holders.push(at);
             }
@@ -103,7 +103,7 @@ impl Names {
             return Ok(&self.things[*at]);
         }
         let by_code = self.codes.get(text).into_iter().flatten().map(|(_, at)| *at);
-        let by_name = self.folded.get(&fold(text)).into_iter().flatten().copied();
+        let by_name = self.folded.get(&normalized(text)).into_iter().flatten().copied();
         let ids = |found: &[usize]| found.iter().map(|at| self.things[*at].id.clone()).collect::<Vec<_>>();
         let mut found: Vec<usize> = by_code.filter(fits).collect();
         if found.is_empty() {
@@ -138,7 +138,7 @@ impl Names {
 
     /// The ids of what has the most similar name, best first.
     pub fn nearest(&self, text: &str, kinds: &[EntityKind]) -> Vec<String> {
-        let wanted = fold(text);
+        let wanted = normalized(text);
         let mut best: HashMap<usize, f64> = HashMap::new();
         let mut consider = |name: &str, at: usize| {
             let thing = &self.things[at];
@@ -149,8 +149,10 @@ impl Names {
             }
         };
         self.folded.iter().for_each(|(name, holders)| holders.iter().for_each(|at| consider(name, *at)));
-        self.ids.iter().for_each(|(id, at)| consider(&fold(id), *at));
-        self.codes.iter().for_each(|(code, holders)| holders.iter().for_each(|(_, at)| consider(&fold(code), *at)));
+        self.ids.iter().for_each(|(id, at)| consider(&normalized(id), *at));
+        self.codes
+            .iter()
+            .for_each(|(code, holders)| holders.iter().for_each(|(_, at)| consider(&normalized(code), *at)));
         let mut near: Vec<(f64, &str)> = best
             .into_iter()
             .filter(|(_, likeness)| *likeness >= LIKENESS_MIN)
@@ -192,7 +194,7 @@ pub struct NewIndicator {
 
 /// An id made from a name: `cluster:tokyo-yokohama`. Nothing if no letter of the name can stand in an id.
 pub fn entity_id(prefix: &str, name: &str) -> Option<EntityId> {
-    let folded = fold(name);
+    let folded = normalized(name);
     let ascii: String = folded.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == ' ').collect();
     let words: Vec<&str> = ascii.split_whitespace().collect();
     if words.is_empty() { None } else { EntityId::new(&format!("{prefix}{}", words.join("-"))).ok() }

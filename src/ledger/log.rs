@@ -15,7 +15,7 @@ pub(super) mod keys;
 mod pending;
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -35,6 +35,7 @@ use crate::{
         engine::BATCH_OPS_MAX,
         error::Result,
         faults::{CrashPoint, crash_at},
+        lock::lock,
         records::{pack, unpack},
     },
 };
@@ -301,15 +302,15 @@ impl Ledger {
     }
 
     fn pending(&self) -> MutexGuard<'_, PendingCommit> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pending)
     }
 
     fn cache(&self) -> MutexGuard<'_, BundleCache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.cache)
     }
 
     fn newest_chain(&self) -> MutexGuard<'_, (Revision, [u8; 32])> {
-        self.newest_chain.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.newest_chain)
     }
 }
 

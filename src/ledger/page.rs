@@ -8,7 +8,7 @@
 use super::record::{Record, RecordedRow};
 use crate::{
     model::{
-        change::{DefinitionChange, ValueMove},
+        change::{DefinitionChange, FigureMovement},
         id::{EntityId, IndicatorId, SourceId},
         series::{Dimensions, FigureVersion, SeriesKey},
     },
@@ -17,7 +17,7 @@ use crate::{
         bytes::{Reader, put_bytes, put_runs, put_varint},
         error::Result,
         records::{pack, unpack},
-        rows::{decode_rows_up_to, encode_rows},
+        versions::{decode_versions_up_to, encode_versions},
     },
 };
 
@@ -116,16 +116,16 @@ impl PageEncoder {
         self.name(key.source.as_str());
         self.name(key.dimensions.as_str());
         let rows: Vec<FigureVersion> = recorded.iter().map(|recorded| recorded.row.clone()).collect();
-        encode_rows(&mut self.body, &rows);
+        encode_versions(&mut self.body, &rows);
         let movements: Vec<u8> = recorded.iter().map(movement_code).collect();
         put_runs(&mut self.body, &movements, |out, code| out.push(code));
         let answers: Vec<u8> = recorded.iter().map(answers_code).collect();
         put_runs(&mut self.body, &answers, |out, code| out.push(code));
         let befores: Vec<FigureVersion> = recorded.iter().filter_map(|recorded| recorded.before.clone()).collect();
-        encode_rows(&mut self.body, &befores);
+        encode_versions(&mut self.body, &befores);
         let apart = recorded.iter().filter(|recorded| answers_code(recorded) & AFTER_BITS == AFTER_APART);
         let afters: Vec<FigureVersion> = apart.filter_map(|recorded| recorded.after.clone()).collect();
-        encode_rows(&mut self.body, &afters);
+        encode_versions(&mut self.body, &afters);
     }
 
     fn packed(&mut self, kind: u8, bytes: &[u8]) {
@@ -246,11 +246,11 @@ fn read_name<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>) -> Result<&'
 }
 
 fn read_rows(reader: &mut Reader<'_>, room: usize) -> Result<Vec<RecordedRow>> {
-    let rows = decode_rows_up_to(reader, room)?;
+    let rows = decode_versions_up_to(reader, room)?;
     let movements = reader.runs(rows.len(), |reader| movement_of(reader.byte()?))?;
     let answers = reader.runs(rows.len(), Reader::byte)?;
-    let mut befores = decode_rows_up_to(reader, rows.len())?.into_iter();
-    let mut afters = decode_rows_up_to(reader, rows.len())?.into_iter();
+    let mut befores = decode_versions_up_to(reader, rows.len())?.into_iter();
+    let mut afters = decode_versions_up_to(reader, rows.len())?.into_iter();
     let answer = |rows: &mut std::vec::IntoIter<FigureVersion>, of: &FigureVersion| match rows.next() {
         Some(row) if row.period == of.period => Ok(Some(row)),
         _ => Err(corrupt("a change without the version that answers")),
@@ -298,20 +298,20 @@ fn answers_code(recorded: &RecordedRow) -> u8 {
 fn movement_code(recorded: &RecordedRow) -> u8 {
     match recorded.movement {
         None => 0,
-        Some(ValueMove::Added) => 1,
-        Some(ValueMove::Revised) => 2,
-        Some(ValueMove::Withdrawn) => 3,
-        Some(ValueMove::Backfilled) => 4,
+        Some(FigureMovement::Added) => 1,
+        Some(FigureMovement::Revised) => 2,
+        Some(FigureMovement::Withdrawn) => 3,
+        Some(FigureMovement::Backfilled) => 4,
     }
 }
 
-pub(super) fn movement_of(code: u8) -> Result<Option<ValueMove>> {
+pub(super) fn movement_of(code: u8) -> Result<Option<FigureMovement>> {
     Ok(match code {
         0 => None,
-        1 => Some(ValueMove::Added),
-        2 => Some(ValueMove::Revised),
-        3 => Some(ValueMove::Withdrawn),
-        4 => Some(ValueMove::Backfilled),
+        1 => Some(FigureMovement::Added),
+        2 => Some(FigureMovement::Revised),
+        3 => Some(FigureMovement::Withdrawn),
+        4 => Some(FigureMovement::Backfilled),
         _ => return Err(corrupt("an unknown movement")),
     })
 }
@@ -325,18 +325,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::store::rows::tests::any_row;
+    use crate::store::versions::tests::any_version;
 
     fn any_record() -> impl Strategy<Value = Record> {
         let movement = prop_oneof![
             Just(None),
-            Just(Some(ValueMove::Added)),
-            Just(Some(ValueMove::Revised)),
-            Just(Some(ValueMove::Withdrawn)),
-            Just(Some(ValueMove::Backfilled)),
+            Just(Some(FigureMovement::Added)),
+            Just(Some(FigureMovement::Revised)),
+            Just(Some(FigureMovement::Withdrawn)),
+            Just(Some(FigureMovement::Backfilled)),
         ];
-        let answers = (proptest::option::of(any_row()), 0u8..4, any_row());
-        let recorded = (any_row(), movement, answers).prop_map(|(row, movement, (before, kind, other))| {
+        let answers = (proptest::option::of(any_version()), 0u8..4, any_version());
+        let recorded = (any_version(), movement, answers).prop_map(|(row, movement, (before, kind, other))| {
             if movement.is_none() {
                 return RecordedRow::silent(row);
             }

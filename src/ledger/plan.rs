@@ -26,7 +26,7 @@ use crate::{
         series::Horizon,
         time::{Date, Instant},
     },
-    store::{StoreError, catalog::Catalog, nearest::near_it, view::View},
+    store::{StoreError, catalog::Catalog, suggestions::near_clause, view::View},
 };
 
 /// What a write asks for.
@@ -78,7 +78,7 @@ pub enum PlanError {
         revision: Revision,
     },
     /// No such edition stands.
-    #[error("{ranking} has no edition {edition} that stands{}", near_it(.near))]
+    #[error("{ranking} has no edition {edition} that stands{}", near_clause(.near))]
     NoEdition {
         ranking: RankingId,
         edition: EditionId,
@@ -86,7 +86,7 @@ pub enum PlanError {
         near: Vec<String>,
     },
     /// No definition has this id.
-    #[error("no {} is called `{id}`{}", .kind.name(), near_it(.near))]
+    #[error("no {} is called `{id}`{}", .kind.name(), near_clause(.near))]
     Unknown {
         kind: DefinitionKind,
         id: String,

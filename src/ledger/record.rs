@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::model::{
     catalog::Definition,
-    change::{Change, DefinitionChange, EntryChange, ValueChange, ValueMove},
+    change::{Change, DefinitionChange, EntryChange, FigureChange, FigureMovement},
     edition::{Edition, Entry},
     id::{IndicatorId, Revision, SourceId},
     series::{FigureVersion, Horizon, SeriesKey, state_at},
@@ -60,7 +60,7 @@ pub struct RecordedRow {
     pub row: FigureVersion,
     /// What subscribers are told. `None`: nothing. The row confirms a figure for a later release, or keeps a figure in
     /// place when an older release is filled in behind it.
-    pub movement: Option<ValueMove>,
+    pub movement: Option<FigureMovement>,
     /// The version that answers at the revision before.
     pub before: Option<FigureVersion>,
     /// The version that answers at the row's own revision.
@@ -81,10 +81,10 @@ impl RecordedRow {
         let after = state_at(with, always).cloned();
         let movement =
             match (before.as_ref().and_then(FigureVersion::value), after.as_ref().and_then(FigureVersion::value)) {
-                (before, after) if before == after => ValueMove::Backfilled,
-                (None, _) => ValueMove::Added,
-                (Some(_), None) => ValueMove::Withdrawn,
-                (Some(_), Some(_)) => ValueMove::Revised,
+                (before, after) if before == after => FigureMovement::Backfilled,
+                (None, _) => FigureMovement::Added,
+                (Some(_), None) => FigureMovement::Withdrawn,
+                (Some(_), Some(_)) => FigureMovement::Revised,
             };
         Self { row, movement: Some(movement), before, after }
     }
@@ -103,7 +103,7 @@ impl Record {
     pub fn changes(&self) -> Vec<Change> {
         match self {
             Self::Series(key, rows) => {
-                rows.iter().filter_map(|row| value_change(key, row)).map(Box::new).map(Change::Value).collect()
+                rows.iter().filter_map(|row| value_change(key, row)).map(Box::new).map(Change::Figure).collect()
             }
             Self::FullRelease(..) | Self::OlderEntry(_) | Self::Reverted(_) => Vec::new(),
             Self::Definition(before, after) => {
@@ -137,8 +137,8 @@ impl Record {
     }
 }
 
-fn value_change(key: &SeriesKey, recorded: &RecordedRow) -> Option<ValueChange> {
-    Some(ValueChange {
+fn value_change(key: &SeriesKey, recorded: &RecordedRow) -> Option<FigureChange> {
+    Some(FigureChange {
         series: key.clone(),
         period: recorded.row.period,
         movement: recorded.movement?,

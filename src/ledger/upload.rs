@@ -11,7 +11,7 @@ use std::{
     fs::File,
     io::{self, BufWriter, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
 
 use crate::{
@@ -25,7 +25,8 @@ use crate::{
     store::{
         bytes::Reader,
         error::Result,
-        rows::{decode_rows, encode_rows},
+        lock::{lock, unpoisoned},
+        versions::{decode_versions, encode_versions},
     },
 };
 
@@ -142,7 +143,7 @@ impl Upload {
         self.batches += 1;
         let packed = self.series.entry(key).or_insert_with(|| EncodedRows { batch, ..EncodedRows::default() });
         let before = packed.parts.len();
-        encode_rows(&mut packed.parts, &rows);
+        encode_versions(&mut packed.parts, &rows);
         packed.count += rows.len();
         self.gathered += packed.parts.len() - before;
         if self.series.len() > SERIES_MAX {
@@ -191,7 +192,7 @@ impl Upload {
         let Some(packed) = self.series.get(key) else { return Ok(Vec::new()) };
         let mut points = Vec::with_capacity(packed.count);
         if let Some(aside) = &self.aside {
-            let mut file = aside.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut file = lock(&aside);
             for (offset, length) in &packed.aside {
                 let mut parts = vec![0; *length];
                 file.seek(SeekFrom::Start(*offset))?;
@@ -210,7 +211,7 @@ impl Upload {
             Some(aside) => aside,
             none => none.insert(Mutex::new(nameless_file(&self.folder)?)),
         };
-        let file = aside.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let file = unpoisoned(aside.get_mut());
         let mut offset = file.seek(SeekFrom::End(0))?;
         let mut out = BufWriter::new(file);
         for packed in self.series.values_mut().filter(|packed| !packed.parts.is_empty()) {
@@ -227,7 +228,7 @@ impl Upload {
 fn unpack(parts: &[u8], points: &mut Vec<Point>) -> Result<()> {
     let mut reader = Reader::new(parts);
     while !reader.is_empty() {
-        points.extend(decode_rows(&mut reader)?.into_iter().map(|row| (row.period, row.value().cloned())));
+        points.extend(decode_versions(&mut reader)?.into_iter().map(|row| (row.period, row.value().cloned())));
     }
     Ok(())
 }
@@ -249,7 +250,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{id::EntityId, series::Dimensions},
-        store::rows::tests::{any_period, any_value},
+        store::versions::tests::{any_period, any_value},
     };
 
     proptest! {

@@ -144,7 +144,7 @@ fn check(folder: &Path, rebuilt: &Path, report: &mut VerifyReport) -> std::resul
     }
     let fresh = replay(&ledger, rebuilt, report)?;
     // No fact, so not in the ledger; the history stays the same, so they still hold.
-    let carried = cursors::carry(&engine, &fresh);
+    let carried = cursors::copy_cursors(&engine, &fresh);
     report.ledger_damaged = false;
     if let Err(error) = carried {
         report.problem(format!("reading the cursors: {error}"));

@@ -11,7 +11,7 @@ mod commit;
 pub mod handle;
 mod run;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 pub use self::handle::Writer;
 use super::{compact::Retention, log::Header, page::LedgerPage, plan::PlanError};
@@ -23,7 +23,7 @@ use crate::{
         id::{RequestId, Revision},
         time::Clock,
     },
-    store::offload::Offload,
+    store::{lock::lock, offload::Offload},
 };
 
 /// Most writes that wait. A client whose write comes on top is told to come back.
@@ -135,10 +135,10 @@ struct StopReason(Arc<Mutex<Option<String>>>);
 
 impl StopReason {
     fn get(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 
     fn set(&self, reason: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        *lock(&self.0) = Some(reason);
     }
 }

@@ -1,6 +1,6 @@
-//! Definitions: what is measured, of what, by whom, and how it is ranked.
+//! Definitions: the indicators, entities, sources, methodologies and rankings that figures and editions refer to.
 //!
-//! Definitions are replaced whole; older ones stay readable by revision.
+//! Invariant: a definition is replaced whole, never in part. Its older versions stay readable at their revisions.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,9 +9,7 @@ use super::{
     time::Date,
 };
 
-/// Which direction of an indicator is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Direction {
     #[default]
     NotStated,
@@ -19,9 +17,8 @@ pub enum Direction {
     LowerIsBetter,
 }
 
-/// Usual spacing of an indicator's periods.
+/// How often an indicator usually has a figure. Periods of other lengths are not refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Frequency {
     #[default]
     NotStated,
@@ -33,34 +30,33 @@ pub enum Frequency {
     Irregular,
 }
 
-/// What a figure says about its period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Timing {
-    /// Adds up over it.
+    /// The figure adds up over its period: exports of a year.
     #[default]
     Flow,
-    /// Counted at its end.
+    /// The figure is a count at the end of its period: population.
     Stock,
 }
 
-/// What is measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Indicator {
     pub id: IndicatorId,
     pub name: String,
+    /// `% of GDP`; empty if not stated.
     pub unit: String,
+    /// Whether a higher or a lower figure is better.
     pub direction: Direction,
+    /// Decimals to show for a figure that states none, 0 to 30.
     pub default_decimals: u32,
     pub definition: String,
     pub frequency: Frequency,
+    /// Empty if not stated.
     pub licence: String,
     pub timing: Timing,
 }
 
-/// What kind of thing an entity is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum EntityKind {
     Economy,
     Cluster,
@@ -69,19 +65,19 @@ pub enum EntityKind {
     World,
 }
 
-/// A name with the time it was in use.
+/// A further name of an entity: in another language, or of another time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct EntityName {
     pub text: String,
+    /// BCP 47 tag; empty: English, or not stated.
     pub language: String,
+    /// The first day of use; `None`: not known.
     pub valid_from: Option<Date>,
+    /// The last day of use; `None`: still in use, or not known.
     pub valid_to: Option<Date>,
 }
 
-/// How an entity stands to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum RelationKind {
     LiesIn,
     MemberOf,
@@ -90,65 +86,66 @@ pub enum RelationKind {
     SplitInto,
 }
 
-/// A relation to another entity.
+/// A relation of the entity that holds it to another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct EntityRelation {
     pub kind: RelationKind,
     pub entity: EntityId,
+    /// The first day; `None`: since ever, or not known.
     pub valid_from: Option<Date>,
+    /// The last day, which still belongs to it; `None`: no end, or not known.
     pub valid_to: Option<Date>,
 }
 
-/// What figures and ranks are about.
+/// An economy, cluster, organisation or group that figures and ranks are about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Entity {
     pub id: EntityId,
     pub kind: EntityKind,
+    /// The name in use today; others are in `names`.
     pub name: String,
-    /// (scheme, code).
+    /// (scheme, code): `("iso3166-1-alpha3", "CHE")`. No two entities share one.
     pub codes: Vec<(String, String)>,
     pub names: Vec<EntityName>,
     pub relations: Vec<EntityRelation>,
 }
 
 impl Entity {
-    /// The economies it lies in.
+    /// The economies that the entity lies in, by its [`RelationKind::LiesIn`] relations of any time.
     pub fn lies_in(&self) -> impl Iterator<Item = &EntityId> {
         self.relations.iter().filter(|relation| relation.kind == RelationKind::LiesIn).map(|relation| &relation.entity)
     }
 }
 
-/// What a licence lets a reader hand on.
+/// Whether the licence of a source lets readers pass its figures on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Redistribution {
     #[default]
     NotStated,
     Allowed,
     WithAttribution,
+    /// Answers give single figures of the source only, never many at once.
     Forbidden,
 }
 
-/// Who published figures.
+/// A publication that figures are taken from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Source {
     pub id: SourceId,
     pub producer: String,
     pub title: String,
+    /// When the publication first came out; `None`: not known.
     pub published: Option<Date>,
     pub url: String,
+    /// Empty if not known.
     pub licence: String,
     pub redistribution: Redistribution,
-    /// Lower answers first under the policy `default@1`.
+    /// Under the policy `default@1` the source with the lowest number answers.
     pub precedence: u32,
 }
 
-/// How scores come about.
+/// How the score of a component, or of a whole entry, follows from the components below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Aggregation {
     #[default]
     NotPublished,
@@ -156,44 +153,42 @@ pub enum Aggregation {
     WeightedMean,
 }
 
-/// A node of a methodology.
+/// A node in the tree of a methodology.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct MethodologyComponent {
     pub id: String,
     pub name: String,
-    /// `None`: not published.
+    /// Share among the components with the same parent; `None`: not published.
     pub weight: Option<f64>,
     pub direction: Direction,
-    /// Empty at the top.
+    /// Id of the component above; empty at the top.
     pub parent: String,
     pub aggregation: Aggregation,
 }
 
-/// How an edition was made, as data. One definition serves any number of editions and rankings.
+/// How editions were made, as data. Any number of editions and rankings may use one definition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Methodology {
     pub id: MethodologyId,
     pub description: String,
+    /// Parents before their children.
     pub components: Vec<MethodologyComponent>,
+    /// How the components at the top make the score.
     pub aggregation: Aggregation,
 }
 
-/// A series of editions.
+/// A ranking: editions about entities of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Ranking {
     pub id: RankingId,
     pub name: String,
     pub subject: EntityKind,
+    /// The publisher of its editions, unless an edition names another.
     pub source: SourceId,
     pub description: String,
 }
 
-/// One object of the catalog.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Definition {
     Indicator(Indicator),
     Entity(Entity),
@@ -202,9 +197,8 @@ pub enum Definition {
     Ranking(Ranking),
 }
 
-/// Kinds of definitions, in the order they may refer to each other.
+/// Kinds of definitions. Each may refer to kinds above it, and to its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)]
 pub enum DefinitionKind {
     Source,
     Methodology,
@@ -214,10 +208,10 @@ pub enum DefinitionKind {
 }
 
 impl DefinitionKind {
-    /// Every kind, in the order they may refer to each other.
+    /// Every kind, in an order in which a definition comes after those that it refers to.
     pub const ALL: [Self; 5] = [Self::Source, Self::Methodology, Self::Indicator, Self::Entity, Self::Ranking];
 
-    /// In words.
+    /// The kind as a word for messages, in lower case.
     pub fn name(self) -> &'static str {
         match self {
             Self::Source => "source",
@@ -230,7 +224,6 @@ impl DefinitionKind {
 }
 
 impl Definition {
-    /// Which kind.
     pub fn kind(&self) -> DefinitionKind {
         match self {
             Self::Indicator(_) => DefinitionKind::Indicator,
@@ -241,7 +234,7 @@ impl Definition {
         }
     }
 
-    /// Its id within its kind.
+    /// The id, which is unique within its kind.
     pub fn id(&self) -> &str {
         match self {
             Self::Indicator(indicator) => indicator.id.as_str(),

@@ -1,6 +1,7 @@
-//! What a commit does: changes, their cause and their counts.
+//! What a commit does: its changes, their cause and their counts.
 //!
-//! Invariant: what is before a change is the state at the revision before, and what is after it the state at its own.
+//! Invariant: the `before` of a change is the state at the revision before its commit, its `after` the state at the
+//! commit's own revision.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,9 +14,7 @@ use super::{
     time::{Date, Instant},
 };
 
-/// Why a commit was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Cause {
     FirstRelease,
     ScheduledRevision,
@@ -26,62 +25,54 @@ pub enum Cause {
     Definition,
 }
 
-/// What a commit changed.
+/// How many figures, entries and definitions a commit changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Counts {
     pub added: u64,
     pub revised: u64,
     pub unchanged: u64,
     pub withdrawn: u64,
     pub backfilled: u64,
-    /// Definitions are counted here and nowhere else.
+    /// Definitions are counted in these four fields only. Headers written before they existed lack them.
     #[serde(default)]
     pub definitions_added: u64,
     #[serde(default)]
     pub definitions_revised: u64,
     #[serde(default)]
     pub definitions_unchanged: u64,
-    /// Taken back.
+    /// By a revert of the commit that defined them.
     #[serde(default)]
     pub definitions_removed: u64,
 }
 
 impl Counts {
-    /// Whether anything changed at all.
+    /// Whether the commit changed anything.
     pub fn any_change(&self) -> bool {
         let data = self.added + self.revised + self.withdrawn + self.backfilled;
         data + self.definitions_added + self.definitions_revised + self.definitions_removed > 0
     }
 }
 
-/// One atomic act of one author.
+/// One atomic write of one author.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
-    /// Its number.
     pub revision: Revision,
-    /// When; never decreases with the revision.
+    /// When the writer made it. Never decreases from one revision to the next.
     pub recorded: Instant,
-    /// Who.
     pub author: String,
-    /// Why.
     pub cause: Cause,
-    /// Author's note.
     pub note: String,
-    /// Release date of what it brought; none for definitions.
+    /// Release date of the figures or the edition; `None` for definitions.
     pub released: Option<Date>,
-    /// SHA-256 of the document it was made from, hex; empty if not given.
+    /// SHA-256 of the document it was made from, in hex; empty if not given.
     pub document_sha256: String,
-    /// What it changed.
     pub counts: Counts,
-    /// The request it was made under.
+    /// `None`: the client named none.
     pub request_id: Option<RequestId>,
 }
 
-/// What happened to a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub enum ValueMove {
+pub enum FigureMovement {
     Added,
     Revised,
     Withdrawn,
@@ -90,24 +81,21 @@ pub enum ValueMove {
 
 /// A change of one figure.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ValueChange {
-    /// Its series.
+pub struct FigureChange {
     pub series: SeriesKey,
-    /// Its period.
     pub period: Period,
-    /// What happened.
-    pub movement: ValueMove,
-    /// The version that answers at the previous revision.
+    pub movement: FigureMovement,
+    /// The version that answers at the previous revision; `None`: there was no figure.
     pub before: Option<FigureVersion>,
-    /// The version that answers at this revision. Not `recorded` where that was filled in behind a newer release.
+    /// The version that answers at this revision; `None`: there is no figure. It is not `recorded` if the commit
+    /// backfilled a release older than the one that answers.
     pub after: Option<FigureVersion>,
     /// The version that this commit brought.
     pub recorded: FigureVersion,
 }
 
-/// How an entry moved.
+/// How an entity moved between two tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Movement {
     Entered,
     Left,
@@ -119,49 +107,47 @@ pub enum Movement {
     Withdrawn,
 }
 
-/// What is known of an entity that a table does not list.
+/// What a table says about an entity that it does not list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Absence {
     /// Nothing: the table is partial, or withdrawn.
     Unknown,
-    /// Every rank down to this one is listed, so its own is a higher number.
+    /// The table lists every rank down to this one, so the entity's rank is a higher number.
     WorseThan(u32),
-    /// It has no rank: the table lists all that were ranked, or the ranking is about entities of another kind.
+    /// The entity has no rank: the table lists all that were ranked, or ranks entities of another kind.
     NotRanked,
 }
 
-/// A move of one entity between two tables.
+/// The move of one entity between two tables.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct EntryMove {
     pub entity: EntityId,
     pub movement: Movement,
     pub earlier: Option<Entry>,
     pub later: Option<Entry>,
-    /// Only without an earlier entry in a table that there is.
+    /// `Some` if there is an earlier table and it does not list the entity.
     pub earlier_absence: Option<Absence>,
-    /// Only without a later entry.
+    /// `Some` if the later table does not list the entity.
     pub later_absence: Option<Absence>,
 }
 
 impl EntryMove {
-    /// Ranks gained or lost, if both are known.
+    /// Ranks gained (positive) or lost (negative); `None` unless both ranks are known.
     pub fn places(&self) -> Option<i32> {
         places(self.earlier.as_ref(), self.later.as_ref())
     }
 
-    /// Whether the published name changed.
+    /// Whether both tables list the entity, under different published names.
     pub fn renamed(&self) -> bool {
         renamed(self.earlier.as_ref(), self.later.as_ref())
     }
 }
 
-/// A change of one row of an edition, or of what an edition says of an entity without a row.
+/// A change of one entry of an edition, or of what an edition says about an entity that it does not list.
 ///
-/// Its key is (ranking, edition, entity). `before` and `after` are the rows of that key at the previous and at this
-/// revision. The movement is between [`EntryChange::earlier`] and `after`.
+/// Its key is (ranking, edition, entity). `before` and `after` are the entries of that key at the previous revision and
+/// at this one. The movement is between [`EntryChange::earlier`] and `after`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct EntryChange {
     pub ranking: RankingId,
     pub edition: EditionId,
@@ -170,26 +156,28 @@ pub struct EntryChange {
     pub entity: EntityId,
     pub before: Option<Box<Entry>>,
     pub after: Option<Box<Entry>>,
-    /// The edition that the movement is measured from; for a correction or a withdrawal this edition itself.
+    /// The edition that the movement is measured from: the previous one, or for a correction and a withdrawal this
+    /// edition itself. `None`: the ranking has no earlier edition.
     pub compared_with: Option<EditionId>,
-    /// The entity's entry in another edition that it is compared with; `None` if it is compared with itself.
+    /// The entity's entry in that edition. `None` also if the edition is compared with itself; then see `before`.
     pub compared: Option<Box<Entry>>,
-    /// The source of the edition compared with; of this edition itself: as it was at the previous revision.
+    /// The source of the edition in `compared_with`; of this edition itself, the source at the previous revision.
     pub earlier_source: Option<SourceId>,
     pub movement: Movement,
-    /// Only without an earlier entry in a table that there is.
+    /// `Some` if there is an earlier table and it does not list the entity.
     pub earlier_absence: Option<Absence>,
-    /// Only without an entry after.
+    /// `Some` if there is no entry after the change.
     pub later_absence: Option<Absence>,
-    /// Entries of the table compared with.
+    /// Entries of the table that the movement is measured from.
     pub entries_before: u32,
+    /// Entries of this edition after the change.
     pub entries_after: u32,
-    /// Whether ranks of the two tables mean the same.
+    /// Whether ranks of the two tables can be compared: one method, one basis.
     pub comparable: bool,
 }
 
 impl EntryChange {
-    /// Whether the edition is compared with what it said itself at the previous revision.
+    /// Whether the movement is from this edition's own state at the previous revision.
     pub fn is_of_one_edition(&self) -> bool {
         self.compared_with.as_ref() == Some(&self.edition)
     }
@@ -199,12 +187,12 @@ impl EntryChange {
         if self.is_of_one_edition() { self.before.as_deref() } else { self.compared.as_deref() }
     }
 
-    /// Ranks gained or lost, if both are known.
+    /// Ranks gained (positive) or lost (negative); `None` unless both ranks are known.
     pub fn places(&self) -> Option<i32> {
         places(self.earlier(), self.after.as_deref())
     }
 
-    /// Whether the published name changed.
+    /// Whether both tables list the entity, under different published names.
     pub fn renamed(&self) -> bool {
         renamed(self.earlier(), self.after.as_deref())
     }
@@ -220,17 +208,19 @@ fn renamed(earlier: Option<&Entry>, later: Option<&Entry>) -> bool {
     earlier.zip(later).is_some_and(|(earlier, later)| earlier.published_name != later.published_name)
 }
 
-/// A change of a definition. One side is there at least.
+/// A change of a definition.
+///
+/// Invariant: `before` or `after` is `Some`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DefinitionChange {
-    /// As defined at the previous revision.
+    /// The definition at the previous revision; `None`: it did not exist.
     pub before: Option<Box<Definition>>,
-    /// As defined at this revision; `None` if the commit that brought it was taken back.
+    /// The definition at this revision; `None`: the commit that brought it was reverted.
     pub after: Option<Box<Definition>>,
 }
 
 impl DefinitionChange {
-    /// What names it: kind and id.
+    /// Kind and id. `None` only if the invariant is broken.
     pub fn name(&self) -> Option<(DefinitionKind, &str)> {
         let definition = self.after.as_deref().or(self.before.as_deref())?;
         Some((definition.kind(), definition.id()))
@@ -240,19 +230,16 @@ impl DefinitionChange {
 /// One change of a commit.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
-    /// A figure.
-    Value(Box<ValueChange>),
-    /// A row of an edition.
+    Figure(Box<FigureChange>),
     Entry(Box<EntryChange>),
-    /// An edition as a whole.
+    /// An edition as a whole; its entries change by [`Change::Entry`].
     Edition {
-        /// The version that stood.
+        /// The version that answered at the previous revision; `None`: there was none.
         before: Option<Box<Edition>>,
-        /// The version that stands now. The same as before if an older one was filled in behind it.
+        /// The version that answers now. Equal to `before` if the commit backfilled an older version.
         after: Box<Edition>,
-        /// The older version that was filled in behind what stands.
+        /// The older version that the commit backfilled.
         backfilled: Option<Box<Edition>>,
     },
-    /// A definition.
     Definition(DefinitionChange),
 }

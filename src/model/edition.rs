@@ -1,7 +1,7 @@
-//! Editions: signed-off tables. Ranks are not values; a table is published, corrected or withdrawn whole.
+//! Editions: tables of ranks that a producer signed off. A table is published, corrected or withdrawn as a whole.
 //!
-//! Invariant: a [`Table`]'s entries are sorted by rank, entries without a known rank last, then by entity; each entity
-//! stands in it once.
+//! Invariant: the entries of a [`Table`] are sorted by rank, then by entity; entries without a known rank come last. A
+//! table lists an entity at most once.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,9 +11,7 @@ use super::{
     value::Value,
 };
 
-/// Where an edition is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum EditionStatus {
     Provisional,
     Published,
@@ -21,17 +19,18 @@ pub enum EditionStatus {
     Withdrawn,
 }
 
-/// What kind of table it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Basis {
+    /// The table of its own time.
     AsPublished,
+    /// An earlier year's ranks as a later edition gives them.
     Restated,
+    /// A what-if, under another method or universe.
     Counterfactual,
 }
 
 impl Basis {
-    /// In words.
+    /// The basis as words for messages, in lower case.
     pub fn name(self) -> &'static str {
         match self {
             Self::AsPublished => "as published",
@@ -41,61 +40,58 @@ impl Basis {
     }
 }
 
-/// Which ranks it lists.
+/// Which ranks a table lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CoverageKind {
     /// Everything that was ranked.
     All,
-    /// All ranks down to the last listed.
+    /// All ranks down to the last one listed.
     Top,
-    /// Only some ranks are known to us.
+    /// Some ranks; the others are unknown.
     Partial,
 }
 
-/// What an edition covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
-    /// Which ranks.
     pub kind: CoverageKind,
-    /// Length of the published list; 0 if not known.
+    /// Length of the published list, 100 for a top 100; 0 if not known.
     pub listed: u32,
-    /// How many were ranked in all; 0 if not known.
+    /// How many entities were ranked in all; 0 if not known.
     pub universe: u32,
 }
 
-/// An edition without its entries.
+/// One version of an edition, without its entries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Edition {
     pub ranking: RankingId,
     pub edition: EditionId,
     pub title: String,
     pub status: EditionStatus,
     pub basis: Basis,
-    /// What its ranks are about, if not `edition` itself; else empty.
+    /// The edition that its ranks are about, for a restatement or a what-if of another one; else empty.
     pub about: String,
     pub coverage: Coverage,
     /// Methodology id; empty if not known.
     pub methodology: String,
     /// When the producer published this version.
     pub released: Date,
-    /// From which day on this version answers, if not from `released` on: see [`Edition::effective_day`].
+    /// The day from which this version answers, if that is not `released`: see [`Edition::effective_day`].
     #[serde(default)]
     pub effective: Option<Date>,
-    /// Always some since version 0.2: the ranking's own source where the publisher names none.
+    /// Always `Some` since version 0.2: if the publisher names no source, it is the ranking's own.
     pub source: Option<SourceId>,
     pub note: String,
     pub entry_count: u32,
-    /// Ranks 1 to this one are all known.
+    /// The table lists every rank from 1 to this one; 0 if rank 1 is not known. See [`complete_to`].
     pub complete_to: u32,
     pub revision: Revision,
     pub recorded: Instant,
-    /// The edition its stored moves were computed against.
+    /// The edition that its stored moves were computed from; `None`: there was no earlier one.
     pub compared_with: Option<EditionId>,
 }
 
 impl Edition {
-    /// The edition with nothing but what names it: its key, its source, when it was released and committed.
+    /// A copy that keeps what identifies the edition (key, source, release, commit) and leaves its content empty.
     pub fn name_only(&self) -> Self {
         Self {
             title: String::new(),
@@ -110,24 +106,23 @@ impl Edition {
         }
     }
 
-    /// From which day on this version answers: its release date; for a withdrawal the day on which the producer withdrew
-    /// it; for a publication after a withdrawal at least the day of the withdrawal.
+    /// The day from which this version answers: its release date. For a withdrawal it is the day on which the producer
+    /// withdrew the edition; for a publication after a withdrawal, at least the day of the withdrawal.
     ///
-    /// Within a horizon the version of the newest effective day answers, of one day the newest revision. So an older
-    /// release that is loaded as a correction is filled in behind what stands.
+    /// Within a horizon the version with the newest effective day answers; of several of that day, the newest revision.
+    /// So a correction that was released before the version that answers is backfilled: it does not replace that one.
     pub fn effective_day(&self) -> Date {
         self.effective.unwrap_or(self.released)
     }
 
-    #[allow(missing_docs)]
+    /// Whether this version is not a withdrawal.
     pub fn stands(&self) -> bool {
         self.status != EditionStatus::Withdrawn
     }
 }
 
-/// A component of an entry, as printed.
+/// A component of an entry, as printed in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct EntryComponent {
     pub id: String,
     pub raw: Option<Value>,
@@ -136,23 +131,21 @@ pub struct EntryComponent {
     pub data_year: String,
 }
 
-/// A rank that someone else, or a later edition, gives.
+/// A rank that a later edition or another publisher gives the entity.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct RankClaim {
     pub rank: u32,
     pub edition: String,
     pub claimed_by: String,
 }
 
-/// One row of an edition.
+/// One line of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Entry {
     pub entity: EntityId,
     pub published_name: String,
     pub economies: Vec<EntityId>,
-    /// `None`: listed, rank not known.
+    /// `None`: the table lists the entity, its rank is not known.
     pub rank: Option<u32>,
     pub tied: bool,
     pub score: Option<Value>,
@@ -162,15 +155,14 @@ pub struct Entry {
     pub note: String,
 }
 
-/// An edition with its entries.
+/// A version of an edition with its entries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Table {
     pub edition: Edition,
     pub entries: Vec<Entry>,
 }
 
-/// Puts entries into table order.
+/// Sorts entries as [`Table`] needs them.
 pub fn sort_entries(entries: &mut [Entry]) {
     entries.sort_by(|a, b| order(a).cmp(&order(b)));
 }
@@ -179,10 +171,11 @@ fn order(entry: &Entry) -> (u32, &EntityId) {
     (entry.rank.unwrap_or(u32::MAX), &entry.entity)
 }
 
-/// The rank down to which sorted entries are complete. After a tie the next rank may count the places taken (1, 2, 2, 4)
-/// or go on by one (1, 2, 2, 3).
+/// The rank down to which sorted entries are complete; 0 if rank 1 is not among them. After a tie the next rank may count
+/// the places taken (1, 2, 2, 4) or go on by one (1, 2, 2, 3).
 pub fn complete_to(entries: &[Entry]) -> u32 {
-    let (mut places, mut last) = (0, 0);
+    let mut places = 0;
+    let mut last = 0;
     for group in entries.chunk_by(|a, b| a.rank == b.rank) {
         match group[0].rank {
             Some(rank) if rank == places + 1 || rank == last + 1 => last = rank,

@@ -1,8 +1,7 @@
-//! What was noticed about something that was sent.
+//! Findings: errors and warnings about the content of a write.
 
 use serde::{Deserialize, Serialize};
 
-/// How bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Severity {
     /// The write goes on.
@@ -11,44 +10,41 @@ pub enum Severity {
     Error,
 }
 
-/// One thing noticed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// How bad.
     pub severity: Severity,
-    /// Stable code.
+    /// Stable: `UNKNOWN_ENTITY`.
     pub code: String,
-    /// In words.
+    /// For people.
     pub message: String,
-    /// Field path of the request.
+    /// Path of the field in the request.
     pub location: String,
-    /// What may have been meant, nearest first.
+    /// Known ids near one that is unknown, nearest first; empty for most findings.
     pub suggestions: Vec<String>,
 }
 
-/// Most findings kept; more are counted.
+/// Most findings that one write keeps. Of the others only the errors are counted.
 pub const FINDINGS_MAX: usize = 1_000;
 
-/// Findings of one write.
+/// The findings of one write, at most [`FINDINGS_MAX`].
 #[derive(Debug, Clone, Default)]
 pub struct Findings {
     kept: Vec<Finding>,
     errors: usize,
-    left_out: usize,
 }
 
 impl Findings {
-    /// Notes an error.
+    /// Adds an error.
     pub fn error(&mut self, code: &str, location: impl Into<String>, message: impl Into<String>) {
         self.add(Severity::Error, code, location.into(), message.into(), Vec::new());
     }
 
-    /// Notes an unknown id, with the nearest known ones.
+    /// Adds the error that an id is unknown, with the nearest known ones.
     pub fn unknown(&mut self, code: &str, location: impl Into<String>, message: impl Into<String>, near: Vec<String>) {
         self.add(Severity::Error, code, location.into(), message.into(), near);
     }
 
-    /// Notes a warning.
+    /// Adds a warning.
     pub fn warning(&mut self, code: &str, location: impl Into<String>, message: impl Into<String>) {
         self.add(Severity::Warning, code, location.into(), message.into(), Vec::new());
     }
@@ -57,8 +53,6 @@ impl Findings {
         self.errors += usize::from(severity == Severity::Error);
         if self.kept.len() < FINDINGS_MAX {
             self.kept.push(Finding { severity, code: code.to_owned(), message, location, suggestions });
-        } else {
-            self.left_out += 1;
         }
     }
 
@@ -67,12 +61,12 @@ impl Findings {
         self.errors > 0
     }
 
-    /// How many errors there are, those left out included.
+    /// The number of errors, those above [`FINDINGS_MAX`] included.
     pub fn errors(&self) -> usize {
         self.errors
     }
 
-    /// The findings kept.
+    /// The first [`FINDINGS_MAX`] findings, in the order in which they were added.
     pub fn into_vec(self) -> Vec<Finding> {
         self.kept
     }

@@ -1,7 +1,7 @@
-//! Names of things: opaque, case-sensitive, printable.
+//! Ids of indicators, entities, sources, rankings, editions, methodologies, requests, commits and histories.
 //!
-//! Invariant: an id is 1 to [`ID_BYTES_MAX`] bytes of printable ASCII without blanks, so it can stand in keys, logs and
-//! command lines as it is.
+//! Invariant: a text id is 1 to [`ID_BYTES_MAX`] bytes of printable ASCII without blanks, so keys, logs and command lines
+//! hold it as it is. It is case-sensitive, and nothing may be read from its form.
 
 use std::{cmp::Ordering, fmt, sync::Arc};
 
@@ -14,7 +14,7 @@ pub const ID_BYTES_MAX: usize = 128;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not an id: 1 to {ID_BYTES_MAX} printable ASCII characters without blanks")]
 pub struct IdError {
-    /// The text, shortened.
+    /// The first [`ID_BYTES_MAX`] characters of the text.
     pub text: String,
 }
 
@@ -35,13 +35,12 @@ macro_rules! id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Parses an id.
+            /// Fails if the text is not 1 to [`ID_BYTES_MAX`] printable ASCII characters without blanks.
             pub fn new(text: &str) -> Result<Self, IdError> {
                 check(text)?;
                 Ok(Self(text.into()))
             }
 
-            /// The id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -81,36 +80,36 @@ macro_rules! id {
 }
 
 id!(
-    /// What is measured.
+    /// Names an indicator: what is measured.
     IndicatorId
 );
 id!(
-    /// What a figure or rank is about.
+    /// Names an entity: what a figure or a rank is about.
     EntityId
 );
 id!(
-    /// Who published a figure.
+    /// Names a source: the publication that a figure is taken from.
     SourceId
 );
 id!(
-    /// A series of editions.
+    /// Names a ranking.
     RankingId
 );
 id!(
-    /// One edition within a ranking.
+    /// Names an edition within its ranking.
     EditionId
 );
 id!(
-    /// How an edition was made; one name for all rankings.
+    /// Names a methodology. All rankings share these ids.
     MethodologyId
 );
 id!(
-    /// The name a client gives a write, so that a retry is harmless.
+    /// The name that a client gives a write, so that a retry does not write twice.
     RequestId
 );
 
-/// Compares ids as people number things: runs of digits by their number (`9` before `10`, `2022-q2` before `2022-q10`), all
-/// else by bytes. Ids that differ in leading zeros alone are ordered as text.
+/// Compares ids as people number things: runs of digits by their number (`9` before `10`, `2022-q2` before `2022-q10`),
+/// everything else by bytes. Ids that differ only in leading zeros compare as text.
 pub fn natural_order(a: &str, b: &str) -> Ordering {
     let mut left = a.as_bytes();
     let mut right = b.as_bytes();
@@ -133,7 +132,7 @@ pub fn natural_order(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// Takes the digits at the start; returns them without leading zeros.
+/// Removes the digits at the start of a text and returns them without leading zeros.
 fn take_number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
     let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, rest) = text.split_at(length);
@@ -142,17 +141,16 @@ fn take_number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
     &digits[zeros..]
 }
 
-/// Number of a commit: dense from 1; 0 is the empty store.
+/// The number of a commit: 1, 2, 3, … without gaps. 0 is the empty store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Revision(pub u64);
 
 impl Revision {
     /// The empty store.
     pub const ZERO: Self = Self(0);
-    /// Above every revision there will be.
+    /// Above every revision that a commit can have.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// The revision after this one.
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
@@ -164,7 +162,7 @@ impl fmt::Display for Revision {
     }
 }
 
-/// Identity of one history of revisions: random, new when a store is made and at every restore.
+/// Names one history of revisions: random, made with a new store and again at every restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryId(pub [u8; 16]);
 
@@ -179,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_printable_ascii_without_blanks() {
+    fn an_id_is_printable_ascii_without_blanks() {
         assert!(IndicatorId::new("GB.XPD.RSDV.GD.ZS").is_ok());
         assert!(EntityId::new("cluster:tokyo-yokohama").is_ok());
         for bad in ["", " ", "a b", "é", "a\n", &"x".repeat(129)] {
@@ -188,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_compare_as_numbers() {
+    fn natural_order_compares_runs_of_digits_as_numbers() {
         const ASCENDING: [&str; 12] = [
             "",
             "09",
@@ -203,9 +201,9 @@ mod tests {
             "a1b10",
             "b",
         ];
-        for (at, a) in ASCENDING.iter().enumerate() {
-            for (other_at, b) in ASCENDING.iter().enumerate() {
-                assert_eq!(natural_order(a, b), at.cmp(&other_at), "{a} and {b}");
+        for (a_position, a) in ASCENDING.iter().enumerate() {
+            for (b_position, b) in ASCENDING.iter().enumerate() {
+                assert_eq!(natural_order(a, b), a_position.cmp(&b_position), "{a} and {b}");
             }
         }
     }

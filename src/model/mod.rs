@@ -1,10 +1,12 @@
-//! What a fact is: pure types, no I/O, no clock but [`time::now`].
+//! The types that everything else is about: pure, without I/O; [`time::now`] alone reads the clock.
 //!
-//! In reading order: [`id`] and [`time`] name things and moments; [`period`] says what a figure is about, [`value`] what
-//! it says; [`series`] puts its versions on three time axes and picks the one that answers; [`catalog`] defines what is
-//! measured; [`edition`] is a signed-off table; [`change`] is what a commit does to all of these.
+//! In reading order: [`id`] and [`time`] hold ids, dates and instants; [`period`] is the time that a figure is about and
+//! [`value`] what it states; [`series`] has the versions of figures on three time axes and chooses the one that answers;
+//! [`catalog`] defines indicators, entities, sources, methodologies and rankings; [`edition`] is a table of ranks;
+//! [`change`] is what a commit does to all of these; [`finding`] is an error or a warning about a write; [`text`]
+//! normalizes names for comparison.
 //!
-//! Invariant: a value of these types is well formed. Text is parsed once, here, and trusted above.
+//! Invariant: a value of these types is well formed. Text is parsed here, once; the layers above rely on it.
 
 pub mod catalog;
 pub mod change;

@@ -1,7 +1,7 @@
-//! Reference periods: what a figure is about.
+//! Reference periods: the time that a figure is about.
 //!
 //! Invariant: a period is its first and last day. Two texts for the same days (`2024-04/2024-06`, `2024-Q2`) are one
-//! period, and it prints in the shortest form.
+//! period, which prints in its shortest form.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::time::Date;
 
-/// A span of whole days. Sorts by (start, end).
+/// A span of whole days, both ends included. Sorts by (start, end).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Period {
     start: Date,
@@ -22,49 +22,44 @@ pub struct Period {
 pub struct PeriodError(pub String);
 
 impl Period {
-    /// Parses the SDMX text form.
+    /// Parses the SDMX text form; [`PeriodError`] lists what it takes.
     pub fn parse(text: &str) -> Result<Self, PeriodError> {
         let parsed = match text.split_once('/') {
             None => parse_single(text),
-            Some((first, last)) => parse_single(first).zip(parse_single(last)).and_then(|(first, last)| {
-                // `2024/2019` and ranges of unlike units (`2019/2020-06`) are slips, not periods.
-                (first.start <= last.start && first.unit() == last.unit())
-                    .then_some(Self { start: first.start, end: last.end })
-            }),
+            Some((first, last)) => parse_range(first, last),
         };
         parsed.ok_or_else(|| PeriodError(text.chars().take(40).collect()))
     }
 
-    /// The calendar year.
+    /// The calendar year; `None` outside the years 1 to 9999.
     pub fn year(year: i16) -> Option<Self> {
         months(year, 1, 12)
     }
 
-    /// First day.
+    /// The first day.
     pub fn start(self) -> Date {
         self.start
     }
 
-    /// Last day.
+    /// The last day.
     pub fn end(self) -> Date {
         self.end
     }
 
-    /// From first and last day.
+    /// The period from one day to another; `None` if the end is before the start.
     pub fn from_days(start: Date, end: Date) -> Option<Self> {
         (start <= end).then_some(Self { start, end })
     }
 
-    /// Bytes that sort as periods do.
+    /// Bytes that sort as periods do: the keys of [`Date::sort_key`] of the first and the last day.
     pub fn sort_key(self) -> [u8; 8] {
-        let flip = |date: Date| (date.days() as u32 ^ 0x8000_0000).to_be_bytes();
         let mut key = [0; 8];
-        key[..4].copy_from_slice(&flip(self.start));
-        key[4..].copy_from_slice(&flip(self.end));
+        key[..4].copy_from_slice(&self.start.sort_key());
+        key[4..].copy_from_slice(&self.end.sort_key());
         key
     }
 
-    /// The unit and count form: how many months or days from the start of the calendar, and how many of them.
+    /// The coarsest unit that the period is made of.
     pub fn unit(self) -> Unit {
         let (from_year, from_month, from_day) = self.start.ymd();
         let (to_year, to_month, _) = self.end.ymd();
@@ -82,7 +77,7 @@ impl Period {
     }
 }
 
-/// The coarsest calendar unit that a period is made of.
+/// A calendar unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// One or more whole years.
@@ -91,10 +86,17 @@ pub enum Unit {
     Half,
     /// One quarter.
     Quarter,
-    /// One or more whole months.
+    /// One or more whole months that are none of the above.
     Months,
-    /// Days.
     Days,
+}
+
+/// `2024/2019` and ranges of unlike units (`2019/2020-06`) are slips, not periods.
+fn parse_range(first: &str, last: &str) -> Option<Period> {
+    let first = parse_single(first)?;
+    let last = parse_single(last)?;
+    let well_formed = first.start <= last.start && first.unit() == last.unit();
+    well_formed.then_some(Period { start: first.start, end: last.end })
 }
 
 fn months(year: i16, first: i8, last: i8) -> Option<Period> {
@@ -106,13 +108,10 @@ fn months(year: i16, first: i8, last: i8) -> Option<Period> {
     Some(Period { start, end })
 }
 
+/// A period without a slash.
 fn parse_single(text: &str) -> Option<Period> {
     let bytes = text.as_bytes();
-    let number = |range: std::ops::Range<usize>| -> Option<i16> {
-        let digits = text.get(range)?;
-        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
-    };
-    let year = number(0..4)?;
+    let year = parse_digits(text.get(..4)?)?;
     match (bytes.len(), bytes.get(4), bytes.get(5)) {
         (4, ..) => Period::year(year),
         (7, Some(b'-'), Some(b'S')) => match bytes[6] {
@@ -124,7 +123,7 @@ fn parse_single(text: &str) -> Option<Period> {
             _ => None,
         },
         (7, Some(b'-'), _) => {
-            let month = i8::try_from(number(5..7)?).ok()?;
+            let month = i8::try_from(parse_digits(text.get(5..)?)?).ok()?;
             months(year, month, month)
         }
         (10, Some(b'-'), _) => {
@@ -133,6 +132,12 @@ fn parse_single(text: &str) -> Option<Period> {
         }
         _ => None,
     }
+}
+
+/// `None` for anything but digits: `parse` alone takes a sign.
+fn parse_digits(text: &str) -> Option<i16> {
+    let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits_only { text.parse().ok() } else { None }
 }
 
 impl fmt::Display for Period {
@@ -165,8 +170,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn periods_print_as_they_parse() {
-        for text in [
+    fn a_period_prints_as_it_was_written() {
+        const TEXTS: [&str; 14] = [
             "2024",
             "2024-S1",
             "2024-S2",
@@ -181,27 +186,29 @@ mod tests {
             "9999",
             "9999-12",
             "9999-12-31",
-        ] {
+        ];
+        for text in TEXTS {
             assert_eq!(Period::parse(text).unwrap().to_string(), text);
         }
     }
 
     #[test]
-    fn one_span_is_one_period() {
-        for (long, short) in [
+    fn two_texts_for_the_same_days_are_one_period() {
+        const CASES: [(&str, &str); 4] = [
             ("2024-01/2024-12", "2024"),
             ("2024-04/2024-06", "2024-Q2"),
             ("2024-Q1/2024-Q2", "2024-S1"),
             ("2024/2024", "2024"),
-        ] {
+        ];
+        for (long, short) in CASES {
             assert_eq!(Period::parse(long).unwrap(), Period::parse(short).unwrap());
             assert_eq!(Period::parse(long).unwrap().to_string(), short);
         }
     }
 
     #[test]
-    fn slips_are_refused() {
-        for bad in [
+    fn other_texts_are_refused() {
+        const REFUSED: [&str; 20] = [
             "",
             "24",
             "20244",
@@ -222,26 +229,32 @@ mod tests {
             "2024-q1",
             "0000",
             "2019/2020/2021",
-        ] {
+        ];
+        for bad in REFUSED {
             assert!(Period::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    fn any_period() -> impl Strategy<Value = Period> {
+        const FIRST_DAY: i32 = -719_162;
+        const LAST_DAY: i32 = 2_932_896;
+        (FIRST_DAY..LAST_DAY, 0i32..4_000).prop_map(|(start, length)| {
+            let end = (start + length).min(LAST_DAY);
+            Period::from_days(Date::from_days(start).unwrap(), Date::from_days(end).unwrap()).unwrap()
+        })
     }
 
     proptest! {
         /// Any span of days prints to a text that parses to the same span, and key order is period order.
         #[test]
-        fn text_and_key_agree_with_the_span(a in -719_162i32..2_932_896, b in 0i32..4_000, c in -719_162i32..2_932_896, d in 0i32..4_000) {
-            let period = |start: i32, length: i32| {
-                Period::from_days(Date::from_days(start).unwrap(), Date::from_days((start + length).min(2_932_896)).unwrap()).unwrap()
-            };
-            let (first, second) = (period(a, b), period(c, d));
+        fn text_and_key_agree_with_the_days(first in any_period(), second in any_period()) {
             prop_assert_eq!(Period::parse(&first.to_string()).unwrap(), first);
             prop_assert_eq!(first.cmp(&second), first.sort_key().cmp(&second.sort_key()));
         }
 
-        /// No text makes the parser panic, and what it takes it gives back in a form it takes again.
+        /// No text makes the parser panic, and a period that it returns prints to a text that it accepts.
         #[test]
-        fn any_text_is_refused_or_understood(text in "[0-9/QS-]{0,22}") {
+        fn any_text_is_refused_or_parsed(text in "[0-9/QS-]{0,22}") {
             if let Ok(period) = Period::parse(&text) {
                 prop_assert_eq!(Period::parse(&period.to_string()).unwrap(), period);
             }

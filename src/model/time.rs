@@ -1,13 +1,12 @@
-//! Days and instants.
+//! Dates and instants.
 //!
-//! Invariant: a [`Date`] lies in the years 1 to 9999. This is the only place that reads the clock.
+//! Invariants: a [`Date`] lies in the years 1 to 9999 or is [`Date::MAX`]. Only this module reads the machine's clock.
 
 use std::{fmt, sync::Arc};
 
 use jiff::{Timestamp, civil};
 use serde::{Deserialize, Serialize};
 
-/// Microseconds of a day.
 const DAY_MICROS: i64 = 86_400_000_000;
 
 /// A day of the civil calendar, as days since 1970-01-01.
@@ -19,6 +18,8 @@ pub struct Date(i32);
 #[error("`{0}` is not a date: write YYYY-MM-DD")]
 pub struct DateError(pub String);
 
+/// Flipped, it makes a signed number sort by its bytes.
+const SIGN_BIT: u32 = 0x8000_0000;
 const CIVIL_EPOCH: civil::Date = civil::date(1970, 1, 1);
 
 /// The first of January of the year 1.
@@ -27,33 +28,27 @@ const FIRST_DAY: i32 = -719_162;
 const LAST_DAY: i32 = 2_932_896;
 
 impl Date {
-    /// After every date there is.
+    /// After every date of the calendar: no bound.
     pub const MAX: Self = Self(i32::MAX);
     /// 1970-01-01.
     pub const EPOCH: Self = Self(0);
 
     /// Parses `YYYY-MM-DD`.
     pub fn parse(text: &str) -> Result<Self, DateError> {
-        let error = || DateError(text.chars().take(40).collect());
-        let mut parts = text.splitn(3, '-');
-        let (Some(year), Some(month), Some(day)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(error());
-        };
-        if (year.len(), month.len(), day.len()) != (4, 2, 2) {
-            return Err(error());
-        }
-        let number = |part: &str| -> Result<i16, DateError> {
-            if part.bytes().all(|byte| byte.is_ascii_digit()) {
-                part.parse().map_err(|_| error())
-            } else {
-                Err(error())
-            }
-        };
-        let (year, month, day) = (number(year)?, number(month)? as i8, number(day)? as i8);
-        Self::from_ymd(year, month, day).ok_or_else(error)
+        Self::parse_iso(text).ok_or_else(|| DateError(text.chars().take(40).collect()))
     }
 
-    /// The day of a year, month and day, if there is one in the years 1 to 9999.
+    fn parse_iso(text: &str) -> Option<Self> {
+        let (year, rest) = text.split_once('-')?;
+        let (month, day) = rest.split_once('-')?;
+        let digits_only = [year, month, day].iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
+        if !digits_only || (year.len(), month.len(), day.len()) != (4, 2, 2) {
+            return None;
+        }
+        Self::from_ymd(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)
+    }
+
+    /// The day of a year, month and day; `None` if the calendar has none such in the years 1 to 9999.
     pub fn from_ymd(year: i16, month: i8, day: i8) -> Option<Self> {
         let date = civil::Date::new(year, month, day).ok().filter(|date| date.year() >= 1)?;
         Self::from_civil(date)
@@ -68,7 +63,7 @@ impl Date {
         CIVIL_EPOCH.checked_add(jiff::Span::new().try_days(self.0).ok()?).ok()
     }
 
-    /// Year, month and day.
+    /// Year, month and day. [`Date::MAX`] gives the last day of the year 9999.
     pub fn ymd(self) -> (i16, i8, i8) {
         self.to_civil().map_or((9999, 12, 31), |date| (date.year(), date.month(), date.day()))
     }
@@ -78,14 +73,25 @@ impl Date {
         self.0
     }
 
-    /// The day with this number of days since 1970-01-01, if it lies in the years 1 to 9999.
+    /// The day with this number of days since 1970-01-01; `None` if it is neither in the years 1 to 9999 nor
+    /// [`Date::MAX`].
     pub fn from_days(days: i32) -> Option<Self> {
         ((FIRST_DAY..=LAST_DAY).contains(&days) || days == Self::MAX.0).then_some(Self(days))
     }
 
-    /// The day before or after by so many days.
+    /// The day so many days later, or earlier if negative; `None` outside the years 1 to 9999.
     pub fn plus_days(self, days: i32) -> Option<Self> {
         Self::from_days(self.0.checked_add(days)?)
+    }
+
+    /// Bytes that sort as dates do: the days since 1970-01-01, big endian, with the top bit flipped.
+    pub fn sort_key(self) -> [u8; 4] {
+        (self.0 as u32 ^ SIGN_BIT).to_be_bytes()
+    }
+
+    /// The date of a [`Date::sort_key`]; `None` if no date has it.
+    pub fn from_sort_key(key: [u8; 4]) -> Option<Self> {
+        Self::from_days((u32::from_be_bytes(key) ^ SIGN_BIT) as i32)
     }
 }
 
@@ -102,34 +108,33 @@ impl fmt::Debug for Date {
     }
 }
 
-/// A moment of our own clock, in microseconds since 1970-01-01T00:00:00Z.
+/// A moment of the server's clock, in microseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Instant(pub i64);
 
 impl Instant {
-    /// The day it lies in, in UTC. A moment outside the calendar lies in its first or last day.
+    /// The day in UTC. A moment outside the years 1 to 9999 counts to the first or the last day of the calendar.
     pub fn day(self) -> Date {
         let days = self.0.div_euclid(DAY_MICROS).clamp(i64::from(FIRST_DAY), i64::from(LAST_DAY));
         Date(i32::try_from(days).unwrap_or(LAST_DAY))
     }
 }
 
-/// The machine's clock.
+/// Reads the machine's clock.
 pub fn now() -> Instant {
     Instant(Timestamp::now().as_microsecond())
 }
 
-/// Where instants come from: the machine's clock, or one that a test moves.
+/// Where instants come from: by default the machine's clock; tests use one that they move.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Instant + Send + Sync>);
 
 impl Clock {
-    /// A clock that says what it is told to.
-    pub fn told_by(tell: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
-        Self(Arc::new(tell))
+    /// A clock whose instants a function gives.
+    pub fn from_fn(read: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
     }
 
-    /// What it says.
     pub fn now(&self) -> Instant {
         (self.0)()
     }
@@ -137,7 +142,7 @@ impl Clock {
 
 impl Default for Clock {
     fn default() -> Self {
-        Self::told_by(now)
+        Self::from_fn(now)
     }
 }
 
@@ -152,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_outside_the_calendar_are_none() {
+    fn days_outside_the_calendar_are_refused() {
         for (day, text) in [(FIRST_DAY, "0001-01-01"), (LAST_DAY, "9999-12-31")] {
             assert_eq!(Date::from_days(day).unwrap().to_string(), text);
             assert_eq!(Date::parse(text).unwrap().days(), day);
@@ -162,13 +167,28 @@ mod tests {
     }
 
     #[test]
-    fn dates_print_as_they_parse() {
-        for text in ["1960-01-01", "2024-02-29", "0001-01-01", "9999-12-31", "2026-05-15"] {
-            assert_eq!(Date::parse(text).unwrap().to_string(), text);
+    fn a_date_prints_as_it_was_written_and_sorts_by_its_key() {
+        const ASCENDING: [&str; 5] = ["0001-01-01", "1960-01-01", "2024-02-29", "2026-05-15", "9999-12-31"];
+        const REFUSED: [&str; 11] = [
+            "",
+            "2024",
+            "2024-2-9",
+            "2023-02-29",
+            "0000-01-01",
+            "24-01-01",
+            "2024-13-01",
+            "+024-01-01",
+            "2024-01-011",
+            "2024-01-1-",
+            "20-4-01-01",
+        ];
+        for text in ASCENDING {
+            let date = Date::parse(text).unwrap();
+            assert_eq!(date.to_string(), text);
+            assert_eq!(Date::from_sort_key(date.sort_key()), Some(date));
         }
-        for bad in
-            ["", "2024", "2024-2-9", "2023-02-29", "0000-01-01", "24-01-01", "2024-13-01", "+024-01-01", "2024-01-011"]
-        {
+        assert!(ASCENDING.map(|text| Date::parse(text).unwrap().sort_key()).is_sorted());
+        for bad in REFUSED {
             assert!(Date::parse(bad).is_err(), "{bad}");
         }
     }

@@ -1,9 +1,9 @@
 //! Published figures, digit by digit.
 //!
-//! A number is kept as it was printed: an integer and the place of its decimal point where that gives the text back,
-//! else the text itself. A double is only a way to carry it.
+//! A number is stored as it was printed: as an integer and the place of its decimal point if these two give the text back,
+//! else as the text itself. A double only transports it.
 //!
-//! Invariant: [`Number::text`] is the published text, always.
+//! Invariant: [`Number::text`] is the published text.
 
 use std::fmt;
 
@@ -11,54 +11,57 @@ use serde::{Deserialize, Serialize};
 
 /// Most digits after the decimal point.
 pub const DECIMALS_MAX: u32 = 30;
-/// Longest number text kept as it is.
+/// Longest number text that is not plain decimals.
 pub const NUMBER_TEXT_BYTES_MAX: usize = 64;
-/// Longest remark on a figure.
+/// Longest comment on a figure.
 pub const COMMENT_BYTES_MAX: usize = 500;
-/// Largest power of ten of a multiplier, either way.
+/// Largest power of ten of a multiplier, and with a minus the smallest.
 pub const MULTIPLIER_MAX: i32 = 30;
-/// Up to here a double holds every integer, so a decimal of it divides exactly rounded.
+/// A double holds every integer up to here, so dividing one by an exact power of ten rounds once, to the nearest double.
 const DOUBLE_INTEGER_MAX: u64 = 1 << 53;
-/// Powers of ten that a double holds exactly.
+/// A double holds powers of ten up to this one exactly.
 const DOUBLE_POWER_MAX: u8 = 22;
+/// Digits that an `i64` surely holds.
+const PLAIN_DIGITS_MAX: usize = 18;
+/// Below this magnitude, 15 digits, an integer survives a double, divided by a power of ten or not.
+const DOUBLE_DIGITS_BOUND: i64 = 1_000_000_000_000_000;
+/// From this length on the exponent form of a double is taken instead of its plain form, which is mostly zeros.
+const PLAIN_TEXT_BYTES_MAX: usize = 25;
 
-/// A number as printed.
+/// A number as it was printed.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Number {
     /// `mantissa` with the decimal point `decimals` digits from its end.
     Decimal {
-        /// All digits.
+        /// All digits, without the point.
         mantissa: i64,
-        /// How many of them come after the point.
+        /// Digits after the point.
         decimals: u8,
     },
-    /// A text that is a number but not of that form: an exponent, more than 18 digits, a leading zero or plus.
+    /// A number of another form: with an exponent, more than 18 digits, a leading zero or a plus.
     Text(Box<str>),
 }
 
-/// Why something is not a number to keep.
+/// Why a text or a double is refused as a number.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum NumberError {
-    /// Not a finite number.
     #[error("`{0}` is not a finite number")]
     NotANumber(String),
-    /// The stated decimals do not print the number whole.
+    /// With the stated decimals the double prints as another number.
     #[error("{number} has more digits than the {decimals} decimals stated; state {needed} or round it first")]
     DigitsLost {
-        /// The number.
         number: f64,
         /// As stated.
         decimals: u32,
-        /// What it takes.
+        /// Decimals that print the number whole.
         needed: u32,
     },
-    /// More decimals than are kept.
     #[error("{0} decimals are more than {DECIMALS_MAX}")]
     TooManyDecimals(u32),
 }
 
 impl Number {
-    /// Takes a published text: plain decimals or an exponent, ASCII, no separators.
+    /// Parses a published text: ASCII, plain decimals or an exponent, no separators, finite as a double.
     pub fn parse(text: &str) -> Result<Self, NumberError> {
         if let Some(number) = Self::parse_plain(text) {
             return Ok(number);
@@ -73,15 +76,15 @@ impl Number {
         }
     }
 
-    /// The common form, without a detour over a double: `-?digits(.digits)?`, at most 18 digits, no idle zero in front.
+    /// The common form, without a double in between: `-?digits(.digits)?`, at most 18 digits, no needless leading zero.
     fn parse_plain(text: &str) -> Option<Self> {
         let digits = text.strip_prefix('-').unwrap_or(text);
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let shaped = !whole.is_empty()
+        let is_plain = !whole.is_empty()
             && (whole.len() == 1 || !whole.starts_with('0'))
             && digits.ends_with(|last: char| last.is_ascii_digit())
-            && whole.len() + fraction.len() <= 18;
-        if !shaped {
+            && whole.len() + fraction.len() <= PLAIN_DIGITS_MAX;
+        if !is_plain {
             return None;
         }
         let mut mantissa = 0i64;
@@ -95,15 +98,16 @@ impl Number {
         Some(Self::Decimal { mantissa, decimals: u8::try_from(fraction.len()).ok()? })
     }
 
-    /// Takes a double. Without `decimals` it gets as many as its shortest text has; with them it must print whole.
+    /// Makes a number of a double. Without `decimals` it has as many as its shortest text. With `decimals`, its text of so
+    /// many decimals must parse to the same double; else [`NumberError::DigitsLost`].
     pub fn from_f64(number: f64, decimals: Option<u32>) -> Result<Self, NumberError> {
         if !number.is_finite() {
             return Err(NumberError::NotANumber(number.to_string()));
         }
         let Some(decimals) = decimals else {
             let shortest = number.to_string();
-            // Far from 1 the plain form is a row of zeros; the exponent form is the shorter text.
-            return Self::parse(&if shortest.len() > 25 { format!("{number:e}") } else { shortest });
+            let text = if shortest.len() > PLAIN_TEXT_BYTES_MAX { format!("{number:e}") } else { shortest };
+            return Self::parse(&text);
         };
         if decimals > DECIMALS_MAX {
             return Err(NumberError::TooManyDecimals(decimals));
@@ -121,14 +125,14 @@ impl Number {
         }
     }
 
-    /// For up to 15 digits the integer is found by one multiplication and proved by one exact division.
+    /// Finds the integer of up to 15 digits by one multiplication; one division that must give the double back proves it.
     fn from_f64_fast(number: f64, decimals: u8) -> Option<Self> {
         if decimals > DOUBLE_POWER_MAX || number == 0.0 && number.is_sign_negative() {
             return None;
         }
         let power = POWERS_OF_TEN[usize::from(decimals)];
         let scaled = (number * power).round();
-        let fits = scaled.abs() < 1e15 && scaled / power == number;
+        let fits = scaled.abs() < DOUBLE_DIGITS_BOUND as f64 && scaled / power == number;
         #[allow(clippy::cast_possible_truncation)] // below 10^15
         fits.then_some(Self::Decimal { mantissa: scaled as i64, decimals })
     }
@@ -145,7 +149,8 @@ impl Number {
         }
     }
 
-    /// Digits after the decimal point in the published text; for an exponent form those of its plain form, if few enough.
+    /// Digits after the decimal point in the published text, at most [`DECIMALS_MAX`]. An exponent form counts those of the
+    /// double's plain form.
     pub fn decimals(&self) -> u32 {
         match self {
             Self::Decimal { decimals, .. } => u32::from(*decimals),
@@ -170,11 +175,11 @@ impl Number {
         }
     }
 
-    /// The text, if the double printed with [`Number::decimals`] does not give it back.
+    /// The published text, if printing [`Number::to_f64`] with [`Number::decimals`] decimals does not give it back; else
+    /// `None`.
     pub fn exact(&self) -> Option<String> {
         match self {
-            // Fifteen digits always survive a double.
-            Self::Decimal { mantissa, .. } if mantissa.unsigned_abs() < 1_000_000_000_000_000 => None,
+            Self::Decimal { mantissa, .. } if mantissa.unsigned_abs() < DOUBLE_DIGITS_BOUND as u64 => None,
             _ => {
                 let text = self.text();
                 (format!("{:.*}", self.decimals() as usize, self.to_f64()) != text).then_some(text)
@@ -213,25 +218,23 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
-/// How a figure relates to the number printed.
+/// How a figure relates to the number that is printed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Qualifier {
-    /// As stated.
     #[default]
     Exact,
-    /// "around".
+    /// Printed as "around".
     Approximate,
-    /// "exceeds": a lower bound.
+    /// Printed as "exceeds": the number is a lower bound.
     AtLeast,
-    /// "at most": an upper bound.
+    /// Printed as "at most": the number is an upper bound.
     AtMost,
-    /// From the number up to this one.
+    /// The figure is a range from the number up to this one.
     RangeTo(Number),
 }
 
-/// SDMX observation status of a figure that is there.
+/// SDMX observation status of a figure that has a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Status {
     #[default]
     Normal,
@@ -243,9 +246,30 @@ pub enum Status {
     Provisional,
 }
 
-/// Why there is no number.
+impl Status {
+    /// Every status with its word and its SDMX code.
+    const TEXTS: [(Self, &'static str, &'static str); 7] = [
+        (Self::Normal, "normal", "a"),
+        (Self::Break, "break", "b"),
+        (Self::Estimated, "estimated", "e"),
+        (Self::Forecast, "forecast", "f"),
+        (Self::Imputed, "imputed", "i"),
+        (Self::NotSignificant, "not-significant", "n"),
+        (Self::Provisional, "provisional", "p"),
+    ];
+
+    /// The status of a word or SDMX code in lower case; the empty text is [`Status::Normal`]. `None` for any other text.
+    pub fn from_text(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self::Normal);
+        }
+        let known = Self::TEXTS.iter().find(|(_, word, code)| *word == text || *code == text);
+        known.map(|(status, ..)| *status)
+    }
+}
+
+/// Why a figure has no number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum MissingReason {
     NotCollected,
     NotApplicable,
@@ -253,29 +277,41 @@ pub enum MissingReason {
     NoMeasurement,
 }
 
-/// What is printed.
+impl MissingReason {
+    /// Every reason with its word and its SDMX observation status code.
+    const TEXTS: [(Self, &'static str, &'static str); 4] = [
+        (Self::NotCollected, "not-collected", "l"),
+        (Self::NotApplicable, "not-applicable", "m"),
+        (Self::Suppressed, "suppressed", "q"),
+        (Self::NoMeasurement, "no-measurement", "h"),
+    ];
+
+    /// The reason of a word or SDMX code in lower case; `None` for any other text.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let known = Self::TEXTS.iter().find(|(_, word, code)| *word == text || *code == text);
+        known.map(|(reason, ..)| *reason)
+    }
+}
+
+/// What the producer prints: a number, or that there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Figure {
-    /// A number.
     Number(Number),
-    /// None, and why.
     Missing(MissingReason),
 }
 
-/// What few figures carry; all at their defaults for most.
+/// What few figures have besides the number. Most have only defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Notes {
-    /// The figure is the number times ten to this power.
+    /// The figure is the number times ten to this power, which is at most [`MULTIPLIER_MAX`] either way.
     #[serde(skip_serializing_if = "is_default")]
     pub multiplier: i8,
-    /// How the figure relates to the number.
     #[serde(skip_serializing_if = "is_default")]
     pub qualifier: Qualifier,
-    /// SDMX status.
     #[serde(skip_serializing_if = "is_default")]
     pub status: Status,
-    /// Remark; empty if none.
+    /// At most [`COMMENT_BYTES_MAX`] bytes; empty if none.
     #[serde(skip_serializing_if = "is_default")]
     pub comment: String,
 }
@@ -284,36 +320,40 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// A published figure.
+/// What one version of a figure states.
+///
+/// Invariant: `notes` is `None` if all notes have their defaults, so equal values compare equal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Value {
-    /// What is printed.
     pub figure: Figure,
     notes: Option<Box<Notes>>,
 }
 
 impl Value {
-    /// A figure with what it carries; defaults take no room.
     pub fn new(figure: Figure, notes: Notes) -> Self {
         Self { figure, notes: (notes != Notes::default()).then(|| Box::new(notes)) }
     }
 
-    /// A plain number.
+    /// A number with default notes.
     pub fn number(number: Number) -> Self {
         Self { figure: Figure::Number(number), notes: None }
     }
 
-    /// What it carries, if anything.
+    /// The notes; `None`: all have their defaults.
     pub fn notes(&self) -> Option<&Notes> {
         self.notes.as_deref()
     }
 
-    /// The figure with its multiplier applied, if it is one number and not a bound.
+    /// The number times its multiplier; `None` if the figure is missing, a bound or a range.
     pub fn comparable(&self) -> Option<f64> {
         let Figure::Number(number) = &self.figure else { return None };
         let notes = self.notes().cloned().unwrap_or_default();
-        let one_number = matches!(notes.qualifier, Qualifier::Exact | Qualifier::Approximate);
-        one_number.then(|| number.to_f64() * 10f64.powi(i32::from(notes.multiplier)))
+        match notes.qualifier {
+            Qualifier::Exact | Qualifier::Approximate => {
+                Some(number.to_f64() * 10f64.powi(i32::from(notes.multiplier)))
+            }
+            Qualifier::AtLeast | Qualifier::AtMost | Qualifier::RangeTo(_) => None,
+        }
     }
 }
 
@@ -324,8 +364,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_comes_back_digit_by_digit() {
-        for text in [
+    fn a_text_comes_back_digit_by_digit() {
+        const TEXTS: [&str; 16] = [
             "0",
             "3.0",
             "-1",
@@ -342,24 +382,26 @@ mod tests {
             "0.10000000000000001",
             ".5",
             "5.",
-        ] {
+        ];
+        for text in TEXTS {
             assert_eq!(Number::parse(text).unwrap().text(), text);
         }
     }
 
     #[test]
-    fn what_is_not_a_finite_number_is_refused() {
-        for bad in
-            ["", "-", ".", "n/a", "NaN", "inf", "1,000", "1 000", "1e999", "0x10", "1e", "--1", "−1", &"9".repeat(400)]
-        {
+    fn texts_and_doubles_that_are_no_finite_number_are_refused() {
+        const REFUSED: [&str; 13] =
+            ["", "-", ".", "n/a", "NaN", "inf", "1,000", "1 000", "1e999", "0x10", "1e", "--1", "−1"];
+        for bad in REFUSED {
             assert!(Number::parse(bad).is_err(), "{bad}");
         }
+        assert!(Number::parse(&"9".repeat(400)).is_err(), "too long");
         assert!(Number::from_f64(f64::NAN, None).is_err());
         assert!(Number::from_f64(f64::INFINITY, Some(2)).is_err());
     }
 
     #[test]
-    fn digits_are_never_rounded_away_in_silence() {
+    fn a_double_with_more_digits_than_the_stated_decimals_is_refused() {
         assert!(matches!(Number::from_f64(2.05701, Some(0)), Err(NumberError::DigitsLost { needed: 5, .. })));
         assert_eq!(Number::from_f64(2.05701, None).unwrap().text(), "2.05701");
         assert_eq!(Number::from_f64(3.0, Some(1)).unwrap().text(), "3.0");
@@ -367,9 +409,9 @@ mod tests {
     }
 
     proptest! {
-        /// Model: the text itself. The double and decimals, or `exact`, always lead back to it.
+        /// Model: the text itself. The double with its decimals gives it back, or else `exact` does.
         #[test]
-        fn double_and_decimals_or_exact_give_the_text(text in "-?(0|[1-9][0-9]{0,17})(\\.[0-9]{1,17})?([eE]-?[0-9]{1,2})?") {
+        fn the_double_with_its_decimals_or_the_exact_text_give_the_text_back(text in "-?(0|[1-9][0-9]{0,17})(\\.[0-9]{1,17})?([eE]-?[0-9]{1,2})?") {
             let number = Number::parse(&text).unwrap();
             prop_assert_eq!(number.text(), text.clone());
             prop_assert_eq!(number.to_f64().to_bits(), text.parse::<f64>().unwrap().to_bits());
@@ -377,16 +419,15 @@ mod tests {
             prop_assert_eq!(printed, text);
         }
 
-        /// A double with its own decimals is kept whole.
         #[test]
-        fn doubles_come_back(number in proptest::num::f64::NORMAL, decimals in proptest::option::of(0u32..=30)) {
-            if let Ok(kept) = Number::from_f64(number, decimals) {
-                prop_assert_eq!(kept.to_f64().to_bits(), number.to_bits());
+        fn a_double_that_is_accepted_comes_back(number in proptest::num::f64::NORMAL, decimals in proptest::option::of(0u32..=30)) {
+            if let Ok(accepted) = Number::from_f64(number, decimals) {
+                prop_assert_eq!(accepted.to_f64().to_bits(), number.to_bits());
             }
         }
 
         #[test]
-        fn short_decimals_take_the_fast_way_to_the_same_place(mantissa in -999_999_999_999_999i64..=999_999_999_999_999, decimals in 0u8..=15) {
+        fn a_short_decimal_comes_back_from_its_double(mantissa in -999_999_999_999_999i64..=999_999_999_999_999, decimals in 0u8..=15) {
             let number = Number::Decimal { mantissa, decimals };
             prop_assert_eq!(Number::from_f64(number.to_f64(), Some(u32::from(decimals))).unwrap(), number);
         }

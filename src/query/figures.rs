@@ -1,4 +1,4 @@
-//! Figures and series at a point of history.
+//! Single figures at a point of history, with what other sources state, and all versions of a figure.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::{
     model::{
         catalog::DefinitionKind,
         change::Commit,
-        id::{EntityId, IndicatorId, SourceId},
+        id::{EntityId, IndicatorId, Revision, SourceId},
         period::Period,
         series::{Dimensions, FigureVersion, SeriesKey, by_period, newest_at, state_at},
         time::Date,
@@ -22,65 +22,65 @@ use crate::{
     },
 };
 
-/// One figure with its commit.
+/// A version of a figure with its series and its commit.
 #[derive(Debug, Clone)]
 pub struct Observation {
-    /// Its series.
     pub series: SeriesKey,
-    /// The version that answers.
-    pub row: FigureVersion,
-    /// The commit that brought it.
+    pub version: FigureVersion,
+    /// The commit that brought the version.
     pub commit: Arc<Commit>,
-    /// The newest release within the horizon that published the same figure again, at least `row.released`. `None` where
-    /// nobody asked for it: in single versions and in the feed's state.
+    /// The newest release within the horizon that published the same figure, at least `version.released`. `None` in lists
+    /// of versions and in the feed's state, which do not look for it.
     pub last_released: Option<Date>,
 }
 
-/// The version of one period that answers.
+/// The version that answers for one period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CurrentFigure {
-    /// The version, of the release that first said it.
-    pub row: FigureVersion,
-    /// The newest release within the horizon that published the same figure again.
+    /// Of the releases that published the figure unchanged, the version of the first.
+    pub version: FigureVersion,
+    /// The newest release within the horizon that published the same figure, at least `version.released`.
     pub last_released: Date,
 }
 
 /// Most sets of dimensions that an error lists.
 const DIMENSIONS_LISTED_MAX: usize = 20;
-/// No further set is listed once so many bytes are: errors travel in headers, which have little room.
+/// An error lists no further set once it holds more bytes than this: errors travel in headers, which have little room.
 const DIMENSIONS_LISTED_BYTES: usize = 1_000;
 
-/// The order in which periods are later: by last day, then by first day. So 2020 comes before 2019/2023, and 2024-Q4
-/// (the narrower) after 2024.
+/// Periods sort by this from the earliest to the latest: by last day, then by first day. So 2020 comes before 2019/2023,
+/// and 2024-Q4, which is shorter, after 2024.
 pub fn recency(period: Period) -> (Date, Date) {
     (period.end(), period.start())
 }
 
-/// Which figure.
 #[derive(Debug, Clone)]
-#[allow(missing_docs)]
 pub struct FigureQuery {
     pub indicator: IndicatorId,
     pub entity: EntityId,
-    /// `None`: the latest period ([`recency`]) that an admitted source has a figure for.
+    /// `None`: the latest period ([`recency`]) for which one of the sources has a figure.
     pub period: Option<Period>,
     pub dimensions: Dimensions,
     pub policy: Policy,
+    /// `None`: all sources.
     pub source: Option<SourceId>,
 }
 
-/// A selected figure and what others say.
+/// The figure that a policy selects, and what other sources state.
 #[derive(Debug, Clone)]
-#[allow(missing_docs)]
 pub struct SelectedFigure {
     pub selected: Observation,
+    /// In the order of the policy.
     pub alternatives: Vec<Observation>,
+    /// `None`: only one source has a figure.
     pub disagreement: Option<Disagreement>,
+    /// Empty if the indicator states none.
     pub unit: String,
 }
 
 impl Snapshot {
-    /// One figure, with what every other source says about it.
+    /// One figure, with what every other source states. [`QueryError::NoFigure`] or [`QueryError::OtherDimensions`] if no
+    /// source has a figure, [`QueryError::Unknown`] for an id that no definition has.
     pub fn figure(&self, query: &FigureQuery) -> Result<SelectedFigure, QueryError> {
         self.require(DefinitionKind::Indicator, query.indicator.as_str())?;
         self.require(DefinitionKind::Entity, query.entity.as_str())?;
@@ -88,20 +88,20 @@ impl Snapshot {
             self.require(DefinitionKind::Source, source.as_str())?;
         }
         let series = self.series_of(query)?;
-        let mut found = match query.period {
+        let mut figures = match query.period {
             Some(period) => self.figures_of(&series, period)?,
-            None => self.latest(&series)?,
+            None => self.latest_figures(&series)?,
         };
-        query.policy.sort(&mut found, &self.catalog, self.revision());
-        let disagreement = Disagreement::among(&found);
-        let mut found = found.into_iter();
-        let Some(selected) = found.next() else { return Err(self.no_figure(query, &series)?) };
-        let unit = self.catalog.indicator(query.indicator.as_str(), self.revision());
-        let unit = unit.map_or_else(String::new, |indicator| indicator.unit.clone());
-        Ok(SelectedFigure { selected, alternatives: found.collect(), disagreement, unit })
+        query.policy.sort(&mut figures, &self.catalog, self.revision());
+        let disagreement = Disagreement::among(&figures);
+        let mut figures = figures.into_iter();
+        let Some(selected) = figures.next() else { return Err(self.no_figure(query, &series)?) };
+        let indicator = self.catalog.indicator(query.indicator.as_str(), self.revision());
+        let unit = indicator.map_or_else(String::new, |indicator| indicator.unit.clone());
+        Ok(SelectedFigure { selected, alternatives: figures.collect(), disagreement, unit })
     }
 
-    /// The series of a figure, one per source.
+    /// The series that a figure is looked for in: one a source.
     fn series_of(&self, query: &FigureQuery) -> Result<Vec<(SeriesIds, SeriesKey)>, StoreError> {
         let mut series = self.series_of_any_dimensions(query)?;
         series.retain(|(_, key)| key.dimensions == query.dimensions);
@@ -109,58 +109,66 @@ impl Snapshot {
     }
 
     fn series_of_any_dimensions(&self, query: &FigureQuery) -> Result<Vec<(SeriesIds, SeriesKey)>, StoreError> {
-        let indicator = self.view().number(NameKind::Indicator, query.indicator.as_str());
-        let Some(scope) = indicator.zip(self.view().number(NameKind::Entity, query.entity.as_str())) else {
-            return Ok(Vec::new());
-        };
-        let mut found = Vec::new();
-        let mut at = None;
-        while let Some(ids) = self.view().next_series(SeriesScope::Figure(scope.0, scope.1), at)? {
+        let Some(scope) = self.figure_scope(&query.indicator, &query.entity) else { return Ok(Vec::new()) };
+        let mut series = Vec::new();
+        let mut previous = None;
+        while let Some(ids) = self.view().next_series(scope, previous)? {
             let key = self.view().series_key(ids)?;
             if query.source.as_ref().is_none_or(|source| *source == key.source) {
-                found.push((ids, key));
+                series.push((ids, key));
             }
-            at = Some(ids);
+            previous = Some(ids);
         }
-        Ok(found)
+        Ok(series)
     }
 
-    /// What each of these series says about one period.
+    /// The series of an indicator and an entity; `None`: one of the two has no series.
+    fn figure_scope(&self, indicator: &IndicatorId, entity: &EntityId) -> Option<SeriesScope> {
+        let indicator = self.view().number(NameKind::Indicator, indicator.as_str())?;
+        let entity = self.view().number(NameKind::Entity, entity.as_str())?;
+        Some(SeriesScope::Figure(indicator, entity))
+    }
+
+    /// The current figure of each of these series for one period.
     fn figures_of(&self, series: &[(SeriesIds, SeriesKey)], period: Period) -> Result<Vec<Observation>, StoreError> {
-        let mut found = Vec::new();
+        let mut figures = Vec::new();
         for (ids, key) in series {
-            let rows = self.view().rows_of(*ids, period)?;
-            if let Some(figure) = self.current_figures(*ids, &rows)?.pop() {
-                found.push(self.current_observation(key.clone(), figure)?);
+            let versions = self.view().versions_of_period(*ids, period)?;
+            if let Some(figure) = self.current_figures(*ids, &versions)?.pop() {
+                figures.push(self.current_observation(key.clone(), figure)?);
             }
         }
-        Ok(found)
+        Ok(figures)
     }
 
-    /// What these series say about the latest period that one of them has a figure for.
-    fn latest(&self, series: &[(SeriesIds, SeriesKey)]) -> Result<Vec<Observation>, StoreError> {
+    /// The current figures of these series for the latest period for which one of them has a figure.
+    fn latest_figures(&self, series: &[(SeriesIds, SeriesKey)]) -> Result<Vec<Observation>, StoreError> {
         let mut latest: Option<Period> = None;
-        let mut found: Vec<(SeriesKey, CurrentFigure)> = Vec::new();
+        let mut candidates: Vec<(SeriesKey, CurrentFigure)> = Vec::new();
         for (ids, key) in series {
-            let figures = self.current_figures(*ids, &self.view().rows(*ids)?)?;
-            let Some(figure) = figures.into_iter().max_by_key(|figure| recency(figure.row.period)) else { continue };
-            let period = figure.row.period;
+            let figures = self.current_figures(*ids, &self.view().versions(*ids)?)?;
+            let Some(figure) = figures.into_iter().max_by_key(|figure| recency(figure.version.period)) else {
+                continue;
+            };
+            let period = figure.version.period;
             if latest.is_none_or(|latest| recency(latest) < recency(period)) {
                 latest = Some(period);
             }
-            found.push((key.clone(), figure));
+            candidates.push((key.clone(), figure));
         }
-        found.retain(|(_, figure)| Some(figure.row.period) == latest);
-        found.into_iter().map(|(key, figure)| self.current_observation(key, figure)).collect()
+        candidates.retain(|(_, figure)| Some(figure.version.period) == latest);
+        candidates.into_iter().map(|(key, figure)| self.current_observation(key, figure)).collect()
     }
 
+    /// The error that no source has a figure, with the periods or the dimensions for which there are figures.
     fn no_figure(&self, query: &FigureQuery, series: &[(SeriesIds, SeriesKey)]) -> Result<QueryError, StoreError> {
         let mut periods = BTreeSet::new();
         for (ids, _) in series {
-            periods.extend(self.current(&self.view().rows(*ids)?).into_iter().map(|row| row.period));
+            let current = self.current_versions(&self.view().versions(*ids)?);
+            periods.extend(current.iter().map(|version| version.period));
         }
         if periods.is_empty() {
-            let known = self.dimensions_there_are(query)?;
+            let known = self.known_dimensions(query)?;
             if !known.is_empty() {
                 return Ok(QueryError::OtherDimensions {
                     indicator: query.indicator.to_string(),
@@ -170,8 +178,8 @@ impl Snapshot {
                 });
             }
         }
-        let first_last = [periods.first(), periods.last()];
-        let near: BTreeSet<_> = first_last.into_iter().flatten().map(|period| format!("{period}")).collect();
+        let first_and_last = [periods.first(), periods.last()];
+        let near: BTreeSet<String> = first_and_last.into_iter().flatten().map(Period::to_string).collect();
         let what = match query.period {
             Some(period) => format!("in {period} at this point of history"),
             None => "at this point of history".to_owned(),
@@ -184,16 +192,16 @@ impl Snapshot {
         })
     }
 
-    /// The dimensions that the admitted sources have a figure of the indicator and entity for, at most
+    /// The dimensions with which the sources of a query have figures of its indicator and entity, at most
     /// [`DIMENSIONS_LISTED_MAX`].
-    fn dimensions_there_are(&self, query: &FigureQuery) -> Result<BTreeSet<Dimensions>, StoreError> {
+    fn known_dimensions(&self, query: &FigureQuery) -> Result<BTreeSet<Dimensions>, StoreError> {
         let mut known: BTreeSet<Dimensions> = BTreeSet::new();
         let mut bytes = 0;
         for (ids, key) in self.series_of_any_dimensions(query)? {
             if known.len() == DIMENSIONS_LISTED_MAX || bytes > DIMENSIONS_LISTED_BYTES {
                 break;
             }
-            if !known.contains(&key.dimensions) && !self.current(&self.view().rows(ids)?).is_empty() {
+            if !known.contains(&key.dimensions) && !self.current_versions(&self.view().versions(ids)?).is_empty() {
                 bytes += key.dimensions.as_str().len();
                 known.insert(key.dimensions);
             }
@@ -201,41 +209,45 @@ impl Snapshot {
         Ok(known)
     }
 
-    /// The versions that answer, one per period, of rows of a series, each with the newest release that said the same.
+    /// The versions of a series that answer, one a period, each with the newest release that published the same figure.
     ///
-    /// A later release says the same by a version with an equal value, or as a whole release of the indicator and source:
-    /// whole releases write no versions for figures that stay as they are.
-    pub fn current_figures(&self, ids: SeriesIds, rows: &[FigureVersion]) -> Result<Vec<CurrentFigure>, StoreError> {
-        let whole = self.view().newest_full_release((ids.indicator, ids.source), self.horizon)?;
+    /// A later release publishes the same figure in one of two ways: by a version with an equal value, or because it is a
+    /// full release of the indicator by the source. A full release writes no versions of figures that it leaves unchanged.
+    pub fn current_figures(
+        &self,
+        ids: SeriesIds,
+        versions: &[FigureVersion],
+    ) -> Result<Vec<CurrentFigure>, StoreError> {
+        let full_release = self.view().newest_full_release((ids.indicator, ids.source), self.horizon)?;
         let mut figures = Vec::new();
-        for rows in by_period(rows) {
-            let Some(row) = state_at(rows, self.horizon) else { continue };
-            let said_again = newest_at(rows, self.horizon).map_or(row.released, |newest| newest.released);
-            let last_released = whole.map_or(said_again, |whole| whole.max(said_again));
-            figures.push(CurrentFigure { row: row.clone(), last_released });
+        for of_period in by_period(versions) {
+            let Some(version) = state_at(of_period, self.horizon) else { continue };
+            let newest = newest_at(of_period, self.horizon).unwrap_or(version);
+            let last_released = full_release.map_or(newest.released, |day| day.max(newest.released));
+            figures.push(CurrentFigure { version: version.clone(), last_released });
         }
         Ok(figures)
     }
 
-    /// A current figure with its commit.
+    /// A current figure with its series and its commit.
     pub fn current_observation(&self, series: SeriesKey, figure: CurrentFigure) -> Result<Observation, StoreError> {
-        let commit = self.reader.commit(figure.row.revision)?;
-        Ok(Observation { series, row: figure.row, commit, last_released: Some(figure.last_released) })
+        let commit = self.reader.commit(figure.version.revision)?;
+        Ok(Observation { series, version: figure.version, commit, last_released: Some(figure.last_released) })
     }
 
-    /// The versions that answer, one per period, of all rows of a series.
-    pub fn current(&self, rows: &[FigureVersion]) -> Vec<FigureVersion> {
-        by_period(rows).filter_map(|rows| state_at(rows, self.horizon)).cloned().collect()
+    /// The versions of a series that answer, one a period.
+    pub fn current_versions(&self, versions: &[FigureVersion]) -> Vec<FigureVersion> {
+        by_period(versions).filter_map(|of_period| state_at(of_period, self.horizon)).cloned().collect()
     }
 
-    /// A version with its commit.
-    pub fn observation(&self, series: SeriesKey, row: FigureVersion) -> Result<Observation, StoreError> {
-        let commit = self.reader.commit(row.revision)?;
-        Ok(Observation { series, row, commit, last_released: None })
+    /// A version with its series and its commit, without [`Observation::last_released`].
+    pub fn observation(&self, series: SeriesKey, version: FigureVersion) -> Result<Observation, StoreError> {
+        let commit = self.reader.commit(version.revision)?;
+        Ok(Observation { series, version, commit, last_released: None })
     }
 
-    /// Every version of the figures of one indicator and entity within the horizon, by source, dimensions, period, release
-    /// and revision.
+    /// Every version of the figures of one indicator and entity within the horizon, retractions included. Sorted by source,
+    /// dimensions, period, release date and revision.
     pub fn versions(
         &self,
         indicator: &IndicatorId,
@@ -248,28 +260,27 @@ impl Snapshot {
         if let Some(source) = source {
             self.require(DefinitionKind::Source, source.as_str())?;
         }
-        let numbers = self.view().number(NameKind::Indicator, indicator.as_str());
-        let Some(scope) = numbers.zip(self.view().number(NameKind::Entity, entity.as_str())) else {
-            return Ok(Vec::new());
-        };
-        let mut found = Vec::new();
-        for item in self.view().scan_series(SeriesScope::Figure(scope.0, scope.1), None) {
-            let (ids, rows) = item?;
+        let Some(scope) = self.figure_scope(indicator, entity) else { return Ok(Vec::new()) };
+        let mut observations = Vec::new();
+        for item in self.view().scan_series(scope, None) {
+            let (ids, versions) = item?;
             let key = self.view().series_key(ids)?;
             if source.is_some_and(|source| *source != key.source) {
                 continue;
             }
-            let admitted =
-                |row: &FigureVersion| self.horizon.admits(row) && period.is_none_or(|period| row.period == period);
-            for row in rows.into_iter().filter(admitted) {
-                found.push(self.observation(key.clone(), row)?);
+            for version in versions {
+                let of_period = period.is_none_or(|period| version.period == period);
+                if of_period && self.horizon.admits(&version) {
+                    observations.push(self.observation(key.clone(), version)?);
+                }
             }
         }
-        let order = |figure: &Observation| (figure.row.period, figure.row.released, figure.row.revision);
-        found.sort_by(|a, b| {
-            let series = |figure: &Observation| (figure.series.source.clone(), figure.series.dimensions.clone());
-            series(a).cmp(&series(b)).then_with(|| order(a).cmp(&order(b)))
-        });
-        Ok(found)
+        observations.sort_by(|a, b| version_order(a).cmp(&version_order(b)));
+        Ok(observations)
     }
+}
+
+fn version_order(observation: &Observation) -> (&SourceId, &Dimensions, Period, Date, Revision) {
+    let Observation { series, version, .. } = observation;
+    (&series.source, &series.dimensions, version.period, version.released, version.revision)
 }

@@ -1,10 +1,11 @@
 //! Reading the view: figures, series, editions and definitions, at any point of history.
 //!
-//! In reading order: [`snapshot`] fixes the point of history that a query answers at; [`policy`] says which source answers;
-//! [`figures`], [`series`], [`editions`] and [`search`] answer; [`state`] lists everything that is current, for the feed.
+//! In reading order: [`snapshot`] fixes the point of history that a query answers at; [`policy`] chooses the source that
+//! answers; [`figures`], [`series`], [`editions`] and [`search`] answer; [`state`] lists everything that is current, for
+//! the feed.
 //!
-//! Invariants: a query answers from one revision and says which. It never writes. All of it is synchronous: callers keep
-//! it off the async threads.
+//! Invariants: a query answers from one revision and names it. It never writes. All of it is synchronous and may wait for
+//! the disk, so callers keep it off the async threads.
 
 pub mod editions;
 pub mod figures;
@@ -18,7 +19,7 @@ use crate::{
     model::{catalog::DefinitionKind, id::Revision, series::Dimensions},
     store::{
         StoreError,
-        nearest::{Near, near_it},
+        suggestions::{Suggestions, near_clause},
     },
 };
 
@@ -28,100 +29,70 @@ pub use snapshot::{AsOf, Reader, Snapshot};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {
-    /// An id that no definition had.
+    /// No definition has the id at this point of history.
     #[error("no {} is called `{id}`{near}", .kind.name())]
-    Unknown {
-        /// What was looked for.
-        kind: DefinitionKind,
-        /// The id.
-        id: String,
-        /// Ids there are.
-        near: Near,
-    },
-    /// A code that no entity has in a scheme.
-    #[error("no entity has the code `{code}` in the scheme `{scheme}`{}", near_it(.near))]
+    Unknown { kind: DefinitionKind, id: String, near: Suggestions },
+    /// No entity has the code in the scheme.
+    #[error("no entity has the code `{code}` in the scheme `{scheme}`{}", near_clause(.near))]
     UnknownCode {
-        /// Scheme.
         scheme: String,
-        /// Code.
         code: String,
-        /// Schemes in which an entity has it.
+        /// Schemes in which an entity has the code.
         near: Vec<String>,
     },
-    /// A ranking without such an edition.
+    /// The ranking has no such edition.
     #[error("{ranking} has no edition `{edition}`{near}")]
     NoEdition {
-        /// Ranking.
         ranking: String,
-        /// Edition; empty if it has none at all.
+        /// Empty if the query named none.
         edition: String,
-        /// Editions there are, the newest.
-        near: Near,
+        /// The newest editions of the ranking.
+        near: Suggestions,
     },
-    /// Ids are known, but there is no figure.
-    #[error("no source has a figure of {indicator} for {entity} {what}{}", near_it(.near))]
+    /// The ids are known, but no source has a figure.
+    #[error("no source has a figure of {indicator} for {entity} {what}{}", near_clause(.near))]
     NoFigure {
-        /// Indicator.
         indicator: String,
-        /// Entity.
         entity: String,
-        /// In which period, as of when.
+        /// The period, if one was named, and `at this point of history`: the end of the sentence.
         what: String,
-        /// Periods there are.
+        /// The first and the last period with a figure.
         near: Vec<String>,
     },
-    /// There are figures, but with other dimensions.
+    /// There are figures of the indicator and the entity, but with other dimensions.
     #[error(
         "no source has a figure of {indicator} for {entity} {}; there are figures {}",
         in_words(.asked),
         .known.iter().map(in_words).collect::<Vec<_>>().join(", ")
     )]
     OtherDimensions {
-        /// Indicator.
         indicator: String,
-        /// Entity.
         entity: String,
-        /// As asked.
         asked: Dimensions,
-        /// Those there are, at most 20.
+        /// The dimensions with which there are figures, at most 20.
         known: Vec<Dimensions>,
     },
-    /// The edition was withdrawn.
     #[error("edition {edition} of {ranking} was withdrawn in revision {revision}; as of revision {} it stands", .revision.0 - 1)]
     Withdrawn {
-        /// Ranking.
         ranking: String,
-        /// Edition.
         edition: String,
-        /// When.
+        /// The commit that withdrew it.
         revision: Revision,
     },
-    /// A revision that is not there yet.
     #[error("revision {asked} is above head, which is {head}")]
-    AboveHead {
-        /// As asked.
-        asked: Revision,
-        /// As it is.
-        head: Revision,
-    },
-    /// Definitions carry no release date.
+    AboveHead { asked: Revision, head: Revision },
+    /// A query about definitions asks as of a release date.
     #[error("definitions carry no release date: ask as of a revision or a recorded instant")]
     ReleasedUnsupported,
-    /// A selection that takes too long to look through.
+    /// A selection would take too long to look through.
     #[error("{pairs} pairs of an indicator and an entity, more than {limit}: ask for fewer at a time")]
-    TooManyPairs {
-        /// As asked.
-        pairs: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// A policy that does not exist.
+    TooManyPairs { pairs: usize, limit: usize },
+    /// No policy has this name.
     #[error("no selection policy is called `{0}`; there are default@1 and newest@1")]
     NoPolicy(String),
-    /// The source's licence forbids bulk.
+    /// The licence of this source forbids answers with many of its figures.
     #[error("the licence of source {0} forbids redistribution: ask for single figures")]
     Forbidden(String),
-    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -1,6 +1,7 @@
-//! Which source answers: named, versioned, never silent.
+//! Selection policies: which source answers if several have a figure. A policy has a name and a version, and every answer
+//! names its policy.
 //!
-//! Invariant: figures of different sources are put in order, never mixed.
+//! Invariant: a policy puts figures of different sources in order. It never computes one from them.
 
 use std::cmp::Ordering;
 
@@ -13,53 +14,53 @@ use crate::{
         id::Revision,
         series::{FigureVersion, SeriesKey},
         time::Date,
-        value::Figure,
+        value::{Figure, Value},
     },
     store::catalog::Catalog,
 };
 
-/// A selection policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// The source of least precedence number, then the newest release that published the figure, then id order.
+    /// First the source with the lowest precedence number; among equals the newest release that published the figure, also
+    /// unchanged; then id order.
     Default1,
-    /// The newest release that published the figure, be it again, then the least precedence number, then id order.
+    /// First the newest release that published the figure, also unchanged; among equals the source with the lowest
+    /// precedence number; then id order.
     Newest1,
 }
 
 impl Policy {
-    /// The names there are.
-    pub const NAMES: [&str; 2] = ["default@1", "newest@1"];
+    pub const NAMES: [&str; 2] = [Self::Default1.name(), Self::Newest1.name()];
 
-    /// By name; empty means the default.
+    /// The policy of a name; [`Policy::Default1`] for the empty one. [`QueryError::NoPolicy`] for any other.
     pub fn named(name: &str) -> Result<Self, QueryError> {
-        match name {
-            "" | "default@1" => Ok(Self::Default1),
-            "newest@1" => Ok(Self::Newest1),
-            other => Err(QueryError::NoPolicy(other.to_owned())),
+        if name.is_empty() {
+            return Ok(Self::Default1);
         }
+        let known = [Self::Default1, Self::Newest1].into_iter().find(|policy| policy.name() == name);
+        known.ok_or_else(|| QueryError::NoPolicy(name.to_owned()))
     }
 
-    /// Its name and version.
-    pub fn name(self) -> &'static str {
+    /// The name with its version.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Default1 => "default@1",
             Self::Newest1 => "newest@1",
         }
     }
 
-    /// Puts figures in order: the first answers. A missing value answers only if there is no number.
+    /// Sorts figures of one key. The first answers: one without a number only if no source has a number.
     pub fn sort(self, figures: &mut [Observation], catalog: &Catalog, at: Revision) {
         figures.sort_by_cached_key(|figure| {
-            let last_released = figure.last_released.unwrap_or(figure.row.released);
-            (self.preference(&figure.series, &figure.row, last_released, catalog, at), figure.series.clone())
+            let last_released = figure.last_released.unwrap_or(figure.version.released);
+            (self.preference(&figure.series, &figure.version, last_released, catalog, at), figure.series.clone())
         });
     }
 
-    /// The index of the figure that answers among those of one key.
+    /// The index of the figure that answers, among figures of one key; `None` if there are no figures.
     pub fn choose(self, figures: &[(SeriesKey, CurrentFigure)], catalog: &Catalog, at: Revision) -> Option<usize> {
         let preferences = figures.iter().enumerate().map(|(index, (series, figure))| {
-            let preference = self.preference(series, &figure.row, figure.last_released, catalog, at);
+            let preference = self.preference(series, &figure.version, figure.last_released, catalog, at);
             (preference, series, index)
         });
         preferences.min().map(|(.., index)| index)
@@ -68,7 +69,7 @@ impl Policy {
     fn preference(
         self,
         series: &SeriesKey,
-        row: &FigureVersion,
+        version: &FigureVersion,
         last_released: Date,
         catalog: &Catalog,
         at: Revision,
@@ -77,7 +78,7 @@ impl Policy {
         let precedence = i64::from(source.map_or(u32::MAX, |source| source.precedence));
         let newest_first = -i64::from(last_released.days());
         Preference {
-            missing: row.value().is_none_or(|value| matches!(value.figure, Figure::Missing(_))),
+            missing: version.value().is_none_or(|value| matches!(value.figure, Figure::Missing(_))),
             criteria: match self {
                 Self::Default1 => [precedence, newest_first],
                 Self::Newest1 => [newest_first, precedence],
@@ -86,41 +87,42 @@ impl Policy {
     }
 }
 
-/// How a figure stands to others of its key under a policy: the least answers.
+/// What a policy sorts figures of one key by. The least answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Preference {
     missing: bool,
     criteria: [i64; 2],
 }
 
-/// How far figures disagree.
+/// How far figures of several sources lie apart, their multipliers applied.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Disagreement {
-    /// Smallest.
+    /// The smallest of the compared figures; 0 if none was.
     pub min: f64,
-    /// Largest.
+    /// The largest of the compared figures; 0 if none was.
     pub max: f64,
-    /// Figures compared.
+    /// How many figures were compared.
     pub compared: u32,
-    /// Bounds and missing values, left out.
+    /// How many were not: bounds, ranges and missing values.
     pub not_comparable: u32,
 }
 
 impl Disagreement {
-    /// Of figures of several sources; `None` for fewer than two.
+    /// The disagreement among figures of one key; `None` for fewer than two.
     pub fn among<'a>(figures: impl IntoIterator<Item = &'a Observation>) -> Option<Self> {
-        let (mut all, mut numbers) = (0u32, Vec::new());
+        let mut all = 0u32;
+        let mut numbers = Vec::new();
         for figure in figures {
             all += 1;
-            numbers.extend(figure.row.value().and_then(crate::model::value::Value::comparable));
+            numbers.extend(figure.version.value().and_then(Value::comparable));
         }
         if all < 2 {
             return None;
         }
-        let least = numbers.iter().copied().min_by(f64::total_cmp).unwrap_or_default();
-        let most = numbers.iter().copied().max_by(f64::total_cmp).unwrap_or_default();
+        let min = numbers.iter().copied().min_by(f64::total_cmp).unwrap_or_default();
+        let max = numbers.iter().copied().max_by(f64::total_cmp).unwrap_or_default();
         let compared = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
-        Some(Self { min: least, max: most, compared, not_comparable: all - compared })
+        Some(Self { min, max, compared, not_comparable: all - compared })
     }
 
     /// `max - min`.
@@ -128,7 +130,7 @@ impl Disagreement {
         self.max - self.min
     }
 
-    /// The spread as a part of the larger magnitude.
+    /// The spread divided by the larger of the two magnitudes; 0 if both are 0.
     pub fn relative_spread(&self) -> f64 {
         let scale = self.min.abs().max(self.max.abs());
         if scale.total_cmp(&0.0) == Ordering::Equal { 0.0 } else { self.spread() / scale }

@@ -1,6 +1,6 @@
-//! Many figures at once: whole series, or one figure a key by policy.
+//! Many figures at once: whole series, or one figure for each key, chosen by a policy.
 //!
-//! Invariant: a filter that is set narrows. What it names may have no figures; then it admits nothing, never everything.
+//! Invariant: a filter that is set only ever narrows a selection. If what it names has no figures, the answer is empty.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,7 @@ use crate::{
         id::{EntityId, IndicatorId, Revision, SourceId},
         period::Period,
         series::{Dimensions, FigureVersion, SeriesKey},
-        time::{Date, Instant},
+        time::Date,
     },
     store::{
         StoreError,
@@ -27,34 +27,33 @@ use crate::{
     },
 };
 
-/// Most seeks to find out which sources a bulk answer leaves out.
+/// Most seeks to find out which sources are left out of an answer.
 const LEFT_OUT_SEEKS_MAX: usize = 50_000;
-/// Most pairs of an indicator and an entity in a selection that narrows entities: each is sought.
+/// Most pairs of an indicator and an entity in a selection that names entities: each pair costs a seek.
 const PAIRS_MAX: usize = 1_000_000;
-const DAY_MICROSECONDS: i64 = 86_400_000_000;
 
-/// Which series, and which of their periods. All fields must match.
+/// Which series, and which of their periods. A figure must match all fields.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     /// Empty: none.
     pub indicators: Vec<IndicatorId>,
     /// Empty: all.
     pub entities: Vec<EntityId>,
-    /// Only members of this group on this day, by their `MemberOf` relations. Without a day: the release date asked for,
-    /// else the day on which the revision answered at was recorded, so that one revision has one answer.
+    /// Only members of this group on this day, by their [`RelationKind::MemberOf`] relations. [`Snapshot::members`] says
+    /// which day is meant without one. `None`: no group.
     pub members_of: Option<(EntityId, Option<Date>)>,
     /// Empty: all.
     pub sources: Vec<SourceId>,
-    /// Sources not to answer with, whatever `sources` says.
+    /// Sources that must not answer, even if `sources` names them.
     pub left_out: BTreeSet<SourceId>,
-    /// (id, code): codes of one id are alternatives, all ids must match. A series without one of the ids does not match.
+    /// (id, code). Codes of the same id are alternatives; all ids must match. A series that lacks an id does not match.
     pub dimensions: Vec<(String, String)>,
-    /// Only periods that begin with this one or later.
+    /// Only periods that start with this one or later.
     pub from: Option<Period>,
     /// Only periods that end with this one or earlier.
     pub to: Option<Period>,
-    /// Only so many periods, the latest of those admitted: of each series, or of each figure over all sources where a
-    /// policy chooses.
+    /// Only so many of the latest periods that the other fields admit: of each series, or if a policy chooses, of each
+    /// (indicator, entity, dimensions) over all sources. `None`: all.
     pub latest_periods: Option<u32>,
 }
 
@@ -67,7 +66,7 @@ impl Selection {
         dimensions.has(&self.dimensions)
     }
 
-    /// The earliest of the latest periods that are wanted, in order of recency; `None`: all are.
+    /// The [`recency`] of the earliest period within `latest_periods`, of these; `None`: all periods are within it.
     fn first_latest(&self, periods: &BTreeSet<(Date, Date)>) -> Option<(Date, Date)> {
         let count = usize::try_from(self.latest_periods?).unwrap_or(usize::MAX);
         match count {
@@ -80,37 +79,34 @@ impl Selection {
 /// The current figures of one series.
 #[derive(Debug, Clone)]
 pub struct CurrentSeries {
-    /// Its numbers: the position of a reader that goes on later.
+    /// What a later read goes on after.
     pub ids: SeriesIds,
-    /// Its name.
     pub key: SeriesKey,
-    /// One figure per period, in period order.
+    /// One figure a period, in the order of periods; never empty.
     pub figures: Vec<CurrentFigure>,
 }
 
-/// What there is of one series.
+/// Extent of the current figures of one series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeriesSummary {
-    /// Its numbers: the position of a reader that goes on later.
+    /// What a later read goes on after.
     pub ids: SeriesIds,
-    /// Its name.
     pub key: SeriesKey,
-    /// The period that begins first, of those that do the one that ends first.
+    /// The period that starts first; of several, the one that ends first.
     pub first: Period,
     /// The latest period, by [`recency`].
     pub last: Period,
-    /// Current figures.
+    /// How many current figures there are.
     pub figures: u64,
     /// The newest release that published one of them.
     pub newest_release: Date,
 }
 
-/// Where a paged read of series goes on: after this period of this series, or after all of it.
-pub type Position = (SeriesIds, Option<Period>);
+/// Where a paged read of series goes on: after this period of this series, or with `None` after the whole series.
+pub type SeriesPosition = (SeriesIds, Option<Period>);
 
-/// Where a paged read of chosen figures goes on: after this key.
+/// Where a paged read of chosen figures goes on: after this key, in the numbers of the view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
 pub struct FigurePosition {
     pub indicator: u32,
     pub entity: u32,
@@ -118,28 +114,32 @@ pub struct FigurePosition {
     pub period: Period,
 }
 
-/// A selection in the view's numbers. `None`: all; an empty set: none.
-struct Narrowing {
+/// A selection in the numbers of the view. `None` admits all, an empty set none.
+struct SeriesFilter {
     indicators: BTreeSet<u32>,
-    /// In order.
+    /// Sorted.
     entities: Option<Arc<[u32]>>,
     sources: Option<BTreeSet<u32>>,
     left_out: BTreeSet<u32>,
 }
 
-impl Narrowing {
-    /// The scopes to scan, from a series on. Made one by one: there may be a million.
+impl SeriesFilter {
+    /// The scopes to scan, in key order, from the one that holds a series on. They are made one by one: there may be a
+    /// million.
     fn scopes(&self, start: Option<SeriesIds>) -> impl Iterator<Item = SeriesScope> + use<> {
         let first = start.map_or(0, |ids| ids.indicator);
         let indicators: Vec<u32> = self.indicators.range(first..).copied().collect();
         let entities = self.entities.clone();
         indicators.into_iter().flat_map(move |indicator| {
             let entities = entities.clone();
-            let from = start.filter(|ids| ids.indicator == indicator).map_or(0, |ids| ids.entity);
-            let places = entities.as_ref().map_or(0..1, |all| all.partition_point(|entity| *entity < from)..all.len());
-            places.filter_map(move |at| match &entities {
+            let first_entity = start.filter(|ids| ids.indicator == indicator).map_or(0, |ids| ids.entity);
+            let positions = match &entities {
+                None => 0..1,
+                Some(all) => all.partition_point(|entity| *entity < first_entity)..all.len(),
+            };
+            positions.filter_map(move |position| match &entities {
                 None => Some(SeriesScope::Indicator(indicator)),
-                Some(entities) => entities.get(at).map(|entity| SeriesScope::Figure(indicator, *entity)),
+                Some(all) => all.get(position).map(|entity| SeriesScope::Figure(indicator, *entity)),
             })
         })
     }
@@ -149,7 +149,7 @@ impl Narrowing {
     }
 }
 
-/// Whether a series lies in a scope: a scan may start at it.
+/// Whether a series lies in a scope, so that a scan of the scope may start at it.
 fn lies_in(scope: SeriesScope, ids: SeriesIds) -> bool {
     match scope {
         SeriesScope::All => true,
@@ -158,22 +158,33 @@ fn lies_in(scope: SeriesScope, ids: SeriesIds) -> bool {
     }
 }
 
-type Series = (SeriesIds, SeriesKey, Vec<FigureVersion>);
+/// All versions of one series, sorted.
+struct SeriesVersions {
+    ids: SeriesIds,
+    key: SeriesKey,
+    versions: Vec<FigureVersion>,
+}
 
 impl Snapshot {
-    /// Refuses a selection that names what is not known, or that takes too long to look through.
+    /// Refuses a selection that names an unknown id ([`QueryError::Unknown`]) or has more than a million pairs of an
+    /// indicator and an entity ([`QueryError::TooManyPairs`]).
     pub fn check_selection(&self, selection: &Selection) -> Result<(), QueryError> {
-        selection.indicators.iter().try_for_each(|id| self.require(DefinitionKind::Indicator, id.as_str()))?;
-        selection.entities.iter().try_for_each(|id| self.require(DefinitionKind::Entity, id.as_str()))?;
-        selection.members_of.iter().try_for_each(|(id, _)| self.require(DefinitionKind::Entity, id.as_str()))?;
-        selection.sources.iter().try_for_each(|id| self.require(DefinitionKind::Source, id.as_str()))?;
+        for id in &selection.indicators {
+            self.require(DefinitionKind::Indicator, id.as_str())?;
+        }
+        for id in selection.entities.iter().chain(selection.members_of.iter().map(|(group, _)| group)) {
+            self.require(DefinitionKind::Entity, id.as_str())?;
+        }
+        for id in &selection.sources {
+            self.require(DefinitionKind::Source, id.as_str())?;
+        }
         let Some(entities) = self.entities(selection)? else { return Ok(()) };
         let indicators: BTreeSet<&IndicatorId> = selection.indicators.iter().collect();
         let pairs = indicators.len().saturating_mul(entities.len());
         if pairs > PAIRS_MAX { Err(QueryError::TooManyPairs { pairs, limit: PAIRS_MAX }) } else { Ok(()) }
     }
 
-    /// Sources that may not be handed out in bulk. Naming one is refused.
+    /// The sources whose licences forbid answers with many figures. [`QueryError::Forbidden`] if the selection names one.
     pub fn forbidden_sources(&self, selection: &Selection) -> Result<BTreeSet<SourceId>, QueryError> {
         let mut forbidden = BTreeSet::new();
         for definition in self.catalog.definitions(DefinitionKind::Source, "", self.revision()) {
@@ -189,8 +200,8 @@ impl Snapshot {
         }
     }
 
-    /// Of sources that are left out, those that have series of the selection. Where it would take too many seeks to know, a
-    /// source counts as one that has. A selection that names its sources asks for no others.
+    /// Of the sources in [`Selection::left_out`], those that have series of the selection; none if the selection names
+    /// its sources. If finding out takes more than 50,000 seeks, the sources that are still open count as having some.
     pub fn sources_left_out(&self, selection: &Selection) -> Result<BTreeSet<SourceId>, StoreError> {
         if !selection.sources.is_empty() {
             return Ok(BTreeSet::new());
@@ -203,7 +214,7 @@ impl Snapshot {
         }
         let mut found = BTreeSet::new();
         let mut seeks = 0;
-        for scope in self.narrowing(selection)?.scopes(None) {
+        for scope in self.series_filter(selection)?.scopes(None) {
             let mut after = None;
             loop {
                 if pending.is_empty() {
@@ -222,56 +233,53 @@ impl Snapshot {
         Ok(found)
     }
 
-    /// The current series of a selection in key order, after a position. Each item costs one read; take what is needed.
+    /// The series of a selection that have current figures, in key order, after a position. Each item costs one read.
     pub fn series<'a>(
         &'a self,
         selection: &'a Selection,
-        after: Option<Position>,
+        after: Option<SeriesPosition>,
     ) -> impl Iterator<Item = Result<CurrentSeries, StoreError>> + 'a {
-        let series = self.admitted(selection, after.map(|(ids, _)| ids));
+        let series = self.matching_series(selection, after.map(|(ids, _)| ids));
         series.filter_map(move |item| {
-            let current = item.and_then(|(ids, key, rows)| {
-                let mut figures = self.current_figures(ids, &rows)?;
-                figures.retain(|figure| selection.admits(figure.row.period));
-                let periods = figures.iter().map(|figure| recency(figure.row.period)).collect();
-                let first_latest = selection.first_latest(&periods);
-                figures.retain(|figure| first_latest.is_none_or(|first| recency(figure.row.period) >= first));
-                match after {
-                    Some((start, None)) if start == ids => figures.clear(),
-                    Some((start, Some(last))) if start == ids => figures.retain(|figure| figure.row.period > last),
-                    _ => {}
-                }
-                Ok(CurrentSeries { ids, key, figures })
-            });
+            let current = item.and_then(|series| self.current_series(selection, series, after));
             current.map(|current| (!current.figures.is_empty()).then_some(current)).transpose()
         })
     }
 
-    /// What there is of each series of a selection, in key order, after a series.
+    /// The current figures of a series that a selection admits, after a position; they may be none.
+    fn current_series(
+        &self,
+        selection: &Selection,
+        series: SeriesVersions,
+        after: Option<SeriesPosition>,
+    ) -> Result<CurrentSeries, StoreError> {
+        let SeriesVersions { ids, key, versions } = series;
+        let mut figures = self.current_figures(ids, &versions)?;
+        figures.retain(|figure| selection.admits(figure.version.period));
+        let periods = figures.iter().map(|figure| recency(figure.version.period)).collect();
+        let first_latest = selection.first_latest(&periods);
+        figures.retain(|figure| first_latest.is_none_or(|first| recency(figure.version.period) >= first));
+        match after {
+            Some((start, None)) if start == ids => figures.clear(),
+            Some((start, Some(last))) if start == ids => figures.retain(|figure| figure.version.period > last),
+            _ => {}
+        }
+        Ok(CurrentSeries { ids, key, figures })
+    }
+
+    /// The extent of each series of a selection that has current figures, in key order, after a series.
     pub fn list_series<'a>(
         &'a self,
         selection: &'a Selection,
         after: Option<SeriesIds>,
     ) -> impl Iterator<Item = Result<SeriesSummary, StoreError>> + 'a {
-        self.series(selection, after.map(|ids| (ids, None))).filter_map(|item| {
-            let summary = item.map(|CurrentSeries { ids, key, figures }| {
-                let periods = || figures.iter().map(|figure| figure.row.period);
-                Some(SeriesSummary {
-                    ids,
-                    key,
-                    first: periods().min()?,
-                    last: periods().max_by_key(|period| recency(*period))?,
-                    figures: figures.len() as u64,
-                    newest_release: figures.iter().map(|figure| figure.last_released).max()?,
-                })
-            });
-            summary.transpose()
-        })
+        let series = self.series(selection, after.map(|ids| (ids, None)));
+        series.filter_map(|item| item.map(summary).transpose())
     }
 
-    /// One figure for each (indicator, entity, dimensions, period) of a selection: of the sources that have it, the one that a
-    /// policy puts first. In the order of positions, after one. Reads the series of one indicator and entity at a time.
-    pub fn selected<'a>(
+    /// One figure for each (indicator, entity, dimensions, period) of a selection: that of the source which a policy puts
+    /// first. In the order of positions, after one. It reads the series of one indicator and entity at a time.
+    pub fn selected_figures<'a>(
         &'a self,
         selection: &'a Selection,
         policy: Policy,
@@ -279,13 +287,13 @@ impl Snapshot {
     ) -> impl Iterator<Item = Result<(FigurePosition, Observation), StoreError>> + 'a {
         let start =
             after.map(|after| SeriesIds { indicator: after.indicator, entity: after.entity, source: 0, dimensions: 0 });
-        let mut series = self.admitted(selection, start).peekable();
+        let mut series = self.matching_series(selection, start).peekable();
         let groups = std::iter::from_fn(move || {
             let mut group = vec![series.next()?];
-            while let Some(next) = series.next_if(|next| belongs(&group, next)) {
+            while let Some(next) = series.next_if(|next| is_same_figure(&group, next)) {
                 group.push(next);
             }
-            Some(group.into_iter().collect::<Result<Vec<Series>, StoreError>>())
+            Some(group.into_iter().collect::<Result<Vec<SeriesVersions>, StoreError>>())
         });
         groups.flat_map(move |group| match group.and_then(|group| self.choose(selection, policy, group, after)) {
             Ok(chosen) => chosen.into_iter().map(Ok).collect(),
@@ -293,33 +301,33 @@ impl Snapshot {
         })
     }
 
-    /// Chooses among the series of one indicator and entity.
+    /// Chooses among the figures of the series of one indicator and entity, after a position.
     fn choose(
         &self,
         selection: &Selection,
         policy: Policy,
-        group: Vec<Series>,
+        group: Vec<SeriesVersions>,
         after: Option<FigurePosition>,
     ) -> Result<Vec<(FigurePosition, Observation)>, StoreError> {
-        let mut found: BTreeMap<FigurePosition, Vec<(SeriesKey, CurrentFigure)>> = BTreeMap::new();
-        let mut periods: BTreeMap<u32, BTreeSet<(Date, Date)>> = BTreeMap::new();
-        for (ids, key, rows) in group {
+        let mut candidates: BTreeMap<FigurePosition, Vec<(SeriesKey, CurrentFigure)>> = BTreeMap::new();
+        let mut periods_by_dimensions: BTreeMap<u32, BTreeSet<(Date, Date)>> = BTreeMap::new();
+        for SeriesVersions { ids, key, versions } in group {
             let SeriesIds { indicator, entity, dimensions, .. } = ids;
-            for figure in self.current_figures(ids, &rows)? {
-                let period = figure.row.period;
+            for figure in self.current_figures(ids, &versions)? {
+                let period = figure.version.period;
                 if selection.admits(period) {
                     let position = FigurePosition { indicator, entity, dimensions, period };
-                    found.entry(position).or_default().push((key.clone(), figure));
-                    periods.entry(dimensions).or_default().insert(recency(period));
+                    candidates.entry(position).or_default().push((key.clone(), figure));
+                    periods_by_dimensions.entry(dimensions).or_default().insert(recency(period));
                 }
             }
         }
         let mut chosen = Vec::new();
-        for (position, mut figures) in found {
-            let first_latest = periods.get(&position.dimensions).and_then(|periods| selection.first_latest(periods));
-            let wanted = first_latest.is_none_or(|first| recency(position.period) >= first)
-                && after.is_none_or(|after| position > after);
-            if !wanted {
+        for (position, mut figures) in candidates {
+            let periods = periods_by_dimensions.get(&position.dimensions);
+            let first_latest = periods.and_then(|periods| selection.first_latest(periods));
+            let is_latest = first_latest.is_none_or(|first| recency(position.period) >= first);
+            if !is_latest || after.is_some_and(|after| position <= after) {
                 continue;
             }
             if let Some(at) = policy.choose(&figures, &self.catalog, self.revision()) {
@@ -330,52 +338,60 @@ impl Snapshot {
         Ok(chosen)
     }
 
-    /// The series that a selection admits by name with all their rows, in key order, from one on (itself included).
-    fn admitted<'a>(
+    /// The series that a selection admits, whatever their periods, with all their versions. In key order, from a series
+    /// on, which is included.
+    fn matching_series<'a>(
         &'a self,
         selection: &'a Selection,
         start: Option<SeriesIds>,
-    ) -> Box<dyn Iterator<Item = Result<Series, StoreError>> + 'a> {
-        let narrowing = match self.narrowing(selection) {
-            Ok(narrowing) => narrowing,
+    ) -> Box<dyn Iterator<Item = Result<SeriesVersions, StoreError>> + 'a> {
+        let filter = match self.series_filter(selection) {
+            Ok(filter) => filter,
             Err(error) => return Box::new(std::iter::once(Err(error))),
         };
-        let scanned = narrowing.scopes(start).flat_map(move |scope| {
+        let scanned = filter.scopes(start).flat_map(move |scope| {
             let within = start.filter(|ids| lies_in(scope, *ids));
             self.view().scan_series(scope, within)
         });
         Box::new(scanned.filter_map(move |item| {
-            let (ids, rows) = match item {
+            let (ids, versions) = match item {
                 Ok(item) => item,
                 Err(error) => return Some(Err(error)),
             };
-            if start.is_some_and(|start| ids < start) || !narrowing.admits_source(ids.source) {
+            if start.is_some_and(|start| ids < start) || !filter.admits_source(ids.source) {
                 return None;
             }
             match self.view().series_key(ids) {
-                Ok(key) => selection.admits_dimensions(&key.dimensions).then_some(Ok((ids, key, rows))),
+                Ok(key) if !selection.admits_dimensions(&key.dimensions) => None,
+                Ok(key) => Some(Ok(SeriesVersions { ids, key, versions })),
                 Err(error) => Some(Err(error)),
             }
         }))
     }
 
-    fn narrowing(&self, selection: &Selection) -> Result<Narrowing, StoreError> {
-        let source_number = |id: &SourceId| self.view().number(NameKind::Source, id.as_str());
-        let entities = self.entities(selection)?.map(|ids| {
-            let numbers = ids.iter().filter_map(|id| self.view().number(NameKind::Entity, id.as_str()));
-            numbers.collect::<BTreeSet<u32>>().into_iter().collect()
-        });
-        let indicators = selection.indicators.iter();
-        Ok(Narrowing {
-            indicators: indicators.filter_map(|id| self.view().number(NameKind::Indicator, id.as_str())).collect(),
+    fn series_filter(&self, selection: &Selection) -> Result<SeriesFilter, StoreError> {
+        let indicators = selection.indicators.iter().map(IndicatorId::as_str);
+        let sources = selection.sources.iter().map(SourceId::as_str);
+        let left_out = selection.left_out.iter().map(SourceId::as_str);
+        let entities = match self.entities(selection)? {
+            Some(ids) => Some(self.numbers(NameKind::Entity, ids.iter().map(EntityId::as_str)).into_iter().collect()),
+            None => None,
+        };
+        let all_sources = selection.sources.is_empty();
+        Ok(SeriesFilter {
+            indicators: self.numbers(NameKind::Indicator, indicators),
             entities,
-            sources: (!selection.sources.is_empty())
-                .then(|| selection.sources.iter().filter_map(source_number).collect()),
-            left_out: selection.left_out.iter().filter_map(source_number).collect(),
+            sources: if all_sources { None } else { Some(self.numbers(NameKind::Source, sources)) },
+            left_out: self.numbers(NameKind::Source, left_out),
         })
     }
 
-    /// The entities that a selection narrows to; `None`: all.
+    /// The numbers of those names that have one.
+    fn numbers<'a>(&self, kind: NameKind, names: impl Iterator<Item = &'a str>) -> BTreeSet<u32> {
+        names.filter_map(|name| self.view().number(kind, name)).collect()
+    }
+
+    /// The entities that a selection admits; `None`: all.
     fn entities(&self, selection: &Selection) -> Result<Option<BTreeSet<EntityId>>, StoreError> {
         let named: BTreeSet<EntityId> = selection.entities.iter().cloned().collect();
         let Some((group, day)) = &selection.members_of else {
@@ -385,13 +401,14 @@ impl Snapshot {
         Ok(Some(members.filter(|member| named.is_empty() || named.contains(member)).collect()))
     }
 
-    /// The members of a group on a day, in id order; see [`Selection::members_of`] for the day that is meant without one.
+    /// The members of a group on a day, in id order. Without a day, it is the release date of the horizon; if that has
+    /// none, the day on which the revision of the answer was recorded, so that one revision has one answer.
     pub fn members(&self, group: &EntityId, day: Option<Date>) -> Result<Vec<EntityId>, StoreError> {
         let day = match day {
             Some(day) => day,
             None if self.horizon.released != Date::MAX => self.horizon.released,
             None if self.revision() == Revision::ZERO => return Ok(Vec::new()),
-            None => day_of(self.reader.commit(self.revision())?.recorded),
+            None => self.reader.commit(self.revision())?.recorded.day(),
         };
         let mut members = Vec::new();
         for definition in self.catalog.definitions(DefinitionKind::Entity, "", self.revision()) {
@@ -405,13 +422,21 @@ impl Snapshot {
     }
 }
 
-/// The day of an instant in UTC.
-fn day_of(instant: Instant) -> Date {
-    let days = i32::try_from(instant.0.div_euclid(DAY_MICROSECONDS)).ok();
-    days.and_then(Date::from_days).unwrap_or(Date::MAX)
+/// `None` for a series without figures.
+fn summary(series: CurrentSeries) -> Option<SeriesSummary> {
+    let CurrentSeries { ids, key, figures } = series;
+    let periods: Vec<Period> = figures.iter().map(|figure| figure.version.period).collect();
+    Some(SeriesSummary {
+        ids,
+        key,
+        first: periods.iter().copied().min()?,
+        last: periods.iter().copied().max_by_key(|period| recency(*period))?,
+        figures: figures.len() as u64,
+        newest_release: figures.iter().map(|figure| figure.last_released).max()?,
+    })
 }
 
-/// Both days of validity belong to it.
+/// Whether an entity is a member of a group on a day. The first and the last day of a relation belong to it.
 fn is_member(entity: &Entity, group: &EntityId, day: Date) -> bool {
     entity.relations.iter().any(|relation| {
         relation.kind == RelationKind::MemberOf
@@ -421,39 +446,38 @@ fn is_member(entity: &Entity, group: &EntityId, day: Date) -> bool {
     })
 }
 
-/// Whether a series is of the same indicator and entity as those before it.
-fn belongs(group: &[Result<Series, StoreError>], next: &Result<Series, StoreError>) -> bool {
-    match (group.first(), next) {
-        (Some(Ok((first, ..))), Ok((next, ..))) => (first.indicator, first.entity) == (next.indicator, next.entity),
-        _ => false,
-    }
+/// Whether a series has the same indicator and entity as those of a group. An error is a group of its own.
+fn is_same_figure(group: &[Result<SeriesVersions, StoreError>], next: &Result<SeriesVersions, StoreError>) -> bool {
+    let (Some(Ok(first)), Ok(next)) = (group.first(), next) else { return false };
+    first.ids.indicator == next.ids.indicator && first.ids.entity == next.ids.entity
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn filter(entities: Option<Arc<[u32]>>) -> SeriesFilter {
+        SeriesFilter { indicators: (0..1_000_000).collect(), entities, sources: None, left_out: BTreeSet::new() }
+    }
+
+    fn start(indicator: u32, entity: u32) -> Option<SeriesIds> {
+        Some(SeriesIds { indicator, entity, source: 0, dimensions: 0 })
+    }
+
     #[test]
-    fn scopes_are_made_as_they_are_taken() {
-        let many = 0..1_000_000;
-        let narrowing = |entities: Option<Arc<[u32]>>| Narrowing {
-            indicators: many.clone().collect(),
-            entities,
-            sources: None,
-            left_out: BTreeSet::new(),
-        };
-        let start = |indicator, entity| Some(SeriesIds { indicator, entity, source: 0, dimensions: 0 });
-        let pairs = narrowing(Some(many.clone().collect()));
+    fn a_million_million_scopes_are_made_one_by_one() {
+        let pairs = filter(Some((0..1_000_000).collect()));
         let first: Vec<SeriesScope> = pairs.scopes(None).take(2).collect();
         assert_eq!(first, [SeriesScope::Figure(0, 0), SeriesScope::Figure(0, 1)]);
         let across: Vec<SeriesScope> = pairs.scopes(start(7, 999_999)).take(2).collect();
         assert_eq!(across, [SeriesScope::Figure(7, 999_999), SeriesScope::Figure(8, 0)]);
         assert_eq!(pairs.scopes(start(999_999, 999_998)).count(), 2);
-        let whole = narrowing(None);
-        assert_eq!(
-            whole.scopes(start(999_998, 5)).collect::<Vec<_>>(),
-            [SeriesScope::Indicator(999_998), SeriesScope::Indicator(999_999)]
-        );
-        assert_eq!(narrowing(Some([].into())).scopes(None).take(1).count(), 0);
+    }
+
+    #[test]
+    fn without_entities_a_scope_is_an_indicator_and_with_an_empty_set_there_is_none() {
+        let last: Vec<SeriesScope> = filter(None).scopes(start(999_998, 5)).collect();
+        assert_eq!(last, [SeriesScope::Indicator(999_998), SeriesScope::Indicator(999_999)]);
+        assert_eq!(filter(Some([].into())).scopes(None).take(1).count(), 0);
     }
 }

@@ -1,8 +1,11 @@
-//! The point of history that a query answers at.
+//! The point of history that a query answers at, and the reader that fixes it.
+//!
+//! Invariant: a [`Snapshot`] answers the same however long it is held, because versions never change and commits above its
+//! revision are outside its horizon.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use super::QueryError;
@@ -15,29 +18,28 @@ use crate::{
         series::Horizon,
         time::{Date, Instant},
     },
-    store::{StoreError, catalog::Catalog, nearest::Near, view::View},
+    store::{StoreError, catalog::Catalog, lock::lock, suggestions::Suggestions, view::View},
 };
 
-/// Commits kept at hand for the times and causes of figures.
+/// Most commits in the cache, from which figures get their times and causes. A full cache is emptied.
 const CACHED_COMMITS_MAX: usize = 4_096;
 
-/// A point of history, as asked for.
+/// A point of history, as a request names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AsOf {
-    /// Now.
+    /// The newest applied revision.
     #[default]
     Head,
-    /// What a revision held.
     Revision(Revision),
-    /// What was held at an instant of our clock.
+    /// The newest revision that was recorded at or before an instant of the server's clock.
     Recorded(Instant),
-    /// What was published by the end of a day.
+    /// What producers had released by the end of a day, as known at head.
     Released(Date),
-    /// Where an earlier page of the same answer was read.
+    /// The horizon of an earlier page of the same answer.
     Pinned(Horizon),
 }
 
-/// Reads the ledger and the view together.
+/// Reads the view, and from the ledger the commits. Clones share one cache of commits.
 #[derive(Debug, Clone)]
 pub struct Reader {
     ledger: Arc<Ledger>,
@@ -61,12 +63,11 @@ impl Reader {
         &self.ledger
     }
 
-    /// The view.
     pub fn view(&self) -> &Arc<View> {
         &self.view
     }
 
-    /// Fixes the point of history to answer at.
+    /// Fixes the point of history to answer at. [`QueryError::AboveHead`] for a revision that does not exist yet.
     pub fn at(&self, as_of: AsOf) -> Result<Snapshot, QueryError> {
         let head = self.head();
         let horizon = match as_of {
@@ -82,9 +83,9 @@ impl Reader {
         Ok(Snapshot { reader: self.clone(), catalog: self.view.catalog(), horizon })
     }
 
-    /// Fixes the point of history of which the whole state is wanted, with every later commit to follow. Commits follow by
-    /// revision, so it must be a revision: a release date means the newest one that brought something released by then.
-    /// Before the first such revision the state is empty.
+    /// Fixes the point of history of a whole state that all later commits follow. Since commits follow by revision, a
+    /// release date stands for the newest revision that brought something released by then; if there is none, for the
+    /// empty revision 0.
     pub fn state_at(&self, as_of: AsOf) -> Result<Snapshot, QueryError> {
         match as_of {
             AsOf::Released(day) => self.at(AsOf::Revision(self.revision_released_by(day)?)),
@@ -92,10 +93,11 @@ impl Reader {
         }
     }
 
-    /// The newest revision recorded at or before an instant.
+    /// The newest revision that was recorded at or before an instant; 0 if there is none.
     pub fn revision_at(&self, instant: Instant) -> Result<Revision, StoreError> {
-        // Recorded times never decrease, so a search by halves finds it.
-        let (mut below, mut above) = (0, self.head().0 + 1);
+        // A binary search, because recorded times never decrease.
+        let mut below = 0;
+        let mut above = self.head().0 + 1;
         while above - below > 1 {
             let middle = below + (above - below) / 2;
             if self.commit(Revision(middle))?.recorded <= instant { below = middle } else { above = middle }
@@ -103,7 +105,7 @@ impl Reader {
         Ok(Revision(below))
     }
 
-    /// The newest revision that brought something released on or before a day.
+    /// The newest revision that brought something released on or before a day and is not reverted; 0 if there is none.
     pub fn revision_released_by(&self, day: Date) -> Result<Revision, StoreError> {
         let catalog = self.view.catalog();
         let mut revision = self.head();
@@ -117,9 +119,9 @@ impl Reader {
         Ok(revision)
     }
 
-    /// About a commit that is not above head.
+    /// The commit of a revision from 1 to head. [`StoreError::Corrupt`] if the ledger lacks it.
     pub fn commit(&self, revision: Revision) -> Result<Arc<Commit>, StoreError> {
-        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut commits = lock(&self.commits);
         if let Some(commit) = commits.get(&revision) {
             return Ok(commit.clone());
         }
@@ -134,29 +136,25 @@ impl Reader {
     }
 }
 
-/// One point of history, held while a query runs.
+/// One point of history. Queries are its methods.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Where it reads.
     pub reader: Reader,
-    /// Definitions and editions.
+    /// The catalog with all versions, also those above the horizon.
     pub catalog: Arc<Catalog>,
-    /// How far it sees.
     pub horizon: Horizon,
 }
 
 impl Snapshot {
-    /// The revision answered at.
     pub fn revision(&self) -> Revision {
         self.horizon.revision
     }
 
-    /// The view.
     pub fn view(&self) -> &View {
         &self.reader.view
     }
 
-    /// Refuses an id that no definition had.
+    /// Fails with [`QueryError::Unknown`] if no definition has the id at this point of history.
     pub fn require(&self, kind: DefinitionKind, id: &str) -> Result<(), QueryError> {
         match self.catalog.definition(kind, id, self.revision()) {
             Some(_) => Ok(()),
@@ -164,16 +162,16 @@ impl Snapshot {
         }
     }
 
-    /// The error that an id is not known, with what is near it.
+    /// The error that an id is unknown, with ids near it.
     pub fn unknown(&self, kind: DefinitionKind, id: &str) -> QueryError {
         QueryError::Unknown {
             kind,
             id: id.to_owned(),
-            near: Near::definitions(&self.catalog, kind, id, self.revision()),
+            near: Suggestions::definitions(&self.catalog, kind, id, self.revision()),
         }
     }
 
-    /// Refuses release dates, for what carries none.
+    /// Fails with [`QueryError::ReleasedUnsupported`] if the horizon has a release date: definitions have none.
     pub fn without_release_dates(self) -> Result<Self, QueryError> {
         if self.horizon.released == Date::MAX { Ok(self) } else { Err(QueryError::ReleasedUnsupported) }
     }

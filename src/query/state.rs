@@ -1,7 +1,7 @@
-//! Everything that is current at a point of history, page by page, for the feed.
+//! Everything that is current at a point of history, piece by piece, for the feed.
 //!
-//! Order: definitions, then editions with their entries, then figures. The state of a revision does not change, so it is
-//! read in pieces without holding anything.
+//! The order is: definitions, then editions with their entries, then figures. The state of a revision never changes, so a
+//! reader needs to hold nothing between two pieces.
 
 use std::sync::Arc;
 
@@ -9,63 +9,63 @@ use super::{QueryError, Snapshot, figures::Observation};
 use crate::{
     model::{
         catalog::{Definition, DefinitionKind},
-        edition::{Edition, EditionStatus, Entry},
+        edition::{Edition, Entry},
     },
     store::series::{SeriesIds, SeriesScope},
 };
 
-/// One thing that is current.
+/// One row of the state, as the contract calls it.
 #[derive(Debug, Clone)]
 pub enum StateRow {
-    /// A definition.
     Definition(Arc<Definition>),
-    /// An edition that stands.
+    /// An edition that is not withdrawn. Its entries follow it.
     Edition(Arc<Edition>),
-    /// An entry of it.
     Entry(Arc<Edition>, Box<Entry>),
-    /// A figure.
     Figure(Box<Observation>),
 }
 
-/// How far the state was read.
+/// Where a read of the state goes on.
 #[derive(Debug, Clone)]
 pub enum StatePosition {
-    /// Definitions are next.
+    /// At the start, which are the definitions.
     Definitions,
-    /// Editions from this one on are next.
+    /// At the edition of this number.
     Editions(usize),
-    /// Series after this one are next.
+    /// At the series after this one; `None`: at the first.
     Series(Option<SeriesIds>),
-    /// All was read.
+    /// Everything was read.
     End,
 }
 
-/// Most rows read at once, give or take one edition or series.
+/// A piece ends with the edition or the series that reaches so many rows. Definitions are one piece.
 const STATE_ROWS_MAX: usize = 1_000;
 
 impl Snapshot {
-    /// Reads on in the state.
-    pub fn read_state(&self, cursor: StatePosition) -> Result<(Vec<StateRow>, StatePosition), QueryError> {
-        match cursor {
-            StatePosition::Definitions => {
-                let rows = DefinitionKind::ALL
-                    .into_iter()
-                    .flat_map(|kind| self.catalog.definitions(kind, "", self.revision()));
-                Ok((rows.cloned().map(StateRow::Definition).collect(), StatePosition::Editions(0)))
-            }
+    /// Reads the next piece of the state. Returns its rows, which may be none, and the position after it.
+    pub fn read_state(&self, position: StatePosition) -> Result<(Vec<StateRow>, StatePosition), QueryError> {
+        match position {
+            StatePosition::Definitions => Ok((self.definition_rows(), StatePosition::Editions(0))),
             StatePosition::Editions(from) => self.read_editions(from),
             StatePosition::Series(after) => self.read_series(after),
             StatePosition::End => Ok((Vec::new(), StatePosition::End)),
         }
     }
 
+    fn definition_rows(&self) -> Vec<StateRow> {
+        let mut rows = Vec::new();
+        for kind in DefinitionKind::ALL {
+            let definitions = self.catalog.definitions(kind, "", self.revision());
+            rows.extend(definitions.cloned().map(StateRow::Definition));
+        }
+        rows
+    }
+
     fn read_editions(&self, from: usize) -> Result<(Vec<StateRow>, StatePosition), QueryError> {
         let mut rows = Vec::new();
-        let standing =
-            self.catalog.all_editions(self.horizon).filter(|edition| edition.status != EditionStatus::Withdrawn);
-        for (at, edition) in standing.enumerate().skip(from) {
+        let standing = self.catalog.all_editions(self.horizon).filter(|edition| edition.stands());
+        for (number, edition) in standing.enumerate().skip(from) {
             if rows.len() >= STATE_ROWS_MAX {
-                return Ok((rows, StatePosition::Editions(at)));
+                return Ok((rows, StatePosition::Editions(number)));
             }
             let table = self.view().table(edition)?;
             rows.push(StateRow::Edition(edition.clone()));
@@ -82,8 +82,8 @@ impl Snapshot {
                 continue;
             }
             let key = self.view().series_key(ids)?;
-            for row in self.current(&versions) {
-                rows.push(StateRow::Figure(Box::new(self.observation(key.clone(), row)?)));
+            for version in self.current_versions(&versions) {
+                rows.push(StateRow::Figure(Box::new(self.observation(key.clone(), version)?)));
             }
             if rows.len() >= STATE_ROWS_MAX {
                 return Ok((rows, StatePosition::Series(Some(ids))));

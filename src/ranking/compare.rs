@@ -1,4 +1,4 @@
-//! Moves between two tables.
+//! How entities moved between two tables.
 
 use std::collections::HashMap;
 
@@ -9,16 +9,16 @@ use crate::model::{
     id::EntityId,
 };
 
-/// Whether ranks of two tables mean the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparability {
-    /// One method, one basis.
+    /// Whether ranks of the two tables can be compared: both have one known method and one basis.
     pub comparable: bool,
-    /// What differs, in words.
+    /// Sentences for people: what differs, and which table is partial.
     pub notes: Vec<String>,
 }
 
-/// Says whether ranks of two editions mean the same, and what to keep in mind. `methodology` looks one up by its id.
+/// Finds whether ranks of two editions can be compared. `methodology` looks one up by its id; of one that it does not find
+/// no components are named.
 pub fn comparability<'a>(
     before: &Edition,
     after: &Edition,
@@ -29,7 +29,7 @@ pub fn comparability<'a>(
         let unknown = if before.methodology.is_empty() { before } else { after };
         notes.push(format!("the method of edition {} is not known", unknown.edition));
     } else if before.methodology != after.methodology {
-        notes.push(method_change(&before.methodology, &after.methodology, methodology));
+        notes.push(method_change_note(&before.methodology, &after.methodology, methodology));
     }
     if before.basis != after.basis {
         notes.push(format!(
@@ -43,98 +43,116 @@ pub fn comparability<'a>(
     let comparable = notes.is_empty();
     for edition in [before, after] {
         if edition.coverage.kind == CoverageKind::Partial {
-            notes.push(partial(edition));
+            notes.push(partial_note(edition));
         }
     }
     Comparability { comparable, notes }
 }
 
-fn partial(edition: &Edition) -> String {
+fn partial_note(edition: &Edition) -> String {
     let known = match edition.entry_count {
         1 => "1 entry is known".to_owned(),
         count => format!("{count} entries are known"),
     };
-    let whole = match edition.complete_to {
+    let complete = match edition.complete_to {
         0 => String::new(),
         1 => ", rank 1 among them".to_owned(),
         rank => format!(", ranks 1 to {rank} are complete"),
     };
-    format!("edition {} is partial: {known}{whole}; what it does not list is unknown", edition.edition)
+    format!("edition {} is partial: {known}{complete}; what it does not list is unknown", edition.edition)
 }
 
-fn method_change<'a>(before: &str, after: &str, methodology: impl Fn(&str) -> Option<&'a Methodology>) -> String {
-    let components = |id: &str| -> Vec<&str> {
-        let parts = methodology(id).map_or(&[][..], |methodology| &methodology.components);
-        parts.iter().map(|part| part.id.as_str()).collect()
-    };
-    let (old, new) = (components(before), components(after));
-    let listed = |what: &str, from: &[&str], without: &[&str]| {
-        let found: Vec<&str> = from.iter().copied().filter(|part| !without.contains(part)).collect();
-        if found.is_empty() { String::new() } else { format!("; {what}: {}", found.join(", ")) }
-    };
-    format!(
-        "the method changed from {before} to {after}{}{}",
-        listed("added", &new, &old),
-        listed("dropped", &old, &new)
-    )
+fn method_change_note<'a>(before: &str, after: &str, methodology: impl Fn(&str) -> Option<&'a Methodology>) -> String {
+    let old = component_ids(methodology(before));
+    let new = component_ids(methodology(after));
+    let added = difference_clause("added", &new, &old);
+    let dropped = difference_clause("dropped", &old, &new);
+    format!("the method changed from {before} to {after}{added}{dropped}")
 }
 
-/// An entity listed in one or both of two tables, by its place in each, and how it moved.
+fn component_ids(methodology: Option<&Methodology>) -> Vec<&str> {
+    let Some(methodology) = methodology else { return Vec::new() };
+    methodology.components.iter().map(|component| component.id.as_str()).collect()
+}
+
+/// `; added: a, b` for the ids that only the first list has; empty if it has none.
+fn difference_clause(verb: &str, ids: &[&str], other_ids: &[&str]) -> String {
+    let difference: Vec<&str> = ids.iter().copied().filter(|id| !other_ids.contains(id)).collect();
+    if difference.is_empty() { String::new() } else { format!("; {verb}: {}", difference.join(", ")) }
+}
+
+/// An entity that one or both of two tables list: its positions in their entries, and how it moved.
+///
+/// It holds positions instead of entries, because a long comparison is answered page by page and most pairs are skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pair {
+pub struct EntityPair {
     before: Option<usize>,
     after: Option<usize>,
-    /// How it moved.
     pub movement: Movement,
 }
 
-/// Every entity listed in one or both tables: in order of the later one, then those that left, then the unknown.
-///
-/// Places and not copies: of a long comparison a page is told at a time.
-pub fn pairs(before: Option<&Table>, after: &Table) -> Vec<Pair> {
-    let edition = before.map(|table| &table.edition);
-    let before = before.map_or(&[][..], |table| &table.entries);
-    let (old, new) = (by_entity(before), by_entity(&after.entries));
-    let pair = |old: Option<usize>, new: Option<usize>| {
-        let was = Side::in_edition(edition, old.and_then(|at| before.get(at)));
-        let is = Side::in_edition(Some(&after.edition), new.and_then(|at| after.entries.get(at)));
-        Pair { before: old, after: new, movement: movement(was, is) }
-    };
-    let listed = after.entries.iter().enumerate();
-    let mut pairs: Vec<Pair> = listed.map(|(at, entry)| pair(old.get(&entry.entity).copied(), Some(at))).collect();
-    let gone = before.iter().enumerate().filter(|(_, entry)| !new.contains_key(&entry.entity));
-    let mut gone: Vec<Pair> = gone.map(|(at, _)| pair(Some(at), None)).collect();
-    gone.sort_by_key(|pair| pair.movement != Movement::Left);
-    pairs.append(&mut gone);
+/// Every entity that one or both tables list, each once. First come those of the later table in its order; then those that
+/// left; last those that the later table does not list and that did not leave.
+pub fn pairs(before: Option<&Table>, after: &Table) -> Vec<EntityPair> {
+    let before_entries = before.map_or(&[][..], |table| &table.entries);
+    let before_positions = positions_by_entity(before_entries);
+    let after_positions = positions_by_entity(&after.entries);
+    let mut pairs = Vec::with_capacity(after.entries.len());
+    for (position, entry) in after.entries.iter().enumerate() {
+        let earlier = before_positions.get(&entry.entity).copied();
+        pairs.push(pair(before, after, earlier, Some(position)));
+    }
+    let mut not_in_after = Vec::new();
+    for (position, entry) in before_entries.iter().enumerate() {
+        if !after_positions.contains_key(&entry.entity) {
+            not_in_after.push(pair(before, after, Some(position), None));
+        }
+    }
+    not_in_after.sort_by_key(|pair| pair.movement != Movement::Left);
+    pairs.append(&mut not_in_after);
     pairs
 }
 
-fn by_entity(entries: &[Entry]) -> HashMap<&EntityId, usize> {
-    entries.iter().enumerate().map(|(at, entry)| (&entry.entity, at)).collect()
+fn positions_by_entity(entries: &[Entry]) -> HashMap<&EntityId, usize> {
+    entries.iter().enumerate().map(|(position, entry)| (&entry.entity, position)).collect()
 }
 
-/// The move of a pair of these two tables; `None` for one of others.
-pub fn entry_move(pair: Pair, before: Option<&Table>, after: &Table) -> Option<EntryMove> {
-    let old = before.and_then(|table| table.entries.get(pair.before?));
-    let new = pair.after.and_then(|at| after.entries.get(at));
-    let named = new.or(old)?;
-    let absent_from = before.filter(|_| old.is_none());
+fn pair(
+    before: Option<&Table>,
+    after: &Table,
+    before_position: Option<usize>,
+    after_position: Option<usize>,
+) -> EntityPair {
+    let earlier = match before {
+        Some(table) => Standing::in_table(table, before_position),
+        None => Standing::default(),
+    };
+    let later = Standing::in_table(after, after_position);
+    EntityPair { before: before_position, after: after_position, movement: movement(earlier, later) }
+}
+
+/// The move of a pair that [`pairs`] made of the same two tables; `None` if neither table has its entry.
+pub fn entry_move(pair: EntityPair, before: Option<&Table>, after: &Table) -> Option<EntryMove> {
+    let earlier = before.and_then(|table| table.entries.get(pair.before?));
+    let later = pair.after.and_then(|position| after.entries.get(position));
+    let entity = later.or(earlier)?.entity.clone();
+    let absent_from = before.filter(|_| earlier.is_none());
     Some(EntryMove {
-        entity: named.entity.clone(),
+        entity,
         movement: pair.movement,
         earlier_absence: absent_from.map(|table| absence(&table.edition)),
-        later_absence: new.is_none().then(|| absence(&after.edition)),
-        earlier: old.cloned(),
-        later: new.cloned(),
+        later_absence: later.is_none().then(|| absence(&after.edition)),
+        earlier: earlier.cloned(),
+        later: later.cloned(),
     })
 }
 
-/// The moves of all pairs.
+/// The moves of all [`pairs`], in their order.
 pub fn moves(before: Option<&Table>, after: &Table) -> Vec<EntryMove> {
     pairs(before, after).into_iter().filter_map(|pair| entry_move(pair, before, after)).collect()
 }
 
-/// What an edition tells of an entity that its table does not list, if the entity could be ranked in it.
+/// What an edition says about an entity of the ranking's subject that its table does not list.
 pub fn absence(edition: &Edition) -> Absence {
     if edition.status == EditionStatus::Withdrawn {
         return Absence::Unknown;
@@ -146,46 +164,47 @@ pub fn absence(edition: &Edition) -> Absence {
     }
 }
 
-/// The same for an entity of any kind: one that is not of the ranking's subject has no rank in any table.
+/// What an edition says about an entity of any kind that its table does not list. An entity of another kind than the
+/// ranking's subject has no rank in any table.
 pub fn absence_of_kind(edition: &Edition, subject: EntityKind, kind: EntityKind) -> Absence {
     if subject == kind { absence(edition) } else { Absence::NotRanked }
 }
 
-/// As much of where an entity stands in a table as its movement depends on.
+/// What a table says about one entity, as far as its movement depends on it. The default is that of no table: nothing.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Side {
+pub struct Standing {
     listed: bool,
     rank: Option<u32>,
     tied: bool,
-    /// Ranks down to this one are listed; 0 if that is not known.
+    /// The table lists all ranks down to this one; 0: not known, or the entity is listed.
     worse_than: u32,
-    /// The table is not partial: what it does not list is not in it.
-    whole: bool,
+    /// The table is not partial, so an entity that it does not list is not in it.
+    complete: bool,
 }
 
-impl Side {
-    /// Of an entry, or of what is known without one, in a table that is whole, or is not.
-    pub fn of(entry: Option<&Entry>, absence: Option<Absence>, whole: bool) -> Self {
+impl Standing {
+    /// The standing of an entry, or without one, of an absence. `complete` means that the table is not partial.
+    pub fn of(entry: Option<&Entry>, absence: Option<Absence>, complete: bool) -> Self {
         if let Some(entry) = entry {
-            return Self { listed: true, rank: entry.rank, tied: entry.tied, worse_than: 0, whole };
+            return Self { listed: true, rank: entry.rank, tied: entry.tied, worse_than: 0, complete };
         }
         let worse_than = match absence {
             Some(Absence::WorseThan(rank)) => rank,
             Some(Absence::NotRanked | Absence::Unknown) | None => 0,
         };
-        Self { worse_than, whole, ..Self::default() }
+        Self { worse_than, complete, ..Self::default() }
     }
 
-    /// Of an entry, or of none, of an edition. Without an edition nothing is known.
-    fn in_edition(edition: Option<&Edition>, entry: Option<&Entry>) -> Self {
-        let Some(edition) = edition else { return Self::default() };
-        let whole = edition.coverage.kind != CoverageKind::Partial;
-        Self::of(entry, Some(absence(edition)), whole)
+    /// The standing of the entry at a position of a table, or with `None`, of an entity that the table does not list.
+    fn in_table(table: &Table, position: Option<usize>) -> Self {
+        let entry = position.and_then(|position| table.entries.get(position));
+        let complete = table.edition.coverage.kind != CoverageKind::Partial;
+        Self::of(entry, Some(absence(&table.edition)), complete)
     }
 }
 
-/// How an entity moved between two tables, by where it stands in each.
-pub fn movement(before: Side, after: Side) -> Movement {
+/// How an entity moved between two tables, by its standing in each.
+pub fn movement(before: Standing, after: Standing) -> Movement {
     match (before.listed, after.listed) {
         (true, true) => match (before.rank, after.rank) {
             (Some(from), Some(to)) if to < from => Movement::Up,
@@ -194,9 +213,9 @@ pub fn movement(before: Side, after: Side) -> Movement {
             (Some(_), Some(_)) => Movement::Unchanged,
             _ => Movement::Unknown,
         },
-        (false, true) if before.whole => Movement::Entered,
-        (true, false) if after.whole => Movement::Left,
-        // A partial table that is complete down to the other rank still tells the direction.
+        (false, true) if before.complete => Movement::Entered,
+        (true, false) if after.complete => Movement::Left,
+        // A partial table that lists all ranks down to the other rank still tells the direction.
         (false, true) if after.rank.is_some_and(|rank| rank <= before.worse_than) => Movement::Up,
         (true, false) if before.rank.is_some_and(|rank| rank <= after.worse_than) => Movement::Down,
         _ => Movement::Unknown,
@@ -212,8 +231,11 @@ mod tests {
         time::{Date, Instant},
     };
 
-    fn table(id: &str, kind: CoverageKind, ranks: &[(&str, Option<u32>, bool)]) -> Table {
-        let mut entries: Vec<Entry> = ranks
+    /// (entity, rank, tied)
+    type Line = (&'static str, Option<u32>, bool);
+
+    fn table(id: &str, kind: CoverageKind, lines: &[Line]) -> Table {
+        let mut entries: Vec<Entry> = lines
             .iter()
             .map(|(entity, rank, tied)| Entry {
                 entity: EntityId::new(entity).unwrap(),
@@ -256,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_tables_say_entered_and_left() {
+    fn between_complete_tables_entities_enter_and_leave() {
         let before =
             table("1", CoverageKind::Top, &[("a", Some(1), false), ("b", Some(2), false), ("c", Some(3), false)]);
         let after = table("2", CoverageKind::Top, &[("b", Some(1), false), ("a", Some(2), true), ("d", Some(2), true)]);
@@ -274,14 +296,14 @@ mod tests {
     }
 
     #[test]
-    fn why_ranks_differ_is_said_in_words() {
+    fn notes_name_what_makes_two_tables_incomparable() {
         let one = table("2019", CoverageKind::Partial, &[("a", Some(52), false)]);
         let mut two = table("2018", CoverageKind::Partial, &[("a", Some(1), false), ("b", Some(2), false)]);
         two.edition.basis = Basis::Restated;
-        let said = comparability(&one.edition, &two.edition, |_| None);
-        assert!(!said.comparable);
+        let comparability = comparability(&one.edition, &two.edition, |_| None);
+        assert!(!comparability.comparable);
         assert_eq!(
-            said.notes,
+            comparability.notes,
             [
                 "edition 2019 is as published, edition 2018 is restated",
                 "edition 2019 is partial: 1 entry is known; what it does not list is unknown",
@@ -291,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn partial_tables_never_turn_unknown_into_entered_or_left() {
+    fn between_partial_tables_no_entity_enters_or_leaves() {
         let before =
             table("1", CoverageKind::Partial, &[("a", Some(1), false), ("b", Some(2), false), ("z", Some(60), false)]);
         let after =
@@ -306,22 +328,21 @@ mod tests {
 
     #[test]
     fn an_absent_entity_is_below_what_is_listed_or_has_no_rank() {
-        type Row = (&'static str, Option<u32>, bool);
-        const CASES: [(CoverageKind, &[Row], Absence); 4] = [
+        const CASES: [(CoverageKind, &[Line], Absence); 4] = [
             (CoverageKind::All, &[("a", Some(1), false), ("b", Some(2), false)], Absence::NotRanked),
             (CoverageKind::Top, &[("a", Some(1), false), ("b", Some(2), false)], Absence::WorseThan(2)),
             (CoverageKind::Partial, &[("a", Some(1), false), ("b", Some(7), false)], Absence::WorseThan(1)),
             (CoverageKind::Partial, &[("b", Some(7), false)], Absence::Unknown),
         ];
         let later = table("2", CoverageKind::Partial, &[("z", Some(9), false)]);
-        for (kind, ranks, expected) in CASES {
-            let one = table("1", kind, ranks);
+        for (kind, lines, expected) in CASES {
+            let one = table("1", kind, lines);
             assert_eq!(absence(&one.edition), expected, "{kind:?}");
             assert_eq!(absence_of_kind(&one.edition, EntityKind::Economy, EntityKind::Economy), expected, "{kind:?}");
             let other_kind = absence_of_kind(&one.edition, EntityKind::Economy, EntityKind::Cluster);
             assert_eq!(other_kind, Absence::NotRanked, "{kind:?}");
             let moves = moves(Some(&one), &later);
-            let newcomer = moves.iter().find(|moved| moved.entity.as_str() == "z").unwrap();
+            let newcomer = moves.iter().find(|entry| entry.entity.as_str() == "z").unwrap();
             assert_eq!((newcomer.earlier_absence, newcomer.later_absence), (Some(expected), None), "{kind:?}");
         }
         let mut withdrawn = table("1", CoverageKind::All, &[("a", Some(1), false)]).edition;
@@ -330,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_of_all_says_entered_and_left() {
+    fn between_tables_of_all_entities_enter_and_leave() {
         let before = table("1", CoverageKind::All, &[("a", Some(1), false), ("b", Some(2), false)]);
         let after = table("2", CoverageKind::All, &[("a", Some(1), false), ("c", Some(2), false)]);
         let moves = moves(Some(&before), &after);
@@ -339,15 +360,15 @@ mod tests {
     }
 
     #[test]
-    fn a_first_table_claims_no_moves() {
+    fn in_a_first_table_no_movement_is_known() {
         let after = table("1", CoverageKind::All, &[("a", Some(1), false)]);
-        let moved = moves(None, &after);
-        assert_eq!(movement_of(&moved, "a"), Movement::Unknown);
-        assert_eq!(moved[0].earlier_absence, None, "there is no table that it could be absent from");
+        let moves = moves(None, &after);
+        assert_eq!(movement_of(&moves, "a"), Movement::Unknown);
+        assert_eq!(moves[0].earlier_absence, None, "there is no table that it could be absent from");
     }
 
     #[test]
-    fn ties_take_places() {
+    fn a_table_stays_complete_where_ties_take_places() {
         let tied = table(
             "1",
             CoverageKind::All,

@@ -1,7 +1,7 @@
 //! Pure functions over editions: no store, no clock, no protobuf.
 //!
-//! [`compare`] says what moved between two tables and whether their ranks mean the same.
+//! [`compare`] finds how entities moved between two tables, and whether the ranks of the two can be compared.
 //!
-//! Invariant: what a partial table does not list is unknown. It is never turned into "left" or "entered".
+//! Invariant: an entity that a partial table does not list has an unknown rank there. It has neither left nor entered.
 
 pub mod compare;

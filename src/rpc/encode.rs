@@ -16,7 +16,7 @@ use crate::{
             Aggregation, Definition, Direction, Entity, EntityKind, Frequency, Indicator, Methodology, Ranking,
             Redistribution, RelationKind, Source, Timing,
         },
-        change::{Absence, Cause, Change, Counts, EntryChange, EntryMove, Movement, ValueChange, ValueMove},
+        change::{Absence, Cause, Change, Counts, EntryChange, EntryMove, FigureChange, FigureMovement, Movement},
         edition::{Basis, Coverage, CoverageKind, Edition, EditionStatus, Entry, EntryComponent, RankClaim},
         finding::{Finding, Severity},
         series::{Dimensions, FigureVersion, SeriesKey, Statement},
@@ -123,7 +123,7 @@ pub(super) fn observation(figure: &Observation) -> proto::Observation {
         recorded: Some(timestamp(figure.commit.recorded)),
         cause: cause(figure.commit.cause).into(),
         last_released: optional_date(figure.last_released),
-        ..version(&figure.series, &figure.row)
+        ..version(&figure.series, &figure.version)
     }
 }
 
@@ -484,19 +484,19 @@ fn row(series: &SeriesKey, row: &FigureVersion, stamps: &CommitStamps) -> proto:
     }
 }
 
-fn value_change(change: &ValueChange, stamps: &CommitStamps) -> proto::ValueChange {
+fn value_change(change: &FigureChange, stamps: &CommitStamps) -> proto::ValueChange {
     let row = |of: &FigureVersion| row(&change.series, of, stamps);
     proto::ValueChange {
         r#move: match change.movement {
-            ValueMove::Added => proto::ValueMove::Added,
-            ValueMove::Revised => proto::ValueMove::Revised,
-            ValueMove::Withdrawn => proto::ValueMove::Withdrawn,
-            ValueMove::Backfilled => proto::ValueMove::Backfilled,
+            FigureMovement::Added => proto::ValueMove::Added,
+            FigureMovement::Revised => proto::ValueMove::Revised,
+            FigureMovement::Withdrawn => proto::ValueMove::Withdrawn,
+            FigureMovement::Backfilled => proto::ValueMove::Backfilled,
         }
         .into(),
         before: change.before.as_ref().map(row),
         after: change.after.as_ref().map(row),
-        recorded_version: (change.movement == ValueMove::Backfilled).then(|| row(&change.recorded)),
+        recorded_version: (change.movement == FigureMovement::Backfilled).then(|| row(&change.recorded)),
     }
 }
 
@@ -532,7 +532,7 @@ pub(super) fn scope(scope: ChangeScope) -> proto::ChangeScope {
 fn detail(change: &Change, stamps: &CommitStamps) -> proto::change::Detail {
     use proto::change::Detail;
     match change {
-        Change::Value(change) => Detail::Value(value_change(change, stamps)),
+        Change::Figure(change) => Detail::Value(value_change(change, stamps)),
         Change::Entry(change) => Detail::Entry(entry_change(change)),
         Change::Edition { before, after, backfilled } => Detail::Edition(proto::EditionChange {
             before: before.as_deref().map(edition),

@@ -24,7 +24,7 @@ use crate::{
         Snapshot,
         figures::FigureQuery,
         policy::Policy,
-        series::{CurrentSeries, FigurePosition, Position, Selection},
+        series::{CurrentSeries, FigurePosition, Selection, SeriesPosition},
     },
     store::series::SeriesIds,
 };
@@ -58,7 +58,7 @@ fn ids_in([indicator, entity, source, dimensions]: [u32; 4]) -> SeriesIds {
     SeriesIds { indicator, entity, source, dimensions }
 }
 
-fn position_in((ids, days): RowPosition) -> Result<Position, Status> {
+fn position_in((ids, days): RowPosition) -> Result<SeriesPosition, Status> {
     Ok((ids_in(ids), days.map(|days| placed(period_in(days))).transpose()?))
 }
 
@@ -175,7 +175,7 @@ impl StatisticsService for Statistics {
             });
             let figures = rows.map(|found| {
                 let (ids, key, figure) = found.map_err(query_status)?;
-                let position = position_out(ids, Some(figure.row.period));
+                let position = position_out(ids, Some(figure.version.period));
                 let observation = snapshot.current_observation(key, figure).map_err(query_status)?;
                 Ok((encode::observation(&observation), position))
             });
@@ -294,7 +294,7 @@ impl Statistics {
         let found = self.0.read(at.paged(&page), move |snapshot| {
             let left_out = leave_out(&snapshot, &mut selection)?;
             let after = page.position.map(chosen_in).transpose()?;
-            let figures = snapshot.selected(&selection, policy, after).map(|found| {
+            let figures = snapshot.selected_figures(&selection, policy, after).map(|found| {
                 let (position, observation) = found.map_err(query_status)?;
                 Ok((encode::observation(&observation), chosen_out(position)))
             });
@@ -375,7 +375,7 @@ impl Bulk {
                     entity: key.entity.to_string(),
                     source: key.source.to_string(),
                     dimensions: encode::dimensions(&key.dimensions),
-                    points: figures.iter().map(|figure| encode::series_point(&figure.row)).collect(),
+                    points: figures.iter().map(|figure| encode::series_point(&figure.version)).collect(),
                 };
                 for part in series_parts(series) {
                     bytes += part.encoded_len();

@@ -1,11 +1,11 @@
-//! Primitive encodings: varints, zigzag, runs, length-prefixed bytes, checksummed frames.
+//! Primitive encodings: varints, zigzag, runs, Golomb codes, length-prefixed bytes, frames with a checksum.
 //!
-//! Invariant: reading never panics and never allocates more than the input could hold; what does not fit is
-//! [`StoreError::Corrupt`].
+//! Invariant: reading never panics and never allocates more than the input could hold. Bytes that do not have the form
+//! that is read are [`StoreError::Corrupt`].
 
 use super::error::{Result, StoreError};
 
-/// Appends an unsigned integer, seven bits a byte, low bits first.
+/// Appends an unsigned integer: seven bits a byte, low bits first, the high bit set on all bytes but the last.
 pub fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
@@ -14,18 +14,18 @@ pub fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-/// Appends a signed integer, small magnitudes short.
+/// Appends a signed integer as a varint of its zigzag form, so that small magnitudes are short.
 pub fn put_signed(out: &mut Vec<u8>, number: i64) {
     put_varint(out, ((number << 1) ^ (number >> 63)) as u64);
 }
 
-/// Appends bytes behind their length.
+/// Appends a varint length and the bytes.
 pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
-/// Appends a column as runs: (item, how often) until all are covered.
+/// Appends a column as runs: each distinct item in a row once, followed by how often it repeats.
 pub fn put_runs<T: Copy + PartialEq>(out: &mut Vec<u8>, column: &[T], mut put: impl FnMut(&mut Vec<u8>, T)) {
     for run in column.chunk_by(|a, b| a == b) {
         put(out, run[0]);
@@ -33,19 +33,10 @@ pub fn put_runs<T: Copy + PartialEq>(out: &mut Vec<u8>, column: &[T], mut put: i
     }
 }
 
-/// Appends numbers as an exponential Golomb code: a number below `2^width` takes `width + 1` bits, each doubling above that
-/// two more. The width that makes the whole column shortest is chosen and written in front.
+/// Appends numbers as an exponential Golomb code: a number below `2^width` takes `width + 1` bits, and two more for each
+/// doubling above that. The width that makes the column shortest comes first, as one byte.
 pub fn put_golomb(out: &mut Vec<u8>, column: &[u64]) {
-    let mut lengths = [0u32; 65];
-    let length = |number: &u64| u64::BITS - number.leading_zeros();
-    column.iter().for_each(|number| lengths[length(number) as usize] += 1);
-    let shortest = column.iter().map(length).min().unwrap_or(0);
-    let longest = column.iter().map(length).max().unwrap_or(0).min(63);
-    let cost = |width: u32| -> u64 {
-        let bits = |length: u32| u64::from(width + 1 + 2 * length.saturating_sub(width));
-        (shortest..=longest + 1).map(|length| u64::from(lengths[length as usize]) * bits(length)).sum()
-    };
-    let width = (shortest..=longest).min_by_key(|width| cost(*width)).unwrap_or(0);
+    let width = golomb_width(column);
     out.push(width as u8);
     let mut bits = BitWriter::default();
     for number in column {
@@ -58,20 +49,44 @@ pub fn put_golomb(out: &mut Vec<u8>, column: &[u64]) {
     put_bytes(out, &bits.finish());
 }
 
+/// The width, at most 63, with which a column takes the fewest bits.
+fn golomb_width(column: &[u64]) -> u32 {
+    // How many numbers have each length in bits: the cost of a width follows from that alone.
+    let mut numbers_by_length = [0u64; 65];
+    for number in column {
+        numbers_by_length[(u64::BITS - number.leading_zeros()) as usize] += 1;
+    }
+    let shortest = numbers_by_length.iter().position(|numbers| *numbers > 0).unwrap_or(0);
+    let longest = numbers_by_length.iter().rposition(|numbers| *numbers > 0).unwrap_or(0);
+    let used = &numbers_by_length[shortest..=longest];
+    let shortest = shortest as u32;
+    let widths = shortest..=(longest as u32).min(63);
+    widths.min_by_key(|width| golomb_bits(*width, shortest, used)).unwrap_or(0)
+}
+
+/// The bits that numbers take with a width. `numbers_by_length` starts at the length `shortest`.
+fn golomb_bits(width: u32, shortest: u32, numbers_by_length: &[u64]) -> u64 {
+    let mut bits = 0;
+    for (length, numbers) in (shortest..).zip(numbers_by_length) {
+        bits += numbers * u64::from(width + 1 + 2 * length.saturating_sub(width));
+    }
+    bits
+}
+
 #[derive(Default)]
 struct BitWriter {
     bytes: Vec<u8>,
+    /// The bits that are not in `bytes` yet: the lowest `count`. Those above are stale.
     pending: u128,
     count: u32,
 }
 
 impl BitWriter {
-    /// At most 65 bits.
+    /// Appends the lowest `count` bits, at most 65.
     fn put(&mut self, bits: u128, count: u32) {
         self.pending = self.pending << count | bits;
         self.count += count;
         if self.count >= 32 {
-            // The oldest whole words; what is left in `pending` above them is never read again.
             let words = self.count / 32;
             self.count %= 32;
             let whole = (self.pending >> self.count).to_be_bytes();
@@ -89,12 +104,17 @@ impl BitWriter {
 
 struct BitReader<'a> {
     bytes: &'a [u8],
-    /// The next bits, at the top.
+    /// The next `count` bits, at the top; zeros below them.
     pending: u128,
     count: u32,
 }
 
 impl BitReader<'_> {
+    fn new(bytes: &[u8]) -> BitReader<'_> {
+        BitReader { bytes, pending: 0, count: 0 }
+    }
+
+    /// Takes bytes until `pending` has more than 120 bits or there are no more.
     fn fill(&mut self) {
         while self.count <= 120
             && let Some((byte, rest)) = self.bytes.split_first()
@@ -105,7 +125,7 @@ impl BitReader<'_> {
         }
     }
 
-    fn drop(&mut self, count: u32) -> Result<()> {
+    fn skip(&mut self, count: u32) -> Result<()> {
         self.count = self.count.checked_sub(count).ok_or_else(|| corrupt("bits end too early"))?;
         self.pending <<= count;
         Ok(())
@@ -117,18 +137,18 @@ impl BitReader<'_> {
         if width + more > 64 {
             return Err(corrupt("a number longer than 64 bits"));
         }
-        self.drop(more + 1)?;
+        self.skip(more + 1)?;
         if self.count < width + more {
             self.fill();
         }
         let low = (self.pending >> 64 >> (64 - width - more)) & ((1u128 << (width + more)) - 1);
-        self.drop(width + more)?;
+        self.skip(width + more)?;
         let raised = 1u128 << (width + more) | low;
         u64::try_from(raised - (1 << width)).map_err(|_| corrupt("a number longer than 64 bits"))
     }
 }
 
-/// Puts a checksum and a format version before a body.
+/// Makes a frame: CRC-32 of all that follows (4 bytes, little endian), the format version (1 byte), the body.
 pub fn frame(version: u8, body: &[u8]) -> Vec<u8> {
     let mut framed = Vec::with_capacity(body.len() + 5);
     let mut hasher = crc32fast::Hasher::new();
@@ -140,7 +160,7 @@ pub fn frame(version: u8, body: &[u8]) -> Vec<u8> {
     framed
 }
 
-/// Checks and takes off what [`frame`] put on.
+/// The body of a frame. Fails if it is too short, damaged, or of another version.
 pub fn unframe(version: u8, framed: &[u8]) -> Result<&[u8]> {
     let (Some(checksum), Some(rest)) = (framed.first_chunk::<4>(), framed.get(4..)) else {
         return Err(corrupt("a frame shorter than its head"));
@@ -159,14 +179,13 @@ pub(super) fn corrupt(what: &str) -> StoreError {
     StoreError::corrupt(what)
 }
 
-/// Reads what the functions above wrote.
+/// Reads what the functions of this module wrote. Every method fails if the bytes end too early.
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    /// Reads from the start of a slice.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
@@ -176,14 +195,13 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    /// One byte.
     pub fn byte(&mut self) -> Result<u8> {
         let (first, rest) = self.rest.split_first().ok_or_else(|| corrupt("ends too early"))?;
         self.rest = rest;
         Ok(*first)
     }
 
-    /// An unsigned integer.
+    /// An integer written by [`put_varint`].
     pub fn varint(&mut self) -> Result<u64> {
         let mut number = 0u64;
         for shift in (0..64).step_by(7) {
@@ -196,37 +214,36 @@ impl<'a> Reader<'a> {
         Err(corrupt("an integer longer than 64 bits"))
     }
 
-    /// A signed integer.
+    /// An integer written by [`put_signed`].
     pub fn signed(&mut self) -> Result<i64> {
         let number = self.varint()?;
         Ok((number >> 1) as i64 ^ -((number & 1) as i64))
     }
 
-    /// A count, refused above a limit so that a damaged one cannot ask for memory.
+    /// A varint that counts something. Above a limit it is refused, so that a damaged count cannot allocate memory.
     pub fn count(&mut self, limit: usize) -> Result<usize> {
         let count = self.varint()?;
         usize::try_from(count).ok().filter(|count| *count <= limit).ok_or_else(|| corrupt("a count above its limit"))
     }
 
-    /// So many bytes.
     pub fn take(&mut self, length: usize) -> Result<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(|| corrupt("ends too early"))?;
         self.rest = rest;
         Ok(taken)
     }
 
-    /// All that is left.
+    /// Everything that was not read yet.
     pub fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)
     }
 
-    /// Bytes behind their length.
+    /// Bytes written by [`put_bytes`].
     pub fn bytes(&mut self) -> Result<&'a [u8]> {
         let length = self.count(self.rest.len())?;
         self.take(length)
     }
 
-    /// UTF-8 behind its length.
+    /// UTF-8 written by [`put_bytes`].
     pub fn text(&mut self) -> Result<&'a str> {
         std::str::from_utf8(self.bytes()?).map_err(|_| corrupt("text that is not UTF-8"))
     }
@@ -238,7 +255,7 @@ impl<'a> Reader<'a> {
         if width >= 64 || count > bytes.len() * 8 {
             return Err(corrupt("a column of numbers that cannot be"));
         }
-        let mut bits = BitReader { bytes, pending: 0, count: 0 };
+        let mut bits = BitReader::new(bytes);
         let mut column = Vec::with_capacity(count);
         for _ in 0..count {
             column.push(bits.golomb(width)?);
@@ -246,7 +263,7 @@ impl<'a> Reader<'a> {
         Ok(column)
     }
 
-    /// A column of `count` items written by [`put_runs`].
+    /// A column of `count` items written by [`put_runs`]; `item` reads one.
     pub fn runs<T: Copy>(&mut self, count: usize, mut item: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
         let mut column = Vec::with_capacity(count);
         while column.len() < count {
@@ -267,7 +284,7 @@ mod tests {
 
     use super::*;
 
-    /// Numbers of like size, with some that are not.
+    /// Columns of numbers of any size, and columns of small numbers.
     fn any_numbers() -> impl Strategy<Value = Vec<u64>> {
         let size = prop_oneof![0u32..64, Just(0), Just(63)];
         let number = (size, any::<u64>()).prop_map(|(size, number)| number >> size);
@@ -276,7 +293,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_come_back(unsigned in any::<u64>(), signed in any::<i64>(), bytes in any::<Vec<u8>>(), column in proptest::collection::vec(0u8..3, 0..60), numbers in any_numbers()) {
+        fn every_encoding_is_read_back(unsigned in any::<u64>(), signed in any::<i64>(), bytes in any::<Vec<u8>>(), column in proptest::collection::vec(0u8..3, 0..60), numbers in any_numbers()) {
             let mut out = Vec::new();
             put_varint(&mut out, unsigned);
             put_signed(&mut out, signed);
@@ -294,7 +311,7 @@ mod tests {
         }
 
         #[test]
-        fn one_flipped_bit_is_noticed(body in any::<Vec<u8>>(), at in any::<prop::sample::Index>(), bit in 0u8..8) {
+        fn a_frame_with_one_flipped_bit_is_refused(body in any::<Vec<u8>>(), at in any::<prop::sample::Index>(), bit in 0u8..8) {
             let mut framed = frame(1, &body);
             let at = at.index(framed.len());
             framed[at] ^= 1 << bit;

@@ -1,14 +1,15 @@
-//! Named cursors: resume tokens that clients keep here under names of their own.
+//! Stored cursors: resume tokens that clients keep here, each under a name.
 //!
-//! A cursor is no fact and not in the ledger: it says how far a client said it came. Its key is `P`, its author, a zero byte, and its
-//! name: each author has names of its own.
+//! A stored cursor is what a client says about itself, not a fact; so it is not in the ledger. Its key is `P`, the author,
+//! a zero byte and the name: every author has names of its own.
 //!
-//! Invariants: what [`StoredCursors::get`] shows is durable. Only the writer calls [`StoredCursors::put`] and [`StoredCursors::forget`].
+//! Invariants: what [`StoredCursors::get`] returns is durable. Only the writer calls [`StoredCursors::put`] and
+//! [`StoredCursors::forget`].
 
 use std::{
     collections::BTreeMap,
     ops::Bound,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ use super::{
     bytes::{corrupt, frame, unframe},
     engine::Engine,
     error::Result,
+    lock::lock,
     records::{pack, unpack},
 };
 use crate::model::{id::Revision, time::Instant};
@@ -24,85 +26,85 @@ use crate::model::{id::Revision, time::Instant};
 const CURSORS: u8 = b'P';
 const VERSION: u8 = 1;
 
-/// What a client keeps under a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredCursor {
-    /// The token.
     pub token: String,
-    /// How far it reaches.
+    /// The revision that the token stands for.
     pub revision: Revision,
-    /// The hash of the filters it is for.
+    /// Hash of the filters that the token was given for.
     pub filters: u64,
-    /// When it was kept.
     pub stored: Instant,
 }
 
-/// All cursors of a folder.
+/// (author, name)
+type CursorKey = (String, String);
+
+/// All stored cursors of a folder.
 #[derive(Debug)]
 pub struct StoredCursors {
     engine: Arc<Engine>,
-    /// Those that are durable.
-    known: Mutex<BTreeMap<(String, String), StoredCursor>>,
+    durable: Mutex<BTreeMap<CursorKey, StoredCursor>>,
 }
 
 impl StoredCursors {
-    /// Reads all there are; a writer bounds their number.
+    /// Reads all stored cursors into memory; the writer limits their number.
     pub fn open(engine: Arc<Engine>) -> Result<Self> {
-        let mut known = BTreeMap::new();
+        let mut durable = BTreeMap::new();
         for item in engine.scan(&[CURSORS], None) {
             let (key, value) = item?;
             let text = std::str::from_utf8(&key[1..]).map_err(|_| corrupt("a cursor whose name is no text"))?;
             let (author, name) = text.split_once('\0').ok_or_else(|| corrupt("a cursor without an author"))?;
-            known.insert((author.to_owned(), name.to_owned()), unpack(unframe(VERSION, &value)?)?);
+            durable.insert((author.to_owned(), name.to_owned()), unpack(unframe(VERSION, &value)?)?);
         }
-        Ok(Self { engine, known: Mutex::new(known) })
+        Ok(Self { engine, durable: Mutex::new(durable) })
     }
 
-    /// How many there are.
+    /// The number of stored cursors of all authors.
     pub fn count(&self) -> usize {
-        self.known().len()
+        self.durable().len()
     }
 
-    /// The cursor of a name.
+    /// The cursor that an author stored under a name; `None` if there is none.
     pub fn get(&self, author: &str, name: &str) -> Option<StoredCursor> {
-        self.known().get(&(author.to_owned(), name.to_owned())).cloned()
+        self.durable().get(&(author.to_owned(), name.to_owned())).cloned()
     }
 
-    /// The cursors of an author, in name order, after one.
+    /// The cursors of an author with their names, in name order, after a name.
     pub fn after(&self, author: &str, name: &str) -> Vec<(String, StoredCursor)> {
         let from = Bound::Excluded((author.to_owned(), name.to_owned()));
-        let known = self.known();
-        let later = known.range((from, Bound::Unbounded)).take_while(|((of, _), _)| of == author);
+        let durable = self.durable();
+        let later = durable.range((from, Bound::Unbounded)).take_while(|((of, _), _)| of == author);
         later.map(|((_, name), cursor)| (name.clone(), cursor.clone())).collect()
     }
 
-    /// Keeps a cursor. Durable afterwards; an error means that nobody knows.
+    /// Stores a cursor durably. After an error it is not known whether it is on disk.
     pub fn put(&self, author: &str, name: &str, cursor: StoredCursor) -> Result<()> {
         let mut batch = self.engine.batch();
         batch.put(&key(author, name), &frame(VERSION, &pack(&cursor)?))?;
         batch.write()?;
         self.engine.sync()?;
-        self.known().insert((author.to_owned(), name.to_owned()), cursor);
+        self.durable().insert((author.to_owned(), name.to_owned()), cursor);
         Ok(())
     }
 
-    /// Forgets a cursor, durably.
+    /// Removes a cursor durably. After an error it is not known whether it is on disk.
     pub fn forget(&self, author: &str, name: &str) -> Result<()> {
         let mut batch = self.engine.batch();
         batch.remove(&key(author, name))?;
         batch.write()?;
         self.engine.sync()?;
-        self.known().remove(&(author.to_owned(), name.to_owned()));
+        self.durable().remove(&(author.to_owned(), name.to_owned()));
         Ok(())
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeMap<(String, String), StoredCursor>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn durable(&self) -> MutexGuard<'_, BTreeMap<CursorKey, StoredCursor>> {
+        lock(&self.durable)
     }
 }
 
-/// Copies the whole cursors of one folder into another of the same history: a repair must not lose them.
-pub fn carry(from: &Engine, to: &Engine) -> Result<()> {
+/// Copies the stored cursors that are not damaged into another folder of the same history, durably. A repair needs this,
+/// because the ledger has no cursors.
+pub fn copy_cursors(from: &Engine, to: &Engine) -> Result<()> {
     let mut batch = to.batch();
     for item in from.scan(&[CURSORS], None) {
         let (key, value) = item?;
@@ -122,43 +124,74 @@ fn key(author: &str, name: &str) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn cursors_come_back_and_are_carried_unless_they_are_damaged() {
-        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let cursor = |revision| StoredCursor {
+    fn cursor(revision: u64) -> StoredCursor {
+        StoredCursor {
             token: format!("token {revision}"),
             revision: Revision(revision),
             filters: 7,
             stored: Instant(1),
-        };
-        let open = || StoredCursors::open(Arc::new(Engine::open(folder.path()).unwrap())).unwrap();
-        let cursors = open();
+        }
+    }
+
+    fn open(folder: &tempfile::TempDir) -> StoredCursors {
+        StoredCursors::open(Arc::new(Engine::open(folder.path()).unwrap())).unwrap()
+    }
+
+    /// `a` at revision 3, `ab` at 2.
+    fn store_two(folder: &tempfile::TempDir) {
+        let cursors = open(folder);
         cursors.put("local", "a", cursor(1)).unwrap();
         cursors.put("local", "ab", cursor(2)).unwrap();
         cursors.put("local", "a", cursor(3)).unwrap();
         cursors.put("local", "gone", cursor(4)).unwrap();
         cursors.forget("local", "gone").unwrap();
-        drop(cursors);
-        let cursors = open();
-        assert_eq!((cursors.get("local", "a"), cursors.get("local", "ab")), (Some(cursor(3)), Some(cursor(2))));
-        assert_eq!((cursors.count(), cursors.get("local", "gone"), cursors.get("local", "")), (2, None, None));
-        let names = |author: &str, after: &str| {
-            let later = cursors.after(author, after).into_iter();
-            later.map(|(name, _)| name).collect::<Vec<_>>()
-        };
-        assert_eq!(
-            (names("local", ""), names("local", "a"), names("local", "ab")),
-            (vec!["a".to_owned(), "ab".to_owned()], vec!["ab".to_owned()], Vec::new())
-        );
-        assert_eq!((names("loca", ""), names("localx", "")), (Vec::new(), Vec::new()));
+    }
 
-        let mut batch = cursors.engine.batch();
+    #[test]
+    fn stored_cursors_are_there_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        store_two(&folder);
+        let cursors = open(&folder);
+        assert_eq!(cursors.count(), 2);
+        assert_eq!(cursors.get("local", "a"), Some(cursor(3)));
+        assert_eq!(cursors.get("local", "ab"), Some(cursor(2)));
+        assert_eq!(cursors.get("local", "gone"), None);
+        assert_eq!(cursors.get("local", ""), None);
+    }
+
+    #[test]
+    fn cursors_are_listed_by_author_after_a_name() {
+        const CASES: [(&str, &str, &[&str]); 5] = [
+            ("local", "", &["a", "ab"]),
+            ("local", "a", &["ab"]),
+            ("local", "ab", &[]),
+            ("loca", "", &[]),
+            ("localx", "", &[]),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        store_two(&folder);
+        let cursors = open(&folder);
+        for (author, after, expected) in CASES {
+            let names: Vec<String> = cursors.after(author, after).into_iter().map(|(name, _)| name).collect();
+            assert_eq!(names, expected, "{author} after {after:?}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_cursor_is_refused_and_not_copied() {
+        let folder = tempfile::tempdir().unwrap();
+        store_two(&folder);
+        let engine = Arc::new(Engine::open(folder.path()).unwrap());
+        let mut batch = engine.batch();
         batch.put(b"Plocal\0ab", b"rubbish").unwrap();
         batch.write().unwrap();
-        assert!(StoredCursors::open(cursors.engine.clone()).is_err());
+        assert!(StoredCursors::open(engine.clone()).is_err());
+
+        let other = tempfile::tempdir().unwrap();
         let target = Arc::new(Engine::open(other.path()).unwrap());
-        carry(&cursors.engine, &target).unwrap();
-        let carried = StoredCursors::open(target).unwrap();
-        assert_eq!((carried.get("local", "a"), carried.count()), (Some(cursor(3)), 1));
+        copy_cursors(&engine, &target).unwrap();
+        let copied = StoredCursors::open(target).unwrap();
+        assert_eq!(copied.count(), 1);
+        assert_eq!(copied.get("local", "a"), Some(cursor(3)));
     }
 }

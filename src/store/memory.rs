@@ -10,7 +10,7 @@ use std::{
     collections::BTreeMap,
     io,
     ops::Bound,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use sled::IVec;
@@ -18,6 +18,7 @@ use sled::IVec;
 use super::{
     disk::{Disk, Item, Items, Op},
     error::Result,
+    lock::lock,
 };
 
 type Contents = BTreeMap<IVec, IVec>;
@@ -62,7 +63,7 @@ impl MemoryDisk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -1,14 +1,22 @@
-//! The engine underneath: the only room that knows sled.
+//! The storage engine and the view on top of it. Only this module knows sled.
 //!
-//! In reading order: [`engine`] is an ordered map of small values with batches and a sync that is one, over a [`disk`]: sled, or `memory` in
-//! simulations; [`faults`] names the places where tests make it fail; [`offload`] says where work that waits for
-//! the disk is done; [`bytes`] reads and writes the few primitive encodings; [`rows`] packs versions of
-//! figures into columns; [`series`] keeps them as blocks of at most 4 KiB; [`chunks`] cuts longer things; [`records`] keeps
-//! definitions and editions, [`catalog`] holds them in memory, [`reverts`] what of them was taken back, [`nearest`] says what of them somebody may have meant;
-//! [`cursors`] keeps what clients said of how far they came; [`view`] puts these together into what queries read. The formats are written down in `format.md` beside this file.
+//! In reading order:
 //!
-//! Invariants: no value is longer than [`engine::VALUE_BYTES_MAX`], no batch holds more than [`engine::BATCH_OPS_MAX`]
-//! operations, every value carries a checksum, and nothing here decides what a commit is.
+//! - [`engine`] is an ordered map of small values, with batches and a sync that makes them durable. Below it a `Disk` is
+//!   sled's files, or memory in simulations; [`error`] says what can go wrong; [`faults`] names the places where tests make it fail; [`offload`] moves work that
+//!   may wait for the disk off the async threads; [`lock`] decides what a poisoned lock means.
+//! - [`bytes`] has the primitive encodings, [`versions`] the columns that versions of figures are encoded in, and
+//!   [`chunks`] cuts values that are too long for one key.
+//! - [`series`] stores versions of figures in blocks of at most 4 KiB; [`records`] stores definitions, editions and reverts;
+//!   [`cursors`] stores the named cursors of clients.
+//! - [`catalog`] holds definitions and editions in memory, [`reverts`] which commits are reverted; [`suggestions`] finds
+//!   the ids that a client may have meant by an unknown one.
+//! - [`view`] puts these together into what queries read.
+//!
+//! The page `docs/dev/store-format.md` describes the formats byte by byte.
+//!
+//! Invariants: no value is longer than [`engine::VALUE_BYTES_MAX`]; no batch has more than [`engine::BATCH_OPS_MAX`]
+//! operations; every value has a checksum; nothing here decides what a commit is.
 
 pub mod bytes;
 pub mod catalog;
@@ -18,14 +26,15 @@ mod disk;
 pub mod engine;
 pub mod error;
 pub mod faults;
+pub mod lock;
 #[cfg(feature = "fault-injection")]
 pub mod memory;
-pub mod nearest;
 pub mod offload;
 pub mod records;
 pub mod reverts;
-pub mod rows;
 pub mod series;
+pub mod suggestions;
+pub mod versions;
 pub mod view;
 
 pub use engine::Engine;

@@ -1,7 +1,7 @@
-//! Definitions and editions, one record per version, under a key that ends in the revision that brought it; and what each
-//! revert names.
+//! Definitions and editions on disk, one record a version, under a key that ends with the revision that brought it; and
+//! the commits that each revert names.
 //!
-//! Records are MessagePack with field names, so that a later version may add fields.
+//! Invariant: a record is MessagePack with field names, so that a later version of Almanac may add fields.
 
 use std::collections::BTreeSet;
 
@@ -24,17 +24,17 @@ const EDITIONS: u8 = b'E';
 const TABLES: u8 = b'T';
 const REVERTS: u8 = b'R';
 
-/// Packs a record.
+/// The bytes of a record.
 pub fn pack(record: &impl Serialize) -> Result<Vec<u8>> {
     rmp_serde::to_vec_named(record).map_err(|error| corrupt(&format!("a record that does not pack: {error}")))
 }
 
-/// Unpacks a record.
+/// The record of bytes that [`pack`] made.
 pub fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     rmp_serde::from_slice(bytes).map_err(|error| corrupt(&format!("a record that does not unpack: {error}")))
 }
 
-/// Keeps a version of a definition.
+/// Puts a version of a definition.
 pub fn put_definition(batch: &mut Batch<'_>, revision: Revision, definition: &Definition) -> Result<()> {
     let kind = match definition.kind() {
         DefinitionKind::Source => b's',
@@ -48,7 +48,7 @@ pub fn put_definition(batch: &mut Batch<'_>, revision: Revision, definition: &De
     chunks::put(batch, &versioned(key, revision), &pack(definition)?)
 }
 
-/// Every version of every definition, the versions of one together and in order.
+/// Every version of every definition. The versions of one definition come together, in the order of revisions.
 pub fn definitions(engine: &Engine) -> impl Iterator<Item = Result<(Revision, Definition)>> {
     chunks::scan(engine, &[DEFINITIONS]).map(|item| {
         let (key, bytes) = item?;
@@ -56,29 +56,29 @@ pub fn definitions(engine: &Engine) -> impl Iterator<Item = Result<(Revision, De
     })
 }
 
-/// Keeps a version of an edition and its entries.
+/// Puts a version of an edition with its entries.
 pub fn put_table(batch: &mut Batch<'_>, table: &Table) -> Result<()> {
     chunks::put(batch, &edition_key(TABLES, &table.edition), &pack(&table.entries)?)?;
     chunks::put(batch, &edition_key(EDITIONS, &table.edition), &pack(&table.edition)?)
 }
 
-/// Every version of every edition, without entries.
+/// Every version of every edition, without entries. The versions of one edition come together, in the order of revisions.
 pub fn editions(engine: &Engine) -> impl Iterator<Item = Result<Edition>> {
     chunks::scan(engine, &[EDITIONS]).map(|item| unpack(&item?.1))
 }
 
-/// The entries of a version of an edition.
+/// The entries of a version of an edition. An error if there are none: every version has its entries.
 pub fn entries(engine: &Engine, edition: &Edition) -> Result<Vec<Entry>> {
     let bytes = chunks::get(engine, &edition_key(TABLES, edition))?;
     unpack(&bytes.ok_or_else(|| corrupt("an edition without its entries"))?)
 }
 
-/// Keeps which commits a revert names.
+/// Puts the commits that a revert names.
 pub fn put_revert(batch: &mut Batch<'_>, revert: Revision, revisions: &BTreeSet<Revision>) -> Result<()> {
     chunks::put(batch, &[&[REVERTS][..], &revert.0.to_be_bytes()].concat(), &pack(revisions)?)
 }
 
-/// Every revert, in order.
+/// Every revert with the commits that it names, in the order of revisions.
 pub fn reverts(engine: &Engine) -> impl Iterator<Item = Result<(Revision, BTreeSet<Revision>)>> {
     chunks::scan(engine, &[REVERTS]).map(|item| {
         let (key, bytes) = item?;

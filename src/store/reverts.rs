@@ -1,30 +1,32 @@
-//! Which commits were taken back, and from which revision on.
+//! Which commits are reverted, and from which revision on.
 //!
-//! A revert names commits. It can be taken back itself: then what it named counts again, unless another revert names it too.
+//! A revert is a commit that names earlier ones. It can be reverted itself; then the commits that it named count again,
+//! unless another revert names them too.
 //!
-//! Invariant: what counted at a revision never changes afterwards; a later revert only says what counts from its own on.
+//! Invariant: whether a commit counts at a revision never changes. A later revert decides only from its own revision on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::id::Revision;
 
-/// Every revert, and what follows from them.
+/// All reverts, and what follows from them.
 #[derive(Debug, Clone, Default)]
 pub struct Reverts {
-    /// What each revert names.
+    /// The commits that each revert names.
     named: BTreeMap<Revision, BTreeSet<Revision>>,
-    /// For each commit that any revert names: from which revision on it counts or not, in order.
-    switches: BTreeMap<Revision, Vec<Switch>>,
+    /// When each commit that a revert names stopped or began to count, in order. Before the first entry it counts.
+    transitions: BTreeMap<Revision, Vec<Transition>>,
 }
 
+/// A commit stops or begins to count.
 #[derive(Debug, Clone, Copy)]
-struct Switch {
+struct Transition {
     from: Revision,
     reverted: bool,
 }
 
 impl Reverts {
-    /// Adds a revert, newer than all before. Adding one again changes nothing.
+    /// Adds a revert, which must be newer than all before. Adding one again changes nothing.
     pub fn add(&mut self, revert: Revision, revisions: BTreeSet<Revision>) {
         if self.named.contains_key(&revert) {
             return;
@@ -35,13 +37,14 @@ impl Reverts {
         for commit in named {
             let is_reverted = reverted.contains(&commit);
             if self.is_reverted(commit, Revision::MAX) != is_reverted {
-                let switch = Switch { from: revert, reverted: is_reverted };
-                self.switches.entry(commit).or_default().push(switch);
+                let transition = Transition { from: revert, reverted: is_reverted };
+                self.transitions.entry(commit).or_default().push(transition);
             }
         }
     }
 
-    /// Only a newer commit can take one back, so from the newest on each is settled before what it names.
+    /// The commits that do not count after the newest revert. Only a newer commit can revert one; so from the newest revert
+    /// back it is known whether a revert counts before the commits that it names are looked at.
     fn reverted_now(&self) -> BTreeSet<Revision> {
         let mut reverted = BTreeSet::new();
         for (revert, named) in self.named.iter().rev() {
@@ -52,11 +55,11 @@ impl Reverts {
         reverted
     }
 
-    /// Whether a commit counts as taken back at a revision.
+    /// Whether a commit is reverted at a revision.
     pub fn is_reverted(&self, commit: Revision, at: Revision) -> bool {
-        let switches = self.switches.get(&commit);
-        let last = switches.and_then(|switches| switches.iter().rev().find(|switch| switch.from <= at));
-        last.is_some_and(|switch| switch.reverted)
+        let Some(transitions) = self.transitions.get(&commit) else { return false };
+        let last = transitions.iter().rev().find(|transition| transition.from <= at);
+        last.is_some_and(|transition| transition.reverted)
     }
 
     /// Whether a commit is a revert.
@@ -64,18 +67,18 @@ impl Reverts {
         self.named.contains_key(&commit)
     }
 
-    /// What counts otherwise because of a revert: reverts and other commits, each with whether it is taken back.
-    pub fn switched_by(&self, revert: Revision) -> BTreeMap<Revision, bool> {
-        let mut switched = BTreeMap::new();
-        for (commit, switches) in &self.switches {
-            if let Some(switch) = switches.iter().find(|switch| switch.from == revert) {
-                switched.insert(*commit, switch.reverted);
+    /// The commits that begin or stop to count at a revert, each with whether it is reverted from then on.
+    pub fn changed_by(&self, revert: Revision) -> BTreeMap<Revision, bool> {
+        let mut changed = BTreeMap::new();
+        for (commit, transitions) in &self.transitions {
+            if let Some(transition) = transitions.iter().find(|transition| transition.from == revert) {
+                changed.insert(*commit, transition.reverted);
             }
         }
-        switched
+        changed
     }
 
-    /// The reverts that name a commit, in order.
+    /// The reverts that name a commit, oldest first, whether they count or not.
     pub fn naming(&self, commit: Revision) -> impl Iterator<Item = Revision> {
         self.named.iter().filter(move |(_, named)| named.contains(&commit)).map(|(revert, _)| *revert)
     }
@@ -90,15 +93,17 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_counts_again_when_its_revert_is_taken_back_unless_another_names_it() {
+    fn a_commit_counts_again_when_its_revert_is_reverted_unless_another_names_it() {
+        const REVERTED_AT: [(u64, &[u64]); 3] = [(1, &[3, 4]), (2, &[3, 4, 5]), (3, &[5])];
         let mut reverts = Reverts::default();
         reverts.add(Revision(3), revisions(&[1, 2]));
         reverts.add(Revision(4), revisions(&[2]));
         reverts.add(Revision(5), revisions(&[3]));
-        let reverted = |commit| (1..=5).filter(|at| reverts.is_reverted(Revision(commit), Revision(*at))).collect();
-        let reverted: [Vec<u64>; 3] = [1, 2, 3].map(reverted);
-        assert_eq!(reverted, [vec![3, 4], vec![3, 4, 5], vec![5]]);
-        assert_eq!(reverts.switched_by(Revision(5)), BTreeMap::from([(Revision(1), false), (Revision(3), true)]));
-        assert!(reverts.switched_by(Revision(4)).is_empty());
+        for (commit, expected) in REVERTED_AT {
+            let at: Vec<u64> = (1..=5).filter(|at| reverts.is_reverted(Revision(commit), Revision(*at))).collect();
+            assert_eq!(at, expected, "commit {commit}");
+        }
+        assert_eq!(reverts.changed_by(Revision(5)), BTreeMap::from([(Revision(1), false), (Revision(3), true)]));
+        assert!(reverts.changed_by(Revision(4)).is_empty());
     }
 }

@@ -11,7 +11,7 @@ use super::{
     bytes::{Reader, corrupt, frame, unframe},
     engine::{Batch, Engine},
     error::Result,
-    rows::{decode_rows, encode_rows},
+    versions::{decode_versions, encode_versions},
 };
 use crate::model::{period::Period, series::FigureVersion};
 
@@ -22,7 +22,6 @@ const BLOCK_BYTES_MAX: usize = 4_000;
 
 /// A series by its numbers in the dictionary. Sorts as its keys do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)]
 pub struct SeriesIds {
     pub indicator: u32,
     pub entity: u32,
@@ -78,7 +77,6 @@ fn read_ordered(reader: &mut Reader<'_>) -> Result<u32> {
 
 /// Which series a scan visits: all, those of an indicator, or those of an indicator and entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum SeriesScope {
     All,
     Indicator(u32),
@@ -234,7 +232,7 @@ pub fn insert(engine: &Engine, batch: &mut Batch<'_>, ids: SeriesIds, mut rows: 
 
 fn put_block(batch: &mut Batch<'_>, ids: SeriesIds, key: &[u8], rows: &[FigureVersion]) -> Result<()> {
     let mut body = Vec::new();
-    encode_rows(&mut body, rows);
+    encode_versions(&mut body, rows);
     if body.len() <= BLOCK_BYTES_MAX {
         return batch.put(key, &frame(VERSION, &body));
     }
@@ -253,7 +251,7 @@ pub fn check(block: &[u8]) -> Result<()> {
 
 fn decode(block: &[u8]) -> Result<Vec<FigureVersion>> {
     let mut reader = Reader::new(unframe(VERSION, block)?);
-    let rows = decode_rows(&mut reader)?;
+    let rows = decode_versions(&mut reader)?;
     if reader.is_empty() { Ok(rows) } else { Err(corrupt("bytes after the last row")) }
 }
 
@@ -271,7 +269,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{super::rows::tests::any_row, *};
+    use super::{super::versions::tests::any_version, *};
     use crate::model::{id::Revision, series::Statement};
 
     const IDS: SeriesIds = SeriesIds { indicator: 1, entity: 2, source: 3, dimensions: 0 };
@@ -292,7 +290,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(40))]
         /// Model: a sorted map by row name. Uploads in any order and with repeats; neighbours stay as they are.
         #[test]
-        fn blocks_hold_what_a_sorted_map_holds(uploads in proptest::collection::vec(proptest::collection::vec(any_row(), 1..300), 1..6)) {
+        fn blocks_hold_what_a_sorted_map_holds(uploads in proptest::collection::vec(proptest::collection::vec(any_version(), 1..300), 1..6)) {
             let folder = tempfile::tempdir().unwrap();
             let engine = Engine::open(folder.path()).unwrap();
             let neighbours = [SeriesIds { source: 2, ..IDS }, SeriesIds { source: 4, ..IDS }];

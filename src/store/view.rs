@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -16,6 +16,7 @@ use super::{
     catalog::Catalog,
     engine::{Batch, Engine},
     error::Result,
+    lock::{self, lock},
     records,
     series::{self, SeriesIds, SeriesScope},
 };
@@ -80,7 +81,7 @@ impl View {
 
     /// The catalog as of now, with all its history.
     pub fn catalog(&self) -> Arc<Catalog> {
-        self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
+        lock::read(&self.catalog).clone()
     }
 
     /// The engine underneath, for its size and for syncing.
@@ -90,7 +91,7 @@ impl View {
 
     /// The number of an indicator's, entity's or source's name, if any series has it.
     pub fn number(&self, kind: NameKind, name: &str) -> Option<u32> {
-        self.names.read().unwrap_or_else(PoisonError::into_inner).number(kind, name)
+        lock::read(&self.names).number(kind, name)
     }
 
     /// The numbers of a series, if it is there.
@@ -105,7 +106,7 @@ impl View {
 
     /// The name of a series.
     pub fn series_key(&self, ids: SeriesIds) -> Result<SeriesKey> {
-        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        let names = lock::read(&self.names);
         let name = |kind, number| names.name(kind, number).ok_or_else(|| corrupt("a series without a name"));
         let id = |_| corrupt("a name that is no id");
         Ok(SeriesKey {
@@ -117,12 +118,16 @@ impl View {
     }
 
     /// All rows of a series, sorted.
-    pub fn rows(&self, ids: SeriesIds) -> Result<Vec<FigureVersion>> {
+    pub fn versions(&self, ids: SeriesIds) -> Result<Vec<FigureVersion>> {
         series::read(&self.engine, ids)
     }
 
     /// All rows of one period of a series.
-    pub fn rows_of(&self, ids: SeriesIds, period: crate::model::period::Period) -> Result<Vec<FigureVersion>> {
+    pub fn versions_of_period(
+        &self,
+        ids: SeriesIds,
+        period: crate::model::period::Period,
+    ) -> Result<Vec<FigureVersion>> {
         series::read_period(&self.engine, ids, period)
     }
 
@@ -147,13 +152,13 @@ impl View {
         }
         let entries = records::entries(&self.engine, edition)?;
         let table = Arc::new(Table { edition: edition.as_ref().clone(), entries });
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner).put(table.clone());
+        lock(&self.tables).put(table.clone());
         Ok(table)
     }
 
     /// The same, if it is at hand: never waits for the disk.
     pub fn cached(&self, edition: &Edition) -> Option<Arc<Table>> {
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner).get(edition)
+        lock(&self.tables).get(edition)
     }
 
     /// The first day after another on which a source released an indicator whole.
@@ -261,7 +266,7 @@ impl ViewWriter<'_> {
         self.batch.put(APPLIED_KEY, &frame(VERSION, &revision.0.to_le_bytes()))?;
         self.batch.write()?;
         if !(self.definitions.is_empty() && self.editions.is_empty() && self.reverts.is_empty()) {
-            let mut catalog = self.view.catalog.write().unwrap_or_else(PoisonError::into_inner);
+            let mut catalog = lock::write(&self.view.catalog);
             let next = Arc::make_mut(&mut catalog);
             self.definitions.into_iter().for_each(|(revision, definition)| next.define(revision, definition));
             self.editions.into_iter().for_each(|edition| next.publish(edition));
@@ -275,7 +280,7 @@ impl ViewWriter<'_> {
         if let Some(number) = self.view.number(kind, name) {
             return Ok(number);
         }
-        let number = self.view.names.write().unwrap_or_else(PoisonError::into_inner).add(kind, name);
+        let number = lock::write(&self.view.names).add(kind, name);
         // In the same or an earlier batch than the first row that uses it.
         self.batch.put(&[&[NAMES, kind as u8], name.as_bytes()].concat(), &frame(VERSION, &number.to_le_bytes()))?;
         Ok(number)
@@ -331,7 +336,6 @@ fn read_mark(value: &[u8]) -> Result<u64> {
 
 /// What has a number, so that keys are short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum NameKind {
     Indicator = 1,
     Entity = 2,

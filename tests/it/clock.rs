@@ -33,7 +33,7 @@ async fn written_under(jumps: [i64; 12], dice: &Dice) -> (Vec<WholeCommit>, Vec<
     let tells = told.clone();
     let mut world = World::with(move |config| {
         let tells = tells.clone();
-        config.clock = Clock::told_by(move || Instant(tells.load(Ordering::Relaxed)));
+        config.clock = Clock::from_fn(move || Instant(tells.load(Ordering::Relaxed)));
     })
     .await;
     world.clients.define(WriteOptions::default(), catalog()).await.unwrap();

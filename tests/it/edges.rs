@@ -606,7 +606,7 @@ async fn a_token_that_is_ahead_is_taken_once_the_server_is_there() {
 }
 
 fn still() -> Clock {
-    Clock::told_by(|| Instant(4_102_444_800_000_000))
+    Clock::from_fn(|| Instant(4_102_444_800_000_000))
 }
 
 #[tokio::test]

@@ -232,7 +232,7 @@ fn any_uploads_in_any_order_answer_as_a_plain_list_of_them_does() {
                 let mut found = BTreeMap::new();
                 for entity in 0..ENTITIES.len() {
                     let Some(ids) = snapshot.view().series_ids(&series(case, entity)) else { continue };
-                    for row in snapshot.current(&snapshot.view().rows(ids).unwrap()) {
+                    for row in snapshot.current_versions(&snapshot.view().versions(ids).unwrap()) {
                         let year = row.period.start().ymd().0;
                         let number = match row.value().cloned().unwrap().figure {
                             almanac::model::value::Figure::Number(number) => number.text().parse().unwrap(),

@@ -56,7 +56,7 @@ impl Store {
         let view = Arc::new(View::open(engine).unwrap());
         catch_up(ledger.as_ref(), &view).unwrap();
         let reader = Reader::new(ledger.clone(), view.clone());
-        let clock = Clock::told_by(|| Instant(i64::from(20_000 + TODAY) * 86_400_000_000 + 7));
+        let clock = Clock::from_fn(|| Instant(i64::from(20_000 + TODAY) * 86_400_000_000 + 7));
         let setup = Setup { clock, ..Setup::default() };
         let writer = Writer::start(ledger, view, setup, |_| {}).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -25,7 +25,7 @@ use almanac::{
         AsOf, QueryError, Reader, Snapshot,
         figures::{FigureQuery, Observation},
         policy::Policy,
-        series::{FigurePosition, Position, Selection},
+        series::{FigurePosition, Selection, SeriesPosition},
     },
     store::{Engine, view::View},
 };
@@ -309,7 +309,7 @@ fn number(row: &almanac::model::series::FigureVersion) -> String {
 }
 
 fn told_by(figure: &Observation) -> (SeriesKey, Period, String, Date) {
-    (figure.series.clone(), figure.row.period, number(&figure.row), figure.last_released.unwrap())
+    (figure.series.clone(), figure.version.period, number(&figure.version), figure.last_released.unwrap())
 }
 
 fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
@@ -334,14 +334,14 @@ fn check_series(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known: 
     keep_latest(&mut expected, given.latest_periods, |key| (key.0, key.1, key.2, key.3));
     let size = 1 + dice.below(4);
     let mut found = Vec::new();
-    let mut after: Option<Position> = None;
+    let mut after: Option<SeriesPosition> = None;
     loop {
         let mut page = Vec::new();
         'page: for item in snapshot.series(given, after) {
             let current = item.unwrap();
             for figure in current.figures {
-                after = Some((current.ids, Some(figure.row.period)));
-                page.push((current.key.clone(), figure.row.period, number(&figure.row), figure.last_released));
+                after = Some((current.ids, Some(figure.version.period)));
+                page.push((current.key.clone(), figure.version.period, number(&figure.version), figure.last_released));
                 if page.len() == size {
                     break 'page;
                 }
@@ -387,7 +387,7 @@ fn check_selected(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known
     let mut found = Vec::new();
     let mut after: Option<FigurePosition> = None;
     loop {
-        let page: Vec<_> = snapshot.selected(given, policy, after).take(size).map(Result::unwrap).collect();
+        let page: Vec<_> = snapshot.selected_figures(given, policy, after).take(size).map(Result::unwrap).collect();
         let Some((last, _)) = page.last() else { break };
         assert!(page.iter().all(|(position, _)| after.is_none_or(|after| after < *position)));
         after = Some(*last);
@@ -429,7 +429,7 @@ fn check_figure(dice: &mut Dice, snapshot: &Snapshot, known: &Known, policy: Pol
             assert_eq!(told_by(&found.selected), told(key, best), "{query:?}");
             let all = found.alternatives.iter().chain([&found.selected]).map(told_by);
             assert_eq!(sorted(all), sorted(figures.iter().map(|(key, known)| told(*key, *known))), "{query:?}");
-            let newer = |other: &Observation| other.row.released > found.selected.row.released;
+            let newer = |other: &Observation| other.version.released > found.selected.version.released;
             return policy == Policy::Newest1 && found.alternatives.iter().any(newer);
         }
         Err(QueryError::OtherDimensions { known: listed, .. }) => {

@@ -51,14 +51,14 @@ fn fold(commits: Vec<Vec<Change>>) -> Vec<NetChange> {
     fold.pages(Revision::ZERO).into_iter().flat_map(|page| page.changes).collect()
 }
 
-fn figure(key: usize, movement: ValueMove, before: Option<u8>, after: Option<u8>) -> Change {
+fn figure(key: usize, movement: FigureMovement, before: Option<u8>, after: Option<u8>) -> Change {
     let period = Period::parse(&(2000 + key).to_string()).unwrap();
     let row = |value: Option<u8>| {
         let value = value.map(|value| Value::number(Number::parse(&value.to_string()).unwrap()));
         FigureVersion { period, revision: Revision(1), released: Date::EPOCH, statement: value.into() }
     };
     let answer = |value: Option<u8>| value.is_some().then(|| row(value));
-    Change::Value(Box::new(ValueChange {
+    Change::Figure(Box::new(FigureChange {
         series: SeriesKey {
             indicator: IndicatorId::new("I").unwrap(),
             entity: EntityId::new("E").unwrap(),
@@ -75,22 +75,22 @@ fn figure(key: usize, movement: ValueMove, before: Option<u8>, after: Option<u8>
 
 #[test]
 fn a_backfill_counts_if_another_version_answers() {
-    let Change::Value(plain) = figure(0, ValueMove::Backfilled, Some(1), Some(1)) else { unreachable!() };
+    let Change::Figure(plain) = figure(0, FigureMovement::Backfilled, Some(1), Some(1)) else { unreachable!() };
     let mut earlier = plain.clone();
     if let Some(after) = &mut earlier.after {
         after.released = Date::from_days(-1).unwrap();
     }
-    assert!(fold(vec![vec![Change::Value(plain)]]).is_empty());
-    let net = fold(vec![vec![Change::Value(earlier.clone())]]);
-    assert_eq!(net.iter().map(NetChange::change).collect::<Vec<_>>(), [&Change::Value(earlier)]);
+    assert!(fold(vec![vec![Change::Figure(plain)]]).is_empty());
+    let net = fold(vec![vec![Change::Figure(earlier.clone())]]);
+    assert_eq!(net.iter().map(NetChange::change).collect::<Vec<_>>(), [&Change::Figure(earlier)]);
 }
 
-fn movement_of(before: Option<u8>, after: Option<u8>) -> Option<ValueMove> {
+fn movement_of(before: Option<u8>, after: Option<u8>) -> Option<FigureMovement> {
     match (before, after) {
         (before, after) if before == after => None,
-        (None, _) => Some(ValueMove::Added),
-        (_, None) => Some(ValueMove::Withdrawn),
-        _ => Some(ValueMove::Revised),
+        (None, _) => Some(FigureMovement::Added),
+        (_, None) => Some(FigureMovement::Withdrawn),
+        _ => Some(FigureMovement::Revised),
     }
 }
 
@@ -134,7 +134,7 @@ proptest! {
             let mut changes = Vec::new();
             for (key, after) in commit {
                 let before = std::mem::replace(&mut now[key], after);
-                let movement = movement_of(before, after).unwrap_or(ValueMove::Backfilled);
+                let movement = movement_of(before, after).unwrap_or(FigureMovement::Backfilled);
                 changes.push(figure(key, movement, before, after));
             }
             told.push(changes);
@@ -148,7 +148,7 @@ proptest! {
         expected.retain(|change| !found.contains(change));
         prop_assert_eq!(expected, Vec::new());
         for net in &net {
-            let Change::Value(change) = net.change() else { unreachable!() };
+            let Change::Figure(change) = net.change() else { unreachable!() };
             let own = Matching { before: change.before.is_some(), after: change.after.is_some(), beside: false };
             prop_assert_eq!(Some(net.found.scope), own.scope());
         }
@@ -227,7 +227,7 @@ fn a_fold_is_bounded_and_leaves_what_does_not_fit_to_the_next() {
     let (filters, mut fold) = (Filters::new(Vec::new()), Fold::default());
     let commit = |fold: &mut Fold, revision: u64, keys: std::ops::Range<usize>| {
         keys.fold(true, |_, key| {
-            let change = figure(key, ValueMove::Added, None, Some(1));
+            let change = figure(key, FigureMovement::Added, None, Some(1));
             let found = filters.match_change(&change, Cause::FirstRelease).unwrap();
             fold.take(Revision(revision), &Arc::new(NumberedChange::new(key as u64, change, Arc::default())), &found)
         }) && fold.close_commit(&header(revision))

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     feed::fixture,
     model::{
-        change::{ValueChange, ValueMove},
+        change::{FigureChange, FigureMovement},
         id::EditionId,
     },
     proto,
@@ -63,15 +63,15 @@ fn fields_narrow_and_values_widen() {
 
 #[test]
 fn a_figure_filled_in_behind_no_figure_is_outside() {
-    let change = |movement: ValueMove, before: bool, after: bool| {
-        Change::Value(Box::new(ValueChange { movement, ..fixture::figure("", before, after) }))
+    let change = |movement: FigureMovement, before: bool, after: bool| {
+        Change::Figure(Box::new(FigureChange { movement, ..fixture::figure("", before, after) }))
     };
-    const CASES: [(ValueMove, bool, bool, ChangeScope); 5] = [
-        (ValueMove::Added, false, true, ChangeScope::Entered),
-        (ValueMove::Revised, true, true, ChangeScope::Changed),
-        (ValueMove::Withdrawn, true, false, ChangeScope::Left),
-        (ValueMove::Backfilled, true, true, ChangeScope::Changed),
-        (ValueMove::Backfilled, false, false, ChangeScope::Outside),
+    const CASES: [(FigureMovement, bool, bool, ChangeScope); 5] = [
+        (FigureMovement::Added, false, true, ChangeScope::Entered),
+        (FigureMovement::Revised, true, true, ChangeScope::Changed),
+        (FigureMovement::Withdrawn, true, false, ChangeScope::Left),
+        (FigureMovement::Backfilled, true, true, ChangeScope::Changed),
+        (FigureMovement::Backfilled, false, false, ChangeScope::Outside),
     ];
     for (movement, before, after, expected) in CASES {
         let change = change(movement, before, after);
@@ -89,7 +89,7 @@ fn a_filter_by_dimensions_takes_one_code_of_each_and_figures_only() {
         let dimensions = pairs.iter().map(|(id, code)| ((*id).to_owned(), (*code).to_owned())).collect();
         Filter { dimensions, ..Filter::default() }
     };
-    let change = |dimensions: &str| Change::Value(Box::new(fixture::figure(dimensions, true, true)));
+    let change = |dimensions: &str| Change::Figure(Box::new(fixture::figure(dimensions, true, true)));
     let women = of(&[("SEX", "F")]);
     assert!(scope_of(women.clone(), &change("AGE=Y15;SEX=F")).is_some());
     assert!(scope_of(women.clone(), &change("SEX=M")).is_none());

@@ -16,7 +16,7 @@ impl Gather<'_> {
             if self.reader.shape.empty == Empty::NoFigure {
                 return None;
             }
-            match missing_reason(reason) {
+            match MissingReason::from_text(&word(reason)) {
                 Some(reason) => Figure::Missing(reason),
                 None => {
                     let message = "without a value, say why: not-collected, not-applicable, suppressed, no-measurement";
@@ -42,7 +42,7 @@ impl Gather<'_> {
             bad(columns.multiplier, "BAD_MULTIPLIER", message);
             0
         });
-        let status = status(row.optional(columns.status)).unwrap_or_else(|| {
+        let status = Status::from_text(&word(row.optional(columns.status))).unwrap_or_else(|| {
             let message =
                 "give normal, break, estimated, forecast, imputed, not-significant, provisional or its letter";
             bad(columns.status, "BAD_STATUS", message.to_owned());
@@ -88,29 +88,6 @@ impl Gather<'_> {
 /// A word of a small vocabulary: case, blanks and underscores do not matter.
 fn word(text: &str) -> String {
     text.to_ascii_lowercase().replace(['_', ' '], "-")
-}
-
-fn missing_reason(text: &str) -> Option<MissingReason> {
-    Some(match word(text).as_str() {
-        "l" | "not-collected" => MissingReason::NotCollected,
-        "m" | "not-applicable" => MissingReason::NotApplicable,
-        "q" | "suppressed" => MissingReason::Suppressed,
-        "h" | "no-measurement" => MissingReason::NoMeasurement,
-        _ => return None,
-    })
-}
-
-fn status(text: &str) -> Option<Status> {
-    Some(match word(text).as_str() {
-        "" | "a" | "normal" => Status::Normal,
-        "b" | "break" => Status::Break,
-        "e" | "estimated" => Status::Estimated,
-        "f" | "forecast" => Status::Forecast,
-        "i" | "imputed" => Status::Imputed,
-        "n" | "not-significant" => Status::NotSignificant,
-        "p" | "provisional" => Status::Provisional,
-        _ => return None,
-    })
 }
 
 fn multiplier(text: &str) -> Option<i8> {

@@ -11,7 +11,7 @@ use crate::{
     },
     model::{
         catalog::{Aggregation, Entity, EntityKind, Indicator, MethodologyComponent, Source},
-        change::{Cause, Movement, ValueMove},
+        change::{Cause, FigureMovement, Movement},
         edition::{Basis, Coverage, EditionStatus, Entry},
         finding::Finding,
         id::{EditionId, EntityId, IndicatorId, RankingId, RequestId, Revision, SourceId},
@@ -19,7 +19,7 @@ use crate::{
         time::{Date, Instant},
         value::Value,
     },
-    store::{bytes::Reader, error::Result, records::unpack, rows::decode_rows_up_to},
+    store::{bytes::Reader, error::Result, records::unpack, versions::decode_versions_up_to},
 };
 
 const PAGE_VERSION: u8 = 2;
@@ -84,7 +84,7 @@ pub(super) enum OldRecord {
 #[derive(Debug)]
 pub(super) struct OldRow {
     pub(super) row: FigureVersion,
-    pub(super) movement: Option<ValueMove>,
+    pub(super) movement: Option<FigureMovement>,
     pub(super) before: Option<Value>,
 }
 
@@ -207,13 +207,13 @@ fn read_record<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>) -> Result<
 }
 
 fn read_rows(reader: &mut Reader<'_>) -> Result<Vec<OldRow>> {
-    let rows = decode_rows_up_to(reader, PAGE_CHANGES_MAX)?;
+    let rows = decode_versions_up_to(reader, PAGE_CHANGES_MAX)?;
     let movements = reader.runs(rows.len(), |reader| page::movement_of(reader.byte()?))?;
-    let mut befores = decode_rows_up_to(reader, rows.len())?.into_iter();
+    let mut befores = decode_versions_up_to(reader, rows.len())?.into_iter();
     let mut old = Vec::with_capacity(rows.len());
     for (row, movement) in rows.into_iter().zip(movements) {
         let before = match movement {
-            None | Some(ValueMove::Added) => None,
+            None | Some(FigureMovement::Added) => None,
             Some(_) => {
                 befores.next().ok_or_else(|| page::corrupt("a change without its before-value"))?.value().cloned()
             }

@@ -20,7 +20,7 @@ use crate::{
         series::Selection,
         snapshot::{AsOf, Reader},
     },
-    ranking::compare::{Side, absence, movement},
+    ranking::compare::{Standing, absence, movement},
 };
 
 const INDICATORS: [&str; 2] = ["RD", "PAT"];
@@ -172,7 +172,7 @@ fn versions(snapshot: &Snapshot) -> Vec<String> {
             let entity = EntityId::new(entity).unwrap();
             // Not every folder knows them.
             let Ok(found) = snapshot.versions(&indicator, &entity, None, None) else { continue };
-            lines.extend(found.iter().map(|found| format!("version {}", version(&found.series, &found.row))));
+            lines.extend(found.iter().map(|found| format!("version {}", version(&found.series, &found.version))));
         }
     }
     lines
@@ -195,7 +195,7 @@ fn figures(snapshot: &Snapshot, at: &str) -> Vec<String> {
     let selection = Selection { indicators, ..Selection::default() };
     let series = snapshot.series(&selection, None).map(Result::unwrap);
     series
-        .flat_map(|series| series.figures.into_iter().map(move |figure| (series.key.clone(), figure.row)))
+        .flat_map(|series| series.figures.into_iter().map(move |figure| (series.key.clone(), figure.version)))
         .map(|(key, row)| format!("figure {at} {}", version(&key, &row)))
         .collect()
 }
@@ -306,8 +306,8 @@ fn entries_change_from_and_to_whole_rows() {
 
                 let whole = |edition: &Edition| edition.coverage.kind != CoverageKind::Partial;
                 let was_whole = compared_edition.as_ref().is_some_and(|edition| whole(edition));
-                let was = Side::of(change.earlier(), change.earlier_absence, was_whole);
-                let is = Side::of(change.after.as_deref(), change.later_absence, whole(&edition));
+                let was = Standing::of(change.earlier(), change.earlier_absence, was_whole);
+                let is = Standing::of(change.after.as_deref(), change.later_absence, whole(&edition));
                 let moved = if edition.stands() { movement(was, is) } else { Movement::Withdrawn };
                 assert_eq!(change.movement, moved, "{change:?}");
                 checked += 1;

@@ -17,12 +17,12 @@ use crate::{
     },
     model::{
         catalog::{Definition, Methodology, Ranking},
-        change::{EntryChange, ValueMove},
+        change::{EntryChange, FigureMovement},
         edition::{Edition, EditionStatus, Entry, Table},
         id::{EntityId, ID_BYTES_MAX, MethodologyId, RankingId},
         series::{FigureVersion, Horizon, SeriesKey},
     },
-    ranking::compare::{Side, absence, comparability, movement},
+    ranking::compare::{Standing, absence, comparability, movement},
     store::{catalog::Catalog, error::Result, view::View},
 };
 
@@ -167,7 +167,7 @@ impl<'a> Translation<'a> {
 
     fn close_series(&mut self) -> Result<()> {
         let Some((key, rows)) = self.series.take() else { return Ok(()) };
-        let known = self.view.series_ids(&key).map_or(Ok(Vec::new()), |ids| self.view.rows(ids))?;
+        let known = self.view.series_ids(&key).map_or(Ok(Vec::new()), |ids| self.view.versions(ids))?;
         let mut recorded = Vec::with_capacity(rows.len());
         for of_period in rows.chunk_by(|a, b| a.row.period == b.row.period) {
             let period = of_period[0].row.period;
@@ -339,7 +339,7 @@ impl<'a> Translation<'a> {
         let methodology = |id: &str| self.catalog.methodology(id, self.view.applied());
         let comparable = comparability(&table.edition, &after, methodology).comparable;
         for entry in table.entries.iter().filter(|entry| !seen.contains(&entry.entity)) {
-            let side = Side::of(Some(entry), None, true);
+            let side = Standing::of(Some(entry), None, true);
             let change = EntryChange {
                 ranking: after.ranking.clone(),
                 edition: after.edition.clone(),
@@ -377,7 +377,7 @@ fn answered(old: &OldRow, known: &[FigureVersion], with: &[FigureVersion]) -> Re
     let Some(movement) = old.movement else { return Ok(RecordedRow::silent(old.row.clone())) };
     let told = RecordedRow::told(old.row.clone(), known, with);
     let same_before =
-        movement == ValueMove::Added || told.before.as_ref().and_then(FigureVersion::value) == old.before.as_ref();
+        movement == FigureMovement::Added || told.before.as_ref().and_then(FigureVersion::value) == old.before.as_ref();
     match told.movement == Some(movement) && same_before {
         true => Ok(told),
         false => Err(page::corrupt(format!("the figure of {} was not what the commit says it was", old.row.period))),

@@ -15,7 +15,7 @@ use crate::{
         catalog::{Definition, DefinitionKind, Entity, Methodology},
         edition::Edition,
     },
-    store::nearest::nearest,
+    store::suggestions::nearest_ids,
 };
 
 impl Planner<'_> {
@@ -60,7 +60,7 @@ impl Planner<'_> {
             if self.catalog.definition(kind, id, self.revision).is_none() {
                 let code = if kind == DefinitionKind::Source { "UNKNOWN_SOURCE" } else { "UNKNOWN_ENTITY" };
                 let message = format!("`{}` refers to {} `{id}`, which is not known", definition.id(), kind.name());
-                let near = nearest(&self.catalog, kind, id, self.revision);
+                let near = nearest_ids(&self.catalog, kind, id, self.revision);
                 self.outcome.findings.unknown(code, location, message, near);
             }
         }

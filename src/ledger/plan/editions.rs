@@ -17,7 +17,7 @@ use crate::{
         time::{Date, Instant},
     },
     ranking::compare::{comparability, moves},
-    store::{catalog::Catalog, nearest::nearest},
+    store::{catalog::Catalog, suggestions::nearest_ids},
 };
 
 impl Planner<'_> {
@@ -176,7 +176,7 @@ impl Planner<'_> {
         self.catalog.ranking(id.as_str(), self.revision).cloned().ok_or_else(|| PlanError::Unknown {
             kind: DefinitionKind::Ranking,
             id: id.to_string(),
-            near: nearest(&self.catalog, DefinitionKind::Ranking, id.as_str(), self.revision),
+            near: nearest_ids(&self.catalog, DefinitionKind::Ranking, id.as_str(), self.revision),
         })
     }
 

@@ -14,14 +14,14 @@ use crate::{
     },
     model::{
         catalog::DefinitionKind,
-        change::ValueMove,
+        change::FigureMovement,
         id::Revision,
         period::Period,
         series::{FigureVersion, Horizon, SeriesKey, Statement, by_period, newest_at},
         time::Date,
         value::Value,
     },
-    store::{StoreError, nearest::nearest, series::SeriesScope, view::NameKind},
+    store::{StoreError, series::SeriesScope, suggestions::nearest_ids, view::NameKind},
 };
 
 /// What an upload is planned against, for all figures of one indicator and source.
@@ -107,7 +107,7 @@ impl Planner<'_> {
     pub(super) fn check_name(&mut self, kind: DefinitionKind, id: &str, code: &str, location: &str) {
         if self.catalog.definition(kind, id, self.revision).is_none() {
             let message = format!("no {} is called `{id}`", kind.name());
-            let near = nearest(&self.catalog, kind, id, self.revision);
+            let near = nearest_ids(&self.catalog, kind, id, self.revision);
             self.outcome.findings.unknown(code, location, message, near);
         }
     }
@@ -149,7 +149,7 @@ impl Planner<'_> {
     fn plan_series(&mut self, key: &SeriesKey, points: Vec<Point>, release: Release) -> Result<(), PlanError> {
         self.check_duplicates(key, &points);
         let ids = self.view.series_ids(key);
-        let known = ids.map_or(Ok(Vec::new()), |ids| self.view.rows(ids))?;
+        let known = ids.map_or(Ok(Vec::new()), |ids| self.view.versions(ids))?;
         let mut added = Vec::new();
         let mut points = points.into_iter().peekable();
         for rows in by_period(&known) {
@@ -231,21 +231,21 @@ impl Planner<'_> {
     }
 
     /// Counts what happens to a figure.
-    pub(super) fn count(&mut self, movement: Option<ValueMove>) {
+    pub(super) fn count(&mut self, movement: Option<FigureMovement>) {
         let counts = &mut self.outcome.counts;
         let totals = &mut self.outcome.totals;
         match movement {
             None => {}
-            Some(ValueMove::Added) => {
+            Some(FigureMovement::Added) => {
                 counts.added += 1;
                 totals.current += 1;
             }
-            Some(ValueMove::Revised) => counts.revised += 1,
-            Some(ValueMove::Withdrawn) => {
+            Some(FigureMovement::Revised) => counts.revised += 1,
+            Some(FigureMovement::Withdrawn) => {
                 counts.withdrawn += 1;
                 totals.current = totals.current.saturating_sub(1);
             }
-            Some(ValueMove::Backfilled) => counts.backfilled += 1,
+            Some(FigureMovement::Backfilled) => counts.backfilled += 1,
         }
     }
 }

@@ -35,7 +35,7 @@ struct Switched(BTreeMap<Revision, Revision>);
 
 impl Switched {
     fn by(revert: Revision, catalog: &Catalog) -> Self {
-        let switched = catalog.reverts().switched_by(revert);
+        let switched = catalog.reverts().changed_by(revert);
         let since = |commit: Revision, reverted: bool| match reverted {
             true => commit,
             // It counts again because a revert is taken back: that one made it not count.

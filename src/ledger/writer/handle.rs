@@ -4,7 +4,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     thread::JoinHandle,
 };
 
@@ -25,6 +25,7 @@ use crate::{
     store::{
         StoreError,
         cursors::{StoredCursor, StoredCursors},
+        lock::lock,
         view::View,
     },
 };
@@ -110,15 +111,15 @@ impl Writer {
 
     /// Finishes the writes that wait, and ends the thread. Blocks until it has ended.
     pub fn stop(&self) {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lock(&self.commands).take();
+        let thread = lock(&self.thread).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the writer ended by a panic");
         }
     }
 
     fn send(&self, command: Command) -> Result<(), WriteError> {
-        let sender = self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sender = lock(&self.commands).clone();
         let Some(sender) = sender else { return Err(self.ended()) };
         sender.try_send(command).map_err(|refused| match refused {
             TrySendError::Full(_) => WriteError::Busy,

@@ -125,7 +125,7 @@ fn config(dice: &mut Dice, world: &World) -> server::Config {
     let kept = if dice.once_in(2) { NonZeroU64::new(4 + dice.below(8) as u64) } else { None };
     let clock_off = world.clock_off.clone();
     let since = |elapsed: Duration| EPOCH + elapsed.as_micros() as i64;
-    let clock = Clock::told_by(move || {
+    let clock = Clock::from_fn(move || {
         Instant(turmoil::sim_elapsed().map_or(EPOCH, since) + clock_off.load(Ordering::Relaxed))
     });
     let (waiting, slowest) = (Mutex::new(dice.split()), 1 + dice.below(4_000));

@@ -90,7 +90,7 @@ impl Store {
     }
 
     fn rows(&self) -> Vec<FigureVersion> {
-        self.view.series_ids(&series()).map_or_else(Vec::new, |ids| self.view.rows(ids).unwrap())
+        self.view.series_ids(&series()).map_or_else(Vec::new, |ids| self.view.versions(ids).unwrap())
     }
 
     fn write(&self, act: WriteRequest) {

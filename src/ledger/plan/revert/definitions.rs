@@ -186,7 +186,7 @@ impl Planner<'_> {
                     || entities.contains(&ids.entity)
                     || sources.contains(&ids.source);
                 if of_removed {
-                    let rows = self.view.rows(ids)?;
+                    let rows = self.view.versions(ids)?;
                     let brought = rows.iter().map(|row| row.revision);
                     let standing =
                         brought.filter(|commit| !self.catalog.reverts().is_revert(*commit) && self.counts(*commit));

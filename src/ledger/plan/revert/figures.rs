@@ -67,7 +67,7 @@ impl Planner<'_> {
         let mut known = Known::default();
         for (key, extent) in self.series_of(revert)? {
             let Some(ids) = self.view.series_ids(&key) else { continue };
-            let rows = self.view.rows(ids)?;
+            let rows = self.view.versions(ids)?;
             self.note_releases(&key, &rows, &mut known)?;
             let counted = rows.iter().filter(|row| self.is_own_statement(row, &known) && self.counts(row.revision));
             if let Some(newest) = counted.map(|row| row.revision).max() {

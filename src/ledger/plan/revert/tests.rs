@@ -291,7 +291,7 @@ impl Store {
         news.retain(|(entity, period), figure| {
             let period = Period::parse(PERIODS[*period]).unwrap();
             let ids = self.view.series_ids(&key(*indicator, *entity));
-            let rows = ids.map_or_else(Vec::new, |ids| self.view.rows_of(ids, period).unwrap());
+            let rows = ids.map_or_else(Vec::new, |ids| self.view.versions_of_period(ids, period).unwrap());
             let released = day(*released);
             let held = newest_at(&rows, Horizon { revision: Revision::MAX, released });
             held.is_none_or(|held| held.released != released || held.value() != value(*figure).as_ref())
@@ -396,7 +396,7 @@ fn follow(state: &mut State, changes: &[Change]) -> Result<(), TestCaseError> {
     }
     for change in changes {
         match change {
-            Change::Value(change) => {
+            Change::Figure(change) => {
                 let key = format!("figure {:?} {}", change.series, change.period);
                 put(state, key, text(&change.before), text(&change.after))?;
             }
@@ -565,7 +565,7 @@ fn a_figure_of_a_mistyped_release_date_goes_and_the_right_one_is_current() {
         assert_eq!(store.answers(day(number)), plain.answers(day(number)), "day {number}");
     }
     let head = store.ledger.head();
-    let [Change::Value(change)] = &store.changes(head)[..] else { panic!("one figure changes") };
+    let [Change::Figure(change)] = &store.changes(head)[..] else { panic!("one figure changes") };
     assert_eq!(change.before.as_ref().map(|row| row.revision), Some(Revision(2)));
     assert_eq!(change.after.as_ref().map(|row| row.revision), Some(Revision(3)));
     assert!(change.recorded.is_retraction());

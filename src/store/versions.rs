@@ -21,7 +21,7 @@ use crate::model::{
 };
 
 /// Most rows packed together.
-pub const ROWS_MAX: usize = 1 << 20;
+pub const VERSIONS_MAX: usize = 1 << 20;
 
 /// Shapes of what a row states: the number of decimals of a plain number, or one of these. `SHAPE_SCALED` is a plain number
 /// whose decimals follow from the common scale.
@@ -34,7 +34,7 @@ const SHAPE_RETRACTED: u8 = 35;
 const WITH_NOTES: u8 = 64;
 
 /// Packs rows.
-pub fn encode_rows(out: &mut Vec<u8>, rows: &[FigureVersion]) {
+pub fn encode_versions(out: &mut Vec<u8>, rows: &[FigureVersion]) {
     put_varint(out, rows.len() as u64);
     put_periods(out, rows);
     put_vintages(out, rows);
@@ -60,12 +60,12 @@ pub fn encode_rows(out: &mut Vec<u8>, rows: &[FigureVersion]) {
 }
 
 /// Unpacks rows.
-pub fn decode_rows(reader: &mut Reader<'_>) -> Result<Vec<FigureVersion>> {
-    decode_rows_up_to(reader, ROWS_MAX)
+pub fn decode_versions(reader: &mut Reader<'_>) -> Result<Vec<FigureVersion>> {
+    decode_versions_up_to(reader, VERSIONS_MAX)
 }
 
 /// Unpacks rows where there are at most so many. A few bytes can say a million rows: this bounds the memory that takes.
-pub fn decode_rows_up_to(reader: &mut Reader<'_>, limit: usize) -> Result<Vec<FigureVersion>> {
+pub fn decode_versions_up_to(reader: &mut Reader<'_>, limit: usize) -> Result<Vec<FigureVersion>> {
     let count = reader.count(limit)?;
     let periods = read_periods(reader, count)?;
     let vintages = read_vintages(reader, count)?;
@@ -437,7 +437,7 @@ pub(crate) mod tests {
         ]
     }
 
-    pub(crate) fn any_row() -> impl Strategy<Value = FigureVersion> {
+    pub(crate) fn any_version() -> impl Strategy<Value = FigureVersion> {
         (any_period(), 1u64..6, 10_000i32..10_004, any_statement()).prop_map(
             |(period, revision, released, statement)| FigureVersion {
                 period,
@@ -450,17 +450,17 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn rows_come_back_as_they_were(rows in proptest::collection::vec(any_row(), 0..80)) {
+        fn rows_come_back_as_they_were(rows in proptest::collection::vec(any_version(), 0..80)) {
             let mut out = Vec::new();
-            encode_rows(&mut out, &rows);
+            encode_versions(&mut out, &rows);
             let mut reader = Reader::new(&out);
-            prop_assert_eq!(decode_rows(&mut reader).unwrap(), rows);
+            prop_assert_eq!(decode_versions(&mut reader).unwrap(), rows);
             prop_assert!(reader.is_empty());
         }
 
         #[test]
         fn damaged_rows_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = decode_rows(&mut Reader::new(&bytes));
+            let _ = decode_versions(&mut Reader::new(&bytes));
         }
     }
 
@@ -478,7 +478,7 @@ pub(crate) mod tests {
             })
             .collect();
         let mut out = Vec::new();
-        encode_rows(&mut out, &rows);
+        encode_versions(&mut out, &rows);
         assert!(out.len() <= 54 + 24, "{} bytes for 54 figures of one byte each", out.len());
     }
 }

@@ -6,11 +6,11 @@ use super::catalog::Catalog;
 use crate::model::{
     catalog::{Definition, DefinitionKind},
     id::Revision,
-    text::fold,
+    text::normalized,
 };
 
 /// The end of a sentence that names what is near.
-pub fn near_it(near: &[String]) -> String {
+pub fn near_clause(near: &[String]) -> String {
     if near.is_empty() { String::new() } else { format!("; near it: {}", near.join(", ")) }
 }
 
@@ -21,19 +21,19 @@ const FEW_BYTES: usize = 1_000;
 
 /// The ids there are, where they are few; else those nearest to one that is not known, or the newest.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Near {
+pub struct Suggestions {
     /// Best first.
     pub ids: Vec<String>,
     /// There are no others.
     pub complete: bool,
 }
 
-impl Near {
+impl Suggestions {
     /// Of definitions of a kind.
     pub fn definitions(catalog: &Catalog, kind: DefinitionKind, id: &str, at: Revision) -> Self {
         let all: Vec<String> =
             catalog.definitions(kind, "", at).take(FEW + 1).map(|known| known.id().to_owned()).collect();
-        let nearest = nearest(catalog, kind, id, at);
+        let nearest = nearest_ids(catalog, kind, id, at);
         if !are_few(&all) {
             return Self { ids: nearest, complete: false };
         }
@@ -57,12 +57,12 @@ fn are_few(ids: &[String]) -> bool {
 }
 
 /// The end of a sentence about an id that is not known.
-impl fmt::Display for Near {
+impl fmt::Display for Suggestions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.complete && !self.ids.is_empty() {
             return write!(f, "; there are: {}", self.ids.join(", "));
         }
-        f.write_str(&near_it(&self.ids))
+        f.write_str(&near_clause(&self.ids))
     }
 }
 
@@ -72,8 +72,8 @@ const NEAREST_MAX: usize = 3;
 const LIKENESS_MIN: f64 = 0.55;
 
 /// The nearest known ids, best first: by code, by name, by spelling.
-pub fn nearest(catalog: &Catalog, kind: DefinitionKind, id: &str, at: Revision) -> Vec<String> {
-    let wanted = fold(id);
+pub fn nearest_ids(catalog: &Catalog, kind: DefinitionKind, id: &str, at: Revision) -> Vec<String> {
+    let wanted = normalized(id);
     let mut found: Vec<(f64, &str)> = catalog
         .definitions(kind, "", at)
         .map(|definition| (likeness(definition, &wanted), definition.id()))
@@ -84,16 +84,16 @@ pub fn nearest(catalog: &Catalog, kind: DefinitionKind, id: &str, at: Revision) 
 }
 
 fn likeness(definition: &Definition, wanted: &str) -> f64 {
-    texts(definition)
+    searchable_texts(definition)
         .map(|text| {
-            let text = fold(text);
+            let text = normalized(text);
             if text == wanted { 1.0 } else { strsim::normalized_damerau_levenshtein(&text, wanted) }
         })
         .fold(0.0, f64::max)
 }
 
 /// The texts by which a definition may be known.
-pub fn texts(definition: &Definition) -> Box<dyn Iterator<Item = &str> + '_> {
+pub fn searchable_texts(definition: &Definition) -> Box<dyn Iterator<Item = &str> + '_> {
     match definition {
         Definition::Indicator(indicator) => Box::new([indicator.id.as_str(), indicator.name.as_str()].into_iter()),
         Definition::Source(source) => {
