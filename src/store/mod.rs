@@ -5,7 +5,8 @@
 //! the disk is done; [`bytes`] reads and writes the few primitive encodings; [`rows`] packs versions of
 //! figures into columns; [`series`] keeps them as blocks of at most 4 KiB; [`chunks`] cuts longer things; [`records`] keeps
 //! definitions and editions, [`catalog`] holds them in memory, [`reverts`] what of them was taken back, [`nearest`] says what of them somebody may have meant;
-//! [`cursors`] keeps what clients said of how far they came; [`view`] puts these together into what queries read. The formats are written down in `format.md` beside this file.
+//! [`cursors`] keeps what clients said of how far they came; [`view`] puts these together into what queries read. The formats are in
+//! `docs/dev/store-format.md`.
 //!
 //! Invariants: no value is longer than [`engine::VALUE_BYTES_MAX`], no batch holds more than [`engine::BATCH_OPS_MAX`]
 //! operations, every value carries a checksum, and nothing here decides what a commit is.
