@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+# The longest run of a program: a debug build on a busy machine takes minutes for an edition of 12 MB.
+RUN_SECONDS = 600
+
 # Every process that was started and has not been waited for.
 _running: list[subprocess.Popen] = []
 
@@ -42,17 +45,17 @@ def start(command: list[str | Path], out: Path, errors: Path | None = None) -> s
     return process
 
 
-def end(process: subprocess.Popen, seconds: float = 30) -> int:
+def end(process: subprocess.Popen) -> int:
     """Asks a process to end, and gives its exit status."""
     process.terminate()
-    return wait_for_end(process, seconds)
+    return wait_for_end(process)
 
 
-def wait_for_end(process: subprocess.Popen, seconds: float) -> int:
+def wait_for_end(process: subprocess.Popen) -> int:
     try:
-        status = process.wait(seconds)
+        status = process.wait(RUN_SECONDS)
     except subprocess.TimeoutExpired:
-        raise CheckFailed(f"still running after {seconds} s: {process.args}") from None
+        raise CheckFailed(f"still running after {RUN_SECONDS} s: {process.args}") from None
     _running.remove(process)
     return status
 
@@ -65,13 +68,13 @@ def kill_all() -> None:
     _running.clear()
 
 
-def output_of(command: list[str | Path], seconds: float = 120, server: str = "") -> str:
+def output_of(command: list[str | Path], server: str = "") -> str:
     """What a command prints. It must succeed. `server` becomes its ALMANAC_SERVER."""
     environment = dict(os.environ, ALMANAC_SERVER=server) if server else None
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS, env=environment)
     except subprocess.TimeoutExpired:
-        raise CheckFailed(f"still running after {seconds} s: {command}") from None
+        raise CheckFailed(f"still running after {RUN_SECONDS} s: {command}") from None
     check(done.returncode == 0, f"failed with {done.returncode}: {command}\n{done.stdout}{done.stderr}")
     return done.stdout
 
