@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Fails if the contract breaks clients of the last released version and CHANGELOG.md does not say so.
+"""Fails if the contract breaks clients of the last released version and CHANGELOG.md does not list the break.
 
     .ci/breaking.py BUF
 
-Compares proto/ with the newest file of proto/released/ by `buf breaking`. Each break has a symbol: `Edition.edition`,
-`Standing`, `FeedService.Subscribe`, `SCOPE_LEFT`, `go_package`. CHANGELOG.md lists it if the symbol, or the message, enum
-or service that it belongs to, stands in backticks in an item of "### Breaking" under the version of Cargo.toml, before
-the item's first colon. What stands behind the colon is explanation: a name there lists nothing.
+It compares proto/ with the newest file of proto/released/ by `buf breaking`. Each break has a symbol: `Edition.edition`,
+`Standing`, `FeedService.Subscribe`, `SCOPE_LEFT`, `go_package`. CHANGELOG.md lists the break if the symbol, or the
+message, enum or service that it belongs to, is in backticks in an item of "### Breaking" under the version of Cargo.toml,
+before the first colon of the item. Text after the colon is explanation: a name there does not count.
 """
 
 import argparse
@@ -33,7 +33,7 @@ class Break(NamedTuple):
 class Names:
     """Fields and enum values of the released contract, by the name of their type and their number.
 
-    buf names a field as it is called now. The changelog names it as clients know it.
+    buf reports the new name of a field. The changelog uses the old one, which clients know.
     """
 
     def __init__(self, image: dict):
@@ -79,7 +79,7 @@ def to_break(violation: dict, names: Names) -> Break:
     if service:
         return Break(f"{service}.{quoted('RPC')}", service, text)
     whole = quoted("(?:[Mm]essage|[Ee]num|[Ss]ervice|file|File option)")
-    # A kind of break that this script does not know is listed by the name of buf's rule.
+    # A break of a kind that this script does not know has the name of buf's rule as its symbol.
     return Break(whole or violation["type"], "", text)
 
 
@@ -129,7 +129,7 @@ def main() -> None:
         sys.exit(f"version {version} is released, and the contract breaks it: raise the version in Cargo.toml")
 
     listed = listed_names(section(chosen.changelog.read_text(), version))
-    # One line a symbol, with the first thing that buf says about it.
+    # One line for each symbol, with the first message of buf about it.
     missing: dict[str, str] = {}
     for one in breaks:
         if one.symbol not in listed and one.parent not in listed:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import breaking
 
-# What buf says, the rule it says it by, and the symbol and parent of it.
+# A message of buf, the name of its rule, and the symbol and parent that belong to it.
 CASES = [
     ('Field "2" on message "Edition" changed name from "edition" to "id".', "FIELD_SAME_NAME", "Edition.edition", "Edition"),
     ('Field "2" with name "id" on message "Edition" changed option "json_name" from "edition" to "id".',
@@ -95,7 +95,7 @@ class Listed(unittest.TestCase):
 
 
 class Contract(unittest.TestCase):
-    """The contract as it is now, taken for released, and a copy of it without one field."""
+    """The contract as it is now, used as the released one, and a copy without one field."""
 
     def setUp(self):
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))

@@ -1,4 +1,4 @@
-// What the examples share: the contract, read from the .proto files, its errors, and the text of figures.
+// What the examples in this folder share: the contract as the .proto files define it, errors, and the text of figures.
 
 import { fileURLToPath } from "node:url";
 import grpc from "@grpc/grpc-js";
@@ -17,9 +17,9 @@ const definition = loader.loadSync(FILES, {
   oneofs: true,
 });
 
-/** Each answer as it came, in bytes. */
+/** The bytes of each answer. */
 export const received = new WeakMap();
-// What is no message type is a service.
+// Definitions without a `format` are services.
 for (const service of Object.values(definition).filter((one) => !one.format)) {
   for (const method of Object.values(service)) {
     const read = method.responseDeserialize;
@@ -38,7 +38,7 @@ export function typeNamed(name) {
 
 const contract = grpc.loadPackageDefinition(definition).almanac.v1;
 
-// Of the details of errors, what is read here.
+// The parts of error details that the examples read.
 const errors = loader.fromJSON({
   nested: {
     google: {
@@ -57,7 +57,7 @@ const errors = loader.fromJSON({
   },
 }, { keepCase: true, longs: Number, defaults: true });
 
-/** Reason and milliseconds to wait of an error of Almanac itself; a proxy or the library gives none. */
+/** The reason of an error and the milliseconds to wait. An error of a proxy or of the library has no reason. */
 export function detailsOf(error) {
   let reason;
   let wait;
@@ -76,12 +76,12 @@ export function detailsOf(error) {
 }
 
 const OPTIONS = {
-  // Two clients of one address share a connection otherwise, even one that is dead.
+  // Otherwise two clients of one address share a connection, even a dead one.
   "grpc.use_local_subchannel_pool": 1,
-  // A silent connection may be a dead one: ask, instead of waiting for ever.
+  // The library pings a silent connection, because it may be dead.
   "grpc.keepalive_time_ms": 30_000,
   "grpc.keepalive_timeout_ms": 5_000,
-  // The channel has a back-off of its own; the caller's decides.
+  // The channel has a back-off of its own. Keep it short: the caller waits.
   "grpc.initial_reconnect_backoff_ms": 100,
   "grpc.max_reconnect_backoff_ms": 1_000,
 };
@@ -91,18 +91,18 @@ export function client(service, server) {
   return new contract[service](server, grpc.credentials.createInsecure(), OPTIONS);
 }
 
-/** A unary call as a promise. Always with a deadline: a call without one may wait for ever. */
+/** A unary call as a promise. It has a deadline, because a call without one may wait for ever. */
 export function call(client, method, request, metadata = new grpc.Metadata()) {
   const deadline = Date.now() + 30_000;
   return new Promise((resolve, reject) =>
     client[method](request, metadata, { deadline }, (error, answer) => (error ? reject(error) : resolve(answer))));
 }
 
-/** A number with the digits it was published with. */
+/** A number with as many decimals as it was published with. */
 export function digits(number, decimals) {
-  // `toFixed` falls back to an exponent from 1e21 on.
+  // From 1e21 on, `toFixed` writes an exponent.
   if (Math.abs(number) >= 1e21) return BigInt(number).toString() + (decimals ? "." + "0".repeat(decimals) : "");
-  // `toFixed` drops the sign of a negative zero; a rounded "-0.0" was published with it.
+  // `toFixed` drops the sign of a negative zero, and a rounded "-0.0" is published with it.
   return (Object.is(number, -0) ? "-" : "") + number.toFixed(decimals);
 }
 

@@ -1,4 +1,4 @@
-// A whole edition, fetched in every way there is, with all limits as they come: examples/python/edition.py, from Node.
+// Does in Node what examples/python/edition.py does: fetches a whole edition in every way, without a change of limits.
 //
 //     node examples/node/edition.mjs --ranking ID --edition ID [--compare-with ID] [--server HOST:PORT]
 
@@ -18,13 +18,13 @@ const { ranking, edition } = options;
 const [rankings, feed] = [client("RankingService", options.server), client("FeedService", options.server)];
 const filters = [{ rankings: [ranking], kinds: ["CHANGE_KIND_ENTRY"] }];
 
-/** What an entry adds to the digest of the state, in version 1: enough to see that all are there, and quick. */
+/** What an entry adds to the digest of the state, in version 1. It is quick, and enough to see that no entry is missing. */
 function entryDigest(of, { entity, _rank, rank }) {
   const line = ["E", ranking, of, entity, _rank ? rank : ""].join("\t");
   return createHash("sha256").update(line).digest().readBigUInt64LE(0);
 }
 
-/** What came one way. */
+/** The entries and messages that arrived in one way. */
 class Way {
   entries = 0;
   digest = 0n;
@@ -46,7 +46,7 @@ class Way {
 
   changes(changes) {
     for (const { entry: { edition: of, after } } of changes) {
-      // Entities that the edition does not list have changes too: they were in the one before it.
+      // An entity that left has a change too, without an entry after.
       if (of === edition && after) this.entry(after);
     }
   }
@@ -61,7 +61,7 @@ class Way {
   }
 }
 
-/** All pages of a list: the same request with the token of the page before, until there is none. */
+/** All pages of a list. The next request is the same with the token of the last page, until a page has no token. */
 async function* pages(service, method, way, request) {
   for (let page_token = ""; ; ) {
     const page = await call(service, method, { ...request, page_token });

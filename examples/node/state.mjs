@@ -1,6 +1,6 @@
-// A copy of the state of Almanac, kept by the changes of the feed, and its digest (version 2).
+// A copy of the state of Almanac that the changes of the feed keep up to date, and its digest (version 2).
 //
-// Written to the rules of `FeedService` in `proto/almanac/v1/feed_service.proto`.
+// It follows the rules of `FeedService` in `proto/almanac/v1/feed_service.proto`.
 
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
@@ -8,8 +8,8 @@ import { typeNamed } from "./almanac.mjs";
 
 export const DIGEST_VERSION = 2;
 
-// The fields of digest version 2, by message, in its order; `?` where 0 differs from unset. A field that a later version of the
-// contract adds does not count.
+// The fields of digest version 2, by message, in the order of the digest; `?` where 0 differs from unset. A field that the
+// contract adds later is not part of it.
 const DIGEST_FIELDS = {
   Observation: "indicator entity source dimensions period value released recorded revision cause",
   Dimension: "id value",
@@ -73,7 +73,7 @@ function fieldText({ name, presence, isText, item }, message) {
   if (value === null || value === undefined) return "";
   if (presence) return message[presence] ? item(value) : "";
   const text = item(value);
-  // A number that is zero is as good as unset.
+  // For these fields, 0 is the same as unset.
   return text === "0" && !isText ? "" : text;
 }
 
@@ -90,17 +90,17 @@ export function rowDigest(kind, row) {
   return createHash("sha256").update(text).digest().readBigUInt64LE(0);
 }
 
-/** The server did something that the contract excludes. */
+/** The server broke a promise of the contract. */
 export class BrokenPromise extends Error {}
 
-/** The server sent something that this client is too old to know: its copy cannot be kept true. */
+/** The server sent something that this client is too old to know, so the copy could become wrong. */
 export class UnknownKind extends Error {}
 
 export function expect(holds, promise, seen) {
   if (!holds) throw new BrokenPromise(`${promise}: ${seen}`);
 }
 
-/** What a row is found by. Ids hold no blanks. */
+/** The key of a row. Ids hold no blanks. */
 function keyOf(kind, row) {
   if (kind === "figure") {
     const dimensions = row.dimensions.map(({ id, value }) => `${id}=${value}`).join(";");
@@ -112,23 +112,23 @@ function keyOf(kind, row) {
   return [kind, row.item, row[row.item].id].join(" ");
 }
 
-/** The kind and key of a change, and the row that it is about before and after; null where there is none. */
+/** The kind and key of a change, and its row before and after the change; null if there is none. */
 function sides(change) {
   const detail = change[change.detail];
   if (!detail) throw new UnknownKind("a change of an unknown kind");
   const { before, after } = detail;
   if (change.detail === "entry") {
-    // In the state, an entry says of which edition it is.
+    // A row of the state names the edition of its entry.
     const { ranking, edition, entity } = detail;
     const inState = (entry) => entry && { ranking, edition, entry };
     return { kind: "entry", key: ["entry", ranking, edition, entity].join(" "), before: inState(before), after: inState(after) };
   }
   const kind = change.detail === "value" ? "figure" : change.detail;
-  // A figure that was filled in behind "no figure" has neither side.
+  // A figure that was backfilled behind "no figure" has neither side.
   return { kind, key: keyOf(kind, after ?? before ?? detail.recorded_version), before, after };
 }
 
-/** The rows of the state by their keys, and the digest of them all. */
+/** The rows of the state by their keys, and the digest of all rows. */
 export class Copy {
   rows = new Map();
   digest = 0n;
@@ -156,7 +156,7 @@ export class Copy {
     }
   }
 
-  /** Does what the scope says, and trusts nothing: the copy must be what the change says that it is. */
+  /** Applies a change as its scope demands. First it checks that the copy has the row that the change has as before. */
   apply(change) {
     const { kind, key, before, after } = sides(change);
     const held = this.rows.get(key);

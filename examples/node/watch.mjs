@@ -1,17 +1,17 @@
-// Keeps a copy of the state of Almanac: misses no change, repeats none, and goes on after a crash of either side.
+// Keeps a copy of the state of Almanac. It misses no change, repeats none, and resumes after a crash of either side.
 //
 //     node examples/node/watch.mjs [--server HOST:PORT] [--state-file FILE] [--ranking ID]... [--indicator ID]...
 //
-// The first run begins with the state; a later run with the same state file begins exactly after what the last one applied.
+// The first run begins with the state. A later run with the same state file begins exactly after the last applied commit.
 // `--until head` or `--until REVISION` ends it there.
 //
-// What a subscriber has to do, and where it is done here:
+// What a follower has to do, and where this program does it:
 //
-// - apply a commit whole, at its last page, never part of it (`takeCommitPage`), and the state when it is complete
+// - apply a whole commit at its last page, never a part of it (`takeCommitPage`), and the state when it is complete
 //   (`takeSnapshotEnd`);
-// - store the token together with what was applied (`CopyFile`);
+// - store the token together with the applied changes (`CopyFile`);
 // - tell a dead connection from a quiet one by its own clock (`SilenceClock`);
-// - come back with the token after a growing, random wait (`follow`), and throw the token away only for its own reasons
+// - reconnect with the token after a growing, random wait (`follow`), and drop the token only for reasons that are about the token
 //   (`START_OVER`);
 // - verify the chain of commits (`takeCommitPage`), each change against the copy (`Copy.apply`), and the digest of the state.
 
@@ -22,20 +22,20 @@ import grpc from "@grpc/grpc-js";
 import { call, client, detailsOf, numberText, received, typeNamed } from "./almanac.mjs";
 import { BrokenPromise, Copy, DIGEST_VERSION, UnknownKind, expect } from "./state.mjs";
 
-// Reasons of errors that are about the token itself: the copy begins anew with the state. A token ahead of the server is not
-// among them: the server catches up.
+// With these reasons the token itself is refused: the client begins again with the state. TOKEN_AHEAD is not
+// among them, because the server catches up.
 const START_OVER = new Set(["TOKEN_MALFORMED", "TOKEN_OUTDATED", "TOKEN_OTHER_HISTORY", "BELOW_FLOOR"]);
-// Almanac itself says with one of these that the request can never work.
+// With one of these statuses and a reason, the request can never work.
 const HOPELESS = new Set([
   "INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "NOT_FOUND", "PERMISSION_DENIED", "UNAUTHENTICATED",
   "UNIMPLEMENTED", "DATA_LOSS",
 ].map((name) => grpc.status[name]));
 const MISSED_INTERVALS = 3;
-// Until the stream opens: connecting takes time, and a server may wait 2 s for the revision of a token.
+// The longest wait for the first message. Connecting takes time, and a server may wait 2 s for the revision of a token.
 const OPENING_MS = 5_000;
 const LONGEST_WAIT_MS = 10_000;
 
-/** The copy cannot go on from where it is. */
+/** The client must begin again with the state. */
 class StartOver extends Error {}
 
 /** `CAUSE_FIRST_RELEASE` as `first release`; a number that this client does not know yet stays a number. */
@@ -56,7 +56,7 @@ function changeLine(change) {
     return `${row.indicator} ${row.entity} ${row.period} (${row.source}): ${from} -> ${to}, ${word("VALUE_MOVE_", detail.move)}`;
   }
   if (change.detail === "entry") {
-    // An entry moves from another edition, or from this one before a correction.
+    // A move is compared with another edition, or with the same edition before a correction.
     const earlier = detail.compared_with === detail.edition ? before : detail.compared;
     const [from, to] = [earlier, after].map((side) => (side?._rank ? side.rank : "-"));
     return `${detail.ranking} ${detail.edition} ${detail.entity}: ${from} -> ${to}, ${word("MOVEMENT_", detail.movement)}`;
@@ -71,8 +71,8 @@ function changeLine(change) {
 }
 
 /**
- * The messages that made a copy, one a line. A real client has a database: its rows and its token change in one transaction.
- * Here one write appends a whole commit, and what a crash left incomplete is cut off at the next start.
+ * The messages that made a copy, one a line. A real client has a database, and changes rows and token in one transaction.
+ * Here one write appends a whole commit, and the next start cuts off what a crash left incomplete.
  */
 class CopyFile {
   constructor(path) {
@@ -85,7 +85,7 @@ class CopyFile {
     const read = typeNamed("SubscribeResponse").deserialize;
     const messages = [];
     let [whole, length, wholeLength] = [0, 0, 0];
-    // What follows the last line break is a line cut off.
+    // A crash cut off the line after the last line break.
     for (const line of fs.readFileSync(this.path, "latin1").split("\n").slice(0, -1)) {
       length += line.length + 1;
       const message = read(Buffer.from(line, "base64"));
@@ -101,7 +101,7 @@ class CopyFile {
     fs.appendFileSync(this.path, lines(messages), { flush: true });
   }
 
-  /** Old or new, never half. */
+  /** After a crash the file has the old messages or the new ones. */
   replace(messages) {
     fs.writeFileSync(`${this.path}.new`, lines(messages), { flush: true });
     fs.renameSync(`${this.path}.new`, this.path);
@@ -126,13 +126,13 @@ class Watch {
     this.copy = new Copy();
     this.token = null;
     this.revision = 0;
-    // The last commit applied that matched: what the chain of the next one must name.
+    // The last applied commit that matched. The next commit must name it.
     this.lastCommit = 0;
     this.opened = null;
     this.beginStream();
   }
 
-  /** What was not complete when the last stream ended comes again from its beginning. */
+  /** Drops what was incomplete when the last stream ended: the server sends it again from its beginning. */
   beginStream() {
     this.collected = [];
     this.incoming = new Copy();
@@ -148,7 +148,7 @@ class Watch {
     if (end) this.takeSnapshotEnd(end, message);
     if (commit) this.takeCommitPage(commit, message);
     if (progress) this.takeProgress(progress, message);
-    // `lag` and `goodbye` change no copy. A kind of message that this client does not know is an unknown field: ignored.
+    // `lag` and `goodbye` do not change the copy. A message of a kind that this client does not know is ignored.
   }
 
   takeOpened(opened, message) {
@@ -157,7 +157,7 @@ class Watch {
       this.collected.push(message);
       return;
     }
-    // The server refuses a token of another history itself; this is the client's own proof.
+    // The server refuses a token of another history. The client checks it all the same.
     expect(opened.history_id === this.opened.history_id, "Resumable", "the server's history is another one");
     expect(Number(opened.start_revision) === this.revision, "Resumable",
       `had everything to ${this.revision}, resumed at ${opened.start_revision}`);
@@ -169,7 +169,7 @@ class Watch {
 
   takeSnapshotEnd(end, message) {
     const { incoming: copy } = this;
-    // Proof that nothing is missing and nothing came twice.
+    // This proves that no row is missing and none came twice.
     expect(Number(end.row_count) === copy.rows.size && BigInt(end.digest) === copy.digest, "Reliable",
       `${end.row_count} rows with digest ${hex(end.digest)} sent, ${copy.rows.size} with ${hex(copy.digest)} arrived`);
     if (!this.loading) {
@@ -193,7 +193,7 @@ class Watch {
     }
     this.collected.push(message);
     if (!page.last_page) return;
-    // Only now is the commit whole. (Millions of changes go to a database as they come, in one open transaction.)
+    // Only now is the commit complete. (Write millions of changes to a database as they arrive, in one open transaction.)
     const pages = this.collected;
     const changes = pages.flatMap((one) => one.commit_page.changes);
     for (const change of changes) this.copy.apply(change);
@@ -220,8 +220,8 @@ class Watch {
 }
 
 /**
- * Cancels a call of which no message came for too long. It runs only while the client waits for a message: one that is busy
- * applying is not a silent server.
+ * Cancels a call when no message comes for too long. The clock runs only while the client waits for a message, not while it
+ * applies one.
  */
 class SilenceClock {
   ranOut = false;
@@ -258,7 +258,7 @@ async function follow(server, watch, filters, interval, until) {
     watch.beginStream();
     let wait;
     let why = "the stream ended";
-    // A new connection for each stream: the old one may be dead without knowing it.
+    // Each stream gets a new connection, because the old one may be dead and not know it.
     const feed = client("FeedService", server);
     const progress_interval = { seconds: Math.floor(interval), nanos: Math.round((interval % 1) * 1e9) };
     const stream = feed.Subscribe({ ...start, filters, progress_interval, digest_version: DIGEST_VERSION });
@@ -269,7 +269,7 @@ async function follow(server, watch, filters, interval, until) {
         watch.take(message);
         if (watch.reached(until)) return;
         if (message.goodbye) {
-          // The server ends the stream and says when to come back. What we have is as good as its token.
+          // The server ends the stream and says when to reconnect. The client needs no other token than its own.
           const { reason, reconnect_after: after } = message.goodbye;
           wait = Number(after.seconds) * 1000 + after.nanos / 1e6;
           why = word("GOODBYE_REASON_", reason);
@@ -299,8 +299,7 @@ async function follow(server, watch, filters, interval, until) {
       feed.close();
     }
     if (wait === undefined) {
-      // Doubling waits, each drawn evenly from zero to its bound: clients of a server that went away come back spread
-      // out.
+      // The bound of the wait doubles, and the wait is random below it: so clients do not all reconnect at once.
       wait = Math.random() * Math.min(LONGEST_WAIT_MS, 100 * 2 ** failures);
       failures = Math.min(failures + 1, 10);
     }
@@ -315,12 +314,12 @@ const { values: options } = parseArgs({
     "state-file": { type: "string", default: "almanac-watch.state" },
     ranking: { type: "string", multiple: true, default: [] },
     indicator: { type: "string", multiple: true, default: [] },
-    // Progress interval in seconds: three in silence are a dead connection.
+    // Progress interval in seconds. After three without a message the connection counts as dead.
     interval: { type: "string", default: "1" },
     until: { type: "string" },
   },
 });
-// A token belongs to its filters: with others, the server refuses it. A change matches a filter if all of its fields accept it,
+// A token belongs to its filters: with other filters the server refuses it. A change matches a filter if all its fields accept it,
 // so rankings and indicators are two filters.
 const { ranking: rankings, indicator: indicators } = options;
 const filters = [];

@@ -1,10 +1,10 @@
-"""A whole edition, fetched in every way there is: pages of entries, pages of commits, the stream as commits and as state.
+"""Fetches a whole edition in four ways: as pages of entries, as pages of commits, as a stream of commits, as a stream of the state.
 
 Set up as README.md says, then:
 
     python examples/python/edition.py --ranking ID --edition ID [--compare-with ID] [--server HOST:PORT]
 
-All limits are as they come: however long an edition is, no message is longer than a client takes by default.
+It changes no limit of the library: however long an edition is, a client accepts every message by default.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from almanac.v1 import types_pb2 as types
 
 
 def entry_digest(ranking_id, edition, entity, rank):
-    """What an entry adds to the digest of the state, in version 1: enough to see that all are there, and quick."""
+    """What an entry adds to the digest of the state, in version 1. It is quick, and enough to see that no entry is missing."""
     line = "\t".join(["E", ranking_id, edition, entity, "" if rank is None else str(rank)])
     return int.from_bytes(hashlib.sha256(line.encode()).digest()[:8], "little")
 
@@ -30,7 +30,7 @@ def rank_of(message):
 
 
 class Way:
-    """What came one way."""
+    """The entries and messages that arrived in one way."""
 
     def __init__(self, ranking_id, edition):
         self.ranking, self.edition = ranking_id, edition
@@ -46,7 +46,7 @@ class Way:
 
     def changes(self, changes):
         for change in changes:
-            # Entities that the edition does not list have changes too: they were in the one before it.
+            # An entity that left has a change too, without an entry after.
             if change.entry.edition == self.edition and change.entry.HasField("after"):
                 self.entry(change.entry.entity, rank_of(change.entry.after))
 
@@ -58,7 +58,7 @@ class Way:
 
 
 def pages(method, way, request):
-    """All pages of a list: the same request with the token of the page before, until there is none."""
+    """All pages of a list. The next request is the same with the token of the last page, until a page has no token."""
     while True:
         page = method(request, timeout=60)
         way.took(page)
@@ -69,7 +69,7 @@ def pages(method, way, request):
 
 
 def listed_entries(stub, way):
-    """Gives the revision that brought the edition."""
+    """Returns the revision of the commit that published the edition."""
     revision = 0
     request = ranking.ListEntriesRequest(ranking=way.ranking, edition=way.edition, page_size=1000)
     for page in pages(stub.ListEntries, way, request):

@@ -1,4 +1,4 @@
-"""Typed answers from Almanac: a ranking, a figure at two points of history, a figure that sources disagree about.
+"""Asks Almanac for a ranking, for a figure at two points of history, and for a figure that sources disagree about.
 
 Set up as README.md says. Then, while `almanac serve --sample-data` runs:
 
@@ -18,7 +18,7 @@ from text import formatted, number_text
 
 
 def text(value):
-    """The figure as it was published, digit by digit, with what the producer said about it."""
+    """The figure as it was published, digit by digit, with its qualifier."""
     number = number_text(value)
     if number == "missing":
         return number
@@ -37,16 +37,16 @@ def main():
         rankings = ranking_grpc.RankingServiceStub(channel)
         figures = statistics_grpc.StatisticsServiceStub(channel)
 
-        # A page may hold fewer rows than asked for; for ten rows one page is enough.
+        # A page may have fewer rows than the request asks for; ten rows fit in one page.
         top = rankings.ListEntries(
             ranking.ListEntriesRequest(ranking="gii-clusters", edition="2025", page_size=10), timeout=10)
         print(f"{top.edition.title or top.edition.ranking}, edition {top.edition.id}, answered at revision {top.revision}")
         for entry in top.entries:
-            # A rank may be unset: the entity is known to be listed, its place is not known.
+            # The rank may be unset: the edition lists the entity, and its rank is unknown.
             place = entry.rank if entry.HasField("rank") else "?"
             print(f"{place:>4}  {entry.published_name} ({'/'.join(entry.economies)})")
 
-        # The same figure at two points of history. `released` asks what its producer had published by that day.
+        # The same figure at two points of history. `released` asks for what the producer had published by that day.
         print("\nR&D spending of China in 2015, % of GDP (GB.XPD.RSDV.GD.ZS)")
         for name, as_of in [("now", None), ("as of 2018-12-31", types.AsOf(released="2018-12-31"))]:
             answer = figures.GetFigure(
@@ -55,7 +55,7 @@ def main():
             selected = answer.selected
             print(f"  {name}: {text(selected.value)} (released {selected.released} by {selected.source})")
 
-        # Sources stand side by side. The policy says which one answers; the others are never merged into it.
+        # Almanac never merges sources. The policy chooses the one that answers; the others are alternatives.
         answer = figures.GetFigure(
             statistics.GetFigureRequest(indicator="CN.PAT.VALID.ENTERPRISE", entity="CHN", period="2025-06"), timeout=10)
         print(f"\nInvention patents held by Chinese enterprises, June 2025, {answer.unit} (policy {answer.policy})")
@@ -64,7 +64,7 @@ def main():
             print(f"  also said: {text(other.value)} ({other.source})")
         apart = answer.disagreement
         if apart.compared > 1:
-            # Multipliers are applied here: these are plain numbers, whatever unit each source printed.
+            # The server has applied the multipliers: these are plain numbers, whatever unit each source printed.
             print(f"  they differ by {apart.spread:,.0f} ({apart.relative_spread:.2%})")
         if apart.not_comparable:
             print(f"  {apart.not_comparable} of them only bounds the figure, or is missing: not compared")

@@ -1,6 +1,6 @@
-"""A copy of the state of Almanac, kept by the changes of the feed, and its digest (version 2).
+"""A copy of the state of Almanac that the changes of the feed keep up to date, and its digest (version 2).
 
-Written to the rules of `FeedService` in `proto/almanac/v1/feed_service.proto`.
+It follows the rules of `FeedService` in `proto/almanac/v1/feed_service.proto`.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import MutableSequence
 from almanac.v1 import feed_service_pb2 as feed
 from almanac.v1 import types_pb2 as types
 
-# The fields of digest version 2, by message, in its order. A field that a later version of the contract adds does not count.
+# The fields of digest version 2, by message, in the order of the digest. A field that the contract adds later is not part of it.
 DIGEST_FIELDS = {
     "Observation": "indicator entity source dimensions period value released recorded revision cause",
     "Dimension": "id value",
@@ -39,11 +39,11 @@ DIGEST_VERSION = 2
 
 
 class BrokenPromise(Exception):
-    """The server did something that the contract excludes."""
+    """The server broke a promise of the contract."""
 
 
 class UnknownKind(Exception):
-    """The server sent something that this client is too old to know: its copy cannot be kept true."""
+    """The server sent something that this client is too old to know, so the copy could become wrong."""
 
 
 def expect(holds, promise, seen):
@@ -88,7 +88,7 @@ def row_digest(row):
 
 
 def key_of(row):
-    """What a row is found by."""
+    """The key of a row."""
     kind = row.DESCRIPTOR.name
     if kind == "Observation":
         dimensions = tuple((dimension.id, dimension.value) for dimension in row.dimensions)
@@ -104,7 +104,7 @@ def key_of(row):
 
 
 def sides(change):
-    """The key of a change, and the row that it is about before and after; None where there is none."""
+    """The key of a change, and its row before and after the change; None if there is none."""
     kind = change.WhichOneof("detail")
     if kind is None:
         raise UnknownKind("a change of an unknown kind")
@@ -112,17 +112,17 @@ def sides(change):
     before = detail.before if detail.HasField("before") else None
     after = detail.after if detail.HasField("after") else None
     if kind == "entry":
-        # In the state, an entry says of which edition it is.
+        # A row of the state names the edition of its entry.
         key = "StateEntry", detail.ranking, detail.edition, detail.entity
         before = before and feed.StateEntry(ranking=detail.ranking, edition=detail.edition, entry=before)
         after = after and feed.StateEntry(ranking=detail.ranking, edition=detail.edition, entry=after)
         return key, before, after
-    # A figure that was filled in behind "no figure" has neither side.
+    # A figure that was backfilled behind "no figure" has neither side.
     return key_of(after or before or detail.recorded_version), before, after
 
 
 class Copy:
-    """The rows of the state by their keys, and the digest of them all."""
+    """The rows of the state by their keys, and the digest of all rows."""
 
     def __init__(self):
         self.rows = {}
@@ -149,7 +149,7 @@ class Copy:
             self.put(key, message)
 
     def apply(self, change):
-        """Does what the scope says, and trusts nothing: the copy must be what the change says that it is."""
+        """Applies a change as its scope demands. First it checks that the copy has the row that the change has as before."""
         key, before, after = sides(change)
         held = self.rows.get(key)
         scope = change.scope

@@ -1,19 +1,19 @@
-"""Keeps a copy of the state of Almanac: misses no change, repeats none, and goes on after a crash of either side.
+"""Keeps a copy of the state of Almanac. It misses no change, repeats none, and resumes after a crash of either side.
 
 Set up as README.md says, then:
 
     python examples/python/watch.py [--server HOST:PORT] [--state-file FILE] [--ranking ID] [--indicator ID]
 
-The first run begins with the state; a later run with the same state file begins exactly after what the last one applied.
+The first run begins with the state. A later run with the same state file begins exactly after the last applied commit.
 `--until head` or `--until REVISION` ends it there.
 
-What a subscriber has to do, and where it is done here:
+What a follower has to do, and where this program does it:
 
-- apply a commit whole, at its last page, never part of it (`take_commit_page`), and the state when it is complete
+- apply a whole commit at its last page, never a part of it (`take_commit_page`), and the state when it is complete
   (`take_snapshot_end`);
-- store the token together with what was applied (`CopyFile`);
+- store the token together with the applied changes (`CopyFile`);
 - tell a dead connection from a quiet one by its own clock (`SilenceClock`);
-- come back with the token after a growing, random wait (`follow`), and throw the token away only for its own reasons
+- reconnect with the token after a growing, random wait (`follow`), and drop the token only for reasons that are about the token
   (`START_OVER`);
 - verify the chain of commits (`take_commit_page`), each change against the copy (`Copy.apply`), and the digest of the state.
 """
@@ -36,23 +36,23 @@ from almanac.v1 import types_pb2 as types
 from state import DIGEST_VERSION, BrokenPromise, Copy, UnknownKind, expect
 from text import number_text
 
-# Reasons of errors that are about the token itself: the copy begins anew with the state. A token ahead of the server is not
-# among them: the server catches up.
+# With these reasons the token itself is refused: the client begins again with the state. TOKEN_AHEAD is not
+# among them, because the server catches up.
 START_OVER = {"TOKEN_MALFORMED", "TOKEN_OUTDATED", "TOKEN_OTHER_HISTORY", "BELOW_FLOOR"}
-# Almanac itself says with one of these that the request can never work.
+# With one of these statuses and a reason, the request can never work.
 HOPELESS = {
     grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.OUT_OF_RANGE,
     grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.DATA_LOSS,
 }
 MISSED_INTERVALS = 3
-# Until the stream opens: connecting takes time, and a server may wait 2 s for the revision of a token.
+# The longest wait for the first message. Connecting takes time, and a server may wait 2 s for the revision of a token.
 OPENING_SECONDS = 5
 LONGEST_WAIT_SECONDS = 10
 
 
 class StartOver(Exception):
-    """The copy cannot go on from where it is."""
+    """The client must begin again with the state."""
 
 
 def word(enum, number):
@@ -74,7 +74,7 @@ def change_line(change):
         return (f"{row.indicator} {row.entity} {row.period} ({row.source}): {before} -> {after}, "
                 f"{word(types.ValueMove, detail.move)}")
     if kind == "entry":
-        # An entry moves from another edition, or from this one before a correction.
+        # A move is compared with another edition, or with the same edition before a correction.
         earlier = detail.before if detail.compared_with == detail.edition else detail.compared
         before = earlier.rank if earlier.HasField("rank") else "-"
         after = detail.after.rank if detail.after.HasField("rank") else "-"
@@ -92,8 +92,8 @@ def change_line(change):
 
 
 class CopyFile:
-    """The messages that made a copy, one a line. A real client has a database: its rows and its token change in one
-    transaction. Here one write appends a whole commit, and what a crash left incomplete is cut off at the next start."""
+    """The messages that made a copy, one a line. A real client has a database, and changes rows and token in one
+    transaction. Here one write appends a whole commit, and the next start cuts off what a crash left incomplete."""
 
     def __init__(self, path):
         self.path = path
@@ -131,7 +131,7 @@ class CopyFile:
             self.write(file, messages)
 
     def replace(self, messages):
-        """Old or new, never half."""
+        """After a crash the file has the old messages or the new ones."""
         with open(self.path + ".new", "wb") as file:
             self.write(file, messages)
         os.replace(self.path + ".new", self.path)
@@ -153,13 +153,13 @@ class Watch:
         self.copy = Copy()
         self.token = None
         self.revision = 0
-        # The last commit applied that matched: what the chain of the next one must name.
+        # The last applied commit that matched. The next commit must name it.
         self.last_commit = 0
         self.opened = None
         self.begin_stream()
 
     def begin_stream(self):
-        """What was not complete when the last stream ended comes again from its beginning."""
+        """Drops what was incomplete when the last stream ended: the server sends it again from its beginning."""
         self.collected = []
         self.incoming = Copy()
 
@@ -176,7 +176,7 @@ class Watch:
             self.take_commit_page(message)
         elif kind == "progress":
             self.take_progress(message)
-        # `lag` and `goodbye` change no copy. A kind of message that this client does not know is an unknown field: ignored.
+        # `lag` and `goodbye` do not change the copy. A message of a kind that this client does not know is ignored.
 
     def take_opened(self, message):
         if self.token is None:
@@ -184,7 +184,7 @@ class Watch:
             self.collected.append(message)
             return
         opened = message.opened
-        # The server refuses a token of another history itself; this is the client's own proof.
+        # The server refuses a token of another history. The client checks it all the same.
         expect(opened.history_id == self.opened.history_id, "Resumable", "the server's history is another one")
         expect(opened.start_revision == self.revision, "Resumable",
                f"had everything to {self.revision}, resumed at {opened.start_revision}")
@@ -194,7 +194,7 @@ class Watch:
     def take_snapshot_end(self, message):
         end = message.snapshot_end
         copy = self.incoming
-        # Proof that nothing is missing and nothing came twice.
+        # This proves that no row is missing and none came twice.
         expect((end.row_count, end.digest) == (len(copy.rows), copy.digest), "Reliable",
                f"{end.row_count} rows with digest {end.digest:016x} sent, "
                f"{len(copy.rows)} with {copy.digest:016x} arrived")
@@ -218,7 +218,7 @@ class Watch:
         self.collected.append(message)
         if not page.last_page:
             return
-        # Only now is the commit whole. (Millions of changes go to a database as they come, in one open transaction.)
+        # Only now is the commit complete. (Write millions of changes to a database as they arrive, in one open transaction.)
         pages = self.collected
         changes = [change for one in pages for change in one.commit_page.changes]
         for change in changes:
@@ -247,9 +247,8 @@ class Watch:
 
 
 class SilenceClock:
-    """Cancels a call of which no message came for too long. It runs only while the client waits for a message: one that is
-    busy applying is not a silent server. Settings of the library are no substitute: grpcio notices some dead connections
-    after minutes."""
+    """Cancels a call when no message comes for too long. The clock runs only while the client waits for a message, not while
+    it applies one. Settings of the library are no substitute: grpcio notices some dead connections only after minutes."""
 
     def __init__(self, call):
         self.call = call
@@ -284,7 +283,7 @@ class SilenceClock:
 
 
 def details_of(error):
-    """Reason and seconds to wait of an error of Almanac itself; a proxy or the library gives none."""
+    """The reason of an error and the seconds to wait. Only an error of Almanac has a reason, not one of a proxy or the library."""
     reason = wait = None
     try:
         status = rpc_status.from_call(error)
@@ -301,13 +300,13 @@ def details_of(error):
 
 def open_channel(server):
     return grpc.insecure_channel(server, options=[
-        # Two channels of one address share a connection otherwise, even one that is dead.
+        # Otherwise two channels to one address share a connection, even a dead one.
         ("grpc.use_local_subchannel_pool", 1),
-        # Where a connection is silent because it is dead, the library shall notice too; the last one decides how soon.
+        # The library should notice a dead connection too; the last option decides how soon.
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 5_000),
         ("grpc.http2.ping_timeout_ms", 5_000),
-        # The channel has a back-off of its own; ours decides.
+        # The channel has a back-off of its own. Keep it short: `follow` waits.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1_000),
     ])
@@ -325,7 +324,7 @@ def follow(server, watch, filters, interval, until):
         watch.begin_stream()
         wait = None
         why = "the stream ended"
-        # A new connection for each stream: the old one may be dead without knowing it.
+        # Each stream gets a new connection, because the old one may be dead and not know it.
         with open_channel(server) as channel:
             stream = feed_grpc.FeedServiceStub(channel).Subscribe(request)
             clock = SilenceClock(stream)
@@ -336,7 +335,7 @@ def follow(server, watch, filters, interval, until):
                     if watch.reached(until):
                         return
                     if message.HasField("goodbye"):
-                        # The server ends the stream and says when to come back. What we have is as good as its token.
+                        # The server ends the stream and says when to reconnect. The client needs no other token than its own.
                         wait = message.goodbye.reconnect_after.ToMilliseconds() / 1000
                         why = word(feed.GoodbyeReason, message.goodbye.reason)
             except StartOver as reason:
@@ -356,8 +355,7 @@ def follow(server, watch, filters, interval, until):
             finally:
                 stream.cancel()
         if wait is None:
-            # Doubling waits, each drawn evenly from zero to its bound: clients of a server that went away come back
-            # spread out.
+            # The bound of the wait doubles, and the wait is random below it: so clients do not all reconnect at once.
             wait = random.uniform(0, min(LONGEST_WAIT_SECONDS, 0.1 * 2**failures))
             failures = min(failures + 1, 10)
         print(f"{why}; coming back in {wait:.1f} s", file=sys.stderr, flush=True)
@@ -365,7 +363,7 @@ def follow(server, watch, filters, interval, until):
 
 
 def state_end(server, filters, revision):
-    """What the server says of its state at a revision; None if the stream ended before."""
+    """The SnapshotEnd of the server's state at a revision; None if the stream ended before it."""
     request = feed.SubscribeRequest(as_known_at=types.AsOf(revision=revision), filters=filters, digest_version=DIGEST_VERSION)
     with open_channel(server) as channel:
         stream = feed_grpc.FeedServiceStub(channel).Subscribe(request, wait_for_ready=True)
@@ -381,9 +379,9 @@ def state_end(server, filters, revision):
 
 
 def check_digest(server, filters, revision, copy):
-    """Compares the copy with the server's state at a revision, by their digests."""
+    """Compares the digest of the copy with that of the server's state at a revision."""
     while (end := state_end(server, filters, revision)) is None:
-        # The server is on its way down, or just up again.
+        # The server is stopping, or has just started.
         time.sleep(1)
     expect((end.row_count, end.digest) == (len(copy.rows), copy.digest), "Reliable",
            f"the state at revision {revision} has {end.row_count} rows with digest {end.digest:016x}, "
@@ -398,12 +396,12 @@ def main():
     arguments.add_argument("--indicator", action="append", default=[])
     arguments.add_argument("--until", metavar="REVISION|head")
     arguments.add_argument("--interval", metavar="SECONDS", type=float, default=1,
-                           help="progress interval: three in silence are a dead connection")
+                           help="progress interval; after three without a message the connection counts as dead")
     arguments.add_argument("--check-digest", action="store_true",
                            help="after each commit, fetch the digest of the state and compare that of the copy with it")
     arguments = arguments.parse_args()
     filters = []
-    # A token belongs to its filters: with others, the server refuses it. A change matches a filter if all of its fields accept
+    # A token belongs to its filters: with other filters the server refuses it. A change matches a filter if all its fields accept
     # it, so rankings and indicators are two filters.
     if arguments.ranking:
         filters.append(feed.Filter(name="rankings", rankings=arguments.ranking))

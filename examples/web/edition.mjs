@@ -1,4 +1,4 @@
-// A whole edition, fetched in every way there is, with all limits as they come: examples/python/edition.py, by gRPC-Web.
+// Does by gRPC-Web what examples/python/edition.py does: fetches a whole edition in every way, without a change of limits.
 //
 //     node examples/web/edition.mjs --ranking ID --edition ID [--compare-with ID] [--server URL]
 
@@ -21,12 +21,12 @@ const { ranking, edition } = options;
 const [rankings, feed] = [clientOf(RankingService, options.server), clientOf(FeedService, options.server)];
 const filters = [{ rankings: [ranking], kinds: [ChangeKind.ENTRY] }];
 
-/** An entry's row in the digest of the state, in version 1: enough to see that all are there, and quick. */
+/** An entry's row in the digest of the state, in version 1. It is quick, and enough to see that no entry is missing. */
 function entryLine(of, entity, rank) {
   return ["E", ranking, of, entity, rank ?? ""].join("\t");
 }
 
-/** The digest of rows: the sum of those of each, in any order. */
+/** The digest of rows is the sum of the digests of each, in any order. */
 async function digestOfLines(lines) {
   const hash = async (text) => crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
   let sum = 0n;
@@ -34,7 +34,7 @@ async function digestOfLines(lines) {
   return BigInt.asUintN(64, sum);
 }
 
-/** What came one way. */
+/** The entries and messages that arrived in one way. */
 class Way {
   ranks = [];
   messages = 0;
@@ -51,7 +51,7 @@ class Way {
   changes(changes) {
     for (const { detail } of changes) {
       const { edition: of, after } = detail.value;
-      // Entities that the edition does not list have changes too: they were in the one before it.
+      // An entity that left has a change too, without an entry after.
       if (of === edition && after) this.ranks.push([after.entity, after.rank]);
     }
   }
@@ -131,5 +131,5 @@ if (options["compare-with"]) {
   }
   console.log(`CompareEditions: ${moves} moves, ${way.messages} messages, ${way.bytes} bytes, longest ${way.longest}`);
 }
-// Node 20 may hold on to the connection of a stream that was left; a page would not notice.
+// Node 20 may keep the connection of a cancelled stream open, and would not exit. A page has no such problem.
 process.exit();

@@ -1,20 +1,20 @@
-// Keeps a copy of the state of Almanac in a page of a browser: misses no change, repeats none, and goes on after a crash of
-// either side. Nothing here is Node's: a bundler puts it into a page as it is.
+// Keeps a copy of the state of Almanac in a page of a browser. It misses no change, repeats none, and resumes after a crash of
+// either side. It uses nothing of Node: a bundler puts it into a page as it is.
 //
-// A commit is applied whole, at its last page; the token is stored with it; a connection that is silent for too long is given up;
-// a broken stream is resumed after a growing, random wait; the chain of commits, each change and the digest are verified.
+// It applies a whole commit at its last page, and stores the token with it. It gives up a connection that is silent for too long,
+// and resumes a broken stream after a growing, random wait. It verifies the chain of commits, each change, and the digest.
 //
 // Once: `npm ci` and `npm run generate` in this folder. Then:
 //
 //     import { follow } from "./follow.mjs";
 //     await follow("http://127.0.0.1:50051", store, { onState, onCommit });
 //
-// `store` keeps the messages that made the copy, for example in IndexedDB under growing numbers. Each of its functions does all
-// it is given or nothing, in one transaction: then a crash between the two cannot lose or repeat a commit.
+// `store` keeps the messages that made the copy, for example in IndexedDB under growing numbers. Each of its functions stores all
+// of its messages or none, in one transaction, so that a crash cannot lose or repeat a commit.
 //
 //     load()             all messages in order, bytes each
-//     replace(messages)  these in place of all that is there
-//     append(messages)   these after what is there
+//     replace(messages)  these instead of all stored ones
+//     append(messages)   these after the stored ones
 
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
@@ -23,33 +23,33 @@ import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { FeedService, GoodbyeReason, SubscribeResponseSchema } from "./gen/almanac/v1/feed_service_pb.js";
 import { Copy, DIGEST_VERSION, expect } from "./state.mjs";
 
-// Reasons of errors that are about the token itself: the copy begins anew with the state. A token ahead of the server is not
-// among them: the server catches up.
+// With these reasons the token itself is refused: the client begins again with the state. TOKEN_AHEAD is not
+// among them, because the server catches up.
 const START_OVER = new Set(["TOKEN_MALFORMED", "TOKEN_OUTDATED", "TOKEN_OTHER_HISTORY", "BELOW_FLOOR"]);
-// Almanac itself says with one of these that the request can never work.
+// With one of these statuses and a reason, the request can never work.
 const HOPELESS = new Set([
   Code.InvalidArgument, Code.FailedPrecondition, Code.OutOfRange, Code.NotFound, Code.PermissionDenied,
   Code.Unauthenticated, Code.Unimplemented, Code.DataLoss,
 ]);
 const MISSED_INTERVALS = 3;
-// Until the stream opens: connecting takes time, and a server may wait 2 s for the revision of a token.
+// The longest wait for the first message. Connecting takes time, and a server may wait 2 s for the revision of a token.
 const OPENING_MS = 5_000;
 const LONGEST_WAIT_MS = 10_000;
 
-/** The copy cannot go on from where it is. */
+/** The client must begin again with the state. */
 class StartOver extends Error {}
 
-/** A client of one service by gRPC-Web, which is what a browser can speak. */
+/** A client of one service by gRPC-Web, the protocol for browsers. */
 export function clientOf(service, server) {
   return createClient(service, createGrpcWebTransport({ baseUrl: server }));
 }
 
 /**
- * Keeps the copy until `signal` is aborted. `interval` is the progress interval in milliseconds: three in silence are a dead
- * connection. A token belongs to its filters: with others, the server refuses it.
+ * Keeps the copy until `signal` is aborted. `interval` is the progress interval in milliseconds: after three without a message the
+ * connection counts as dead. A token belongs to its filters: with other filters the server refuses it.
  *
- * `onState(copy, revision)` and `onCommit(commit, changes, copy)` are told of what was stored; `onPosition(revision)` of how far
- * the copy is.
+ * `follow` calls `onState(copy, revision)` and `onCommit(commit, changes, copy)` after it stored them, and `onPosition(revision)`
+ * whenever the copy is at a later revision.
  */
 export async function follow(server, store, options = {}) {
   const { filters = [], signal, interval = 1_000, said = console.warn } = options;
@@ -71,7 +71,7 @@ export async function follow(server, store, options = {}) {
         failures = 0;
         await replica.take(response);
         if (response.body.case === "goodbye") {
-          // The server ends the stream and says when to come back. What is stored is as good as its token.
+          // The server ends the stream and says when to reconnect. The client needs no other token than the stored one.
           const { reason, reconnectAfter } = response.body.value;
           wait = milliseconds(reconnectAfter);
           why = GoodbyeReason[reason] ?? String(reason);
@@ -99,7 +99,7 @@ export async function follow(server, store, options = {}) {
       }
     }
     if (wait === undefined) {
-      // Doubling waits, each drawn evenly from zero to its bound: pages of a server that went away come back spread out.
+      // The bound of the wait doubles, and the wait is random below it: so pages do not all reconnect at once.
       wait = Math.random() * Math.min(LONGEST_WAIT_MS, 100 * 2 ** failures);
       failures = Math.min(failures + 1, 10);
     }
@@ -112,7 +112,7 @@ function milliseconds(duration) {
   return Number(duration?.seconds ?? 0n) * 1000 + (duration?.nanos ?? 0) / 1e6;
 }
 
-/** Reason and milliseconds to wait of an error of Almanac itself; a proxy or the library gives none. */
+/** The reason of an error and the milliseconds to wait. An error of a proxy or of the library has no reason. */
 function detailsOf(error) {
   let reason;
   let wait;
@@ -127,7 +127,7 @@ function detailsOf(error) {
   return { reason, wait: reason && wait };
 }
 
-/** The fields of an encoded message by their numbers; only what the two details above hold. */
+/** The fields of an encoded message by their numbers. It reads only the types that ErrorInfo and RetryInfo have. */
 function fieldsOf(bytes) {
   const reader = new BinaryReader(bytes);
   const fields = {};
@@ -145,8 +145,8 @@ function text(bytes) {
 }
 
 /**
- * Aborts a call of which no message came for too long. It runs only while the page waits for a message: one that is busy applying
- * is not a silent server. Nothing else notices: a browser keeps a dead connection for many minutes.
+ * Aborts a call when no message comes for too long. The clock runs only while the page waits for a message, not while it applies
+ * one. Nothing else notices: a browser keeps a dead connection for many minutes.
  */
 class SilenceClock {
   ranOut = false;
@@ -180,7 +180,7 @@ class SilenceClock {
   }
 }
 
-/** The copy, and where it is. Checks and applies streams, one after the other. */
+/** The copy and its position. It checks and applies streams, one after the other. */
 class Replica {
   token = null;
   #store;
@@ -188,10 +188,10 @@ class Replica {
   #loading = false;
   #copy;
   #revision;
-  // The last commit applied that matched: what the chain of the next one must name.
+  // The last applied commit that matched. The next commit must name it.
   #lastCommit;
   #opened;
-  // What is not complete yet: pages of the state with their rows, or of a commit.
+  // Pages that are not complete yet: of the state, with their rows, or of a commit.
   #collected;
   #incoming;
 
@@ -215,7 +215,7 @@ class Replica {
     this.beginStream();
   }
 
-  /** What was not complete when the last stream ended comes again from its beginning. */
+  /** Drops what was incomplete when the last stream ended: the server sends it again from its beginning. */
   beginStream() {
     this.#collected = [];
     this.#incoming = new Copy();
@@ -230,7 +230,7 @@ class Replica {
     } else if (kind === "snapshotEnd") await this.#takeSnapshotEnd(message, response);
     else if (kind === "commitPage") await this.#takeCommitPage(message, response);
     else if (kind === "progress") await this.#takeProgress(message, response);
-    // `lag` and `goodbye` change no copy. A kind of message that this client does not know is an unknown field: ignored.
+    // `lag` and `goodbye` do not change the copy. A message of a kind that this client does not know is ignored.
   }
 
   #takeOpened(opened, response) {
@@ -239,7 +239,7 @@ class Replica {
       this.#collected.push(response);
       return;
     }
-    // The server refuses a token of another history itself; this is the client's own proof.
+    // The server refuses a token of another history. The client checks it all the same.
     expect(opened.historyId === this.#opened.historyId, "Resumable", "the server's history is another one");
     expect(opened.startRevision === this.#revision, "Resumable",
       `had everything to ${this.#revision}, resumed at ${opened.startRevision}`);
@@ -252,7 +252,7 @@ class Replica {
   async #takeSnapshotEnd(end, response) {
     const copy = this.#incoming;
     const digest = await copy.digest();
-    // Proof that nothing is missing and nothing came twice.
+    // This proves that no row is missing and none came twice.
     expect(end.rowCount === BigInt(copy.size) && end.digest === digest, "Reliable",
       `${end.rowCount} rows with digest ${end.digest} sent, ${copy.size} with ${digest} arrived`);
     await this.#keep("replace", [...this.#collected, response]);
@@ -274,7 +274,7 @@ class Replica {
     }
     this.#collected.push(response);
     if (!page.lastPage) return;
-    // Only now is the commit whole: it goes into the store together with its token.
+    // Only now is the commit complete: the store takes it together with its token.
     const pages = this.#collected.map(({ body }) => body.value);
     const changes = pages.flatMap((one) => one.changes);
     for (const change of changes) this.#copy.apply(change);

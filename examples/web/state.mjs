@@ -1,6 +1,6 @@
-// A copy of the state of Almanac, kept by the changes of the feed, and its digest (version 2). Nothing here is Node's.
+// A copy of the state of Almanac that the changes of the feed keep up to date, and its digest (version 2). It uses nothing of Node.
 //
-// Written to the rules of `FeedService` in `proto/almanac/v1/feed_service.proto`.
+// It follows the rules of `FeedService` in `proto/almanac/v1/feed_service.proto`.
 
 import { create, equals, ScalarType } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
@@ -9,7 +9,7 @@ import { StateEntrySchema } from "./gen/almanac/v1/feed_service_pb.js";
 
 export const DIGEST_VERSION = 2;
 
-// The fields of digest version 2, by message, in its order. A field that a later version of the contract adds does not count.
+// The fields of digest version 2, by message, in the order of the digest. A field that the contract adds later is not part of it.
 const DIGEST_FIELDS = {
   Observation: "indicator entity source dimensions period value released recorded revision cause",
   Dimension: "id value",
@@ -38,7 +38,7 @@ const LETTERS = { figure: "F", edition: "R", entry: "E", definition: "D" };
 const encoder = new TextEncoder();
 
 function withLength(text) {
-  // Most text is ASCII: as many bytes as characters.
+  // Most text is ASCII, with as many bytes as characters.
   const length = /^[\0-\x7f]*$/.test(text) ? text.length : encoder.encode(text).length;
   return `${length}:${text}`;
 }
@@ -74,17 +74,17 @@ export async function rowDigest(kind, row) {
   return new DataView(hashed).getBigUint64(0, true);
 }
 
-/** The server did something that the contract excludes. */
+/** The server broke a promise of the contract. */
 export class BrokenPromise extends Error {}
 
-/** The server sent something that this client is too old to know: its copy cannot be kept true. */
+/** The server sent something that this client is too old to know, so the copy could become wrong. */
 export class UnknownKind extends Error {}
 
 export function expect(holds, promise, seen) {
   if (!holds) throw new BrokenPromise(`the server broke the promise ${promise}: ${seen}`);
 }
 
-/** What a row is found by. Ids hold no blanks. */
+/** The key of a row. Ids hold no blanks. */
 function keyOf(kind, row) {
   if (kind === "figure") {
     const dimensions = row.dimensions.map(({ id, value }) => `${id}=${value}`).join(";");
@@ -96,22 +96,22 @@ function keyOf(kind, row) {
   return [kind, row.item.case, row.item.value.id].join(" ");
 }
 
-/** The kind and key of a change, and the row that it is about before and after. */
+/** The kind and key of a change, and its row before and after the change; undefined if there is none. */
 function sides({ case: about, value: detail }) {
   if (!about) throw new UnknownKind("a change of an unknown kind");
   const { before, after } = detail;
   if (about === "entry") {
-    // In the state, an entry says of which edition it is.
+    // A row of the state names the edition of its entry.
     const { ranking, edition, entity } = detail;
     const inState = (entry) => entry && create(StateEntrySchema, { ranking, edition, entry });
     return { kind: "entry", key: ["entry", ranking, edition, entity].join(" "), before: inState(before), after: inState(after) };
   }
   const kind = about === "value" ? "figure" : about;
-  // A figure that was filled in behind "no figure" has neither side.
+  // A figure that was backfilled behind "no figure" has neither side.
   return { kind, key: keyOf(kind, after ?? before ?? detail.recordedVersion), before, after };
 }
 
-/** The rows of the state by their keys, and the digest of them all. */
+/** The rows of the state by their keys, and the digest of all rows. */
 export class Copy {
   #rows = new Map();
   #digest = 0n;
@@ -154,7 +154,7 @@ export class Copy {
     }
   }
 
-  /** Does what the scope says, and trusts nothing: the copy must be what the change says that it is. */
+  /** Applies a change as its scope demands. First it checks that the copy has the row that the change has as before. */
   apply({ scope, detail }) {
     const { kind, key, before, after } = sides(detail);
     const held = this.#rows.get(key)?.row;

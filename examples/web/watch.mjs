@@ -1,4 +1,4 @@
-// follow.mjs at work outside a page: Node's own `fetch` speaks to the server as a browser does, by gRPC-Web over HTTP/1.1.
+// Runs follow.mjs outside a page. Node's own `fetch` speaks to the server as a browser does: gRPC-Web over HTTP/1.1.
 //
 //     node examples/web/watch.mjs [--server URL] [--state-file FILE] [--ranking ID]... [--interval SECONDS] [--until REVISION]
 
@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 import { follow } from "./follow.mjs";
 import { Cause } from "./gen/almanac/v1/types_pb.js";
 
-/** The messages that made a copy in a file, one a line; each write ends with an empty line. A page has its database here. */
+/** The messages that made a copy in a file, one a line. Each write ends with an empty line. A page uses its database instead. */
 class FileStore {
   #path;
 
@@ -17,7 +17,7 @@ class FileStore {
 
   load() {
     if (!fs.existsSync(this.#path)) return [];
-    // What a crash left of the last write has no end: it is cut off.
+    // A last write without its end was cut off by a crash.
     const text = fs.readFileSync(this.#path, "latin1");
     const end = text.lastIndexOf("\n\n");
     const whole = end < 0 ? "" : text.slice(0, end + 2);
@@ -70,5 +70,5 @@ try {
   console.error(`watch: ${error.message}`);
   process.exitCode = 1;
 }
-// Node 20 may hold on to the connection of a stream that was left; a page would not notice.
+// Node 20 may keep the connection of a cancelled stream open, and would not exit. A page has no such problem.
 process.exit();

@@ -1,4 +1,5 @@
-//! Backups: the commits up to a revision in one file, from which a folder can be made again. `backup.md` has the format.
+//! Backups: the commits up to a revision in one file, from which a folder can be made again. The format is in
+//! `docs/dev/backup-format.md`.
 //!
 //! A backup is the ledger, not the folder: the view follows from it, and commits never change once they are sealed, so a
 //! backup is consistent while writes go on.

@@ -1,7 +1,7 @@
 //! Bundles: pages that follow each other, compressed together and kept as one value.
 //!
-//! A page is small, because it is what a subscriber gets; alone it hardly compresses. Formats are in `format.md` of the
-//! store.
+//! A page is small, because it is what a subscriber gets; alone it hardly compresses. The format is in
+//! `docs/dev/store-format.md`.
 //!
 //! Invariant: unpacking never takes more memory than [`RAW_BYTES_MAX`], whatever the bytes say.
 

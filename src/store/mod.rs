@@ -3,8 +3,9 @@
 //! In reading order:
 //!
 //! - [`engine`] is an ordered map of small values, with batches and a sync that makes them durable. Below it a `Disk` is
-//!   sled's files, or memory in simulations; [`error`] says what can go wrong; [`faults`] names the places where tests make it fail; [`offload`] moves work that
-//!   may wait for the disk off the async threads; [`lock`] decides what a poisoned lock means.
+//!   sled's files, or memory in simulations. [`error`] says what can go wrong; [`faults`] names the places where tests make
+//!   it fail; [`offload`] moves work that may wait for the disk off the async threads; [`lock`] decides what a poisoned
+//!   lock means.
 //! - [`bytes`] has the primitive encodings, [`versions`] the columns that versions of figures are encoded in, and
 //!   [`chunks`] cuts values that are too long for one key.
 //! - [`series`] stores versions of figures in blocks of at most 4 KiB; [`records`] stores definitions, editions and reverts;

@@ -4,7 +4,8 @@
 //! runs, and only the digits themselves take room: periods as steps of their unit, the few (revision, release date) pairs
 //! once, numbers as integers with their decimals, each as the difference from the one before at a common scale, in a code
 //! that takes little more than the bits of the difference. Used by the series blocks
-//! of the view and by the pages of the ledger; see `format.md`.
+//! of the view and by the pages of the ledger; the format is in
+//! `docs/dev/store-format.md`.
 //!
 //! Invariant: any rows come back as they were, in their order, the text of every number included.
 

@@ -7,18 +7,18 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	// A client that imports this takes compressed pages.
+	// With this import a client accepts compressed pages.
 	_ "google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 )
 
-// Open makes a connection of its own. It connects in the background.
+// Open opens a new connection. It connects in the background.
 func Open(server string) (*grpc.ClientConn, error) {
 	return grpc.Dial(server,
 		grpc.WithInsecure(),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 5 * time.Second}),
-		// The library's own back-off reaches 120 s; the caller's decides.
+		// The library's own back-off reaches 120 s. Keep it short: the caller waits.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff: backoff.Config{
 				BaseDelay:  100 * time.Millisecond,
@@ -31,7 +31,8 @@ func Open(server string) (*grpc.ClientConn, error) {
 	)
 }
 
-// Details are the reason of an error of Almanac itself, and how long it asks to wait. A proxy or the library gives no reason.
+// Details returns the reason of an error and the time to wait. Only an error of Almanac has a reason, not one of a proxy or the
+// library.
 func Details(err error) (reason string, wait *time.Duration) {
 	for _, detail := range status.Convert(err).Details() {
 		switch detail := detail.(type) {

@@ -1,5 +1,4 @@
-// Command query gets typed answers from Almanac: a ranking, a figure at two points of history, a figure that sources disagree
-// about.
+// Command query asks Almanac for a ranking, for a figure at two points of history, and for a figure that sources disagree about.
 //
 //	target/go/bin/query [-server HOST:PORT]
 package main
@@ -38,7 +37,7 @@ func query(server string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 
-	// A page may hold fewer rows than asked for; for ten rows one page is enough.
+	// A page may have fewer rows than the request asks for; ten rows fit in one page.
 	top, err := rankings.ListEntries(ctx, &almanac.ListEntriesRequest{Ranking: "gii-clusters", Edition: "2025", PageSize: 10})
 	if err != nil {
 		return err
@@ -49,7 +48,7 @@ func query(server string) error {
 	}
 	fmt.Printf("%s, edition %s, answered at revision %d\n", title, top.GetEdition().GetId(), top.GetRevision())
 	for _, entry := range top.GetEntries() {
-		// A rank may be unset: the entity is known to be listed, its place is not known.
+		// The rank may be unset: the edition lists the entity, and its rank is unknown.
 		place := "?"
 		if entry.Rank != nil {
 			place = strconv.Itoa(int(entry.GetRank()))
@@ -57,7 +56,7 @@ func query(server string) error {
 		fmt.Printf("%4s  %s (%s)\n", place, entry.GetPublishedName(), strings.Join(entry.GetEconomies(), "/"))
 	}
 
-	// The same figure at two points of history. `released` asks what its producer had published by that day.
+	// The same figure at two points of history. `released` asks for what the producer had published by that day.
 	fmt.Println("\nR&D spending of China in 2015, % of GDP (GB.XPD.RSDV.GD.ZS)")
 	moments := []struct {
 		name string
@@ -78,7 +77,7 @@ func query(server string) error {
 			moment.name, figure(selected.GetValue()), selected.GetReleased(), selected.GetSource())
 	}
 
-	// Sources stand side by side. The policy says which one answers; the others are never merged into it.
+	// Almanac never merges sources. The policy chooses the one that answers; the others are alternatives.
 	answer, err := figures.GetFigure(ctx, &almanac.GetFigureRequest{
 		Indicator: "CN.PAT.VALID.ENTERPRISE", Entity: "CHN", Period: "2025-06",
 	})
@@ -92,7 +91,7 @@ func query(server string) error {
 	}
 	apart := answer.GetDisagreement()
 	if apart.GetCompared() > 1 {
-		// Multipliers are applied here: these are plain numbers, whatever unit each source printed.
+		// The server has applied the multipliers: these are plain numbers, whatever unit each source printed.
 		fmt.Printf("  they differ by %s (%.2f%%)\n", grouped(apart.GetSpread()), 100*apart.GetRelativeSpread())
 	}
 	if apart.GetNotComparable() > 0 {
@@ -101,7 +100,7 @@ func query(server string) error {
 	return nil
 }
 
-// figure is the published text, with what the producer said about it.
+// figure is the published text, with its qualifier.
 func figure(value *almanac.Value) string {
 	number := text.Number(value)
 	if number == "missing" {
@@ -124,7 +123,7 @@ func figure(value *almanac.Value) string {
 	return before + number
 }
 
-// grouped is a whole number with a comma between thousands.
+// grouped writes a whole number with commas between thousands.
 func grouped(number float64) string {
 	digits := strconv.FormatFloat(number, 'f', 0, 64)
 	for at := len(digits) - 3; at > 0; at -= 3 {

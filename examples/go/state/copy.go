@@ -9,21 +9,21 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// BrokenPromise says that the server did something that the contract excludes.
+// BrokenPromise is the error of a server that broke a promise of the contract.
 type BrokenPromise string
 
 func (broken BrokenPromise) Error() string {
 	return "the server broke the promise " + string(broken)
 }
 
-// UnknownKind is something that this client is too old to know: its copy cannot be kept true.
+// UnknownKind is the error of a client that is too old to know what the server sent, so that its copy could become wrong.
 type UnknownKind string
 
 func (unknown UnknownKind) Error() string {
 	return "the server sent " + string(unknown) + ": this client is too old to keep a copy"
 }
 
-// Expect is a broken promise unless it holds.
+// Expect returns a BrokenPromise if the condition does not hold.
 func Expect(holds bool, promise, format string, seen ...interface{}) error {
 	if holds {
 		return nil
@@ -31,13 +31,13 @@ func Expect(holds bool, promise, format string, seen ...interface{}) error {
 	return BrokenPromise(promise + ": " + fmt.Sprintf(format, seen...))
 }
 
-// Copy is the rows of the state by their keys, and the digest of them all.
+// Copy holds the rows of the state by their keys, and the digest of all rows.
 type Copy struct {
 	Rows   map[string]proto.Message
 	Digest uint64
 }
 
-// NewCopy is a copy without rows.
+// NewCopy returns a copy without rows.
 func NewCopy() *Copy {
 	return &Copy{Rows: map[string]proto.Message{}}
 }
@@ -83,7 +83,7 @@ func (copy *Copy) AddPage(page *almanac.SnapshotPage) error {
 	return nil
 }
 
-// Apply does what the scope says, and trusts nothing: the copy must be what the change says that it is.
+// Apply applies a change as its scope demands. First it checks that the copy has the row that the change has as before.
 func (copy *Copy) Apply(change *almanac.Change) error {
 	key, before, after, err := sides(change)
 	if err != nil {
@@ -124,7 +124,7 @@ func expectSame(key string, before, held proto.Message) error {
 	return Expect(proto.Equal(before, held), "Before-true", "%s was %v, we have %v", key, before, held)
 }
 
-// keyOf is what a row is found by. Ids hold no blanks.
+// keyOf returns the key of a row. Ids hold no blanks.
 func keyOf(row proto.Message) (string, error) {
 	switch row := row.(type) {
 	case *almanac.Observation:
@@ -159,7 +159,7 @@ func entryKey(ranking, edition, entity string) string {
 	return "entry " + ranking + " " + edition + " " + entity
 }
 
-// Defined is the kind and id of a definition; both empty if the kind is not known.
+// Defined returns the kind and id of a definition; both are empty if the kind is not known.
 func Defined(definition *almanac.Definition) (kind, id string) {
 	switch item := definition.GetItem().(type) {
 	case *almanac.Definition_Indicator:
@@ -177,12 +177,12 @@ func Defined(definition *almanac.Definition) (kind, id string) {
 	}
 }
 
-// sides are the key of a change, and the row that it is about before and after; nil where there is none.
+// sides returns the key of a change, and its row before and after the change; nil if there is none.
 func sides(change *almanac.Change) (key string, before, after proto.Message, err error) {
 	var either proto.Message
 	switch detail := change.GetDetail().(type) {
 	case *almanac.Change_Value:
-		// A figure that was filled in behind "no figure" has neither side.
+		// A figure that was backfilled behind "no figure" has neither side.
 		either = detail.Value.GetRecordedVersion()
 		if row := detail.Value.GetBefore(); row != nil {
 			before, either = row, row
@@ -191,7 +191,7 @@ func sides(change *almanac.Change) (key string, before, after proto.Message, err
 			after, either = row, row
 		}
 	case *almanac.Change_Entry:
-		// In the state, an entry says of which edition it is.
+		// A row of the state names the edition of its entry.
 		entry := detail.Entry
 		if row := entry.GetBefore(); row != nil {
 			before = &almanac.StateEntry{Ranking: entry.GetRanking(), Edition: entry.GetEdition(), Entry: row}

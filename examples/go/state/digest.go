@@ -1,6 +1,6 @@
-// Package state holds a copy of the state of Almanac, kept by the changes of the feed, and its digest (version 2).
+// Package state holds a copy of the state of Almanac that the changes of the feed keep up to date, and its digest (version 2).
 //
-// It is written to the rules of FeedService in proto/almanac/v1/feed_service.proto.
+// It follows the rules of FeedService in proto/almanac/v1/feed_service.proto.
 package state
 
 import (
@@ -18,7 +18,7 @@ import (
 // DigestVersion is the version of the digest that RowDigest computes.
 const DigestVersion = 2
 
-// The fields of digest version 2, by message, in its order. A field that a later version of the contract adds does not count.
+// The fields of digest version 2, by message, in the order of the digest. A field that the contract adds later is not part of it.
 var digestFields = map[protoreflect.Name]string{
 	"Observation": "indicator entity source dimensions period value released recorded revision cause",
 	"Dimension":   "id value",

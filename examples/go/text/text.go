@@ -8,7 +8,7 @@ import (
 	almanac "almanac/v1"
 )
 
-// Formatted is a number with so many digits after the point.
+// Formatted writes a number with this many digits after the point.
 func Formatted(number float64, decimals uint32) string {
 	return strconv.FormatFloat(number, 'f', int(decimals), 64)
 }

@@ -11,11 +11,11 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// copyFile keeps the messages that made a copy, one a line. A real client has a database: its rows and its token change in one
-// transaction. Here one write appends a whole commit, and what a crash left incomplete is cut off at the next start.
+// copyFile keeps the messages that made a copy, one a line. A real client has a database, and changes rows and token in one
+// transaction. Here one write appends a whole commit, and the next start cuts off what a crash left incomplete.
 type copyFile string
 
-// load gives all messages up to the last one that carries a token.
+// load returns all messages up to the last one that carries a token.
 func (file copyFile) load() ([]*almanac.SubscribeResponse, error) {
 	data, err := os.ReadFile(string(file))
 	if os.IsNotExist(err) {
@@ -29,7 +29,7 @@ func (file copyFile) load() ([]*almanac.SubscribeResponse, error) {
 	for {
 		end := bytes.IndexByte(data[length:], '\n')
 		if end < 0 {
-			// What follows the last line break is a line cut off.
+			// A crash cut off the line after the last line break.
 			break
 		}
 		encoded, err := base64.StdEncoding.DecodeString(string(data[length : length+end]))
@@ -66,7 +66,7 @@ func (file copyFile) append(messages ...*almanac.SubscribeResponse) error {
 	return write(string(file), os.O_APPEND, messages)
 }
 
-// replace leaves the old messages or the new ones, never half.
+// replace leaves the old messages or the new ones, also after a crash.
 func (file copyFile) replace(messages []*almanac.SubscribeResponse) error {
 	fresh := string(file) + ".new"
 	if err := write(fresh, os.O_TRUNC, messages); err != nil {

@@ -1,18 +1,18 @@
-// Command watch keeps a copy of the state of Almanac: it misses no change, repeats none, and goes on after a crash of either
+// Command watch keeps a copy of the state of Almanac. It misses no change, repeats none, and resumes after a crash of either
 // side.
 //
 //	target/go/bin/watch [-server HOST:PORT] [-state-file FILE] [-ranking ID]... [-indicator ID]...
 //
-// The first run begins with the state; a later run with the same state file begins exactly after what the last one applied.
+// The first run begins with the state. A later run with the same state file begins exactly after the last applied commit.
 // `-until head` or `-until REVISION` ends it there.
 //
-// What a subscriber has to do, and where it is done here:
+// What a follower has to do, and where this program does it:
 //
-//   - apply a commit whole, at its last page, never part of it (takeCommitPage), and the state when it is complete
+//   - apply a whole commit at its last page, never a part of it (takeCommitPage), and the state when it is complete
 //     (takeSnapshotEnd);
-//   - store the token together with what was applied (copyFile);
+//   - store the token together with the applied changes (copyFile);
 //   - tell a dead connection from a quiet one by its own clock (receive);
-//   - come back with the token after a growing, random wait (follow), and throw the token away only for its own reasons
+//   - reconnect with the token after a growing, random wait (follow), and drop the token only for reasons that are about the token
 //     (startOver);
 //   - verify the chain of commits (takeCommitPage), each change against the copy (state.Copy.Apply), and the digest of the state.
 package main
@@ -42,19 +42,19 @@ import (
 
 const (
 	missedIntervals = 3
-	// Until the stream opens: connecting takes time, and a server may wait 2 s for the revision of a token.
+	// The longest wait for the first message. Connecting takes time, and a server may wait 2 s for the revision of a token.
 	opening       = 5 * time.Second
 	shortestBound = 100 * time.Millisecond
 	longestBound  = 10 * time.Second
 )
 
-// Reasons of errors that are about the token itself: the copy begins anew with the state. A token ahead of the server is not
-// among them: the server catches up.
+// With these reasons the token itself is refused: the client begins again with the state. TOKEN_AHEAD is not
+// among them, because the server catches up.
 var startOver = map[string]bool{
 	"TOKEN_MALFORMED": true, "TOKEN_OUTDATED": true, "TOKEN_OTHER_HISTORY": true, "BELOW_FLOOR": true,
 }
 
-// Almanac itself says with one of these that the request can never work.
+// With one of these statuses and a reason, the request can never work.
 var hopeless = map[codes.Code]bool{
 	codes.InvalidArgument: true, codes.FailedPrecondition: true, codes.OutOfRange: true, codes.NotFound: true,
 	codes.PermissionDenied: true, codes.Unauthenticated: true, codes.Unimplemented: true, codes.DataLoss: true,
@@ -68,13 +68,13 @@ type follower struct {
 	until    *uint64
 }
 
-// ending says why a stream ended, and how long to wait before the next one; without a wait the follower chooses.
+// ending is why a stream ended, and the time to wait before the next one; without it the follower chooses.
 type ending struct {
 	why  string
 	wait *time.Duration
 }
 
-// follow subscribes again and again, until the copy is where it should be or nothing can help.
+// follow subscribes again and again, until the copy is at its revision or an error is final.
 func (follower *follower) follow() error {
 	bound := shortestBound
 	for !follower.watch.reached(follower.until) {
@@ -91,8 +91,7 @@ func (follower *follower) follow() error {
 		}
 		wait := end.wait
 		if wait == nil {
-			// Doubling waits, each drawn evenly from zero to its bound: clients of a server that went away come back spread
-			// out.
+			// The bound of the wait doubles, and the wait is random below it: so clients do not all reconnect at once.
 			drawn := time.Duration(rand.Int63n(int64(bound)))
 			wait = &drawn
 			if bound *= 2; bound > longestBound {
@@ -105,7 +104,7 @@ func (follower *follower) follow() error {
 	return nil
 }
 
-// stream takes one stream to its end.
+// stream reads one stream to its end.
 func (follower *follower) stream(opened *bool) (ending, error) {
 	watch := follower.watch
 	request := &almanac.SubscribeRequest{
@@ -120,7 +119,7 @@ func (follower *follower) stream(opened *bool) (ending, error) {
 	}
 	watch.beginStream()
 
-	// A new connection for each stream: the old one may be dead without knowing it.
+	// Each stream gets a new connection, because the old one may be dead and not know it.
 	connection, err := connect.Open(follower.server)
 	if err != nil {
 		return ending{}, err
@@ -162,7 +161,7 @@ func (follower *follower) stream(opened *bool) (ending, error) {
 			return ending{}, nil
 		}
 		if goodbye := message.GetGoodbye(); goodbye != nil {
-			// The server ends the stream and says when to come back. What we have is as good as its token.
+			// The server ends the stream and says when to reconnect. The client needs no other token than its own.
 			wait := goodbye.GetReconnectAfter().AsDuration()
 			end = ending{text.Word("GOODBYE_REASON_", goodbye.GetReason().String()), &wait}
 		}
@@ -185,8 +184,8 @@ func (follower *follower) stream(opened *bool) (ending, error) {
 	return ending{status.Convert(err).Message(), wait}, nil
 }
 
-// silenceClock cancels a call of which no message came for too long. It runs only while the client waits for a message: one that
-// is busy applying is not a silent server.
+// silenceClock cancels a call when no message comes for too long. The clock runs only while the client waits for a message, not
+// while it applies one.
 type silenceClock struct {
 	cancel context.CancelFunc
 	ranOut bool
@@ -201,7 +200,7 @@ func (clock *silenceClock) during(allowed time.Duration, wait func() error) erro
 	return err
 }
 
-// list is an option that may be given several times.
+// list is an option that can be repeated.
 type list []string
 
 func (list *list) String() string { return strings.Join(*list, " ") }
@@ -215,14 +214,14 @@ func main() {
 	rand.Seed(time.Now().UnixNano())
 	server := flag.String("server", "127.0.0.1:50051", "`HOST:PORT` of the server")
 	stateFile := flag.String("state-file", "almanac-watch.state", "`FILE` of the copy")
-	interval := flag.Float64("interval", 1, "progress interval in `SECONDS`: three in silence are a dead connection")
+	interval := flag.Float64("interval", 1, "progress interval in `SECONDS`; after three without a message the connection counts as dead")
 	until := flag.String("until", "", "stop at this `REVISION`, or at the head of now")
 	var rankings, indicators list
 	flag.Var(&rankings, "ranking", "only this ranking `ID`; may be repeated")
 	flag.Var(&indicators, "indicator", "only this indicator `ID`; may be repeated")
 	flag.Parse()
 
-	// A token belongs to its filters: with others, the server refuses it. A change matches a filter if all of its fields accept
+	// A token belongs to its filters: with other filters the server refuses it. A change matches a filter if all its fields accept
 	// it, so rankings and indicators are two filters.
 	var filters []*almanac.Filter
 	if len(rankings) > 0 {
@@ -251,7 +250,7 @@ func run(follower *follower, stateFile, until string) error {
 	return follower.follow()
 }
 
-// revisionNamed is the revision that `-until` names; nil is none.
+// revisionNamed returns the revision that `-until` names; nil without one.
 func revisionNamed(server, until string) (*uint64, error) {
 	switch until {
 	case "":

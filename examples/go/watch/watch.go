@@ -10,7 +10,7 @@ import (
 	"example/text"
 )
 
-// errStartOver says that the copy cannot go on from where it is.
+// errStartOver means that the client must begin again with the state.
 var errStartOver = errors.New("licences of sources changed")
 
 // watch checks and applies streams, one after the other.
@@ -20,10 +20,10 @@ type watch struct {
 	copy     *state.Copy
 	token    string
 	revision uint64
-	// The last commit applied that matched: what the chain of the next one must name.
+	// The last applied commit that matched. The next commit must name it.
 	lastCommit uint64
 	opened     *almanac.Opened
-	// What is not complete yet: pages of the state with their rows, or of a commit.
+	// Pages that are not complete yet: of the state, with their rows, or of a commit.
 	collected []*almanac.SubscribeResponse
 	incoming  *state.Copy
 }
@@ -53,7 +53,7 @@ func (watch *watch) startOver() {
 	watch.beginStream()
 }
 
-// beginStream forgets what was not complete when the last stream ended: it comes again from its beginning.
+// beginStream drops what was incomplete when the last stream ended: the server sends it again from its beginning.
 func (watch *watch) beginStream() {
 	watch.collected = nil
 	watch.incoming = state.NewCopy()
@@ -73,7 +73,7 @@ func (watch *watch) take(message *almanac.SubscribeResponse) error {
 	case *almanac.SubscribeResponse_Progress:
 		return watch.takeProgress(body.Progress, message)
 	default:
-		// Lag and Goodbye change no copy. A kind of message that this client does not know is an unknown field: ignored.
+		// Lag and Goodbye do not change the copy. A message of a kind that this client does not know is ignored.
 		return nil
 	}
 }
@@ -84,7 +84,7 @@ func (watch *watch) takeOpened(opened *almanac.Opened, message *almanac.Subscrib
 		watch.collected = append(watch.collected, message)
 		return nil
 	}
-	// The server refuses a token of another history itself; this is the client's own proof.
+	// The server refuses a token of another history. The client checks it all the same.
 	if err := state.Expect(opened.GetHistoryId() == watch.opened.GetHistoryId(),
 		"Resumable", "the server's history is another one"); err != nil {
 		return err
@@ -103,7 +103,7 @@ func (watch *watch) takeOpened(opened *almanac.Opened, message *almanac.Subscrib
 func (watch *watch) takeSnapshotEnd(end *almanac.SnapshotEnd, message *almanac.SubscribeResponse) error {
 	copy := watch.incoming
 	rows := uint64(len(copy.Rows))
-	// Proof that nothing is missing and nothing came twice.
+	// This proves that no row is missing and none came twice.
 	if err := state.Expect(end.GetRowCount() == rows && end.GetDigest() == copy.Digest,
 		"Reliable", "%d rows with digest %016x sent, %d with %016x arrived",
 		end.GetRowCount(), end.GetDigest(), rows, copy.Digest); err != nil {
@@ -149,7 +149,7 @@ func (watch *watch) takeCommitPage(page *almanac.CommitPage, message *almanac.Su
 	if !page.GetLastPage() {
 		return nil
 	}
-	// Only now is the commit whole. (Millions of changes go to a database as they come, in one open transaction.)
+	// Only now is the commit complete. (Write millions of changes to a database as they arrive, in one open transaction.)
 	var changes []*almanac.Change
 	for _, one := range watch.collected {
 		changes = append(changes, one.GetCommitPage().GetChanges()...)
@@ -194,7 +194,7 @@ func (watch *watch) takeProgress(progress *almanac.Progress, message *almanac.Su
 	return nil
 }
 
-// reached says whether the copy is at a revision; nil is none.
+// reached returns whether the copy is at a revision; nil is no revision.
 func (watch *watch) reached(until *uint64) bool {
 	return until != nil && watch.token != "" && watch.revision >= *until
 }
@@ -217,7 +217,7 @@ func changeLine(change *almanac.Change) string {
 			before, after, text.Word("VALUE_MOVE_", value.GetMove().String()))
 	case *almanac.Change_Entry:
 		entry := detail.Entry
-		// An entry moves from another edition, or from this one before a correction.
+		// A move is compared with another edition, or with the same edition before a correction.
 		earlier := entry.GetCompared()
 		if entry.GetComparedWith() == entry.GetEdition() {
 			earlier = entry.GetBefore()

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Forwards TCP connections to a server, until it is told to be silent: then all of them stay open and carry nothing.
+"""Forwards TCP connections to a server, and can fall silent.
 
     silent_proxy.py HOST:PORT
 
-Prints the address that it listens on. SIGUSR1 makes it silent, SIGUSR2 ends that. To a client this is a machine that
-went away without a word, or a network that drops packets.
+It prints the address that it listens on. After SIGUSR1 every connection stays open and carries nothing; SIGUSR2 ends
+that. A client sees the same when the machine of the server loses power, or when the network drops every packet.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ async def pump(reader, writer, forwarding):
     except ConnectionError:
         pass
     finally:
-        # The end of a connection is said too, once anything is.
+        # While the proxy is silent, it does not pass on the end of a connection either.
         await forwarding.wait()
         writer.close()
 

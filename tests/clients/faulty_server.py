@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Answers its first call as a library or proxy in between would: INVALID_ARGUMENT, without `google.rpc.ErrorInfo`. All
-later calls of streams go to the server behind it.
+"""Forwards the streams of a server, after it refused its first call as a library or a proxy would.
 
     faulty_server.py HOST:PORT
 
-Prints the address that it listens on. Needs grpcio.
+It prints the address that it listens on. It answers the first call with INVALID_ARGUMENT and without
+`google.rpc.ErrorInfo`: an error with that status which Almanac did not make. It forwards every later call, as one request
+with a stream of answers. It needs grpcio.
 """
 
 import concurrent.futures
@@ -13,6 +14,7 @@ import sys
 
 import grpc
 
+# foreign_error in checks.py looks for this text.
 MESSAGE = "a message that somebody cut"
 THREADS = 4
 
