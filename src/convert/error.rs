@@ -23,6 +23,8 @@ pub enum Problem {
     NotGiven,
     #[error("longer than {bytes_max} bytes")]
     TooLong { bytes_max: usize },
+    #[error("the entry is longer than {bytes_max} bytes")]
+    EntryTooLong { bytes_max: usize },
     #[error("more than {items_max}")]
     TooMany { items_max: usize },
     #[error("above {max}")]
@@ -35,8 +37,12 @@ pub enum Problem {
     OutsideCalendar,
     #[error("{number} is not a value of this enum")]
     UnknownEnumValue { number: i32 },
-    #[error("set by the server: leave it out")]
+    #[error("is set by the server")]
     SetByServer,
+    #[error("corrected and withdrawn are set by the server")]
+    StatusSetByServer,
+    #[error("entry_count, revision, recorded, compared_with and withdrawn are set by the server")]
+    EditionFieldsSetByServer,
     #[error(transparent)]
     Id(#[from] IdError),
     #[error(transparent)]
@@ -69,6 +75,10 @@ pub enum Problem {
     ParentNotBefore { component: String, parent: String },
     #[error("`{component}` comes twice")]
     ComponentTwice { component: String },
+    #[error("name at least one indicator")]
+    NoIndicator,
+    #[error("ends before period_from begins")]
+    PeriodsReversed,
     #[error("not {digits} hex digits")]
     NotHexDigits { digits: usize },
 }

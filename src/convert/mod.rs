@@ -6,7 +6,20 @@
 //!
 //! Invariant: pure functions without I/O. [`digest`] uses messages only, so that a client can be built without the model.
 
+pub mod as_of;
+pub mod catalog;
+pub mod change;
+pub mod commit;
+pub mod comparison;
 pub mod digest;
+pub mod edition;
 pub mod enums;
 pub mod error;
+pub mod field;
+pub mod figure;
+pub mod observation;
+pub mod selection;
+pub mod state;
+pub mod time;
 pub mod upload;
+pub mod write;
