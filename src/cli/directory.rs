@@ -47,16 +47,9 @@ fn add(directory: &mut Directory, entity: &proto::Entity) {
     directory.entities.add(thing, codes, std::iter::once(entity.name.as_str()).chain(texts));
 }
 
-/// A kind of the contract, if it is one.
+/// A kind of the contract; `None`: unspecified.
 pub fn kind(kind: proto::EntityKind) -> Option<EntityKind> {
-    Some(match kind {
-        proto::EntityKind::Unspecified => return None,
-        proto::EntityKind::Economy => EntityKind::Economy,
-        proto::EntityKind::Cluster => EntityKind::Cluster,
-        proto::EntityKind::Organisation => EntityKind::Organisation,
-        proto::EntityKind::RegionGroup => EntityKind::RegionGroup,
-        proto::EntityKind::World => EntityKind::World,
-    })
+    kind.into()
 }
 
 /// Ids of all sources.

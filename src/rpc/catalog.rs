@@ -1,14 +1,18 @@
-//! `CatalogService`.
+//! `CatalogService`: definitions by id, in lists, and by search.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::{App, At, decode, encode, paging::ListPage, query_status};
+use super::{App, ReadPoint, paging::ListPage, query_status};
 use crate::{
+    convert::{
+        enums,
+        field::{id, optional_id, text},
+    },
     model::{
-        catalog::{Definition, DefinitionKind, EntityKind},
+        catalog::{Definition, DefinitionKind, Entity, EntityKind, Indicator, Methodology, Ranking, Source},
         id::{EntityId, RankingId},
     },
     proto::{self, catalog_service_server::CatalogService},
@@ -23,78 +27,96 @@ const QUERY_BYTES_MAX: usize = 200;
 /// Most schemes that an error names.
 const SCHEMES_MAX: usize = 20;
 
-/// The service.
 #[derive(Debug, Clone)]
 pub struct Catalog(pub Arc<App>);
 
-impl Catalog {
-    async fn get(&self, kind: DefinitionKind, id: String, at: At) -> Result<(Arc<Definition>, u64), Status> {
-        // All ids have one form.
-        decode::id("id", &id, EntityId::new)?;
-        let wanted = id.clone();
-        let at_hand = |snapshot: &Snapshot| snapshot.catalog.definition(kind, &wanted, snapshot.revision()).is_some();
-        let found = self.0.read_at_hand(at, at_hand, move |snapshot| {
-            let snapshot = snapshot.without_release_dates().map_err(query_status)?;
-            let found = snapshot.catalog.definition(kind, &id, snapshot.revision()).cloned();
-            let found = found.ok_or_else(|| query_status(snapshot.unknown(kind, &id)))?;
-            Ok((found, snapshot.revision().0))
-        });
-        found.await
-    }
+/// An object of the catalog with a message of its own.
+trait CatalogObject: Sized {
+    type Message: for<'a> From<&'a Self> + Message + Default + 'static;
 
-    /// A page of what `encode` makes a message of. An entity that narrows the list must be known.
-    async fn list<M: Message + Send + 'static>(
-        &self,
-        kind: DefinitionKind,
-        page: ListPage<String>,
-        at: At,
-        narrowed_by: Option<EntityId>,
-        encode: impl Fn(&Definition) -> Option<M> + Send + 'static,
-    ) -> Result<(Vec<M>, String, u64), Status> {
-        self.0
-            .read(at.paged(&page), move |snapshot| {
-                let snapshot = snapshot.without_release_dates().map_err(query_status)?;
-                if let Some(entity) = &narrowed_by {
-                    snapshot.require(DefinitionKind::Entity, entity.as_str()).map_err(query_status)?;
+    const KIND: DefinitionKind;
+
+    /// The object, if the definition is of its kind.
+    fn of(definition: &Definition) -> Option<&Self>;
+}
+
+macro_rules! catalog_objects {
+    ($($kind:ident)*) => {
+        $(impl CatalogObject for $kind {
+            type Message = proto::$kind;
+
+            const KIND: DefinitionKind = DefinitionKind::$kind;
+
+            fn of(definition: &Definition) -> Option<&Self> {
+                match definition {
+                    Definition::$kind(object) => Some(object),
+                    _ => None,
                 }
-                let after = page.position.as_deref().unwrap_or_default();
-                let all = snapshot.catalog.definitions(kind, after, snapshot.revision());
-                let messages = all.filter_map(|definition| Some(Ok((encode(definition)?, definition.id().to_owned()))));
-                let (found, token) = page.fill(snapshot.revision(), messages)?;
-                Ok((found, token, snapshot.revision().0))
-            })
-            .await
+            }
+        })*
+    };
+}
+
+catalog_objects! { Indicator Entity Source Methodology Ranking }
+
+/// A page of objects of one kind.
+struct ObjectPage<M> {
+    objects: Vec<M>,
+    next_page_token: String,
+    revision: u64,
+}
+
+impl Catalog {
+    /// An object by id, and the revision it was read at.
+    async fn get<T: CatalogObject>(&self, id_text: String, at: ReadPoint) -> Result<(Option<T::Message>, u64), Status> {
+        // All ids have one form.
+        id("id", &id_text, EntityId::new)?;
+        let wanted = id_text.clone();
+        let in_memory =
+            |snapshot: &Snapshot| snapshot.catalog.definition(T::KIND, &wanted, snapshot.revision()).is_some();
+        let answer = self.0.read_in_memory(at, in_memory, move |snapshot| {
+            let snapshot = snapshot.without_release_dates().map_err(query_status)?;
+            let Some(definition) = snapshot.catalog.definition(T::KIND, &id_text, snapshot.revision()) else {
+                return Err(query_status(snapshot.unknown(T::KIND, &id_text)));
+            };
+            Ok((T::of(definition).map(T::Message::from), snapshot.revision().0))
+        });
+        answer.await
     }
-}
 
-/// The list methods differ in nothing but their messages.
-macro_rules! list {
-    ($self:ident, $request:ident, $kind:ident, $response:ident { $field:ident }, $encode:path) => {{
-        let mut plain = $request.into_inner();
-        let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page = $self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
-        let at = At::asked(plain.as_of, plain.min_revision)?;
-        let encode = |definition: &Definition| match definition {
-            Definition::$kind(object) => Some($encode(object)),
-            _ => None,
-        };
-        let ($field, next_page_token, revision) = $self.list(DefinitionKind::$kind, page, at, None, encode).await?;
-        Ok(Response::new(proto::$response { $field, next_page_token, revision }))
-    }};
-}
+    /// A page of all objects of a kind that pass a filter. `filter` makes it, and may refuse the request.
+    async fn list<T, F>(
+        &self,
+        page: ListPage<String>,
+        at: ReadPoint,
+        filter: impl FnOnce(&Snapshot) -> Result<F, Status> + Send + 'static,
+    ) -> Result<ObjectPage<T::Message>, Status>
+    where
+        T: CatalogObject,
+        F: Fn(&T) -> bool,
+    {
+        let answer = self.0.read(at.of_page(&page), move |snapshot| {
+            let snapshot = snapshot.without_release_dates().map_err(query_status)?;
+            let filter = filter(&snapshot)?;
+            let after = page.position.as_deref().unwrap_or_default();
+            let definitions = snapshot.catalog.definitions(T::KIND, after, snapshot.revision());
+            let messages = definitions.filter_map(|definition| {
+                let object = T::of(definition).filter(|object| filter(object))?;
+                Some(Ok((T::Message::from(object), definition.id().to_owned())))
+            });
+            let (objects, next_page_token) = page.fill(snapshot.revision(), messages)?;
+            Ok(ObjectPage { objects, next_page_token, revision: snapshot.revision().0 })
+        });
+        answer.await
+    }
 
-/// So do the get methods.
-macro_rules! get {
-    ($self:ident, $request:ident, $kind:ident, $response:ident { $field:ident }, $encode:path) => {{
-        let request = $request.into_inner();
-        let at = At::asked(request.as_of, request.min_revision)?;
-        let (found, revision) = $self.get(DefinitionKind::$kind, request.id, at).await?;
-        let $field = match found.as_ref() {
-            Definition::$kind(object) => Some($encode(object)),
-            _ => None,
-        };
-        Ok(Response::new(proto::$response { $field, revision }))
-    }};
+    async fn list_all<T: CatalogObject>(
+        &self,
+        page: ListPage<String>,
+        at: ReadPoint,
+    ) -> Result<ObjectPage<T::Message>, Status> {
+        self.list(page, at, |_| Ok(|_: &T| true)).await
+    }
 }
 
 #[tonic::async_trait]
@@ -103,172 +125,179 @@ impl CatalogService for Catalog {
         &self,
         request: Request<proto::GetIndicatorRequest>,
     ) -> Result<Response<proto::GetIndicatorResponse>, Status> {
-        get!(self, request, Indicator, GetIndicatorResponse { indicator }, encode::indicator)
+        let request = request.into_inner();
+        let at = ReadPoint::requested(request.as_of, request.min_revision)?;
+        let (indicator, revision) = self.get::<Indicator>(request.id, at).await?;
+        Ok(Response::new(proto::GetIndicatorResponse { indicator, revision }))
     }
 
     async fn list_indicators(
         &self,
         request: Request<proto::ListIndicatorsRequest>,
     ) -> Result<Response<proto::ListIndicatorsResponse>, Status> {
-        list!(self, request, Indicator, ListIndicatorsResponse { indicators }, encode::indicator)
+        let mut request = request.into_inner();
+        let page = self.0.page(&mut request, PAGE_DEFAULT, PAGE_MAX)?;
+        let at = ReadPoint::requested(request.as_of, request.min_revision)?;
+        let ObjectPage { objects, next_page_token, revision } = self.list_all::<Indicator>(page, at).await?;
+        Ok(Response::new(proto::ListIndicatorsResponse { indicators: objects, next_page_token, revision }))
     }
 
     async fn get_entity(
         &self,
         request: Request<proto::GetEntityRequest>,
     ) -> Result<Response<proto::GetEntityResponse>, Status> {
-        if request.get_ref().code_scheme.is_empty() {
-            return get!(self, request, Entity, GetEntityResponse { entity }, encode::entity);
-        }
         let request = request.into_inner();
+        let at = ReadPoint::requested(request.as_of, request.min_revision)?;
+        if request.code_scheme.is_empty() {
+            let (entity, revision) = self.get::<Entity>(request.id, at).await?;
+            return Ok(Response::new(proto::GetEntityResponse { entity, revision }));
+        }
         let scheme = request.code_scheme;
         let code = request.id;
-        let found = self.0.read(At::asked(request.as_of, request.min_revision)?, move |snapshot| {
+        let answer = self.0.read(at, move |snapshot| {
             let snapshot = snapshot.without_release_dates().map_err(query_status)?;
-            let found = by_code(&snapshot, &scheme, &code);
-            let entity = found.ok_or_else(|| {
-                let near = schemes_of(&snapshot, &code);
-                query_status(QueryError::UnknownCode { scheme, code, near })
-            })?;
+            let Some(entity) = entity_by_code(&snapshot, &scheme, &code) else {
+                let near = schemes_with_code(&snapshot, &code);
+                return Err(query_status(QueryError::UnknownCode { scheme, code, near }));
+            };
             Ok(proto::GetEntityResponse { entity: Some(entity), revision: snapshot.revision().0 })
         });
-        found.await.map(Response::new)
+        answer.await.map(Response::new)
     }
 
     async fn list_entities(
         &self,
         request: Request<proto::ListEntitiesRequest>,
     ) -> Result<Response<proto::ListEntitiesResponse>, Status> {
-        let mut plain = request.into_inner();
-        let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
-        let kind: Option<EntityKind> = match plain.kind {
-            0 => None,
-            kind => Some(decode::entity_kind("kind", kind)?),
-        };
-        let lies_in = decode::optional_id("lies_in", &plain.lies_in, EntityId::new)?;
-        let narrowed_by = lies_in.clone();
-        let encode = move |definition: &Definition| match definition {
-            Definition::Entity(entity) => {
-                let wanted = kind.is_none_or(|kind| entity.kind == kind)
-                    && lies_in.as_ref().is_none_or(|lies_in| entity.lies_in().any(|economy| economy == lies_in));
-                wanted.then(|| encode::entity(entity))
+        let mut request = request.into_inner();
+        let page = self.0.page(&mut request, PAGE_DEFAULT, PAGE_MAX)?;
+        let kind: Option<EntityKind> = enums::optional("kind", request.kind)?;
+        let lies_in = optional_id("lies_in", &request.lies_in, EntityId::new)?;
+        let at = ReadPoint::requested(request.as_of, request.min_revision)?;
+        let list = self.list(page, at, move |snapshot| {
+            if let Some(economy) = &lies_in {
+                snapshot.require(DefinitionKind::Entity, economy.as_str()).map_err(query_status)?;
             }
-            _ => None,
-        };
-        let at = At::asked(plain.as_of, plain.min_revision)?;
-        let (entities, next_page_token, revision) =
-            self.list(DefinitionKind::Entity, page, at, narrowed_by, encode).await?;
-        Ok(Response::new(proto::ListEntitiesResponse { entities, next_page_token, revision }))
+            Ok(move |entity: &Entity| {
+                kind.is_none_or(|kind| entity.kind == kind)
+                    && lies_in.as_ref().is_none_or(|economy| entity.lies_in().any(|other| other == economy))
+            })
+        });
+        let ObjectPage { objects, next_page_token, revision } = list.await?;
+        Ok(Response::new(proto::ListEntitiesResponse { entities: objects, next_page_token, revision }))
     }
 
     async fn get_source(
         &self,
         request: Request<proto::GetSourceRequest>,
     ) -> Result<Response<proto::GetSourceResponse>, Status> {
-        get!(self, request, Source, GetSourceResponse { source }, encode::source)
+        let request = request.into_inner();
+        let at = ReadPoint::requested(request.as_of, request.min_revision)?;
+        let (source, revision) = self.get::<Source>(request.id, at).await?;
+        Ok(Response::new(proto::GetSourceResponse { source, revision }))
     }
 
     async fn list_sources(
         &self,
         request: Request<proto::ListSourcesRequest>,
     ) -> Result<Response<proto::ListSourcesResponse>, Status> {
-        list!(self, request, Source, ListSourcesResponse { sources }, encode::source)
+        let mut request = request.into_inner();
+        let page = self.0.page(&mut request, PAGE_DEFAULT, PAGE_MAX)?;
+        let at = ReadPoint::requested(request.as_of, request.min_revision)?;
+        let ObjectPage { objects, next_page_token, revision } = self.list_all::<Source>(page, at).await?;
+        Ok(Response::new(proto::ListSourcesResponse { sources: objects, next_page_token, revision }))
     }
 
     async fn get_ranking(
         &self,
         request: Request<proto::GetRankingRequest>,
     ) -> Result<Response<proto::GetRankingResponse>, Status> {
-        get!(self, request, Ranking, GetRankingResponse { ranking }, encode::ranking)
+        let request = request.into_inner();
+        let at = ReadPoint::requested(request.as_of, request.min_revision)?;
+        let (ranking, revision) = self.get::<Ranking>(request.id, at).await?;
+        Ok(Response::new(proto::GetRankingResponse { ranking, revision }))
     }
 
     async fn list_rankings(
         &self,
         request: Request<proto::ListRankingsRequest>,
     ) -> Result<Response<proto::ListRankingsResponse>, Status> {
-        list!(self, request, Ranking, ListRankingsResponse { rankings }, encode::ranking)
+        let mut request = request.into_inner();
+        let page = self.0.page(&mut request, PAGE_DEFAULT, PAGE_MAX)?;
+        let at = ReadPoint::requested(request.as_of, request.min_revision)?;
+        let ObjectPage { objects, next_page_token, revision } = self.list_all::<Ranking>(page, at).await?;
+        Ok(Response::new(proto::ListRankingsResponse { rankings: objects, next_page_token, revision }))
     }
 
     async fn get_methodology(
         &self,
         request: Request<proto::GetMethodologyRequest>,
     ) -> Result<Response<proto::GetMethodologyResponse>, Status> {
-        get!(self, request, Methodology, GetMethodologyResponse { methodology }, encode::methodology)
+        let request = request.into_inner();
+        let at = ReadPoint::requested(request.as_of, request.min_revision)?;
+        let (methodology, revision) = self.get::<Methodology>(request.id, at).await?;
+        Ok(Response::new(proto::GetMethodologyResponse { methodology, revision }))
     }
 
     async fn list_methodologies(
         &self,
         request: Request<proto::ListMethodologiesRequest>,
     ) -> Result<Response<proto::ListMethodologiesResponse>, Status> {
-        let mut plain = request.into_inner();
-        let size = std::mem::take(&mut plain.page_size);
-        let token = std::mem::take(&mut plain.page_token);
-        let page: ListPage<String> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
-        let ranking = decode::optional_id("ranking", &plain.ranking, RankingId::new)?;
-        let at = At::asked(plain.as_of, plain.min_revision)?.paged(&page);
-        let found = self.0.read(at, move |snapshot| {
-            let snapshot = snapshot.without_release_dates().map_err(query_status)?;
+        let mut request = request.into_inner();
+        let page = self.0.page(&mut request, PAGE_DEFAULT, PAGE_MAX)?;
+        let ranking = optional_id("ranking", &request.ranking, RankingId::new)?;
+        let at = ReadPoint::requested(request.as_of, request.min_revision)?;
+        let list = self.list(page, at, move |snapshot| {
             let used = ranking.map(|ranking| snapshot.methodologies_of(&ranking)).transpose().map_err(query_status)?;
-            let after = page.position.as_deref().unwrap_or_default();
-            let all = snapshot.catalog.definitions(DefinitionKind::Methodology, after, snapshot.revision());
-            let messages = all.filter_map(|definition| match definition.as_ref() {
-                Definition::Methodology(methodology) => {
-                    let id = methodology.id.as_str();
-                    let wanted = used.as_ref().is_none_or(|used| used.contains(id));
-                    wanted.then(|| Ok((encode::methodology(methodology), id.to_owned())))
-                }
-                _ => None,
-            });
-            let (methodologies, next_page_token) = page.fill(snapshot.revision(), messages)?;
-            let revision = snapshot.revision().0;
-            Ok(proto::ListMethodologiesResponse { methodologies, next_page_token, revision })
+            Ok(move |methodology: &Methodology| used.as_ref().is_none_or(|used| used.contains(methodology.id.as_str())))
         });
-        found.await.map(Response::new)
+        let ObjectPage { objects, next_page_token, revision } = list.await?;
+        Ok(Response::new(proto::ListMethodologiesResponse { methodologies: objects, next_page_token, revision }))
     }
 
     async fn search_catalog(
         &self,
         request: Request<proto::SearchCatalogRequest>,
     ) -> Result<Response<proto::SearchCatalogResponse>, Status> {
-        let mut plain = request.into_inner();
-        let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page: ListPage<usize> = self.0.page(&plain, size, &token, SEARCH_DEFAULT, SEARCH_MAX)?;
-        let query = decode::text("query", plain.query, QUERY_BYTES_MAX)?;
-        let found = self.0.read(At::asked(plain.as_of, plain.min_revision)?.paged(&page), move |snapshot| {
+        let mut request = request.into_inner();
+        let page: ListPage<usize> = self.0.page(&mut request, SEARCH_DEFAULT, SEARCH_MAX)?;
+        let query = text("query", request.query, QUERY_BYTES_MAX)?;
+        let at = ReadPoint::requested(request.as_of, request.min_revision)?.of_page(&page);
+        let answer = self.0.read(at, move |snapshot| {
             let snapshot = snapshot.without_release_dates().map_err(query_status)?;
             let hits = snapshot.search(&query);
-            let from = page.first(hits.len())?;
-            let messages = hits.into_iter().enumerate().skip(from).map(|(at, hit)| {
-                let definition = Some(encode::definition(&hit.definition));
+            let first = page.first(hits.len())?;
+            let messages = hits.into_iter().enumerate().skip(first).map(|(at, hit)| {
+                let definition = Some(hit.definition.as_ref().into());
                 Ok((proto::SearchHit { definition, matched: hit.matched }, at + 1))
             });
             let (hits, next_page_token) = page.fill(snapshot.revision(), messages)?;
             Ok(proto::SearchCatalogResponse { hits, next_page_token, revision: snapshot.revision().0 })
         });
-        found.await.map(Response::new)
+        answer.await.map(Response::new)
     }
 }
 
+fn entities(snapshot: &Snapshot) -> impl Iterator<Item = &Entity> {
+    let definitions = snapshot.catalog.definitions(DefinitionKind::Entity, "", snapshot.revision());
+    definitions.filter_map(|definition| Entity::of(definition))
+}
+
 /// The schemes in which an entity has a code.
-fn schemes_of(snapshot: &Snapshot, code: &str) -> Vec<String> {
+fn schemes_with_code(snapshot: &Snapshot, code: &str) -> Vec<String> {
     let mut schemes = BTreeSet::new();
-    for definition in snapshot.catalog.definitions(DefinitionKind::Entity, "", snapshot.revision()) {
-        if let Definition::Entity(entity) = definition.as_ref() {
-            let known = entity.codes.iter().filter(|(_, value)| value == code);
-            schemes.extend(known.map(|(scheme, _)| scheme.clone()));
+    for entity in entities(snapshot) {
+        for (scheme, value) in &entity.codes {
+            if value == code {
+                schemes.insert(scheme.clone());
+            }
         }
     }
     schemes.into_iter().take(SCHEMES_MAX).collect()
 }
 
-fn by_code(snapshot: &Snapshot, scheme: &str, code: &str) -> Option<proto::Entity> {
-    let mut all = snapshot.catalog.definitions(DefinitionKind::Entity, "", snapshot.revision());
-    all.find_map(|definition| match definition.as_ref() {
-        Definition::Entity(entity) => {
-            let has = entity.codes.iter().any(|(known, value)| known == scheme && value == code);
-            has.then(|| encode::entity(entity))
-        }
-        _ => None,
-    })
+fn entity_by_code(snapshot: &Snapshot, scheme: &str, code: &str) -> Option<proto::Entity> {
+    let mut entities = entities(snapshot);
+    let entity = entities.find(|entity| entity.codes.iter().any(|(s, value)| s == scheme && value == code));
+    entity.map(proto::Entity::from)
 }

@@ -1,7 +1,7 @@
-//! The digest of what a write means, without its options: so a retry is known by its content.
+//! The digest of what a write says, without its options: the writer knows a retry by it.
 //!
-//! It is taken of checked values and not of the bytes they came in: a default that is spelt out, or a batch that is split in
-//! two, makes no other request.
+//! It is a digest of checked values, not of the bytes that they came in. A default that is spelt out, or a batch that is split
+//! in two, does not make another request.
 //!
 //! Invariant: memory is that of the hashers, whatever the length of a write.
 
@@ -13,33 +13,32 @@ use crate::{
     model::{catalog::Definition, series::SeriesKey},
 };
 
-/// Takes the digest of a write, part by part. Definitions and rows may come mixed; each keep their own order.
+/// Computes the digest of a write part by part. Definitions and rows may come mixed; each keep their own order.
 #[derive(Debug, Default)]
 pub(super) struct Content {
     header: Hasher,
     definitions: Hasher,
     rows: Hasher,
-    /// The series that the last points belong to.
+    /// The series of the last points.
     series: Option<SeriesKey>,
 }
 
 impl Content {
-    /// What is said of the whole write.
+    /// Adds what holds for the whole write.
     pub(super) fn header(&mut self, header: &impl Serialize) {
         self.header.add(header);
     }
 
-    /// A definition.
     pub(super) fn definition(&mut self, definition: &Definition) {
         self.definitions.add(definition);
     }
 
-    /// An entry.
+    /// Adds a row other than a figure.
     pub(super) fn row(&mut self, row: &impl Serialize) {
         self.rows.add(row);
     }
 
-    /// Figures of a series; it may go on from the batch before.
+    /// Adds figures of a series. It may continue the batch before.
     pub(super) fn points(&mut self, series: &SeriesKey, points: &[Point]) {
         if self.series.as_ref() != Some(series) {
             self.rows.add(series);
@@ -50,10 +49,12 @@ impl Content {
         }
     }
 
-    /// The digest.
+    /// The digest, SHA-256.
     pub(super) fn finish(self) -> [u8; 32] {
-        let parts = [self.header, self.definitions, self.rows];
-        let digest = parts.into_iter().fold(Sha256::new(), |digest, part| digest.chain_update(part.hasher.finalize()));
+        let mut digest = Sha256::new();
+        for part in [self.header, self.definitions, self.rows] {
+            digest.update(part.hasher.finalize());
+        }
         digest.finalize().into()
     }
 }
@@ -102,7 +103,9 @@ mod tests {
     fn digest(batches: &[(&str, &[Point])]) -> [u8; 32] {
         let mut content = Content::default();
         content.header(&"header");
-        batches.iter().for_each(|(entity, points)| content.points(&series(entity), points));
+        for (entity, points) in batches {
+            content.points(&series(entity), points);
+        }
         content.finish()
     }
 

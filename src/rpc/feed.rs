@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status};
 
 use super::{
-    AUTHOR, App, At, decode, encode,
+    AUTHOR, App, ReadPoint,
     paging::ListPage,
     query_status,
     status::{self, BadField},
 };
 use crate::{
-    convert::digest::Version,
+    convert::{self, digest::Version},
     feed::{
         FeedError,
         filter::{FILTER_IDS_MAX, FILTERS_MAX, Filter, Filters, Kind},
@@ -82,11 +82,11 @@ fn filter(given: proto::Filter) -> Result<Filter, BadField> {
             return Err(BadField::new(field, format!("more than {FILTER_IDS_MAX}")));
         }
         ids.into_iter()
-            .map(|id| decode::id(field, &id, crate::model::id::EntityId::new).map(|id| id.to_string()))
+            .map(|id| Ok(convert::field::id(field, &id, crate::model::id::EntityId::new)?.to_string()))
             .collect()
     };
-    decode::parts("kinds", &given.kinds)?;
-    decode::parts("causes", &given.causes)?;
+    convert::field::check_list("kinds", &given.kinds)?;
+    convert::field::check_list("causes", &given.causes)?;
     let kinds = given.kinds.into_iter().map(|kind| match proto::ChangeKind::try_from(kind) {
         Ok(proto::ChangeKind::Value) => Ok(Kind::Value),
         Ok(proto::ChangeKind::Entry) => Ok(Kind::Entry),
@@ -95,19 +95,19 @@ fn filter(given: proto::Filter) -> Result<Filter, BadField> {
         _ => Err(BadField::new("kinds", format!("{kind} is not a kind of change"))),
     });
     let causes = given.causes.into_iter().map(|cause| {
-        decode::cause("causes", cause)?.ok_or_else(|| BadField::new("causes", "unspecified is not a cause"))
+        convert::enums::optional("causes", cause)?.ok_or_else(|| BadField::new("causes", "unspecified is not a cause"))
     });
     Ok(Filter {
         kinds: kinds.collect::<Result<_, _>>()?,
         causes: causes.collect::<Result<_, _>>()?,
-        name: decode::text("name", given.name, 128)?,
+        name: convert::field::text("name", given.name, 128)?,
         rankings: ids("rankings", given.rankings)?,
         indicators: ids("indicators", given.indicators)?,
         entities: ids("entities", given.entities)?,
         sources: ids("sources", given.sources)?,
         rank_at_most: given.rank_at_most,
         min_places: given.min_places,
-        dimensions: decode::dimension_filter("dimensions", given.dimensions)?,
+        dimensions: convert::figure::dimension_filter("dimensions", given.dimensions)?,
     })
 }
 
@@ -127,7 +127,7 @@ fn start(given: Option<proto::subscribe_request::Start>) -> Result<SubscriptionS
             }
             SubscriptionStart::Range(Revision(first_revision), (last_revision != 0).then_some(Revision(last_revision)))
         }
-        Given::AsKnownAt(as_of) => match decode::as_of(Some(as_of))? {
+        Given::AsKnownAt(as_of) => match convert::as_of::as_of(Some(as_of))? {
             AsOf::Head => return Err(BadField::new("as_known_at", "must name a point of history").into()),
             as_of => SubscriptionStart::State(as_of),
         },
@@ -137,7 +137,7 @@ fn start(given: Option<proto::subscribe_request::Start>) -> Result<SubscriptionS
 fn progress_interval(given: Option<prost_types::Duration>) -> Result<Duration, BadField> {
     match given {
         None => Ok(PROGRESS_DEFAULT),
-        Some(given) => decode::duration("progress_interval", &given, &PROGRESS_INTERVALS),
+        Some(given) => Ok(convert::time::duration("progress_interval", &given, &PROGRESS_INTERVALS)?),
     }
 }
 
@@ -154,7 +154,7 @@ fn cursor_name(name: String) -> Result<String, BadField> {
 }
 
 fn cursor(name: String, cursor: StoredCursor) -> proto::Cursor {
-    let stored = Some(encode::timestamp(cursor.stored));
+    let stored = Some(cursor.stored.into());
     proto::Cursor { name, resume_token: cursor.token, revision: cursor.revision.0, stored, author: AUTHOR.to_owned() }
 }
 
@@ -193,8 +193,7 @@ impl FeedService for Feed {
         request: Request<proto::ListCommitsRequest>,
     ) -> Result<Response<proto::ListCommitsResponse>, Status> {
         let mut plain = request.into_inner();
-        let (size, token) = (std::mem::take(&mut plain.page_size), std::mem::take(&mut plain.page_token));
-        let page: ListPage<ListPosition> = self.0.page(&plain, size, &token, PAGE_DEFAULT, PAGE_MAX)?;
+        let page: ListPage<ListPosition> = self.0.page(&mut plain, PAGE_DEFAULT, PAGE_MAX)?;
         let hub = &self.0.hub;
         self.0.reach(Revision(plain.min_revision)).await?;
         let group = hub.group(filters(plain.filters, hub.licences().left_out.as_ref().clone())?);
@@ -237,7 +236,7 @@ impl FeedService for Feed {
                 true => hub.token(Position { revision, last_match: revision }, filters.hash()).await.map_err(failed)?,
                 false => String::new(),
             };
-            commits.push(encode::commit_page(part, token, filters));
+            commits.push(convert::commit::commit_page(part, token, filters));
         }
         let position = ListPosition {
             revision: list.place.revision.0,
@@ -260,7 +259,7 @@ impl FeedService for Feed {
         &self,
         request: Request<proto::GetHeadRequest>,
     ) -> Result<Response<proto::GetHeadResponse>, Status> {
-        let at = At::head(request.into_inner().min_revision);
+        let at = ReadPoint::head(request.into_inner().min_revision);
         let found = self.0.read(at, |snapshot| {
             let head = snapshot.revision();
             let commit = commit(&snapshot, head)?;
@@ -281,10 +280,10 @@ impl FeedService for Feed {
     ) -> Result<Response<proto::ResolveRevisionResponse>, Status> {
         use proto::resolve_revision_request::At;
         let request = request.into_inner();
-        let newest = super::At::head(request.min_revision);
+        let newest = ReadPoint::head(request.min_revision);
         let at = match request.at.ok_or_else(|| BadField::new("at", "must be given"))? {
-            At::Recorded(timestamp) => AsOf::Recorded(decode::instant("recorded", &timestamp)?),
-            At::Released(day) => AsOf::Released(decode::date("released", &day)?),
+            At::Recorded(timestamp) => AsOf::Recorded(convert::time::instant("recorded", &timestamp)?),
+            At::Released(day) => AsOf::Released(convert::time::date("released", &day)?),
         };
         let found = self.0.read(newest, move |snapshot| {
             let reader = &snapshot.reader;
@@ -315,7 +314,7 @@ impl FeedService for Feed {
             }
         };
         let author = AUTHOR.to_owned();
-        let kept = self.0.keep_cursor(CursorMove { author, name: name.clone(), to, allow_rewind }).await?;
+        let kept = self.0.move_cursor(CursorMove { author, name: name.clone(), to, allow_rewind }).await?;
         Ok(Response::new(proto::PutCursorResponse { cursor: kept.map(|kept| cursor(name, kept)) }))
     }
 
@@ -333,9 +332,7 @@ impl FeedService for Feed {
         request: Request<proto::ListCursorsRequest>,
     ) -> Result<Response<proto::ListCursorsResponse>, Status> {
         let mut plain = request.into_inner();
-        let size = std::mem::take(&mut plain.page_size);
-        let token = std::mem::take(&mut plain.page_token);
-        let page: ListPage<String> = self.0.page(&plain, size, &token, CURSORS_DEFAULT, CURSORS_PAGE_MAX)?;
+        let page: ListPage<String> = self.0.page(&mut plain, CURSORS_DEFAULT, CURSORS_PAGE_MAX)?;
         let after = page.position.as_deref().unwrap_or_default();
         let cursors = self.0.writer.cursors_after(AUTHOR, after).into_iter();
         let messages = cursors.map(|(name, stored)| Ok((cursor(name.clone(), stored), name)));
@@ -351,7 +348,7 @@ fn commit(snapshot: &Snapshot, revision: Revision) -> Result<Option<proto::Commi
         Revision::ZERO => None,
         revision => snapshot.reader.ledger().header(revision).map_err(query_status)?,
     };
-    Ok(header.as_ref().map(encode::commit))
+    Ok(header.as_ref().map(proto::Commit::from))
 }
 
 /// The digest of the state that a stream sends, as far as it was sent.
@@ -394,7 +391,7 @@ pub(super) fn message(
             left_out_sources: left_out,
         }),
         SubscriptionEvent::State { revision, page, rows } => {
-            let rows = rows.into_iter().map(|(row, matched)| encode::state_row(&row, names(matched)));
+            let rows = rows.into_iter().map(|(row, matched)| convert::state::state_row(&row, names(matched)));
             let rows: Vec<proto::StateRow> = rows.collect();
             digest.add(&rows);
             Message::SnapshotPage(proto::SnapshotPage { revision: revision.0, page, rows })

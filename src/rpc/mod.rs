@@ -1,23 +1,24 @@
-//! One thin file per service: decode, call, encode. The only room beside the command line that knows the generated types.
+//! The services of the contract, a thin file each: convert the request, call, convert the answer.
 //!
-//! In reading order: [`codec`] refuses requests with fields that the contract does not have, by [`known_fields`]; [`decode`]
-//! and [`encode`] translate; [`status`] maps every error, [`violations`] collects them; [`paging`] makes page tokens; then
-//! [`catalog`], [`statistics`], [`rankings`], [`feed`] and [`admin`], a file per service; [`subscribe`] sends the feed's
-//! stream from shared bytes.
+//! In reading order: [`codec`] refuses requests with fields that the contract does not have, by [`known_fields`];
+//! [`crate::convert`] translates messages; [`reason`] lists why requests fail, [`status`] maps every error to one of these,
+//! [`violations`] collects them; [`paging`] makes page tokens; then [`catalog`], [`statistics`], [`rankings`], [`feed`] and
+//! [`admin`], the services; [`subscribe`] sends the feed's stream from shared bytes.
 //!
-//! Invariant: a handler waits only for [`App::read`] (the store, off the async threads, bounded) or the writer. What it
-//! answers without, [`App::read_at_hand`], is in memory and short.
+//! Invariant: a handler does not wait for the disk on its async thread. It waits only for its client's messages, for
+//! [`App::read`] (the store, through the offload, a bounded number at a time), for the writer, and, in an upload, for
+//! collecting one message through the offload (see `admin::receive`). What it answers at once ([`App::read_in_memory`]) is in
+//! memory and short. Only a call that its client abandons drops what it collected where it is, temporary file and all.
 
 pub mod admin;
 pub mod catalog;
 pub mod codec;
 mod content;
-mod decode;
-mod encode;
 pub mod feed;
 mod known_fields;
 mod paging;
 pub mod rankings;
+pub mod reason;
 pub mod statistics;
 pub mod status;
 pub mod subscribe;
@@ -25,13 +26,13 @@ mod violations;
 
 use std::{sync::Arc, time::Duration};
 
-use prost::Name;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{Semaphore, watch};
 use tonic::Status;
 
-use self::paging::ListPage;
+use self::paging::{ListPage, PagedRequest};
 use crate::{
+    convert::{as_of::as_of, error::FieldError},
     feed::{hub::Hub, stream_registry::StreamRegistry},
     ledger::{Writer, cursor::CursorMove},
     model::id::Revision,
@@ -42,43 +43,43 @@ use crate::{
 
 /// Most reads of the store at one time; more wait.
 const READS_MAX: usize = 64;
-/// Most backups at one time: each has a thread as long as it lasts.
+/// Most backups at one time: each keeps a thread as long as it runs.
 const BACKUPS_MAX: usize = 2;
-/// Most cursors on their way to the writer; more wait here, so that they do not take the places of writes.
+/// Most cursors on their way to the writer. More wait here, so that they do not fill the writer's queue.
 const CURSOR_WRITES_MAX: usize = 8;
-/// How long a read waits for the revision that it must not answer without.
+/// How long a read waits for its `min_revision`.
 const MIN_REVISION_WAIT: Duration = Duration::from_secs(2);
-/// Who writes and stores cursors, until there are access tokens with names.
+/// The author of all writes and cursors: there are no access tokens with names yet.
 const AUTHOR: &str = "local";
-/// Longest message taken, in bytes.
+/// Longest message that a client may send, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 /// Which state a read asks for.
 #[derive(Debug, Clone, Copy)]
-struct At {
+struct ReadPoint {
     as_of: AsOf,
-    /// It waits until this revision is there. 0: it does not wait.
+    /// The read waits until this revision is there. 0: it does not wait.
     min_revision: Revision,
 }
 
-impl At {
-    /// What a request asks for.
-    fn asked(as_of: Option<proto::AsOf>, min_revision: u64) -> Result<Self, Status> {
-        Ok(Self { as_of: decode::as_of(as_of)?, min_revision: Revision(min_revision) })
+impl ReadPoint {
+    /// Reads the fields `as_of` and `min_revision` of a request.
+    fn requested(message: Option<proto::AsOf>, min_revision: u64) -> Result<Self, FieldError> {
+        Ok(Self { as_of: as_of(message)?, min_revision: Revision(min_revision) })
     }
 
-    /// The newest state, once a revision is there.
+    /// The newest state, not before a revision.
     fn head(min_revision: u64) -> Self {
         Self { as_of: AsOf::Head, min_revision: Revision(min_revision) }
     }
 
-    /// On a later page of a list: what the first page was answered at.
-    fn paged<P: Serialize + DeserializeOwned>(self, page: &ListPage<P>) -> Self {
+    /// On a later page of a list: the state of the first page.
+    fn of_page<P: Serialize + DeserializeOwned>(self, page: &ListPage<P>) -> Self {
         Self { as_of: page.as_of(self.as_of), ..self }
     }
 }
 
-impl From<AsOf> for At {
+impl From<AsOf> for ReadPoint {
     fn from(as_of: AsOf) -> Self {
         Self { as_of, min_revision: Revision::ZERO }
     }
@@ -99,7 +100,7 @@ pub struct App {
 }
 
 impl App {
-    /// Serves from these. A subscription is asked to come again after `subscription_max_age`.
+    /// A subscription that is older than `subscription_max_age` is asked to come again.
     pub fn new(
         reader: Reader,
         writer: Arc<Writer>,
@@ -107,31 +108,38 @@ impl App {
         offload: Offload,
         subscription_max_age: Duration,
     ) -> Self {
-        let (reads, backups) = (Semaphore::new(READS_MAX), Arc::new(Semaphore::new(BACKUPS_MAX)));
-        let cursor_writes = Semaphore::new(CURSOR_WRITES_MAX);
-        let streams = Arc::default();
-        Self { reader, writer, hub, streams, offload, reads, backups, cursor_writes, subscription_max_age }
+        Self {
+            reader,
+            writer,
+            hub,
+            offload,
+            streams: Arc::default(),
+            reads: Semaphore::new(READS_MAX),
+            backups: Arc::new(Semaphore::new(BACKUPS_MAX)),
+            cursor_writes: Semaphore::new(CURSOR_WRITES_MAX),
+            subscription_max_age,
+        }
     }
 
-    /// Where the open subscriptions leave.
+    /// The open subscriptions.
     pub fn streams(&self) -> Arc<StreamRegistry> {
         self.streams.clone()
     }
 
-    /// The same as [`App::read`], but at once where everything is in memory, which `at_hand` says. Going to another thread
-    /// and back costs more than such an answer.
-    async fn read_at_hand<T: Send + 'static>(
+    /// Like [`App::read`], but answers at once if `in_memory` says that the answer needs no disk. Going to another thread and
+    /// back takes longer than such an answer.
+    async fn read_in_memory<T: Send + 'static>(
         &self,
-        at: impl Into<At>,
-        at_hand: impl FnOnce(&Snapshot) -> bool,
+        at: impl Into<ReadPoint>,
+        in_memory: impl FnOnce(&Snapshot) -> bool,
         read: impl FnOnce(Snapshot) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
         let at = at.into();
         self.reach(at.min_revision).await?;
-        // An instant is found by reading commits.
+        // The revision of an instant is found by reading commits.
         if !matches!(at.as_of, AsOf::Recorded(_)) {
             let snapshot = self.reader.at(at.as_of).map_err(query_status)?;
-            if at_hand(&snapshot) {
+            if in_memory(&snapshot) {
                 return read(snapshot);
             }
         }
@@ -141,57 +149,48 @@ impl App {
     /// Answers from a point of history, off the async threads.
     async fn read<T: Send + 'static>(
         &self,
-        at: impl Into<At>,
+        at: impl Into<ReadPoint>,
         read: impl FnOnce(Snapshot) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
-        let At { as_of, min_revision } = at.into();
-        // Before it takes a place: those that wait must not keep others from reading.
+        let ReadPoint { as_of, min_revision } = at.into();
+        // Before it takes a permit: a read that waits must not keep others from reading.
         self.reach(min_revision).await?;
-        let stopping = |_| status::of_stopping();
-        let _permit = self.reads.acquire().await.map_err(stopping)?;
+        let _permit = self.reads.acquire().await.map_err(|_| status::of_stopping())?;
         let reader = self.reader.clone();
-        let done = self.offload.run(move || read(reader.at(as_of).map_err(|error| status::of_query(&error))?)).await;
-        done.map_err(|error| status::of_store(&error))?
+        let work = self.offload.run(move || read(reader.at(as_of).map_err(query_status)?));
+        work.await.map_err(|error| status::of_store(&error))?
     }
 
-    /// Waits until a revision can be read. The async thread is free meanwhile.
+    /// Waits until a revision can be read.
     async fn reach(&self, min_revision: Revision) -> Result<(), Status> {
         if self.reader.head() >= min_revision {
             return Ok(());
         }
-        until_there(self.hub.head(), min_revision).await
+        wait_until_there(self.hub.head(), min_revision).await
     }
 
-    /// Reads the paging fields of a request; `request` is the request without them.
+    /// Takes the paging fields out of a request. Pages have `default` items if it does not say, `most` at the most.
     fn page<P: Serialize + DeserializeOwned>(
         &self,
-        request: &impl Name,
-        size: i32,
-        token: &str,
+        request: &mut impl PagedRequest,
         default: usize,
         most: usize,
     ) -> Result<ListPage<P>, Status> {
-        ListPage::of(self.reader.ledger().history(), request, size, token, default, most)
+        ListPage::read(self.reader.ledger().history(), request, default, most)
     }
 
-    /// Hands a client's cursor to the writer.
-    async fn keep_cursor(&self, given: CursorMove) -> Result<Option<StoredCursor>, Status> {
-        let stopping = |_| status::of_stopping();
-        let _permit = self.cursor_writes.acquire().await.map_err(stopping)?;
-        self.writer.move_cursor(given).await.map_err(|error| status::of_cursor(&error))
+    /// Has the writer store, move or delete a cursor. Returns the cursor as it is then.
+    async fn move_cursor(&self, cursor: CursorMove) -> Result<Option<StoredCursor>, Status> {
+        let _permit = self.cursor_writes.acquire().await.map_err(|_| status::of_stopping())?;
+        self.writer.move_cursor(cursor).await.map_err(|error| status::of_cursor(&error))
     }
 }
 
 /// Waits until a revision is there, for [`MIN_REVISION_WAIT`] at the most.
-async fn until_there(mut head: watch::Receiver<Revision>, min_revision: Revision) -> Result<(), Status> {
-    if *head.borrow() >= min_revision {
-        return Ok(());
-    }
-    let waited = tokio::time::timeout(MIN_REVISION_WAIT, head.wait_for(|head| *head >= min_revision)).await;
-    match waited.map(|found| found.map(drop)) {
-        Ok(Ok(())) => return Ok(()),
-        Ok(Err(_)) => return Err(status::of_stopping()),
-        Err(_) => {}
+async fn wait_until_there(mut head: watch::Receiver<Revision>, min_revision: Revision) -> Result<(), Status> {
+    let is_there = head.wait_for(|head| *head >= min_revision);
+    if let Ok(waited) = tokio::time::timeout(MIN_REVISION_WAIT, is_there).await {
+        return waited.map(drop).map_err(|_| status::of_stopping());
     }
     let head = *head.borrow();
     if head >= min_revision { Ok(()) } else { Err(status::of_not_yet_there(min_revision, head)) }
@@ -213,7 +212,7 @@ mod tests {
     async fn a_revision_that_is_there_is_not_waited_for() {
         let (_sender, head) = watch::channel(Revision(5));
         let began = tokio::time::Instant::now();
-        until_there(head, Revision(5)).await.unwrap();
+        wait_until_there(head, Revision(5)).await.unwrap();
         assert_eq!(began.elapsed(), Duration::ZERO);
     }
 
@@ -227,7 +226,7 @@ mod tests {
                 sender.send_replace(Revision(revision));
             }
         };
-        let (waited, ()) = tokio::join!(until_there(head, Revision(7)), writing);
+        let (waited, ()) = tokio::join!(wait_until_there(head, Revision(7)), writing);
         waited.unwrap();
         assert_eq!(began.elapsed(), Duration::from_millis(1_800));
     }
@@ -236,7 +235,7 @@ mod tests {
     async fn a_revision_that_does_not_come_is_unavailable_for_now() {
         let (_sender, head) = watch::channel(Revision(5));
         let began = tokio::time::Instant::now();
-        let status = until_there(head, Revision(7)).await.unwrap_err();
+        let status = wait_until_there(head, Revision(7)).await.unwrap_err();
         assert_eq!(began.elapsed(), MIN_REVISION_WAIT);
         assert_eq!(status.code(), Code::Unavailable);
         let info = status.get_details_error_info().unwrap();

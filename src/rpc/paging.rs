@@ -1,7 +1,7 @@
-//! Page tokens: where a list goes on, for the same request at the same revision.
+//! Pages of lists, and the tokens that name where a list goes on: for the same request, at the same revision.
 //!
-//! Invariant: all pages of a list are answered at one revision of one history. A token of another history, with another
-//! request or method, or a damaged one, is refused.
+//! Invariant: all pages of a list are answered at one revision of one history. A token of another history, of another request
+//! or method, or a damaged one, is refused.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use prost::{Message, Name};
@@ -18,23 +18,49 @@ use crate::{
         id::{HistoryId, Revision},
         series::Horizon,
     },
+    proto,
     query::AsOf,
 };
 
-/// A page is closed at this size, however many items were asked for: clients take 4 MiB unless told otherwise.
+/// A page of this size is closed, however many items were asked for: clients take 4 MiB unless told otherwise.
 const ANSWER_BYTES: usize = 1 << 20;
 
-/// A page as asked for.
+/// A request for a page of a list.
+pub(super) trait PagedRequest: Name {
+    /// Takes out `page_size` and `page_token`. What is left is the same for all pages of a list.
+    fn take_paging(&mut self) -> (i32, String);
+}
+
+macro_rules! paged_requests {
+    ($($request:ident)*) => {
+        $(impl PagedRequest for proto::$request {
+            fn take_paging(&mut self) -> (i32, String) {
+                (std::mem::take(&mut self.page_size), std::mem::take(&mut self.page_token))
+            }
+        })*
+    };
+}
+
+paged_requests! {
+    ListIndicatorsRequest ListEntitiesRequest ListSourcesRequest ListRankingsRequest ListMethodologiesRequest
+    SearchCatalogRequest
+    QueryObservationsRequest ListSeriesRequest ListVersionsRequest
+    ListEditionsRequest ListEntriesRequest CompareEditionsRequest GetTrajectoryRequest
+    ListCommitsRequest ListCursorsRequest
+}
+
+/// A page as requested.
 #[derive(Debug)]
 pub(super) struct ListPage<P> {
-    /// The beginning of the history's id.
+    /// The first bytes of the history's id.
     history: u64,
+    /// Tells the request from others: see [`fingerprint`].
     fingerprint: u64,
     /// Most items on it.
     pub size: usize,
-    /// The revision that earlier pages were answered at.
+    /// The revision of the earlier pages; `None` on the first.
     pub revision: Option<Revision>,
-    /// Where it goes on.
+    /// Where it begins; `None` on the first.
     pub position: Option<P>,
 }
 
@@ -42,76 +68,84 @@ pub(super) struct ListPage<P> {
 #[derive(Serialize, Deserialize)]
 struct Token<P>(u64, u64, u64, P);
 
-/// Tells requests apart: those of two methods may have the same bytes.
-fn fingerprint<M: Message + Name>(request: &M) -> u64 {
-    let digest = Sha256::new().chain_update(M::NAME).chain_update([0]).chain_update(request.encode_to_vec()).finalize();
-    digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+/// A hash of a request without its paging fields, and of its name: requests of two methods may have the same bytes.
+fn fingerprint<M: Name>(request: &M) -> u64 {
+    let mut digest = Sha256::new();
+    digest.update(M::NAME);
+    digest.update([0]);
+    digest.update(request.encode_to_vec());
+    first_bytes(&digest.finalize())
 }
 
-/// What the position of a token means, if it means anything. One that does not must not begin the list anew.
-pub(super) fn placed<T>(found: Option<T>) -> Result<T, Status> {
-    found.ok_or_else(|| status::of_page_token("names a place that is not in this list"))
+fn first_bytes(bytes: &[u8]) -> u64 {
+    bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// What the position of a token means. One that means nothing is an error: it must not begin the list anew.
+pub(super) fn placed<T>(position: Option<T>) -> Result<T, Status> {
+    position.ok_or_else(|| status::of_page_token("names a place that is not in this list"))
 }
 
 impl<P: Serialize + DeserializeOwned> ListPage<P> {
-    /// Reads the paging fields of a request; `request` is the request without them.
-    pub(super) fn of(
+    /// Reads and takes the paging fields of a request. Pages have `default` items if it does not say, `most` at the most.
+    pub(super) fn read<R: PagedRequest>(
         history: HistoryId,
-        request: &impl Name,
-        size: i32,
-        token: &str,
+        request: &mut R,
         default: usize,
         most: usize,
     ) -> Result<Self, Status> {
-        let history = history.0.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let fingerprint = fingerprint(request);
+        let (size, token) = request.take_paging();
         let size = match usize::try_from(size) {
             Ok(0) => default,
             Ok(size) => size.min(most),
             Err(_) => return Err(BadField::new("page_size", "below 0").into()),
         };
-        let page = Self { history, fingerprint, size, revision: None, position: None };
-        if token.is_empty() {
-            return Ok(page);
+        let history = first_bytes(&history.0);
+        let first = Self { history, fingerprint: fingerprint(request), size, revision: None, position: None };
+        if token.is_empty() { Ok(first) } else { first.at_token(&token) }
+    }
+
+    fn at_token(self, token: &str) -> Result<Self, Status> {
+        let Some(bytes) = URL_SAFE_NO_PAD.decode(token).ok() else { return Err(not_of_this_server()) };
+        // The position last: its form depends on the request.
+        let Token(history, fingerprint, _, _) =
+            rmp_serde::from_slice::<Token<IgnoredAny>>(&bytes).map_err(|_| not_of_this_server())?;
+        if history != self.history {
+            return Err(status::of_page_token("of another history: list again from the first page"));
         }
-        let refused = status::of_page_token;
-        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| refused("not a token of this server"))?;
-        let token: Token<IgnoredAny> =
-            rmp_serde::from_slice(&bytes).map_err(|_| refused("not a token of this server"))?;
-        if token.0 != history {
-            return Err(refused("of another history: list again from the first page"));
+        if fingerprint != self.fingerprint {
+            return Err(status::of_page_token("made for another request; change nothing but page_size between pages"));
         }
-        if token.1 != fingerprint {
-            return Err(refused("made for another request; change nothing but page_size between pages"));
-        }
-        let Token::<P>(_, _, revision, position) =
-            rmp_serde::from_slice(&bytes).map_err(|_| refused("not a token of this list"))?;
-        Ok(Self { revision: Some(Revision(revision)), position: Some(position), ..page })
+        let Token(_, _, revision, position) =
+            rmp_serde::from_slice::<Token<P>>(&bytes).map_err(|_| status::of_page_token("not a token of this list"))?;
+        Ok(Self { revision: Some(Revision(revision)), position: Some(position), ..self })
     }
 
     /// The point of history to answer at: that of the first page.
-    pub(super) fn as_of(&self, asked: AsOf) -> AsOf {
-        match (self.revision, asked) {
+    pub(super) fn as_of(&self, requested: AsOf) -> AsOf {
+        match (self.revision, requested) {
             (Some(revision), AsOf::Released(released)) => AsOf::Pinned(Horizon { revision, released }),
             (Some(revision), _) => AsOf::Revision(revision),
-            (None, asked) => asked,
+            (None, requested) => requested,
         }
     }
 
-    /// The token of the page after this one.
+    /// The token of a page that begins at `position`.
     pub(super) fn next(&self, revision: Revision, position: &P) -> String {
         let bytes = rmp_serde::to_vec(&Token(self.history, self.fingerprint, revision.0, position)).unwrap_or_default();
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Takes messages, each with the position behind it, until the page is full by number or by size; gives the token of
-    /// the next page if there is more.
+    /// Takes messages, each with the position behind it, until the page is full by number or by size. Returns them and the
+    /// token of the next page; that is empty if there is no more.
     pub(super) fn fill<M: Message>(
         &self,
         revision: Revision,
         items: impl IntoIterator<Item = Result<(M, P), Status>>,
     ) -> Result<(Vec<M>, String), Status> {
-        let (mut messages, mut bytes, mut last) = (Vec::new(), 0, None);
+        let mut messages = Vec::new();
+        let mut bytes = 0;
+        let mut last = None;
         for item in items {
             if messages.len() == self.size || bytes >= ANSWER_BYTES {
                 let token = last.map_or_else(String::new, |last| self.next(revision, &last));
@@ -126,8 +160,12 @@ impl<P: Serialize + DeserializeOwned> ListPage<P> {
     }
 }
 
+fn not_of_this_server() -> Status {
+    status::of_page_token("not a token of this server")
+}
+
 impl ListPage<usize> {
-    /// The item of a list of so many that the page begins with.
+    /// The first item of the page, in a list of `count` items.
     pub(super) fn first(&self, count: usize) -> Result<usize, Status> {
         self.position.map_or(Ok(0), |at| placed((at < count).then_some(at)))
     }

@@ -1,22 +1,8 @@
 //! Every error as a gRPC status, in one place.
 //!
 //! A status carries `google.rpc.ErrorInfo` with a [`Reason`] (domain `almanac`), and where it helps `BadRequest`,
-//! `ResourceInfo` or `RetryInfo`. Details stay below 4 KiB: h2 drops a call whose headers grow above 16 KiB.
-//!
-//! | code | reasons |
-//! |---|---|
-//! | `INVALID_ARGUMENT` | `FIELD`, `UNKNOWN_FIELD`, `MALFORMED_REQUEST`, `FINDINGS`, `TOKEN_MALFORMED`, `TOKEN_OTHER_FILTER`, `PAGE_TOKEN`, `DIGEST_VERSION`, `POLICY` |
-//! | `NOT_FOUND` | `UNKNOWN_INDICATOR`, `UNKNOWN_ENTITY`, `UNKNOWN_SOURCE`, `UNKNOWN_RANKING`, `NO_EDITION`, `NO_FIGURE`, `UNKNOWN_METHODOLOGY`, `NO_CURSOR` |
-//! | `ALREADY_EXISTS` | `REQUEST_REUSED`, `EDITION_EXISTS` |
-//! | `FAILED_PRECONDITION` | `EDITION_WITHDRAWN`, `TOKEN_OTHER_HISTORY`, `TOKEN_OUTDATED`, `CURSOR_BACKWARDS`, `CURSOR_OTHER_FILTER`, `COMPACTED`, `REVERT_CONFLICT` |
-//! | `OUT_OF_RANGE` | `ABOVE_HEAD`, `BELOW_FLOOR` |
-//! | `ABORTED` | `HEAD_MOVED`, `UPLOAD_INCOMPLETE` |
-//! | `PERMISSION_DENIED` | `LICENCE` |
-//! | `RESOURCE_EXHAUSTED` | `TOO_MANY_SUBSCRIBERS`, `TOO_MANY_CONFLATING`, `WRITER_BUSY`, `UPLOAD_TOO_LARGE`, `NO_SPACE`, `TOO_MANY_BACKUPS`, `TOO_MANY_CURSORS` |
-//! | `UNIMPLEMENTED` | `NOT_SUPPORTED` |
-//! | `UNAVAILABLE` | `WRITES_STOPPED`, `NOT_YET_THERE`, `TOKEN_AHEAD`, `STOPPING` |
-//! | `DATA_LOSS` | `STORE_DAMAGED` |
-//! | `INTERNAL` | `STORE_FAILED`, `SERVER_FAULT` |
+//! `ResourceInfo` or `RetryInfo`. The reason decides the code: see [`super::reason`]. Details stay below 4 KiB: h2 drops a call
+//! whose headers grow above 16 KiB.
 
 use std::{
     collections::HashMap,
@@ -24,11 +10,12 @@ use std::{
     time::Duration,
 };
 
-use tonic::{Code, Status};
+use tonic::Status;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use super::known_fields::MessageError;
+use super::{known_fields::MessageError, reason::Reason};
 use crate::{
+    convert::error::FieldError,
     feed::FeedError,
     ledger::{
         LedgerError, WriteError,
@@ -42,105 +29,28 @@ use crate::{
         id::Revision,
         series::Dimensions,
     },
+    proto::ERROR_DOMAIN,
     query::{QueryError, policy::Policy},
     store::StoreError,
 };
 
-const DOMAIN: &str = "almanac";
 /// Most field violations in a status.
 pub(super) const VIOLATIONS_MAX: usize = 20;
 /// Most bytes of all violations together.
 const VIOLATION_BYTES_MAX: usize = 3_000;
 /// Longest description of one violation, in characters.
 const DESCRIPTION_CHARS_MAX: usize = 400;
-/// When to come again after the server was busy for a moment.
+/// When a client should retry after the server was busy for a moment.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
-/// When to come again after all places were taken.
+/// When a client should retry after all places were taken.
 const FULL_RETRY: Duration = Duration::from_secs(10);
-
-/// Makes the enum and its texts from one list.
-macro_rules! reasons {
-    ($($name:ident = $text:literal,)*) => {
-        /// Why a request failed, as `ErrorInfo.reason` says it.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Reason {
-            $(#[doc = concat!("`", $text, "`")] $name,)*
-        }
-
-        impl Reason {
-            /// Every reason there is.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// The text that clients compare with.
-            pub fn as_str_name(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)*
-                }
-            }
-
-            /// The reason with this text.
-            pub fn from_str_name(text: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|reason| reason.as_str_name() == text)
-            }
-        }
-    };
-}
-
-reasons! {
-    Field = "FIELD",
-    UnknownField = "UNKNOWN_FIELD",
-    MalformedRequest = "MALFORMED_REQUEST",
-    Findings = "FINDINGS",
-    TokenMalformed = "TOKEN_MALFORMED",
-    TokenOtherFilter = "TOKEN_OTHER_FILTER",
-    PageToken = "PAGE_TOKEN",
-    TokenOutdated = "TOKEN_OUTDATED",
-    TokenAhead = "TOKEN_AHEAD",
-    DigestVersion = "DIGEST_VERSION",
-    UploadIncomplete = "UPLOAD_INCOMPLETE",
-    RevertConflict = "REVERT_CONFLICT",
-    Policy = "POLICY",
-    UnknownIndicator = "UNKNOWN_INDICATOR",
-    UnknownEntity = "UNKNOWN_ENTITY",
-    UnknownSource = "UNKNOWN_SOURCE",
-    UnknownRanking = "UNKNOWN_RANKING",
-    UnknownMethodology = "UNKNOWN_METHODOLOGY",
-    NoEdition = "NO_EDITION",
-    NoFigure = "NO_FIGURE",
-    NoCursor = "NO_CURSOR",
-    RequestReused = "REQUEST_REUSED",
-    EditionExists = "EDITION_EXISTS",
-    EditionWithdrawn = "EDITION_WITHDRAWN",
-    TokenOtherHistory = "TOKEN_OTHER_HISTORY",
-    CursorBackwards = "CURSOR_BACKWARDS",
-    CursorOtherFilter = "CURSOR_OTHER_FILTER",
-    Compacted = "COMPACTED",
-    AboveHead = "ABOVE_HEAD",
-    BelowFloor = "BELOW_FLOOR",
-    HeadMoved = "HEAD_MOVED",
-    Licence = "LICENCE",
-    TooManySubscribers = "TOO_MANY_SUBSCRIBERS",
-    TooManyConflating = "TOO_MANY_CONFLATING",
-    WriterBusy = "WRITER_BUSY",
-    UploadTooLarge = "UPLOAD_TOO_LARGE",
-    NoSpace = "NO_SPACE",
-    TooManyBackups = "TOO_MANY_BACKUPS",
-    TooManyCursors = "TOO_MANY_CURSORS",
-    NotSupported = "NOT_SUPPORTED",
-    WritesStopped = "WRITES_STOPPED",
-    NotYetThere = "NOT_YET_THERE",
-    Stopping = "STOPPING",
-    StoreDamaged = "STORE_DAMAGED",
-    StoreFailed = "STORE_FAILED",
-    ServerFault = "SERVER_FAULT",
-}
 
 /// A field of a request that can never work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadField {
-    /// Path of the field.
+    /// Path of the field in the request.
     pub field: String,
-    /// What is wrong.
+    /// What is wrong with it, for people.
     pub reason: String,
 }
 
@@ -150,9 +60,15 @@ impl BadField {
         Self { field: field.into(), reason: reason.to_string() }
     }
 
-    /// The same below another field.
+    /// The same field, seen from the message that holds its message in the field `parent`.
     pub fn under(self, parent: &str) -> Self {
         Self { field: format!("{parent}.{}", self.field), ..self }
+    }
+}
+
+impl From<FieldError> for BadField {
+    fn from(error: FieldError) -> Self {
+        Self { field: error.field, reason: error.problem.to_string() }
     }
 }
 
@@ -162,9 +78,15 @@ impl From<BadField> for Status {
     }
 }
 
+impl From<FieldError> for Status {
+    fn from(error: FieldError) -> Self {
+        BadField::from(error).into()
+    }
+}
+
 fn info<const N: usize>(reason: Reason, metadata: [(&str, String); N]) -> ErrorDetails {
-    let metadata: HashMap<String, String> = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    ErrorDetails::with_error_info(reason.as_str_name(), DOMAIN, metadata)
+    let metadata: HashMap<String, String> = metadata.map(|(key, value)| (key.to_owned(), value)).into();
+    ErrorDetails::with_error_info(reason.as_str_name(), ERROR_DOMAIN, metadata)
 }
 
 /// Ids as one text: they hold no blanks.
@@ -172,118 +94,118 @@ fn joined(ids: &[String]) -> String {
     ids.join(" ")
 }
 
-fn status<const N: usize>(code: Code, reason: Reason, message: String, metadata: [(&str, String); N]) -> Status {
-    Status::with_error_details(code, message, info(reason, metadata))
+fn with_details(reason: Reason, message: String, details: ErrorDetails) -> Status {
+    Status::with_error_details(reason.code(), message, details)
 }
 
-/// A failure that may be gone after a while.
-fn retry(code: Code, reason: Reason, message: String, after: Duration) -> Status {
-    let mut details = info(reason, []);
+fn status<const N: usize>(reason: Reason, message: String, metadata: [(&str, String); N]) -> Status {
+    with_details(reason, message, info(reason, metadata))
+}
+
+/// A failure that may be gone when the client comes back.
+fn retry<const N: usize>(reason: Reason, message: String, after: Duration, metadata: [(&str, String); N]) -> Status {
+    let mut details = info(reason, metadata);
     details.set_retry_info(Some(after));
-    Status::with_error_details(code, message, details)
+    with_details(reason, message, details)
 }
 
 /// The first violations, as many as fit; `total` counts those that are left out too.
-fn violations<'a>(code: Code, reason: Reason, all: impl Iterator<Item = (&'a str, String)>, total: usize) -> Status {
-    let mut kept: Vec<FieldViolation> = Vec::new();
+fn violations<'a>(reason: Reason, all: impl Iterator<Item = (&'a str, String)>, total: usize) -> Status {
+    let mut listed: Vec<FieldViolation> = Vec::new();
     let mut bytes = 0;
     for (field, description) in all.take(VIOLATIONS_MAX) {
         let description: String = description.chars().take(DESCRIPTION_CHARS_MAX).collect();
         bytes += field.len() + description.len();
-        if !kept.is_empty() && bytes > VIOLATION_BYTES_MAX {
+        if !listed.is_empty() && bytes > VIOLATION_BYTES_MAX {
             break;
         }
-        kept.push(FieldViolation::new(field, description));
+        listed.push(FieldViolation::new(field, description));
     }
-    let first = kept.first().map_or_else(String::new, |first| format!("{}: {}", first.field, first.description));
-    let rest = if total > 1 { format!(" (and {} more)", total - 1) } else { String::new() };
+    let mut message = String::new();
+    if let Some(first) = listed.first() {
+        message = format!("{}: {}", first.field, first.description);
+    }
+    if total > 1 {
+        message.push_str(&format!(" (and {} more)", total - 1));
+    }
     let mut details = info(reason, [("errors", total.to_string())]);
-    details.set_bad_request(kept);
-    Status::with_error_details(code, format!("{first}{rest}"), details)
+    details.set_bad_request(listed);
+    with_details(reason, message, details)
 }
 
-/// Fields that can never work, of which `total` were found.
-pub(super) fn of_bad_fields(kept: &[BadField], total: usize) -> Status {
-    let all = kept.iter().map(|bad| (bad.field.as_str(), bad.reason.clone()));
-    violations(Code::InvalidArgument, Reason::Field, all, total)
+/// Fields that can never work: the first ones, and how many there are in all.
+pub(super) fn of_bad_fields(first: &[BadField], total: usize) -> Status {
+    violations(Reason::Field, first.iter().map(|bad| (bad.field.as_str(), bad.reason.clone())), total)
 }
 
-/// A request that says something this server does not know, or that is no message at all.
+/// A request with a field that this server does not know, or bytes that are no request.
 pub(super) fn of_refused_message(error: &MessageError) -> Status {
     let message = error.to_string();
     match error {
         MessageError::UnknownField { path, message: name, number } => {
             let field = if path.is_empty() { number.to_string() } else { format!("{path}.{number}") };
-            let metadata = [("message", (*name).to_owned()), ("number", number.to_string())];
-            let mut details = info(Reason::UnknownField, metadata);
+            let mut details =
+                info(Reason::UnknownField, [("message", (*name).to_owned()), ("number", number.to_string())]);
             details.add_bad_request_violation(field, &message);
-            Status::with_error_details(Code::InvalidArgument, message, details)
+            with_details(Reason::UnknownField, message, details)
         }
-        MessageError::Malformed(_) | MessageError::TooDeep => {
-            status(Code::InvalidArgument, Reason::MalformedRequest, message, [])
-        }
+        MessageError::Malformed(_) | MessageError::TooDeep => status(Reason::MalformedRequest, message, []),
         MessageError::NoSuchMessage(_) => of_server_fault(message),
     }
 }
 
-/// A stream of requests that ended before its first.
+/// A call that ended before its request.
 pub(super) fn of_no_request() -> Status {
-    status(Code::InvalidArgument, Reason::MalformedRequest, "there is no request".to_owned(), [])
+    status(Reason::MalformedRequest, "the call has no request".to_owned(), [])
 }
 
-/// A request in a compression that is not taken.
+/// A request in a compression that this server does not read.
 pub(super) fn of_other_compression() -> Status {
     let message = "requests may be compressed with gzip only".to_owned();
-    status(Code::Unimplemented, Reason::NotSupported, message, [("field", "grpc-encoding".into())])
+    status(Reason::NotSupported, message, [("field", "grpc-encoding".into())])
 }
 
-/// What should not be possible.
+/// A mistake of the server.
 pub(super) fn of_server_fault(message: impl Into<String>) -> Status {
-    status(Code::Internal, Reason::ServerFault, message.into(), [])
+    status(Reason::ServerFault, message.into(), [])
 }
 
 /// A read that waited for a revision in vain.
-pub(super) fn of_not_yet_there(wanted: Revision, head: Revision) -> Status {
-    let message = format!("revision {wanted} is not there yet, head is {head}: ask again in a moment");
-    let mut details = info(Reason::NotYetThere, [("head", head.to_string())]);
-    details.set_retry_info(Some(BUSY_RETRY));
-    Status::with_error_details(Code::Unavailable, message, details)
+pub(super) fn of_not_yet_there(min_revision: Revision, head: Revision) -> Status {
+    let message = format!("revision {min_revision} is not there yet, head is {head}: ask again in a moment");
+    retry(Reason::NotYetThere, message, BUSY_RETRY, [("head", head.to_string())])
 }
 
-/// A page token that does not fit.
+/// A page token that does not fit the request or the server.
 pub(super) fn of_page_token(why: &str) -> Status {
     let mut details = info(Reason::PageToken, []);
     details.add_bad_request_violation("page_token", why);
-    Status::with_error_details(Code::InvalidArgument, format!("page_token: {why}"), details)
+    with_details(Reason::PageToken, format!("page_token: {why}"), details)
 }
 
-/// A version of the digest that is not made here.
-pub(super) fn of_digest_version(asked: u32) -> Status {
-    let message = format!("there is no digest of version {asked}; there are 1 and 2");
-    status(Code::InvalidArgument, Reason::DigestVersion, message, [("versions", "1 2".to_owned())])
+/// A version of the digest that this server cannot compute.
+pub(super) fn of_digest_version(version: u32) -> Status {
+    let message = format!("there is no digest of version {version}; there are 1 and 2");
+    status(Reason::DigestVersion, message, [("versions", "1 2".to_owned())])
 }
 
-/// An upload that ended before its end.
+/// An upload that ended before its final message.
 pub(crate) fn of_incomplete_upload(why: impl Into<String>) -> Status {
-    status(
-        Code::Aborted,
-        Reason::UploadIncomplete,
-        format!("the upload is not whole, nothing was written: {}", why.into()),
-        [],
-    )
+    let message = format!("the upload is incomplete, nothing was written: {}", why.into());
+    status(Reason::UploadIncomplete, message, [])
 }
 
-/// Calls that come while the server stops.
+/// A call that comes while the server stops.
 pub(super) fn of_stopping() -> Status {
-    retry(Code::Unavailable, Reason::Stopping, "the server is stopping".to_owned(), BUSY_RETRY)
+    retry(Reason::Stopping, "the server is stopping".to_owned(), BUSY_RETRY, [])
 }
 
 /// Errors of a store.
 pub fn of_store(error: &StoreError) -> Status {
     tracing::error!(%error, "the store failed");
     match error {
-        StoreError::Corrupt { .. } => status(Code::DataLoss, Reason::StoreDamaged, error.to_string(), []),
-        StoreError::Io { .. } => status(Code::Internal, Reason::StoreFailed, error.to_string(), []),
+        StoreError::Corrupt { .. } => status(Reason::StoreDamaged, error.to_string(), []),
+        StoreError::Io { .. } => status(Reason::StoreFailed, error.to_string(), []),
     }
 }
 
@@ -291,7 +213,7 @@ pub fn of_store(error: &StoreError) -> Status {
 pub fn of_ledger(error: &LedgerError) -> Status {
     match error {
         LedgerError::Compacted { floor } => {
-            status(Code::FailedPrecondition, Reason::Compacted, error.to_string(), [("floor", floor.to_string())])
+            status(Reason::Compacted, error.to_string(), [("floor", floor.to_string())])
         }
         LedgerError::Store(error) => of_store(error),
     }
@@ -307,7 +229,7 @@ fn of_unknown(kind: DefinitionKind, id: &str, near: &[String], message: String) 
     };
     let mut details = info(reason, [("near", joined(near))]);
     details.set_resource_info(format!("almanac.v1/{}", kind.name()), id, "", &message);
-    Status::with_error_details(Code::NotFound, message, details)
+    with_details(reason, message, details)
 }
 
 /// Errors of a query.
@@ -315,35 +237,21 @@ pub fn of_query(error: &QueryError) -> Status {
     let message = error.to_string();
     match error {
         QueryError::Unknown { kind, id, near } => of_unknown(*kind, id, &near.ids, message),
-        QueryError::NoEdition { near, .. } => {
-            status(Code::NotFound, Reason::NoEdition, message, [("near", joined(&near.ids))])
-        }
-        QueryError::NoFigure { near, .. } => {
-            status(Code::NotFound, Reason::NoFigure, message, [("near", joined(near))])
-        }
+        QueryError::NoEdition { near, .. } => status(Reason::NoEdition, message, [("near", joined(&near.ids))]),
+        QueryError::NoFigure { near, .. } => status(Reason::NoFigure, message, [("near", joined(near))]),
         QueryError::OtherDimensions { known, .. } => {
             let known: Vec<&str> = known.iter().map(Dimensions::as_str).filter(|text| !text.is_empty()).collect();
-            status(Code::NotFound, Reason::NoFigure, message, [("near", known.join(" "))])
+            status(Reason::NoFigure, message, [("near", known.join(" "))])
         }
         QueryError::Withdrawn { revision, .. } => {
-            status(Code::FailedPrecondition, Reason::EditionWithdrawn, message, [("revision", revision.to_string())])
+            status(Reason::EditionWithdrawn, message, [("revision", revision.to_string())])
         }
-        QueryError::AboveHead { head, .. } => {
-            status(Code::OutOfRange, Reason::AboveHead, message, [("head", head.to_string())])
-        }
-        QueryError::ReleasedUnsupported => {
-            status(Code::Unimplemented, Reason::NotSupported, message, [("field", "as_of.released".into())])
-        }
+        QueryError::AboveHead { head, .. } => status(Reason::AboveHead, message, [("head", head.to_string())]),
+        QueryError::ReleasedUnsupported => status(Reason::NotSupported, message, [("field", "as_of.released".into())]),
         QueryError::TooManyPairs { .. } => BadField::new("selection", message).into(),
-        QueryError::NoPolicy(_) => {
-            status(Code::InvalidArgument, Reason::Policy, message, [("near", Policy::NAMES.join(" "))])
-        }
-        QueryError::UnknownCode { near, .. } => {
-            status(Code::NotFound, Reason::UnknownEntity, message, [("near", joined(near))])
-        }
-        QueryError::Forbidden(source) => {
-            status(Code::PermissionDenied, Reason::Licence, message, [("source", source.clone())])
-        }
+        QueryError::NoPolicy(_) => status(Reason::Policy, message, [("near", Policy::NAMES.join(" "))]),
+        QueryError::UnknownCode { near, .. } => status(Reason::UnknownEntity, message, [("near", joined(near))]),
+        QueryError::Forbidden(source) => status(Reason::Licence, message, [("source", source.clone())]),
         QueryError::Store(error) => of_store(error),
     }
 }
@@ -353,42 +261,30 @@ pub fn of_feed(error: &FeedError) -> Status {
     let message = error.to_string();
     match error {
         FeedError::NoSuchPosition => of_page_token(&message),
-        FeedError::TokenMalformed => status(Code::InvalidArgument, Reason::TokenMalformed, message, []),
-        FeedError::TokenOutdated => status(Code::FailedPrecondition, Reason::TokenOutdated, message, []),
+        FeedError::TokenMalformed => status(Reason::TokenMalformed, message, []),
+        FeedError::TokenOutdated => status(Reason::TokenOutdated, message, []),
         FeedError::TokenAhead { head, .. } => {
-            let mut details = info(Reason::TokenAhead, [("head", head.to_string())]);
-            details.set_retry_info(Some(Duration::from_secs(1)));
-            Status::with_error_details(Code::Unavailable, message, details)
+            retry(Reason::TokenAhead, message, BUSY_RETRY, [("head", head.to_string())])
         }
-        FeedError::TokenOtherFilter => status(Code::InvalidArgument, Reason::TokenOtherFilter, message, []),
-        FeedError::TokenOtherHistory => status(Code::FailedPrecondition, Reason::TokenOtherHistory, message, []),
-        FeedError::AboveHead { head, .. } => {
-            status(Code::OutOfRange, Reason::AboveHead, message, [("head", head.to_string())])
-        }
-        FeedError::BelowFloor { floor, .. } => {
-            status(Code::OutOfRange, Reason::BelowFloor, message, [("floor", floor.to_string())])
-        }
-        FeedError::TooManySubscribers { .. } => {
-            retry(Code::ResourceExhausted, Reason::TooManySubscribers, message, FULL_RETRY)
-        }
-        FeedError::TooManyConflating { .. } => {
-            retry(Code::ResourceExhausted, Reason::TooManyConflating, message, FULL_RETRY)
-        }
+        FeedError::TokenOtherFilter => status(Reason::TokenOtherFilter, message, []),
+        FeedError::TokenOtherHistory => status(Reason::TokenOtherHistory, message, []),
+        FeedError::AboveHead { head, .. } => status(Reason::AboveHead, message, [("head", head.to_string())]),
+        FeedError::BelowFloor { floor, .. } => status(Reason::BelowFloor, message, [("floor", floor.to_string())]),
+        FeedError::TooManySubscribers { .. } => retry(Reason::TooManySubscribers, message, FULL_RETRY, []),
+        FeedError::TooManyConflating { .. } => retry(Reason::TooManyConflating, message, FULL_RETRY, []),
         FeedError::Query(error) => of_query(error),
         FeedError::Store(error) => of_store(error),
     }
 }
 
-/// Errors of figures on their way in.
+/// Errors of collecting the figures of an upload.
 pub fn of_upload(error: &UploadError) -> Status {
     match error {
-        UploadError::TooManySeries => status(Code::ResourceExhausted, Reason::UploadTooLarge, error.to_string(), []),
-        UploadError::Io(cause) if has_no_space(cause) => {
-            status(Code::ResourceExhausted, Reason::NoSpace, error.to_string(), [])
-        }
+        UploadError::TooManySeries => status(Reason::UploadTooLarge, error.to_string(), []),
+        UploadError::Io(cause) if has_no_space(cause) => status(Reason::NoSpace, error.to_string(), []),
         UploadError::Io(_) => {
-            tracing::error!(%error, "an upload could not be put aside");
-            status(Code::Internal, Reason::StoreFailed, error.to_string(), [])
+            tracing::error!(%error, "an upload could not be written to its temporary file");
+            status(Reason::StoreFailed, error.to_string(), [])
         }
     }
 }
@@ -397,27 +293,27 @@ fn has_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
-/// More bytes in a write than are taken into memory.
+/// A write with more bytes of something than the server keeps in memory.
 pub(super) fn of_large_upload(what: &str, bytes_max: usize) -> Status {
     let message = format!("one write may hold {} MiB of {what}; send fewer at a time", bytes_max >> 20);
-    status(Code::ResourceExhausted, Reason::UploadTooLarge, message, [])
+    status(Reason::UploadTooLarge, message, [])
 }
 
-/// A cursor that nobody stored.
+/// A stored cursor that does not exist.
 pub fn of_no_cursor(name: &str) -> Status {
-    status(Code::NotFound, Reason::NoCursor, format!("there is no cursor `{name}`"), [])
+    status(Reason::NoCursor, format!("there is no cursor `{name}`"), [])
 }
 
-/// Errors of keeping a cursor.
+/// Errors of moving a stored cursor.
 pub fn of_cursor(error: &CursorError) -> Status {
     let message = error.to_string();
     match error {
         CursorError::Backwards { stored, .. } => {
-            status(Code::FailedPrecondition, Reason::CursorBackwards, message, [("revision", stored.to_string())])
+            status(Reason::CursorBackwards, message, [("revision", stored.to_string())])
         }
-        CursorError::OtherFilters { .. } => status(Code::FailedPrecondition, Reason::CursorOtherFilter, message, []),
+        CursorError::OtherFilters { .. } => status(Reason::CursorOtherFilter, message, []),
         CursorError::NotMeant { .. } => BadField::new("resume_token", message).into(),
-        CursorError::TooMany { .. } => status(Code::ResourceExhausted, Reason::TooManyCursors, message, []),
+        CursorError::TooMany { .. } => status(Reason::TooManyCursors, message, []),
         CursorError::Write(error) => of_write(error),
         CursorError::Store(error) => of_store(error),
     }
@@ -425,7 +321,8 @@ pub fn of_cursor(error: &CursorError) -> Status {
 
 /// Too many backups at one time.
 pub fn of_many_backups(limit: usize) -> Status {
-    retry(Code::ResourceExhausted, Reason::TooManyBackups, format!("{limit} backups are under way"), FULL_RETRY)
+    let message = format!("{limit} backups are running already: try again when one has ended");
+    retry(Reason::TooManyBackups, message, FULL_RETRY, [])
 }
 
 /// Errors of a write.
@@ -434,56 +331,51 @@ pub fn of_write(error: &WriteError) -> Status {
     match error {
         WriteError::Refused { findings, errors } => of_findings(findings, *errors),
         WriteError::RequestReused { revision, .. } => {
-            status(Code::AlreadyExists, Reason::RequestReused, message, [("revision", revision.to_string())])
+            status(Reason::RequestReused, message, [("revision", revision.to_string())])
         }
-        WriteError::HeadMoved { head, .. } => {
-            status(Code::Aborted, Reason::HeadMoved, message, [("head", head.to_string())])
-        }
-        WriteError::Plan(PlanError::EditionExists { .. }) => {
-            status(Code::AlreadyExists, Reason::EditionExists, message, [])
-        }
+        WriteError::HeadMoved { head, .. } => status(Reason::HeadMoved, message, [("head", head.to_string())]),
+        WriteError::Plan(PlanError::EditionExists { .. }) => status(Reason::EditionExists, message, []),
         WriteError::Plan(PlanError::EditionWithdrawn { revision, .. }) => {
             let metadata = [("revision", revision.to_string())];
-            status(Code::FailedPrecondition, Reason::EditionWithdrawn, message, metadata)
+            status(Reason::EditionWithdrawn, message, metadata)
         }
         WriteError::Plan(PlanError::NoEdition { near, .. }) => {
-            status(Code::NotFound, Reason::NoEdition, message, [("near", joined(near))])
+            status(Reason::NoEdition, message, [("near", joined(near))])
         }
         WriteError::Plan(PlanError::Unknown { kind, id, near }) => of_unknown(*kind, id, near, message),
         WriteError::Plan(PlanError::RevertConflict { revisions }) => {
             let revisions = [("revisions", first_of(revisions))];
-            status(Code::FailedPrecondition, Reason::RevertConflict, message, revisions)
+            status(Reason::RevertConflict, message, revisions)
         }
         WriteError::Plan(PlanError::AboveHead { head, .. }) => {
-            status(Code::OutOfRange, Reason::AboveHead, message, [("head", head.to_string())])
+            status(Reason::AboveHead, message, [("head", head.to_string())])
         }
         WriteError::Plan(PlanError::BelowFloor { floor, .. }) => {
-            status(Code::OutOfRange, Reason::BelowFloor, message, [("floor", floor.to_string())])
+            status(Reason::BelowFloor, message, [("floor", floor.to_string())])
         }
         WriteError::Plan(PlanError::Store(error)) => of_store(error),
-        WriteError::Busy => retry(Code::ResourceExhausted, Reason::WriterBusy, message, BUSY_RETRY),
-        WriteError::Stopped { .. } | WriteError::Stopping => {
-            status(Code::Unavailable, Reason::WritesStopped, message, [])
-        }
+        WriteError::Busy => retry(Reason::WriterBusy, message, BUSY_RETRY, []),
+        WriteError::Stopped { .. } | WriteError::Stopping => status(Reason::WritesStopped, message, []),
     }
 }
 
-/// A write that was refused for what was sent: the first errors as field violations, the rest counted.
+/// A write that was refused for its content: the first errors as field violations, the rest counted.
+///
+/// If every listed error is an unknown id, the first one's reason is that of the status.
 fn of_findings(findings: &[Finding], errors: usize) -> Status {
     let refused: Vec<&Finding> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
-    let unknown_only = refused.iter().all(|finding| finding.code.starts_with("UNKNOWN_"));
-    let unknown = refused.first().filter(|_| unknown_only).and_then(|first| Reason::from_str_name(&first.code));
-    let (code, reason) = match unknown {
-        Some(reason) => (Code::NotFound, reason),
-        None => (Code::InvalidArgument, Reason::Findings),
-    };
-    let all = refused.iter().map(|finding| (finding.location.as_str(), describe(finding)));
-    violations(code, reason, all, errors)
+    let mut reason = Reason::Findings;
+    if let Some(first) = refused.first()
+        && refused.iter().all(|finding| finding.code.starts_with("UNKNOWN_"))
+    {
+        reason = Reason::from_str_name(&first.code).unwrap_or(reason);
+    }
+    violations(reason, refused.iter().map(|finding| (finding.location.as_str(), describe(finding))), errors)
 }
 
 fn describe(finding: &Finding) -> String {
-    let mut text: String =
-        format!("{}: {}", finding.code, finding.message).chars().take(DESCRIPTION_CHARS_MAX).collect();
+    let text = format!("{}: {}", finding.code, finding.message);
+    let mut text: String = text.chars().take(DESCRIPTION_CHARS_MAX).collect();
     if !finding.suggestions.is_empty() {
         text.push_str(&format!("; near it: {}", finding.suggestions.join(", ")));
     }
@@ -495,26 +387,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_are_read_as_they_are_written() {
-        for reason in Reason::ALL {
-            assert_eq!(Reason::from_str_name(reason.as_str_name()), Some(*reason));
-        }
-        assert_eq!(Reason::from_str_name("NO_SUCH_REASON"), None);
-    }
-
-    #[test]
     fn only_a_full_disk_is_no_space() {
         const ENOSPC: i32 = 28;
         const EDQUOT: i32 = 122;
         const EIO: i32 = 5;
-        let reason = |number| {
+        for (number, reason) in [(ENOSPC, Reason::NoSpace), (EDQUOT, Reason::NoSpace), (EIO, Reason::StoreFailed)] {
             let status = of_upload(&UploadError::Io(io::Error::from_raw_os_error(number)));
-            (status.code(), status.get_details_error_info().unwrap().reason)
-        };
-        for number in [ENOSPC, EDQUOT] {
-            assert_eq!(reason(number), (Code::ResourceExhausted, "NO_SPACE".to_owned()));
+            assert_eq!(status.code(), reason.code());
+            assert_eq!(status.get_details_error_info().unwrap().reason, reason.as_str_name());
         }
-        assert_eq!(reason(EIO), (Code::Internal, "STORE_FAILED".to_owned()));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Several fields of a request that can never work, collected.
+//! All fields of a request that can never work, collected, so that a client learns of them at once.
 //!
 //! Invariant: memory is bounded by [`VIOLATIONS_MAX`], however much of a request is wrong.
 
@@ -6,25 +6,31 @@ use tonic::Status;
 
 use super::status::{self, BadField, VIOLATIONS_MAX};
 
-/// What is wrong with a request so far.
+/// What is wrong with a request so far: the first violations, and how many there are in all.
 #[derive(Debug, Default)]
 pub(super) struct Violations {
-    kept: Vec<BadField>,
+    first: Vec<BadField>,
     total: usize,
 }
 
 impl Violations {
-    /// Keeps the first ones, counts all.
-    pub(super) fn add(&mut self, bad: BadField) {
+    /// Counts a violation; keeps it if it is one of the first.
+    pub(super) fn add(&mut self, bad: impl Into<BadField>) {
         self.total += 1;
-        if self.kept.len() < VIOLATIONS_MAX {
-            self.kept.push(bad);
+        if self.first.len() < VIOLATIONS_MAX {
+            self.first.push(bad.into());
         }
     }
 
-    /// The value, if there is one.
-    pub(super) fn take<T>(&mut self, result: Result<T, BadField>) -> Option<T> {
-        result.map_err(|bad| self.add(bad)).ok()
+    /// The value of a result; an error is added.
+    pub(super) fn take<T>(&mut self, result: Result<T, impl Into<BadField>>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(bad) => {
+                self.add(bad);
+                None
+            }
+        }
     }
 
     /// Whether nothing is wrong so far.
@@ -34,7 +40,7 @@ impl Violations {
 
     /// An error if anything is wrong: the first ones as field violations, the number of all in the message.
     pub(super) fn check(&self) -> Result<(), Status> {
-        if self.is_empty() { Ok(()) } else { Err(status::of_bad_fields(&self.kept, self.total)) }
+        if self.is_empty() { Ok(()) } else { Err(status::of_bad_fields(&self.first, self.total)) }
     }
 }
 
@@ -47,7 +53,7 @@ mod tests {
     #[test]
     fn nothing_wrong_is_no_error() {
         let mut violations = Violations::default();
-        assert_eq!(violations.take(Ok(7)), Some(7));
+        assert_eq!(violations.take(Ok::<_, BadField>(7)), Some(7));
         violations.check().unwrap();
     }
 
@@ -56,7 +62,7 @@ mod tests {
         let mut violations = Violations::default();
         for number in 0..25 {
             let field = format!("points[{number}].period");
-            assert_eq!(violations.take::<()>(Err(BadField::new(field, "not a period"))), None);
+            assert_eq!(violations.take(Err::<(), _>(BadField::new(field, "not a period"))), None);
         }
         let status = violations.check().unwrap_err();
         assert_eq!(status.message(), "points[0].period: not a period (and 24 more)");

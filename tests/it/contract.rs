@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use almanac::{
     proto::{DESCRIPTORS, ErrorReason},
-    rpc::status::Reason,
+    rpc::reason::Reason,
 };
 use prost_reflect::DescriptorPool;
 

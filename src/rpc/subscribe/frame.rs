@@ -9,6 +9,10 @@ use prost::{Message, encoding::encode_varint};
 
 use super::gzip::{self, DEFLATED_BYTES_MIN};
 use crate::{
+    convert::{
+        change::{change_detail, change_head},
+        commit::{commit_head, fold_head},
+    },
     feed::{
         conflate::{FoldPage, Net},
         history::CommitPart,
@@ -16,10 +20,7 @@ use crate::{
         subscription::{Subscription, SubscriptionEvent},
     },
     proto,
-    rpc::{
-        encode,
-        feed::{StateDigest, message},
-    },
+    rpc::feed::{StateDigest, message},
 };
 
 /// Field numbers of the contract, with the wire type of messages.
@@ -104,7 +105,7 @@ fn own_page(message: &[u8], gzip: bool) -> [Bytes; 3] {
 
 /// A commit page: what is this stream's own, and the changes that its group shares.
 fn commit_page(part: &CommitPart, token: String, subscription: &Subscription, gzip: bool) -> [Bytes; 3] {
-    let own = encode::commit_head(part, token).encode_to_vec();
+    let own = commit_head(part, token).encode_to_vec();
     let changes = |matched: &Matched| changes(matched, subscription);
     let body = match &part.changes {
         None => Packed::Plain(Bytes::new()),
@@ -125,7 +126,7 @@ fn commit_page(part: &CommitPart, token: String, subscription: &Subscription, gz
 fn changes(matched: &Matched, subscription: &Subscription) -> Vec<u8> {
     let mut body = Vec::new();
     for (numbered, found) in matched.iter() {
-        let head = encode::change_head(numbered.number, found, |at| subscription.filter_name(at));
+        let head = change_head(numbered.number, found, |at| subscription.filter_name(at));
         put_numbered(&mut body, &head, numbered, subscription);
     }
     body
@@ -135,18 +136,18 @@ fn changes(matched: &Matched, subscription: &Subscription) -> Vec<u8> {
 fn fold_page(page: &FoldPage, token: String, subscription: &Subscription) -> Vec<u8> {
     let mut body = Vec::new();
     for net in &page.changes {
-        let head = encode::change_head(net.number, &net.found, |at| subscription.filter_name(at));
+        let head = change_head(net.number, &net.found, |at| subscription.filter_name(at));
         let head = proto::Change { revision: net.revision.0, ..head };
         match &net.what {
             Net::Alone(numbered) => put_numbered(&mut body, &head, numbered, subscription),
             Net::Folded(change, stamps) => {
                 let disclosed = subscription.disclosed(change);
-                let detail = encode::change_detail(disclosed.as_ref().unwrap_or(change), stamps);
+                let detail = change_detail(disclosed.as_ref().unwrap_or(change), stamps);
                 put_change(&mut body, &head, &detail);
             }
         }
     }
-    let mut message = page_head(&encode::fold_head(page, token).encode_to_vec(), body.len());
+    let mut message = page_head(&fold_head(page, token).encode_to_vec(), body.len());
     message.extend_from_slice(&body);
     message
 }
@@ -154,8 +155,8 @@ fn fold_page(page: &FoldPage, token: String, subscription: &Subscription) -> Vec
 /// A change of a page as all share it; where something is left out of it, in a form of its own.
 fn put_numbered(body: &mut Vec<u8>, head: &proto::Change, numbered: &NumberedChange, subscription: &Subscription) {
     match subscription.disclosed(&numbered.change) {
-        Some(change) => put_change(body, head, &encode::change_detail(&change, &numbered.stamps)),
-        None => put_change(body, head, numbered.encoded(subscription.kept(), encode::change_detail)),
+        Some(change) => put_change(body, head, &change_detail(&change, &numbered.stamps)),
+        None => put_change(body, head, numbered.encoded(subscription.kept(), change_detail)),
     }
 }
 
