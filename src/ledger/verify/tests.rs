@@ -35,7 +35,7 @@ fn page(revision: u64, figure: u64) -> Vec<u8> {
         released: Date::EPOCH,
         statement: Statement::Figure(Value::number(Number::parse(&figure.to_string()).unwrap())),
     };
-    let told = RecordedRow::told(row.clone(), &[], &[row]);
+    let told = RecordedRow::visible(row.clone(), &[], &[row]);
     let mut encoder = PageEncoder::default();
     encoder.add(&Record::Series(key, vec![told])).unwrap();
     encoder.finish()

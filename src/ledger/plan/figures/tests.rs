@@ -106,7 +106,7 @@ impl Store {
         let row = FigureVersion { revision: self.ledger.head().next(), statement: Statement::Retracted, ..of.clone() };
         let known: Vec<FigureVersion> = self.rows().into_iter().filter(|known| known.period == row.period).collect();
         let with: Vec<FigureVersion> = known.iter().cloned().chain([row.clone()]).collect();
-        let recorded = RecordedRow::told(row, &known, &with);
+        let recorded = RecordedRow::visible(row, &known, &with);
         let mut sink = Sink::to_ledger(&self.ledger);
         sink.add(Record::Series(series(), vec![recorded])).unwrap();
         sink.finish().unwrap();
