@@ -1,9 +1,13 @@
-//! Applies a sealed commit to the view. Doing it twice is doing it once.
+//! Applies sealed commits to the view.
+//!
+//! Invariant: applying is idempotent. A commit that a crash left half applied is applied again from its first page.
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Ledger, log::Header, page::LedgerPage, record::Record};
 use crate::{
     model::{
-        edition::{EditionStatus, Entry, Table, sort_entries},
+        edition::{Edition, Entry, Table, sort_entries},
         id::{EntityId, Revision},
         series::{FigureVersion, SeriesKey},
     },
@@ -13,9 +17,8 @@ use crate::{
         view::{View, ViewWriter},
     },
 };
-use std::{collections::BTreeMap, sync::Arc};
 
-/// Applies what is sealed and not applied yet. Says how many commits that were.
+/// Applies every commit that is sealed and not in the view yet. Returns how many.
 pub fn catch_up(ledger: &Ledger, view: &View) -> Result<u64, StoreError> {
     let mut count = 0;
     while view.applied() < ledger.head() {
@@ -27,10 +30,10 @@ pub fn catch_up(ledger: &Ledger, view: &View) -> Result<u64, StoreError> {
     Ok(count)
 }
 
-/// Applies one commit, the next one.
+/// Applies the next commit.
 pub fn apply(ledger: &Ledger, view: &View, header: &Header) -> Result<(), StoreError> {
     let revision = header.commit.revision;
-    let mut application = Application { view, header, writer: view.write(), series: None, table: Open::No };
+    let mut application = Application { view, header, writer: view.write(), series: None, table: CurrentTable::None };
     for number in 0..header.pages {
         let bytes = ledger.read(revision, number)?.ok_or_else(|| missing(revision, &format!("page {number}")))?;
         for record in LedgerPage::decode(&bytes)?.records {
@@ -45,22 +48,26 @@ fn missing(revision: Revision, what: &str) -> StoreError {
     StoreError::corrupt(format!("commit {revision} lacks {what}"))
 }
 
-/// A commit half applied: the series and the edition whose records may go on.
+/// A commit that is being applied.
 struct Application<'a> {
     view: &'a View,
     header: &'a Header,
     writer: ViewWriter<'a>,
+    /// The series whose rows may go on in the next record.
     series: Option<(SeriesKey, Vec<FigureVersion>)>,
-    table: Open,
+    table: CurrentTable,
 }
 
-/// The edition whose entries may come.
-enum Open {
-    No,
-    /// A version that this commit brings.
-    New(Box<Table>, BTreeMap<EntityId, Entry>),
-    /// A version that was there before. Its entries are known.
-    Known,
+/// The edition whose entries may come next.
+enum CurrentTable {
+    None,
+    /// A version that this commit brings, with its entries so far.
+    New {
+        edition: Box<Edition>,
+        entries: BTreeMap<EntityId, Entry>,
+    },
+    /// A version that the view has already, because a revert made it stand again.
+    InView,
 }
 
 impl Application<'_> {
@@ -69,7 +76,7 @@ impl Application<'_> {
             Record::Series(key, rows) => {
                 let rows = rows.into_iter().map(|recorded| recorded.row);
                 match &mut self.series {
-                    Some((open, known)) if *open == key => known.extend(rows),
+                    Some((current, earlier)) if *current == key => earlier.extend(rows),
                     _ => {
                         self.close_series()?;
                         self.series = Some((key, rows.collect()));
@@ -84,29 +91,29 @@ impl Application<'_> {
             Record::Definition(_, after) => self.writer.definition(self.header.commit.revision, &after)?,
             Record::Edition(before, after) => {
                 self.close_table()?;
-                let goes_on = after.status != EditionStatus::Withdrawn;
-                let known = match before.filter(|before| goes_on && before.status != EditionStatus::Withdrawn) {
-                    Some(before) => self.view.table(&Arc::new(*before))?.entries.clone(),
-                    None => Vec::new(),
+                let entries = match before {
+                    Some(before) if before.stands() && after.stands() => self.entries_of(*before)?,
+                    _ => BTreeMap::new(),
                 };
-                let known = known.into_iter().map(|entry| (entry.entity.clone(), entry)).collect();
-                self.table = Open::New(Box::new(Table { edition: *after, entries: Vec::new() }), known);
+                self.table = CurrentTable::New { edition: after, entries };
             }
             Record::OlderEdition { older, .. } => {
                 self.close_table()?;
-                self.table = Open::New(Box::new(Table { edition: *older, entries: Vec::new() }), BTreeMap::new());
+                self.table = CurrentTable::New { edition: older, entries: BTreeMap::new() };
             }
             Record::OlderEntry(entry) => {
-                let Open::New(_, entries) = &mut self.table else {
+                let CurrentTable::New { entries, .. } = &mut self.table else {
                     return Err(missing(self.header.commit.revision, "the edition of its entries"));
                 };
                 entries.insert(entry.entity.clone(), *entry);
             }
             Record::Entry(change) => {
                 let entries = match &mut self.table {
-                    Open::New(_, entries) => entries,
-                    Open::Known => return Ok(()),
-                    Open::No => return Err(missing(self.header.commit.revision, "the edition of its entries")),
+                    CurrentTable::New { entries, .. } => entries,
+                    CurrentTable::InView => return Ok(()),
+                    CurrentTable::None => {
+                        return Err(missing(self.header.commit.revision, "the edition of its entries"));
+                    }
                 };
                 match change.after {
                     Some(entry) => entries.insert(change.entity, *entry),
@@ -117,10 +124,15 @@ impl Application<'_> {
             Record::RevertedDefinition(_) => {}
             Record::RevertedEdition { .. } => {
                 self.close_table()?;
-                self.table = Open::Known;
+                self.table = CurrentTable::InView;
             }
         }
         Ok(())
+    }
+
+    fn entries_of(&self, edition: Edition) -> Result<BTreeMap<EntityId, Entry>, StoreError> {
+        let table = self.view.table(&Arc::new(edition))?;
+        Ok(table.entries.iter().map(|entry| (entry.entity.clone(), entry.clone())).collect())
     }
 
     fn close_series(&mut self) -> Result<(), StoreError> {
@@ -131,10 +143,12 @@ impl Application<'_> {
     }
 
     fn close_table(&mut self) -> Result<(), StoreError> {
-        let Open::New(mut table, entries) = std::mem::replace(&mut self.table, Open::No) else { return Ok(()) };
-        table.entries = entries.into_values().collect();
-        sort_entries(&mut table.entries);
-        self.writer.table(&table)
+        let CurrentTable::New { edition, entries } = std::mem::replace(&mut self.table, CurrentTable::None) else {
+            return Ok(());
+        };
+        let mut entries: Vec<Entry> = entries.into_values().collect();
+        sort_entries(&mut entries);
+        self.writer.table(&Table { edition: *edition, entries })
     }
 
     fn finish(mut self) -> Result<(), StoreError> {

@@ -1,8 +1,8 @@
-//! Backups: the commits up to a revision in one file, from which a folder can be made again. The format is in
-//! `docs/dev/backup-format.md`.
+//! Backups: all commits up to a revision in one file, from which a folder can be made again.
+//! `docs/dev/backup-format.md` has the format.
 //!
-//! A backup is the ledger, not the folder: the view follows from it, and commits never change once they are sealed, so a
-//! backup is consistent while writes go on.
+//! A backup holds the ledger, not the folder: the view follows from the ledger. Sealed commits never change, so a backup is
+//! consistent while writes go on.
 //!
 //! Invariant: a file that was cut short, changed or put together from parts is refused, and leaves nothing behind.
 
@@ -35,25 +35,32 @@ use crate::{
 
 const MAGIC: &[u8; 15] = b"ALMANAC BACKUP\n";
 const VERSION: u8 = 2;
-/// Longest part; a header with its receipt and a bundle are far below.
+/// Longest part. A header with its receipt, and a bundle, are far below.
 const PART_BYTES_MAX: usize = 64 << 20;
+/// Length, checksum and kind of a part.
+const PART_HEAD_BYTES: u64 = 9;
 
 const START: u8 = 1;
 const COMMIT: u8 = 2;
 const BUNDLE: u8 = 3;
 const END: u8 = 4;
 
+/// The first part of a backup.
 #[derive(Debug, Serialize, Deserialize)]
 struct BackupHeader {
     created: Instant,
     history: String,
+    /// The last commit of the backup.
     revision: Revision,
+    /// Version of the server that made the backup.
     server: String,
 }
 
+/// The last part of a backup.
 #[derive(Debug, Serialize, Deserialize)]
 struct BackupTrailer {
     commits: u64,
+    /// SHA-256 of all bytes before this part.
     digest: [u8; 32],
 }
 
@@ -61,10 +68,12 @@ struct BackupTrailer {
 #[derive(Debug)]
 pub struct BackupWriter {
     ledger: Arc<Ledger>,
+    /// The last commit of the backup.
     last: Revision,
     digest: Sha256,
-    /// The commit being written.
+    /// The commit that is being written.
     revision: Revision,
+    /// Header of that commit while pages of it are left.
     header: Option<Header>,
     next_page: u32,
     state: State,
@@ -72,55 +81,61 @@ pub struct BackupWriter {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    BackupHeader,
+    Header,
     Commits,
-    Over,
+    End,
 }
 
 impl BackupWriter {
-    /// Backs up everything to a revision that is not above head.
+    /// A backup of everything up to a revision that is not above head.
     pub fn new(ledger: Arc<Ledger>, last: Revision) -> Self {
         let revision = Revision::ZERO;
-        Self { ledger, last, digest: Sha256::new(), revision, header: None, next_page: 0, state: State::BackupHeader }
+        Self { ledger, last, digest: Sha256::new(), revision, header: None, next_page: 0, state: State::Header }
     }
 
-    /// The commit that the last part was of.
+    /// The commit that the last part belongs to.
     pub fn revision(&self) -> Revision {
         self.revision
     }
 
-    /// The next bytes. `None`: that was all.
+    /// The next bytes. `None`: the backup is complete.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Compacted`], also in the middle of a backup: compaction may begin while one is made.
     pub fn next_part(&mut self) -> std::result::Result<Option<Vec<u8>>, LedgerError> {
         match self.state {
-            State::BackupHeader => {
+            State::Header => {
                 self.refuse_compacted()?;
                 self.state = State::Commits;
-                let start = BackupHeader {
+                let header = BackupHeader {
                     created: now(),
                     history: self.ledger.history().to_string(),
                     revision: self.last,
                     server: env!("CARGO_PKG_VERSION").to_owned(),
                 };
                 let mut bytes = [&MAGIC[..], &[VERSION]].concat();
-                put_part(&mut bytes, START, &pack(&start)?);
-                Ok(Some(self.digested(bytes)))
+                put_part(&mut bytes, START, &pack(&header)?);
+                self.digest.update(&bytes);
+                Ok(Some(bytes))
+            }
+            State::Commits if self.header.is_none() && self.revision == self.last => {
+                self.state = State::End;
+                let trailer = BackupTrailer { commits: self.last.0, digest: self.digest.clone().finalize().into() };
+                let mut bytes = Vec::new();
+                put_part(&mut bytes, END, &pack(&trailer)?);
+                Ok(Some(bytes))
             }
             State::Commits => {
-                let mut bytes = Vec::new();
-                if self.header.is_none() && self.revision == self.last {
-                    self.state = State::Over;
-                    let end = BackupTrailer { commits: self.last.0, digest: self.digest.clone().finalize().into() };
-                    put_part(&mut bytes, END, &pack(&end)?);
-                    return Ok(Some(bytes));
-                }
-                self.put_next(&mut bytes)?;
-                Ok(Some(self.digested(bytes)))
+                let bytes = self.next_pages()?;
+                self.digest.update(&bytes);
+                Ok(Some(bytes))
             }
-            State::Over => Ok(None),
+            State::End => Ok(None),
         }
     }
 
-    /// A backup is every commit since the first: without the old ones it could not be restored.
+    /// A backup holds every commit since the first. Without the old ones it could not be restored.
     fn refuse_compacted(&self) -> std::result::Result<(), LedgerError> {
         match self.ledger.floor() {
             Revision(..=1) => Ok(()),
@@ -128,7 +143,8 @@ impl BackupWriter {
         }
     }
 
-    fn put_next(&mut self, bytes: &mut Vec<u8>) -> std::result::Result<(), LedgerError> {
+    /// A bundle of pages, and behind the last page of a commit its header and receipt.
+    fn next_pages(&mut self) -> std::result::Result<Vec<u8>, LedgerError> {
         let header = match self.header.take() {
             Some(header) => header,
             None => {
@@ -141,7 +157,7 @@ impl BackupWriter {
         let mut length = 0;
         while self.next_page < header.pages && length < bundle::BUNDLE_BYTES {
             let read = self.ledger.read(self.revision, self.next_page);
-            // Compaction may have begun since this backup did; then what was read is no damage.
+            // If compaction began since this backup did, a page that is missing is no damage.
             if !matches!(read, Ok(Some(_))) {
                 self.refuse_compacted()?;
             }
@@ -150,22 +166,17 @@ impl BackupWriter {
             pages.push(page);
             self.next_page += 1;
         }
+        let mut bytes = Vec::new();
         if !pages.is_empty() {
-            put_part(bytes, BUNDLE, &bundle::pack(&pages)?);
+            put_part(&mut bytes, BUNDLE, &bundle::pack(&pages)?);
         }
         if self.next_page == header.pages {
-            let request = header.commit.request_id.as_ref();
-            let receipt = request.map(|request| self.ledger.receipt(request)).transpose()?.flatten();
-            put_part(bytes, COMMIT, &pack(&(&header, &receipt))?);
+            let receipt = self.ledger.receipt_of(&header)?;
+            put_part(&mut bytes, COMMIT, &pack(&(&header, &receipt))?);
         } else {
             self.header = Some(header);
         }
-        Ok(())
-    }
-
-    fn digested(&mut self, bytes: Vec<u8>) -> Vec<u8> {
-        self.digest.update(&bytes);
-        bytes
+        Ok(bytes)
     }
 }
 
@@ -174,44 +185,45 @@ fn missing(revision: Revision) -> StoreError {
 }
 
 fn put_part(bytes: &mut Vec<u8>, kind: u8, body: &[u8]) {
+    bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&checksum(kind, body).to_le_bytes());
+    bytes.push(kind);
+    bytes.extend_from_slice(body);
+}
+
+fn checksum(kind: u8, body: &[u8]) -> u32 {
     let mut checksum = crc32fast::Hasher::new();
     checksum.update(&[kind]);
     checksum.update(body);
-    bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(&checksum.finalize().to_le_bytes());
-    bytes.push(kind);
-    bytes.extend_from_slice(body);
+    checksum.finalize()
 }
 
 /// Why a backup was not restored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
-    /// It is something else.
-    #[error("{0} is no almanac backup")]
-    NoBackup(PathBuf),
-    /// A later version made it.
+    /// The file is something else.
+    #[error("{file} is no almanac backup")]
+    NoBackup { file: PathBuf },
+    /// A later version of Almanac made the file.
     #[error("{file} has backup format {found}, and this almanac reads format {VERSION}; use the version that made it")]
     NewerFormat {
-        /// The file.
         file: PathBuf,
-        /// Its format.
+        /// Its format version.
         found: u8,
     },
-    /// An earlier version made it.
+    /// An earlier version of Almanac made the file.
     #[error(
         "{file} has backup format {found} of an earlier almanac, and this one reads format {VERSION}; restore it with the version that made it, then bring the folder over with `almanac migrate OLD NEW`"
     )]
     OlderFormat {
-        /// The file.
         file: PathBuf,
-        /// Its format.
+        /// Its format version.
         found: u8,
     },
-    /// It is not what was written.
+    /// The file is not what was written.
     #[error("{file} is damaged ({detail}); nothing was restored")]
     Damaged {
-        /// The file.
         file: PathBuf,
         /// What is wrong.
         detail: String,
@@ -222,24 +234,27 @@ pub enum RestoreError {
     /// The folder cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The file cannot be read, or the folder not be written.
-    #[error("{0}")]
-    Io(#[from] io::Error),
+    /// The file cannot be read, or the folder cannot get its name.
+    #[error("{source}")]
+    Io {
+        #[from]
+        source: io::Error,
+    },
 }
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Debug, Clone, Copy)]
 pub struct RestoreReport {
-    /// The newest revision.
+    /// Head of the new folder.
     pub revision: Revision,
     /// When the backup was made.
     pub created: Instant,
 }
 
-/// Makes a folder from a backup. It must be empty or not there, and holds all of it or is as it was.
+/// Makes a folder from a backup. The folder must be empty or not there. Afterwards it holds the whole backup, or is as it
+/// was.
 pub fn restore(file: &Path, folder: &Path) -> std::result::Result<RestoreReport, RestoreError> {
-    let occupied = fs::read_dir(folder).is_ok_and(|mut items| items.next().is_some()) || folder.is_file();
-    if occupied {
+    if is_occupied(folder) {
         return Err(OpenError::Occupied { folder: folder.to_owned() }.into());
     }
     let mut parts = PartReader::open(file)?;
@@ -249,11 +264,10 @@ pub fn restore(file: &Path, folder: &Path) -> std::result::Result<RestoreReport,
     if building.exists() {
         fs::remove_dir_all(&building)?;
     }
-    let built = build(&mut parts, &building);
-    match built {
-        Ok(restored) => {
+    match build(&mut parts, &building) {
+        Ok(report) => {
             fs::rename(&building, folder)?;
-            Ok(restored)
+            Ok(report)
         }
         Err(error) => {
             let _ = fs::remove_dir_all(&building);
@@ -262,45 +276,57 @@ pub fn restore(file: &Path, folder: &Path) -> std::result::Result<RestoreReport,
     }
 }
 
+/// Whether something is in the way of a new folder.
+pub(super) fn is_occupied(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut items| items.next().is_some()) || folder.is_file()
+}
+
 fn build(parts: &mut PartReader, folder: &Path) -> std::result::Result<RestoreReport, RestoreError> {
-    let first = parts.next()?.filter(|(kind, _)| *kind == START);
-    let (_, start) = first.ok_or_else(|| parts.damaged("it does not begin as it should"))?;
-    let start: BackupHeader = parts.whole(unpack(&start))?;
+    let first = parts.next()?.filter(|part| part.kind == START);
+    let first = first.ok_or_else(|| parts.damaged("it does not begin as it should"))?;
+    let header: BackupHeader = parts.decoded(unpack(&first.body))?;
     let mut rebuild = Rebuild::start(folder, None)?;
     loop {
         let digest: [u8; 32] = parts.digest.clone().finalize().into();
-        let (kind, body) = parts.next()?.ok_or_else(|| parts.damaged("it ends too early"))?;
-        match kind {
+        let part = parts.next()?.ok_or_else(|| parts.damaged("it ends too early"))?;
+        match part.kind {
             BUNDLE => {
-                for page in parts.whole(bundle::unpack(&body))? {
+                for page in parts.decoded(bundle::unpack(&part.body))? {
                     rebuild.page(page)?;
                 }
             }
             COMMIT => {
-                let (header, receipt): (Header, Option<Receipt>) = parts.whole(unpack(&body))?;
+                let (header, receipt): (Header, Option<Receipt>) = parts.decoded(unpack(&part.body))?;
                 let sealed = rebuild.seal(&header, receipt.as_ref());
-                parts.whole(sealed)?;
+                parts.decoded(sealed)?;
             }
             END => {
-                let end: BackupTrailer = parts.whole(unpack(&body))?;
-                if end.digest != digest || end.commits != rebuild.head().0 || start.revision != rebuild.head() {
+                let trailer: BackupTrailer = parts.decoded(unpack(&part.body))?;
+                let commits = rebuild.head();
+                if trailer.digest != digest || trailer.commits != commits.0 || header.revision != commits {
                     return Err(parts.damaged("its parts are not those it was made of"));
                 }
                 if parts.next()?.is_some() {
                     return Err(parts.damaged("it goes on after its end"));
                 }
                 rebuild.finish()?;
-                return Ok(RestoreReport { revision: start.revision, created: start.created });
+                return Ok(RestoreReport { revision: header.revision, created: header.created });
             }
             _ => return Err(parts.damaged("a part of an unknown kind")),
         }
     }
 }
 
+struct Part {
+    kind: u8,
+    body: Vec<u8>,
+}
+
 /// Reads a backup, part by part.
 struct PartReader {
     file: PathBuf,
     bytes: BufReader<fs::File>,
+    /// Hash of all bytes read.
     digest: Sha256,
 }
 
@@ -309,7 +335,7 @@ impl PartReader {
         let mut bytes = BufReader::with_capacity(1 << 20, fs::File::open(file)?);
         let mut head = [0; MAGIC.len() + 1];
         if bytes.read_exact(&mut head).is_err() || !head.starts_with(MAGIC) {
-            return Err(RestoreError::NoBackup(file.to_owned()));
+            return Err(RestoreError::NoBackup { file: file.to_owned() });
         }
         match head[MAGIC.len()] {
             VERSION => Ok(Self { file: file.to_owned(), bytes, digest: Sha256::new_with_prefix(head) }),
@@ -318,19 +344,17 @@ impl PartReader {
         }
     }
 
-    /// The next part. `None`: the file is over.
-    fn next(&mut self) -> std::result::Result<Option<(u8, Vec<u8>)>, RestoreError> {
-        let mut head = Vec::with_capacity(9);
-        self.bytes.by_ref().take(9).read_to_end(&mut head)?;
+    /// The next part. `None`: the file ends here.
+    fn next(&mut self) -> std::result::Result<Option<Part>, RestoreError> {
+        let mut head = Vec::with_capacity(PART_HEAD_BYTES as usize);
+        self.bytes.by_ref().take(PART_HEAD_BYTES).read_to_end(&mut head)?;
         if head.is_empty() {
             return Ok(None);
         }
-        let (Some(length), Some(checksum), Some(kind)) =
-            (head.first_chunk::<4>(), head.get(4..).and_then(<[u8]>::first_chunk::<4>), head.get(8))
-        else {
+        let [l0, l1, l2, l3, c0, c1, c2, c3, kind] = head[..] else {
             return Err(self.damaged("it ends too early"));
         };
-        let length = u32::from_le_bytes(*length) as usize;
+        let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
         if length > PART_BYTES_MAX {
             return Err(self.damaged("a part that is too long"));
         }
@@ -339,23 +363,20 @@ impl PartReader {
         if body.len() != length {
             return Err(self.damaged("it ends too early"));
         }
-        let mut found = crc32fast::Hasher::new();
-        found.update(&[*kind]);
-        found.update(&body);
-        if found.finalize() != u32::from_le_bytes(*checksum) {
+        if checksum(kind, &body) != u32::from_le_bytes([c0, c1, c2, c3]) {
             return Err(self.damaged("a checksum does not match"));
         }
         self.digest.update(&head);
         self.digest.update(&body);
-        Ok(Some((*kind, body)))
+        Ok(Some(Part { kind, body }))
     }
 
     fn damaged(&self, detail: &str) -> RestoreError {
         RestoreError::Damaged { file: self.file.clone(), detail: detail.to_owned() }
     }
 
-    /// What does not decode is damage of the file, not of the folder.
-    fn whole<T>(&self, decoded: Result<T>) -> std::result::Result<T, RestoreError> {
+    /// A part that does not decode is damage of the file, not of the folder.
+    fn decoded<T>(&self, decoded: Result<T>) -> std::result::Result<T, RestoreError> {
         decoded.map_err(|error| match error {
             StoreError::Corrupt { detail } => self.damaged(&detail),
             error => error.into(),

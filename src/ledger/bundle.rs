@@ -1,9 +1,9 @@
-//! Bundles: pages that follow each other, compressed together and kept as one value.
+//! Bundles: pages that follow each other, compressed together and stored as one value.
 //!
-//! A page is small, because it is what a subscriber gets; alone it hardly compresses. The format is in
-//! `docs/dev/store-format.md`.
+//! A page is small, because a subscriber gets one at a time. Alone it hardly compresses. `docs/dev/store-format.md`
+//! has the format.
 //!
-//! Invariant: unpacking never takes more memory than [`RAW_BYTES_MAX`], whatever the bytes say.
+//! Invariant: unpacking never takes more memory than [`RAW_BYTES_MAX`], whatever the bytes are.
 
 use std::io::{Read, Write};
 
@@ -15,7 +15,7 @@ use crate::store::{
     error::Result,
 };
 
-/// A bundle is closed when its pages are this long together.
+/// A bundle is closed when its pages have more than so many bytes together.
 pub const BUNDLE_BYTES: usize = 32 * 1024;
 /// Most bytes of the pages of a bundle.
 const RAW_BYTES_MAX: usize = 64 << 20;
@@ -24,10 +24,12 @@ const VERSION: u8 = 1;
 const STORED: u8 = 0;
 const DEFLATED: u8 = 1;
 
-/// Packs pages.
+/// Packs pages. They are stored as they are where compression does not help.
 pub fn pack(pages: &[Vec<u8>]) -> Result<Vec<u8>> {
     let mut raw = Vec::with_capacity(pages.iter().map(|page| page.len() + 4).sum());
-    pages.iter().for_each(|page| put_bytes(&mut raw, page));
+    for page in pages {
+        put_bytes(&mut raw, page);
+    }
     if raw.len() > RAW_BYTES_MAX {
         return Err(corrupt("pages too long to keep"));
     }
@@ -42,7 +44,7 @@ pub fn pack(pages: &[Vec<u8>]) -> Result<Vec<u8>> {
     Ok([&[VERSION, STORED][..], &raw].concat())
 }
 
-/// Unpacks what [`pack`] gave.
+/// Unpacks the bytes that [`pack`] made.
 pub fn unpack(bundle: &[u8]) -> Result<Vec<Vec<u8>>> {
     let mut reader = Reader::new(bundle);
     let version = reader.byte()?;
@@ -55,7 +57,7 @@ pub fn unpack(bundle: &[u8]) -> Result<Vec<Vec<u8>>> {
         DEFLATED => {
             let length = reader.count(RAW_BYTES_MAX)?;
             let mut bytes = Vec::new();
-            // One byte more than it says, to notice that there is more.
+            // One byte more than the stated length, to notice bytes behind it.
             let mut decoder = DeflateDecoder::new(reader.rest()).take(length as u64 + 1);
             decoder.read_to_end(&mut bytes).map_err(|_| corrupt("it does not inflate"))?;
             if bytes.len() != length {
@@ -86,7 +88,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pages_come_back(pages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 0..6), repeated in 0usize..9_000) {
+        fn unpacking_gives_the_pages_that_were_packed(pages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 0..6), repeated in 0usize..9_000) {
             let mut pages = pages;
             pages.push(vec![7; repeated]);
             let bundle = pack(&pages).unwrap();

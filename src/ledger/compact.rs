@@ -137,8 +137,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        ledger::log::{Draft, Totals},
-        model::change::{Cause, Commit, Counts},
+        ledger::{
+            log::{Draft, Totals},
+            testing::commit,
+        },
+        model::change::Commit,
         store::{Engine, memory::MemoryDisk},
     };
 
@@ -147,17 +150,7 @@ mod tests {
         let ledger = Ledger::open(Arc::new(Engine::in_memory(MemoryDisk::default()))).unwrap();
         for revision in 1..=commits {
             ledger.append(0, vec![revision as u8]).unwrap();
-            let commit = Commit {
-                revision: Revision(revision),
-                recorded: Instant(revision as i64 * DAY_MICROSECONDS),
-                author: "test".into(),
-                cause: Cause::FirstRelease,
-                note: String::new(),
-                released: None,
-                document_sha256: String::new(),
-                counts: Counts::default(),
-                request_id: None,
-            };
+            let commit = Commit { recorded: day(revision as i64), ..commit(revision) };
             ledger.seal(&Draft { commit, pages: 1, changes: 0, totals: Totals::default() }, None).unwrap();
         }
         ledger

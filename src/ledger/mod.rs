@@ -1,18 +1,18 @@
-//! The one writer: plan a commit against the view, append it, seal it, apply it, recover.
+//! The one writer: plan a commit against the view, append it, seal it, apply it; recovery, compaction, backups.
 //!
-//! In reading order: [`upload`] gathers what comes in; [`plan`] finds what really changes; [`record`] is what a commit is
-//! made of, [`page`] how it is packed, [`bundle`] how pages are kept; [`log`] keeps the sequence of commits, the truth; [`apply`] brings the view up to it;
-//! [`writer`] does these in turn, and keeps the cursors of clients by the rules of [`cursor`]. [`compact`] drops what is old,
-//! when asked. [`rebuild`] makes a folder from commits, [`verify`] asks whether one is whole, [`backup`] carries them
-//! in a file, [`migrate`] brings over a folder of the format before.
-
+//! In reading order: [`upload`] collects the figures of a write; [`plan`] finds what really changes; [`record`] is the part of
+//! a commit, [`page`] the encoding of records, [`bundle`] that of pages in the store; [`log`] is the ledger, the sequence of
+//! commits; [`apply`] brings the view up to it; [`writer`] takes writes one after the other, and moves the cursors of
+//! clients by the rules of [`cursor`]. [`compact`] drops the pages of old commits. [`rebuild`] makes a folder from commits:
+//! [`verify`] checks a folder with it, [`backup`] carries commits in a file, [`migrate`] reads a folder of the format
+//! before. [`error`] says why a ledger cannot answer.
 //!
-//! Invariants: only this room writes and assigns revisions. A commit is durable before it is answered or published, and
-//! whole or not there. The view can be lost: it is what the ledger says.
+//! Invariants: only this room writes and assigns revisions. A commit is durable before it is answered or published, and it is
+//! there whole or not at all. The view follows from the ledger and can be made again from it. All code here is synchronous
+//! and may wait for the disk, except the writer's handle and its loop (`writer/handle.rs`, `writer/run.rs`).
 
 pub mod apply;
 pub mod backup;
-
 pub mod bundle;
 pub mod compact;
 pub mod cursor;
@@ -23,6 +23,8 @@ pub mod page;
 pub mod plan;
 pub mod rebuild;
 pub mod record;
+#[cfg(test)]
+mod testing;
 pub mod upload;
 pub mod verify;
 pub mod writer;

@@ -1,15 +1,16 @@
-//! Pages: the unit in which a commit is written, read, and sent.
+//! Pages: a commit is written, read and sent in pages.
 //!
-//! A page holds whole records, in order, and says the number of its first change. Names are spelled once a page, rows are
-//! packed as in the series blocks. A page is decoded on its own: reading the last page of a commit does not need the first.
+//! A page holds whole records, in order, and the number of its first change. It spells each name once and packs rows as
+//! the series blocks do. Each page is decoded on its own: a reader of the last page does not need the first.
 //!
-//! Invariant: a page has at most [`PAGE_CHANGES_MAX`] changes, and what it decodes to is bounded by its length.
+//! Invariant: a page has at most [`PAGE_CHANGES_MAX`] changes, and the memory to decode it is bounded by its length.
 
 use super::record::{Record, RecordedRow};
 use crate::{
     model::{
-        change::{DefinitionChange, FigureMovement},
+        change::{Change, DefinitionChange, FigureMovement},
         id::{EntityId, IndicatorId, SourceId},
+        period::Period,
         series::{Dimensions, FigureVersion, SeriesKey},
     },
     store::{
@@ -21,9 +22,9 @@ use crate::{
     },
 };
 
-/// Most rows or changes in a page: about 40 KiB of them as sent.
+/// Most rows or changes of a page. As messages they take about 40 KiB.
 pub const PAGE_CHANGES_MAX: usize = 256;
-/// A page is closed when it is this long.
+/// The encoder closes a page that has so many bytes.
 pub const PAGE_BYTES: usize = 12 * 1024;
 const VERSION: u8 = 3;
 
@@ -43,37 +44,37 @@ const REVERTED_EDITION: u8 = 10;
 pub struct LedgerPage {
     /// Number of its first change in the commit.
     pub first_change: u64,
-    /// Its records.
     pub records: Vec<Record>,
 }
 
-/// Builds a page.
+/// Encodes records into pages.
 #[derive(Debug, Default)]
 pub struct PageEncoder {
     first_change: u64,
     changes: u64,
+    /// Rows and other records so far.
     weight: usize,
+    /// Names that this page has spelled.
     names: Vec<String>,
     body: Vec<u8>,
 }
 
 impl PageEncoder {
-    /// Whether nothing was added yet.
+    /// Whether the page has no record yet.
     pub fn is_empty(&self) -> bool {
         self.body.is_empty()
     }
 
-    /// Whether it should be closed before more is added.
+    /// Whether the page must be closed before the next record.
     pub fn is_full(&self) -> bool {
         self.weight >= PAGE_CHANGES_MAX || self.body.len() >= PAGE_BYTES
     }
 
-    /// Rows of a series that still fit.
+    /// How many rows of a series still fit.
     pub fn room(&self) -> usize {
         PAGE_CHANGES_MAX.saturating_sub(self.weight)
     }
 
-    /// Adds a record.
     pub fn add(&mut self, record: &Record) -> Result<()> {
         self.changes += record.change_count();
         self.weight += weight(record);
@@ -98,13 +99,14 @@ impl PageEncoder {
         Ok(())
     }
 
-    /// The page as bytes; the encoder goes on with the next page.
+    /// Closes the page and starts the next one. Returns the bytes.
     pub fn finish(&mut self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         put_varint(&mut bytes, self.first_change);
         bytes.append(&mut self.body);
         self.first_change += self.changes;
-        (self.changes, self.weight) = (0, 0);
+        self.changes = 0;
+        self.weight = 0;
         self.names.clear();
         bytes
     }
@@ -121,10 +123,15 @@ impl PageEncoder {
         put_runs(&mut self.body, &movements, |out, code| out.push(code));
         let answers: Vec<u8> = recorded.iter().map(answers_code).collect();
         put_runs(&mut self.body, &answers, |out, code| out.push(code));
-        let befores: Vec<FigureVersion> = recorded.iter().filter_map(|recorded| recorded.before.clone()).collect();
+        let mut befores = Vec::new();
+        let mut afters = Vec::new();
+        for (recorded, answers) in recorded.iter().zip(answers) {
+            befores.extend(recorded.before.clone());
+            if answers & AFTER_BITS == AFTER_APART {
+                afters.extend(recorded.after.clone());
+            }
+        }
         encode_versions(&mut self.body, &befores);
-        let apart = recorded.iter().filter(|recorded| answers_code(recorded) & AFTER_BITS == AFTER_APART);
-        let afters: Vec<FigureVersion> = apart.filter_map(|recorded| recorded.after.clone()).collect();
         encode_versions(&mut self.body, &afters);
     }
 
@@ -133,9 +140,9 @@ impl PageEncoder {
         put_bytes(&mut self.body, bytes);
     }
 
-    /// A name: its number if this page spelled it before, else 0 and the name.
+    /// Adds a name: its number if this page spelled it before, else 0 and the name.
     fn name(&mut self, name: &str) {
-        // Newest first: entities follow each other, indicators stay.
+        // From the end: most names were spelled a moment ago.
         match self.names.iter().rposition(|known| known == name) {
             Some(at) => put_varint(&mut self.body, at as u64 + 1),
             None => {
@@ -148,7 +155,7 @@ impl PageEncoder {
 }
 
 impl LedgerPage {
-    /// Decodes what [`PageEncoder::finish`] gave.
+    /// Decodes bytes that [`PageEncoder::finish`] made.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader::new(bytes);
         let version = reader.byte()?;
@@ -161,26 +168,24 @@ impl LedgerPage {
         let mut room = PAGE_CHANGES_MAX;
         while !reader.is_empty() {
             let record = read_record(&mut reader, &mut names, room)?;
-            let left = room.checked_sub(weight(&record));
-            room = left.ok_or_else(|| corrupt("more than a page may hold"))?;
+            room = room.checked_sub(weight(&record)).ok_or_else(|| corrupt("more than a page may hold"))?;
             records.push(record);
         }
         Ok(Self { first_change, records })
     }
 
     /// The changes that subscribers see, with their numbers.
-    pub fn changes(&self) -> Vec<(u64, crate::model::change::Change)> {
-        let changes = self.records.iter().flat_map(Record::changes);
-        changes.enumerate().map(|(at, change)| (self.first_change + at as u64, change)).collect()
+    pub fn changes(&self) -> Vec<(u64, Change)> {
+        (self.first_change..).zip(self.records.iter().flat_map(Record::changes)).collect()
     }
 }
 
-/// How much of a page's room a record takes.
+/// How much of the room of a page a record takes, in rows.
 fn weight(record: &Record) -> usize {
     if let Record::Series(_, rows) = record { rows.len() } else { 1 }
 }
 
-/// Reads a record with at most so many rows.
+/// Reads a record with at most `room` rows.
 fn read_record<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>, room: usize) -> Result<Record> {
     Ok(match reader.byte()? {
         SERIES => {
@@ -251,21 +256,17 @@ fn read_rows(reader: &mut Reader<'_>, room: usize) -> Result<Vec<RecordedRow>> {
     let answers = reader.runs(rows.len(), Reader::byte)?;
     let mut befores = decode_versions_up_to(reader, rows.len())?.into_iter();
     let mut afters = decode_versions_up_to(reader, rows.len())?.into_iter();
-    let answer = |rows: &mut std::vec::IntoIter<FigureVersion>, of: &FigureVersion| match rows.next() {
-        Some(row) if row.period == of.period => Ok(Some(row)),
-        _ => Err(corrupt("a change without the version that answers")),
-    };
     let mut recorded = Vec::with_capacity(rows.len());
     for ((row, movement), answers) in rows.into_iter().zip(movements).zip(answers) {
         if answers & !(WITH_BEFORE | AFTER_BITS) != 0 || (answers != 0 && movement.is_none()) {
             return Err(corrupt("answers of an unknown kind"));
         }
-        let before = if answers & WITH_BEFORE == 0 { None } else { answer(&mut befores, &row)? };
+        let before = if answers & WITH_BEFORE == 0 { None } else { Some(next_answer(&mut befores, row.period)?) };
         let after = match answers & AFTER_BITS {
             AFTER_NONE => None,
             AFTER_RECORDED => Some(row.clone()),
             AFTER_AS_BEFORE => before.clone(),
-            _ => answer(&mut afters, &row)?,
+            _ => Some(next_answer(&mut afters, row.period)?),
         };
         recorded.push(RecordedRow { row, movement, before, after });
     }
@@ -275,13 +276,24 @@ fn read_rows(reader: &mut Reader<'_>, room: usize) -> Result<Vec<RecordedRow>> {
     }
 }
 
-/// Which versions answer before and after a row's commit: this bit, and one of the codes below.
+fn next_answer(answers: &mut impl Iterator<Item = FigureVersion>, period: Period) -> Result<FigureVersion> {
+    match answers.next() {
+        Some(row) if row.period == period => Ok(row),
+        _ => Err(corrupt("a change without the version that answers")),
+    }
+}
+
+// One byte says which versions answer before and after the commit of a row: a bit for the version before, and two bits for
+// the version after.
+
 const WITH_BEFORE: u8 = 1;
-/// The bits of the codes of `after`.
 const AFTER_BITS: u8 = 6;
 const AFTER_NONE: u8 = 0;
+/// The row itself answers after its commit.
 const AFTER_RECORDED: u8 = 2;
+/// The version that answers before also answers after.
 const AFTER_AS_BEFORE: u8 = 4;
+/// Another version answers after; the page holds it apart.
 const AFTER_APART: u8 = 6;
 
 fn answers_code(recorded: &RecordedRow) -> u8 {
@@ -362,11 +374,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pages_come_back_and_changes_are_numbered_through(commit in proptest::collection::vec(proptest::collection::vec(any_record(), 0..5), 1..4)) {
+        fn decoding_gives_the_records_that_were_encoded_and_numbers_changes_through_the_commit(commit in proptest::collection::vec(proptest::collection::vec(any_record(), 0..5), 1..4)) {
             let mut encoder = PageEncoder::default();
             let mut expected = 0;
             for records in commit {
-                records.iter().for_each(|record| encoder.add(record).unwrap());
+                for record in &records {
+                    encoder.add(record).unwrap();
+                }
                 let page = LedgerPage::decode(&encoder.finish()).unwrap();
                 prop_assert_eq!(page.first_change, expected);
                 expected += page.changes().len() as u64;

@@ -1,7 +1,7 @@
-//! What a commit is made of, and the changes that subscribers see in it.
+//! Records: the parts of a commit, and the changes that subscribers see in them.
 //!
-//! A record says everything that the view needs to apply it and everything that the feed needs to tell it: what is, and
-//! what was before. So history can be replayed without the view, and the view rebuilt from history.
+//! Invariant: a record has everything that the view needs to apply it, and everything that the feed needs to send it: the
+//! state after and the state before. So the feed replays history without the view, and the view can be rebuilt from history.
 
 use std::collections::BTreeSet;
 
@@ -19,28 +19,29 @@ use crate::model::{
 pub enum Record {
     /// Versions of figures of one series.
     Series(SeriesKey, Vec<RecordedRow>),
-    /// The commit is a whole release of an indicator by a source.
+    /// The commit is a whole release of an indicator by a source: figures that it does not name are withdrawn.
     FullRelease(IndicatorId, SourceId),
-    /// A definition.
+    /// A definition, before and after.
     Definition(Option<Box<Definition>>, Box<Definition>),
-    /// An edition; its entries follow.
+    /// An edition, before and after; its entries follow.
     Edition(Option<Box<Edition>>, Box<Edition>),
     /// A version of an edition that is older than the one that stands, filled in behind it; its entries follow.
     OlderEdition {
-        /// What stands, before and after.
+        /// The version that stands before and after.
         standing: Box<Edition>,
-        /// What is filled in.
+        /// The version that is filled in.
         older: Box<Edition>,
     },
-    /// An entry of the older version before it. Subscribers are told of the version, not of its entries.
+    /// An entry of the [`Record::OlderEdition`] before it. Subscribers hear of the version, not of its entries.
     OlderEntry(Box<Entry>),
-    /// A row of the edition before it. Without an entry after, the entity is not in the table.
+    /// A change of an entry of the edition before it. Without an entry after, the entity is not in the table.
     Entry(Box<EntryChange>),
-    /// The commit takes these back, with all that they brought but figures: those it takes back by rows of its own.
+    /// The commit takes these commits back. Their definitions and editions go with this record alone; their figures go by
+    /// rows of this commit.
     Reverted(BTreeSet<Revision>),
-    /// A definition that reads otherwise because of that. It is no version of its own.
+    /// A definition that is different because of the revert. It is no version of its own.
     RevertedDefinition(DefinitionChange),
-    /// An edition of which another version stands because of that, or none any more; changes of its entries follow, for
+    /// An edition of which another version stands because of the revert, or none. Changes of its entries follow, for
     /// subscribers only. It is no version of its own.
     RevertedEdition {
         /// The version that stood.
@@ -50,16 +51,15 @@ pub enum Record {
     },
 }
 
-/// A version of a figure, and what it does.
+/// A version of a figure, and the change that subscribers see.
 ///
-/// Invariant: a commit that changes which version of a period answers has one row of that period with a movement, and its
-/// `before` and `after` are those answers. Rows without a movement carry neither.
+/// Invariant: a commit that changes which version of a period answers has exactly one row of that period with a movement, and
+/// its `before` and `after` are those answers. Rows without a movement carry neither.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedRow {
-    /// The version.
     pub row: FigureVersion,
-    /// What subscribers are told. `None`: nothing. The row confirms a figure for a later release, or keeps a figure in
-    /// place when an older release is filled in behind it.
+    /// The change that subscribers see. `None`: no change. The row confirms a figure for a later release, or keeps a figure
+    /// in place when an older release is filled in behind it.
     pub movement: Option<FigureMovement>,
     /// The version that answers at the revision before.
     pub before: Option<FigureVersion>,
@@ -68,34 +68,46 @@ pub struct RecordedRow {
 }
 
 impl RecordedRow {
-    /// A row that subscribers are not told of.
+    /// A row that subscribers do not see.
     pub fn silent(row: FigureVersion) -> Self {
         Self { row, movement: None, before: None, after: None }
     }
 
-    /// A row that subscribers are told of, with the answers before and after its commit. `known` holds the rows of its
-    /// period before the commit, `with` also those that the commit adds.
-    pub fn told(row: FigureVersion, known: &[FigureVersion], with: &[FigureVersion]) -> Self {
-        let always = Horizon::at(Revision::MAX);
-        let before = state_at(known, always).cloned();
-        let after = state_at(with, always).cloned();
-        let movement =
-            match (before.as_ref().and_then(FigureVersion::value), after.as_ref().and_then(FigureVersion::value)) {
-                (before, after) if before == after => FigureMovement::Backfilled,
-                (None, _) => FigureMovement::Added,
-                (Some(_), None) => FigureMovement::Withdrawn,
-                (Some(_), Some(_)) => FigureMovement::Revised,
-            };
+    /// A row that subscribers see, with the answers before and after its commit. `old_rows` are the rows of its period
+    /// before the commit, `new_rows` these and all that the commit adds.
+    pub fn visible(row: FigureVersion, old_rows: &[FigureVersion], new_rows: &[FigureVersion]) -> Self {
+        let newest = Horizon::at(Revision::MAX);
+        let before = state_at(old_rows, newest).cloned();
+        let after = state_at(new_rows, newest).cloned();
+        let value_before = before.as_ref().and_then(FigureVersion::value);
+        let value_after = after.as_ref().and_then(FigureVersion::value);
+        let movement = match (value_before, value_after) {
+            (before, after) if before == after => FigureMovement::Backfilled,
+            (None, _) => FigureMovement::Added,
+            (Some(_), None) => FigureMovement::Withdrawn,
+            (Some(_), Some(_)) => FigureMovement::Revised,
+        };
         Self { row, movement: Some(movement), before, after }
     }
 
-    /// Length of the remarks it carries, each version counted once.
+    /// Bytes of the remarks in the row, each version counted once: a page stores equal versions once.
     pub fn remark_bytes(&self) -> usize {
-        let after = self.after.as_ref().filter(|after| **after != self.row && self.after != self.before);
-        let rows = [Some(&self.row), self.before.as_ref(), after];
-        let values = rows.into_iter().flatten().filter_map(FigureVersion::value);
-        values.filter_map(Value::notes).map(|notes| notes.comment.len()).sum()
+        let mut bytes = remark_bytes(&self.row);
+        if let Some(before) = &self.before {
+            bytes += remark_bytes(before);
+        }
+        if let Some(after) = &self.after
+            && *after != self.row
+            && self.after != self.before
+        {
+            bytes += remark_bytes(after);
+        }
+        bytes
     }
+}
+
+fn remark_bytes(row: &FigureVersion) -> usize {
+    row.value().and_then(Value::notes).map_or(0, |notes| notes.comment.len())
 }
 
 impl Record {
@@ -103,7 +115,8 @@ impl Record {
     pub fn changes(&self) -> Vec<Change> {
         match self {
             Self::Series(key, rows) => {
-                rows.iter().filter_map(|row| value_change(key, row)).map(Box::new).map(Change::Figure).collect()
+                let changes = rows.iter().filter_map(|row| value_change(key, row));
+                changes.map(|change| Change::Figure(Box::new(change))).collect()
             }
             Self::FullRelease(..) | Self::OlderEntry(_) | Self::Reverted(_) => Vec::new(),
             Self::Definition(before, after) => {

@@ -1,10 +1,9 @@
-//! Figures on their way in: checked one by one, gathered by series, packed.
+//! The figures of one upload, collected by series before the commit is planned.
 //!
-//! A commit is planned series by series whatever order its figures came in, so they are gathered first. EncodedRows as in the
-//! blocks they take about five bytes each; what is more than [`GATHERED_BYTES_MAX`] goes to a file that has no name, so
-//! that a crash leaves nothing of it.
+//! The planner goes series by series, and figures come in any order. Encoded as in the series blocks, a figure takes about five
+//! bytes. More than [`MEMORY_BYTES_MAX`] of them go to a file without a name, so that a crash leaves nothing of it.
 //!
-//! Invariant: memory is bounded by [`GATHERED_BYTES_MAX`] and [`SERIES_MAX`], whatever the number of figures.
+//! Invariant: memory is bounded by [`MEMORY_BYTES_MAX`] and [`SERIES_MAX`], whatever the number of figures.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,72 +29,81 @@ use crate::{
     },
 };
 
-/// Most bytes of packed figures of one upload in memory.
-pub const GATHERED_BYTES_MAX: usize = 64 << 20;
-/// Most series of one upload: what is kept of each in memory is a few hundred bytes.
+/// Most bytes of encoded figures of one upload in memory.
+pub const MEMORY_BYTES_MAX: usize = 64 << 20;
+/// Most series of one upload. Each takes a few hundred bytes of memory.
 pub const SERIES_MAX: usize = 1_000_000;
 
-/// What an upload says about what it does not contain.
+/// What an upload means for figures that it does not contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Nothing.
+    /// They stay as they are.
     Merge,
-    /// What is not in it is withdrawn as of its release.
+    /// They are withdrawn as of the release date of the upload: it is a whole release of its indicators.
     Replace,
 }
 
-/// Why figures were not taken.
+/// Why an upload does not take figures.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
     /// The upload is too large to be one commit.
     #[error("one commit may hold {SERIES_MAX} series; upload fewer at a time")]
     TooManySeries,
-    /// They could not be put aside.
+    /// The file for figures that do not fit into memory cannot be made or written.
     #[error("what was sent could not be put aside: {0}")]
     Io(#[from] io::Error),
 }
 
-/// Figures of one release, gathered by series.
+/// Figures of one release, by series.
 #[derive(Debug)]
 pub struct Upload {
     released: Date,
     mode: Mode,
     series: BTreeMap<SeriesKey, EncodedRows>,
     replaced: BTreeSet<(IndicatorId, SourceId)>,
+    /// Calls of [`Upload::add`] so far.
     batches: usize,
-    gathered: usize,
-    gathered_max: usize,
+    /// Bytes of encoded figures in memory.
+    in_memory: usize,
+    in_memory_max: usize,
     folder: PathBuf,
-    aside: Option<Mutex<File>>,
+    /// The file of figures that do not fit into memory, once there are some.
+    overflow: Option<Mutex<File>>,
     rewritten: Option<RewrittenPeriods>,
 }
 
-/// Periods that were given in another form than they are answered in.
+/// Periods whose text in the upload is not the text of answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RewrittenPeriods {
-    /// How many.
     pub count: u64,
-    /// The first, as given.
+    /// The first one, as in the upload.
     pub given: String,
-    /// The first, as answered.
+    /// The first one, as in answers.
     pub answered: Period,
 }
 
+/// The figures of one series, encoded.
 #[derive(Debug, Default)]
 struct EncodedRows {
-    /// Parts put aside: offset and length, in the order they came.
-    aside: Vec<(u64, usize)>,
-    parts: Vec<u8>,
+    /// Parts in the overflow file, in the order they came.
+    in_file: Vec<FilePart>,
+    in_memory: Vec<u8>,
     count: usize,
-    /// Number of the batch that named it first.
+    /// Number of the batch that brought the first of them.
     batch: usize,
 }
 
-/// One figure of an upload: `None` says that the producer publishes none.
+#[derive(Debug, Clone, Copy)]
+struct FilePart {
+    offset: u64,
+    bytes: usize,
+}
+
+/// One figure of an upload. `None`: the producer publishes none.
 pub type Point = (Period, Option<Value>);
 
 impl Upload {
-    /// An empty upload; what does not fit into memory goes into a folder.
+    /// An empty upload. Figures that do not fit into memory go to a file in `folder`.
     pub fn new(released: Date, mode: Mode, replaced: BTreeSet<(IndicatorId, SourceId)>, folder: &Path) -> Self {
         Self {
             released,
@@ -103,15 +111,15 @@ impl Upload {
             series: BTreeMap::new(),
             replaced,
             batches: 0,
-            gathered: 0,
-            gathered_max: GATHERED_BYTES_MAX,
+            in_memory: 0,
+            in_memory_max: MEMORY_BYTES_MAX,
             folder: folder.to_owned(),
-            aside: None,
+            overflow: None,
             rewritten: None,
         }
     }
 
-    /// Notes the text that a period was given in.
+    /// Notes the text of a period in the upload.
     pub fn note_period(&mut self, given: &str, period: Period) {
         if let Some(rewritten) = &mut self.rewritten {
             rewritten.count += u64::from(given != period.to_string());
@@ -120,12 +128,12 @@ impl Upload {
         }
     }
 
-    /// The periods that were given in another form than they are answered in.
+    /// The periods whose text in the upload is not the text of answers.
     pub fn rewritten(&self) -> Option<&RewrittenPeriods> {
         self.rewritten.as_ref()
     }
 
-    /// Adds figures of a series; it may come again. May wait for the disk.
+    /// Adds figures of a series. A series may come several times. May wait for the disk.
     pub fn add(&mut self, key: SeriesKey, points: Vec<Point>) -> std::result::Result<(), UploadError> {
         if self.mode == Mode::Replace {
             self.replaced.insert((key.indicator.clone(), key.source.clone()));
@@ -141,99 +149,104 @@ impl Upload {
             .collect();
         let batch = self.batches;
         self.batches += 1;
-        let packed = self.series.entry(key).or_insert_with(|| EncodedRows { batch, ..EncodedRows::default() });
-        let before = packed.parts.len();
-        encode_versions(&mut packed.parts, &rows);
-        packed.count += rows.len();
-        self.gathered += packed.parts.len() - before;
+        let encoded = self.series.entry(key).or_insert_with(|| EncodedRows { batch, ..EncodedRows::default() });
+        let before = encoded.in_memory.len();
+        encode_versions(&mut encoded.in_memory, &rows);
+        encoded.count += rows.len();
+        self.in_memory += encoded.in_memory.len() - before;
         if self.series.len() > SERIES_MAX {
             return Err(UploadError::TooManySeries);
         }
-        if self.gathered > self.gathered_max { Ok(self.put_aside()?) } else { Ok(()) }
+        if self.in_memory > self.in_memory_max {
+            self.write_overflow()?;
+        }
+        Ok(())
     }
 
-    /// When the producer published it.
+    /// When the producer published the figures.
     pub fn released(&self) -> Date {
         self.released
     }
 
-    /// What it says about what it does not contain.
+    /// What the upload means for figures that it does not contain.
     pub fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// Indicators of which this is the whole release.
+    /// The pairs of indicator and source of which this is a whole release.
     pub fn replaced(&self) -> &BTreeSet<(IndicatorId, SourceId)> {
         &self.replaced
     }
 
-    /// Its series, in order.
+    /// The series, in order of keys.
     pub fn keys(&self) -> impl Iterator<Item = &SeriesKey> {
         self.series.keys()
     }
 
-    /// Whether it has figures of a series.
+    /// Whether there are figures of a series.
     pub fn has(&self, key: &SeriesKey) -> bool {
         self.series.contains_key(key)
     }
 
-    /// Its series, each with the number of the batch that named it first.
+    /// The series, each with the number of the batch that brought it first.
     pub fn batches(&self) -> impl Iterator<Item = (usize, &SeriesKey)> {
-        self.series.iter().map(|(key, packed)| (packed.batch, key))
+        self.series.iter().map(|(key, encoded)| (encoded.batch, key))
     }
 
-    /// Whether it says anything.
+    /// Whether the upload has no figure and replaces nothing.
     pub fn is_empty(&self) -> bool {
-        self.replaced.is_empty() && self.series.values().all(|packed| packed.count == 0)
+        self.replaced.is_empty() && self.series.values().all(|encoded| encoded.count == 0)
     }
 
-    /// The figures of a series, in period order; figures of one period in the order they came.
+    /// The figures of a series, in order of periods; figures of one period in the order they came.
     pub fn points(&self, key: &SeriesKey) -> Result<Vec<Point>> {
-        let Some(packed) = self.series.get(key) else { return Ok(Vec::new()) };
-        let mut points = Vec::with_capacity(packed.count);
-        if let Some(aside) = &self.aside {
-            let mut file = lock(&aside);
-            for (offset, length) in &packed.aside {
-                let mut parts = vec![0; *length];
-                file.seek(SeekFrom::Start(*offset))?;
-                file.read_exact(&mut parts)?;
-                unpack(&parts, &mut points)?;
+        let Some(encoded) = self.series.get(key) else { return Ok(Vec::new()) };
+        let mut points = Vec::with_capacity(encoded.count);
+        if let Some(overflow) = &self.overflow {
+            let mut file = lock(&overflow);
+            for part in &encoded.in_file {
+                let mut bytes = vec![0; part.bytes];
+                file.seek(SeekFrom::Start(part.offset))?;
+                file.read_exact(&mut bytes)?;
+                decode_points(&bytes, &mut points)?;
             }
         }
-        unpack(&packed.parts, &mut points)?;
+        decode_points(&encoded.in_memory, &mut points)?;
         points.sort_by_key(|(period, _)| *period);
         Ok(points)
     }
 
-    /// Moves all packed figures to the file.
-    fn put_aside(&mut self) -> io::Result<()> {
-        let aside = match &mut self.aside {
-            Some(aside) => aside,
+    /// Moves all encoded figures from memory to the file.
+    fn write_overflow(&mut self) -> io::Result<()> {
+        let overflow = match &mut self.overflow {
+            Some(overflow) => overflow,
             none => none.insert(Mutex::new(nameless_file(&self.folder)?)),
         };
-        let file = unpoisoned(aside.get_mut());
+        let file = unpoisoned(overflow.get_mut());
         let mut offset = file.seek(SeekFrom::End(0))?;
         let mut out = BufWriter::new(file);
-        for packed in self.series.values_mut().filter(|packed| !packed.parts.is_empty()) {
-            let parts = std::mem::take(&mut packed.parts);
-            out.write_all(&parts)?;
-            packed.aside.push((offset, parts.len()));
-            offset += parts.len() as u64;
+        for encoded in self.series.values_mut().filter(|encoded| !encoded.in_memory.is_empty()) {
+            let bytes = std::mem::take(&mut encoded.in_memory);
+            out.write_all(&bytes)?;
+            encoded.in_file.push(FilePart { offset, bytes: bytes.len() });
+            offset += bytes.len() as u64;
         }
-        self.gathered = 0;
+        self.in_memory = 0;
         out.flush()
     }
 }
 
-fn unpack(parts: &[u8], points: &mut Vec<Point>) -> Result<()> {
-    let mut reader = Reader::new(parts);
+fn decode_points(bytes: &[u8], points: &mut Vec<Point>) -> Result<()> {
+    let mut reader = Reader::new(bytes);
     while !reader.is_empty() {
-        points.extend(decode_versions(&mut reader)?.into_iter().map(|row| (row.period, row.value().cloned())));
+        for row in decode_versions(&mut reader)? {
+            points.push((row.period, row.value().cloned()));
+        }
     }
     Ok(())
 }
 
-/// A file without a name: it is gone with its handle.
+/// A file without a name. The system removes it when its handle is closed, also in a crash.
 fn nameless_file(folder: &Path) -> io::Result<File> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
@@ -256,13 +269,13 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(50))]
         #[test]
-        fn what_is_put_aside_comes_back_as_if_it_had_stayed(
+        fn figures_from_the_file_are_those_that_stay_in_memory(
             batches in proptest::collection::vec(("[A-C]", proptest::collection::vec((any_period(), proptest::option::of(any_value())), 0..6)), 0..30)
         ) {
             let folder = tempfile::tempdir().unwrap();
             let released = Date::parse("2024-01-01").unwrap();
             let mut small = Upload::new(released, Mode::Merge, BTreeSet::new(), folder.path());
-            small.gathered_max = 60;
+            small.in_memory_max = 60;
             let mut large = Upload::new(released, Mode::Merge, BTreeSet::new(), folder.path());
             for (entity, points) in batches {
                 let key = SeriesKey {
@@ -278,7 +291,7 @@ mod tests {
                 prop_assert_eq!(small.points(key).unwrap(), large.points(key).unwrap());
             }
             prop_assert_eq!(small.keys().count(), large.keys().count());
-            prop_assert!(large.aside.is_none() && small.gathered <= 60);
+            prop_assert!(large.overflow.is_none() && small.in_memory <= 60);
             prop_assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing with a name is left");
         }
     }

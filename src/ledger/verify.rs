@@ -1,13 +1,15 @@
-//! Is everything there, and is it what it was? Works on a folder that no server has open.
+//! Is everything in a folder, and is it what was written? Works on a folder that no server has open.
 //!
-//! Every checksum is checked, every commit decoded, its hash and the chain of headers computed again; the view is made again
-//! from the ledger in a folder beside and compared. Repair puts that new database in the place of the old one, which is kept.
+//! Verify checks every checksum, decodes every commit and computes its hash and the chain of headers again. Then it makes the
+//! view again from the ledger, in a folder beside, and compares the two. Repair puts the new database in the place of the old
+//! one, which is kept.
 //!
-//! Invariant: nothing is repaired that the ledger does not say. A damaged ledger is not repaired at all.
+//! Invariant: repair makes nothing that the ledger does not say. It never repairs a damaged ledger.
 
 use std::{
+    cmp::Ordering,
     collections::BTreeMap,
-    fs,
+    fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
@@ -18,10 +20,10 @@ use super::{
     log::{CHAIN_START, ContentHash, Header},
     page::LedgerPage,
     rebuild::Rebuild,
-    record::Record,
+    record::{Record, RecordedRow},
 };
 use crate::{
-    model::id::Revision,
+    model::{id::Revision, series::SeriesKey},
     store::{
         Engine, OpenError, StoreError,
         bytes::unframe,
@@ -33,13 +35,13 @@ use crate::{
     },
 };
 
-/// Where the view is made again.
+/// Where the view is made again, within the data folder.
 const REBUILD_FOLDER: &str = "rebuild";
-/// Where a damaged database goes.
+/// Where a damaged database goes, within the data folder.
 const ASIDE_FOLDER: &str = "store-damaged";
-/// Problems spelled out; more are counted.
+/// Most problems in words. More are only counted.
 const PROBLEMS_MAX: usize = 20;
-/// Key spaces of the view that are the same byte by byte, however they came about.
+/// Key spaces of the view whose bytes do not depend on how often the view was made.
 const SAME_BYTES: [(u8, &str); 6] = [
     (b'D', "names"),
     (b'C', "definitions"),
@@ -49,28 +51,28 @@ const SAME_BYTES: [(u8, &str); 6] = [
     (b'R', "reverts"),
 ];
 
-/// What was found.
+/// The result of a check.
 #[derive(Debug, Default)]
 pub struct VerifyReport {
-    /// Values read, by key space.
+    /// Values read, by the first byte of their key.
     pub values: BTreeMap<char, u64>,
     /// Bytes of keys and values.
     pub bytes: u64,
     /// Commits decoded.
     pub commits: u64,
-    /// Changes in them.
+    /// Changes in these commits.
     pub changes: u64,
     /// Series compared.
     pub series: u64,
-    /// What is wrong: in words, as far as spelled out.
+    /// What is wrong, in words; at most 20 problems.
     pub problems: Vec<String>,
-    /// How many things are wrong.
+    /// How many things are wrong, in words or not.
     pub problem_count: u64,
-    /// The ledger was compacted and begins here: the view could not be made again from it.
+    /// The floor of a ledger that was compacted: the view could not be made again from it.
     pub compacted: Option<Revision>,
     /// The ledger itself is damaged: only a backup helps.
     pub ledger_damaged: bool,
-    /// Where the damaged database went when a new one took its place.
+    /// Where repair put the damaged database.
     pub set_aside: Option<PathBuf>,
 }
 
@@ -81,9 +83,26 @@ impl VerifyReport {
             self.problems.push(what.into());
         }
     }
+
+    /// Notes how many values of a key space differ from what the ledger says.
+    fn differences(&mut self, name: &str, comparison: &Comparison) {
+        if comparison.differing > 0 {
+            self.problem(format!("{name}: {} differ from what the ledger says", comparison.differing));
+        }
+    }
+
+    /// Whether a database made from the ledger would be whole.
+    fn is_repairable(&self) -> bool {
+        self.compacted.is_none() && self.problem_count > 0 && !self.ledger_damaged && self.commits > 0
+    }
 }
 
-/// Checks a folder; with `repair` a view that is not what the ledger says is replaced.
+/// Checks a folder. With `repair` it replaces a view that is not what the ledger says.
+///
+/// # Errors
+///
+/// Only where nothing can be said about the folder: it is locked, cannot be written, or has no database. Damage is a
+/// problem in the report.
 pub fn verify(folder: &Path, repair: bool) -> std::result::Result<VerifyReport, OpenError> {
     let rebuilt = folder.join(REBUILD_FOLDER);
     let store = folder.join(STORE_FOLDER);
@@ -99,28 +118,27 @@ pub fn verify(folder: &Path, repair: bool) -> std::result::Result<VerifyReport, 
     let checked = catch_unwind(AssertUnwindSafe(|| check(folder, &rebuilt, &mut report)));
     match checked {
         Ok(Ok(())) => {}
-        // Not damage of what is inside, but nothing can be said about it.
         Ok(Err(error @ (OpenError::Locked { .. } | OpenError::Unwritable { .. }))) => return Err(error),
         Ok(Err(error)) => report.problem(error.to_string()),
         Err(_) => report.problem("sled panicked while reading its files"),
     }
-    if repair && report.compacted.is_none() && report.problem_count > 0 && !report.ledger_damaged && report.commits > 0
-    {
-        report.set_aside = Some(swap(folder, &rebuilt)?);
+    if repair && report.is_repairable() {
+        report.set_aside = Some(put_in_place(folder, &rebuilt)?);
     }
     remove(&rebuilt)?;
     Ok(report)
 }
 
-fn remove(folder: &Path) -> std::io::Result<()> {
+/// Removes a folder, if it is there.
+fn remove(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
-/// Puts the rebuilt database in the place of the old one, which stays beside it.
-fn swap(folder: &Path, rebuilt: &Path) -> std::io::Result<PathBuf> {
+/// Puts the rebuilt database in the place of the old one. Returns where the old one is now.
+fn put_in_place(folder: &Path, rebuilt: &Path) -> io::Result<PathBuf> {
     let store = folder.join(STORE_FOLDER);
     let mut aside = folder.join(ASIDE_FOLDER);
     let mut number = 1;
@@ -143,7 +161,7 @@ fn check(folder: &Path, rebuilt: &Path, report: &mut VerifyReport) -> std::resul
         return Ok(check_compacted(&engine, &ledger, report)?);
     }
     let fresh = replay(&ledger, rebuilt, report)?;
-    // No fact, so not in the ledger; the history stays the same, so they still hold.
+    // Cursors are not in the ledger. The rebuilt database has the same history, so they hold in it.
     let carried = cursors::copy_cursors(&engine, &fresh);
     report.ledger_damaged = false;
     if let Err(error) = carried {
@@ -158,7 +176,7 @@ fn check(folder: &Path, rebuilt: &Path, report: &mut VerifyReport) -> std::resul
     Ok(())
 }
 
-/// Decodes every commit, and makes a new folder of them.
+/// Checks every commit and makes a new folder of them.
 fn replay(ledger: &Ledger, rebuilt: &Path, report: &mut VerifyReport) -> std::result::Result<Arc<Engine>, OpenError> {
     let mut rebuild = Rebuild::start(rebuilt, Some(ledger.identity()))?;
     while rebuild.head() < ledger.head() {
@@ -170,44 +188,48 @@ fn replay(ledger: &Ledger, rebuilt: &Path, report: &mut VerifyReport) -> std::re
 
 fn replay_commit(ledger: &Ledger, revision: Revision, rebuild: &mut Rebuild, report: &mut VerifyReport) -> Result<()> {
     let header = check_commit(ledger, revision, report, |bytes, _| rebuild.page(bytes))?;
-    let receipt = header.commit.request_id.as_ref().map(|request| ledger.receipt(request)).transpose()?.flatten();
+    let receipt = ledger.receipt_of(&header)?;
     rebuild.seal(&header, receipt.as_ref())
 }
 
-/// A ledger whose first commits have no pages any more: their headers are checked, the others whole; and the view must
-/// hold every figure that those say.
+/// Checks a ledger whose first commits have no pages: their headers, the later commits whole, and that the view has every
+/// figure of those.
 fn check_compacted(engine: &Arc<Engine>, ledger: &Ledger, report: &mut VerifyReport) -> Result<()> {
     let view = View::open(engine.clone())?;
     apply::catch_up(ledger, &view)?;
-    let mut series = 0;
-    let mut lacking = 0;
+    let mut comparison = Comparison::default();
     let mut previous = CHAIN_START;
     for revision in (1..=ledger.head().0).map(Revision) {
         let checked = match revision < ledger.floor() {
             true => header_of(ledger, revision),
             false => check_commit(ledger, revision, report, |_, page| {
                 for record in page.records {
-                    let Record::Series(key, rows) = record else { continue };
-                    series += 1;
-                    let held = match view.series_ids(&key) {
-                        Some(ids) => series::read(engine, ids)?,
-                        None => Vec::new(),
-                    };
-                    lacking += rows.iter().filter(|recorded| !held.contains(&recorded.row)).count();
+                    if let Record::Series(key, rows) = record {
+                        comparison.items += 1;
+                        comparison.differing += count_missing(engine, &view, &key, &rows)?;
+                    }
                 }
                 Ok(())
             }),
         };
-        let header = checked.map_err(|error| in_commit(revision, &error))?;
-        let linked = check_link(&header, previous);
+        let linked = checked.and_then(|header| check_link(&header, previous));
         previous = linked.map_err(|error| in_commit(revision, &error))?;
     }
     report.ledger_damaged = false;
-    report.series = series;
-    if lacking > 0 {
-        report.problem(format!("series: {lacking} figures are not what the ledger says"));
+    report.series = comparison.items;
+    if comparison.differing > 0 {
+        report.problem(format!("series: {} figures are not what the ledger says", comparison.differing));
     }
     check_values(engine, report)
+}
+
+/// How many of these rows the view does not have.
+fn count_missing(engine: &Engine, view: &View, key: &SeriesKey, rows: &[RecordedRow]) -> Result<u64> {
+    let stored = match view.series_ids(key) {
+        Some(ids) => series::read(engine, ids)?,
+        None => Vec::new(),
+    };
+    Ok(rows.iter().filter(|recorded| !stored.contains(&recorded.row)).count() as u64)
 }
 
 fn missing(what: &str) -> StoreError {
@@ -216,26 +238,26 @@ fn missing(what: &str) -> StoreError {
 
 fn header_of(ledger: &Ledger, revision: Revision) -> Result<Header> {
     let header = ledger.header(revision)?.ok_or_else(|| missing("its header"))?;
-    match header.commit.revision == revision {
-        true => Ok(header),
-        false => Err(StoreError::corrupt(format!("its header is that of revision {}", header.commit.revision))),
+    if header.commit.revision != revision {
+        return Err(StoreError::corrupt(format!("its header is that of revision {}", header.commit.revision)));
     }
+    Ok(header)
 }
 
-/// Checks that a header continues the chain; says how the chain goes on.
+/// Checks that a header continues the chain. Returns the chain at the header.
 fn check_link(header: &Header, previous: [u8; 32]) -> Result<[u8; 32]> {
-    match header.continues(previous)? {
-        true => Ok(header.chain),
-        false => Err(StoreError::corrupt("its header does not continue the chain of those before")),
+    if !header.continues(previous)? {
+        return Err(StoreError::corrupt("its header does not continue the chain of those before"));
     }
+    Ok(header.chain)
 }
 
-/// Decodes a commit; `seen` gets its pages in order.
+/// Decodes a commit and checks it against its header. Calls `visit` with each page in order.
 fn check_commit(
     ledger: &Ledger,
     revision: Revision,
     report: &mut VerifyReport,
-    mut seen: impl FnMut(Vec<u8>, LedgerPage) -> Result<()>,
+    mut visit: impl FnMut(Vec<u8>, LedgerPage) -> Result<()>,
 ) -> Result<Header> {
     let header = header_of(ledger, revision)?;
     let mut changes = 0;
@@ -248,7 +270,7 @@ fn check_commit(
             return Err(StoreError::corrupt(format!("page {number} does not follow the one before")));
         }
         changes += page.records.iter().map(Record::change_count).sum::<u64>();
-        seen(bytes, page)?;
+        visit(bytes, page)?;
     }
     if changes != header.changes {
         return Err(StoreError::corrupt(format!("{changes} changes, and its header says {}", header.changes)));
@@ -290,53 +312,51 @@ fn check_values(engine: &Engine, report: &mut VerifyReport) -> Result<()> {
 
 /// Compares the view with the one made from the ledger.
 fn check_view(engine: &Arc<Engine>, ledger: &Ledger, fresh: &Engine, report: &mut VerifyReport) -> Result<()> {
-    // What was sealed and not applied is no damage.
+    // A commit that was sealed and not applied is no damage.
     apply::catch_up(ledger, &View::open(engine.clone())?)?;
     for (space, name) in SAME_BYTES {
-        let differs = compare(engine.scan(&[space], None), fresh.scan(&[space], None), |_| {})?;
-        if differs > 0 {
-            report.problem(format!("{name}: {differs} differ from what the ledger says"));
-        }
+        let comparison = compare(engine.scan(&[space], None), fresh.scan(&[space], None))?;
+        report.differences(name, &comparison);
     }
-    let mut series = 0;
-    let differs =
-        compare(series::scan(engine, SeriesScope::All, None), series::scan(fresh, SeriesScope::All, None), |_| {
-            series += 1
-        })?;
-    report.series = series;
-    if differs > 0 {
-        report.problem(format!("series: {differs} differ from what the ledger says"));
-    }
+    let stored = series::scan(engine, SeriesScope::All, None);
+    let expected = series::scan(fresh, SeriesScope::All, None);
+    let comparison = compare(stored, expected)?;
+    report.series = comparison.items;
+    report.differences("series", &comparison);
     Ok(())
 }
 
-/// Walks two sorted sequences side by side; says how many items are not the same in both.
+#[derive(Debug, Default)]
+struct Comparison {
+    /// Items in the folder that is checked.
+    items: u64,
+    /// Items that are missing, too many, or different.
+    differing: u64,
+}
+
+/// Compares two sequences that are sorted by key.
 fn compare<K: Ord, V: PartialEq>(
-    held: impl Iterator<Item = Result<(K, V)>>,
-    right: impl Iterator<Item = Result<(K, V)>>,
-    mut seen: impl FnMut(&K),
-) -> Result<u64> {
-    let (mut held, mut right) = (held, right);
-    let (mut next_held, mut next_right) = (held.next().transpose()?, right.next().transpose()?);
-    let mut differs = 0;
+    mut stored: impl Iterator<Item = Result<(K, V)>>,
+    mut expected: impl Iterator<Item = Result<(K, V)>>,
+) -> Result<Comparison> {
+    let mut comparison = Comparison::default();
+    let mut next_stored = stored.next().transpose()?;
+    let mut next_expected = expected.next().transpose()?;
     loop {
-        let order = match (&next_held, &next_right) {
-            (None, None) => return Ok(differs),
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(_)) => std::cmp::Ordering::Greater,
-            (Some((held, _)), Some((right, _))) => held.cmp(right),
+        let order = match (&next_stored, &next_expected) {
+            (None, None) => return Ok(comparison),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((key, _)), Some((expected_key, _))) => key.cmp(expected_key),
         };
-        if let Some((key, _)) = next_held.as_ref().filter(|_| order.is_le()) {
-            seen(key);
-        }
-        differs += u64::from(
-            order.is_ne() || next_held.as_ref().map(|item| &item.1) != next_right.as_ref().map(|item| &item.1),
-        );
+        // Keys are unique, so at equal keys only the values can differ.
+        comparison.differing += u64::from(next_stored != next_expected);
         if order.is_le() {
-            next_held = held.next().transpose()?;
+            comparison.items += 1;
+            next_stored = stored.next().transpose()?;
         }
         if order.is_ge() {
-            next_right = right.next().transpose()?;
+            next_expected = expected.next().transpose()?;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The keys of the ledger in the store. `format.md` of the store describes them.
+//! The keys of the ledger in the store. `docs/dev/store-format.md` describes them.
 //!
 //! Invariant: revisions and page numbers are big-endian, so the order of keys is the order of commits and of their pages.
 

@@ -3,13 +3,7 @@
 use tempfile::TempDir;
 
 use super::*;
-use crate::{
-    model::{
-        change::{Cause, Commit, Counts},
-        time::Instant,
-    },
-    store::memory::MemoryDisk,
-};
+use crate::{ledger::testing::commit, model::change::Commit, store::memory::MemoryDisk};
 
 /// Long enough that a commit of forty such pages goes to the store before it is sealed.
 const PAGE_BYTES: usize = 10_000;
@@ -44,17 +38,7 @@ impl Home {
 }
 
 fn draft(revision: u64, pages: u32) -> Draft {
-    let commit = Commit {
-        revision: Revision(revision),
-        recorded: Instant(revision as i64),
-        author: "test".into(),
-        cause: Cause::FirstRelease,
-        note: String::new(),
-        released: None,
-        document_sha256: String::new(),
-        counts: Counts::default(),
-        request_id: Some(request(revision)),
-    };
+    let commit = Commit { request_id: Some(request(revision)), ..commit(revision) };
     Draft { commit, pages, changes: 0, totals: Totals::default() }
 }
 

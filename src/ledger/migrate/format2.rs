@@ -1,6 +1,6 @@
-//! Format 2, which Almanac 0.1 wrote, as far as it is read: headers, receipts and pages. Nothing else decodes it.
+//! Format 2, which Almanac 0.1 wrote: headers, receipts and pages. Nothing else decodes it.
 //!
-//! What did not change since is decoded into the types of the model; what did has a type here.
+//! Types that did not change since are those of the model. The others have a type here, with the fields that are needed.
 
 use serde::{Deserialize, de::IgnoredAny};
 
@@ -44,7 +44,7 @@ pub(super) struct OldCommit {
     pub(super) request_id: Option<RequestId>,
 }
 
-/// Definitions are counted as figures and entries are.
+/// Counts of figures, entries and definitions together.
 #[derive(Debug, Deserialize)]
 pub(super) struct OldCounts {
     pub(super) added: u64,
@@ -80,7 +80,7 @@ pub(super) enum OldRecord {
     },
 }
 
-/// A version of a figure: of what was before, only the value.
+/// A version of a figure. Of the version before, format 2 has only the value.
 #[derive(Debug)]
 pub(super) struct OldRow {
     pub(super) row: FigureVersion,
@@ -96,7 +96,7 @@ pub(super) enum OldDefinition {
     Ranking(OldRanking),
 }
 
-/// A ranking holds its methodologies.
+/// A ranking with its methodologies.
 #[derive(Debug, Deserialize)]
 pub(super) struct OldRanking {
     pub(super) id: RankingId,
@@ -109,14 +109,14 @@ pub(super) struct OldRanking {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct OldMethodology {
-    /// Any text; it names one methodology of its ranking.
+    /// Any text. It is unique within the ranking.
     pub(super) id: String,
     pub(super) description: String,
     pub(super) components: Vec<MethodologyComponent>,
     pub(super) aggregation: Aggregation,
 }
 
-/// An edition has no effective day: the newest revision answers.
+/// A version of an edition. It has no effective day: the newest revision answers.
 #[derive(Debug, Deserialize)]
 pub(super) struct OldEdition {
     pub(super) ranking: RankingId,
@@ -126,10 +126,10 @@ pub(super) struct OldEdition {
     pub(super) basis: Basis,
     pub(super) about: String,
     pub(super) coverage: Coverage,
-    /// One of its ranking's; empty if not known.
+    /// The id of a methodology of the ranking; empty if not known.
     pub(super) methodology: String,
     pub(super) released: Date,
-    /// `None`: the ranking's own.
+    /// `None`: the source of the ranking.
     pub(super) source: Option<SourceId>,
     pub(super) note: String,
     pub(super) entry_count: u32,
@@ -157,7 +157,7 @@ pub(super) struct OldEntryMove {
     pub(super) before: OldStanding,
 }
 
-/// One side of a move: as much of it as tells whether the new side is the same.
+/// One side of a move: the fields by which it is compared with the view.
 #[derive(Debug, PartialEq, Deserialize)]
 pub(super) struct OldStanding {
     pub(super) listed: bool,
@@ -215,7 +215,8 @@ fn read_rows(reader: &mut Reader<'_>) -> Result<Vec<OldRow>> {
         let before = match movement {
             None | Some(FigureMovement::Added) => None,
             Some(_) => {
-                befores.next().ok_or_else(|| page::corrupt("a change without its before-value"))?.value().cloned()
+                let row = befores.next().ok_or_else(|| page::corrupt("a change without its before-value"))?;
+                row.value().cloned()
             }
         };
         old.push(OldRow { row, movement, before });

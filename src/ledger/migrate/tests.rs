@@ -1,4 +1,4 @@
-//! Folders that Almanac 0.1 left; `tests/data/README.md` says what is in them.
+//! Folders that Almanac 0.1 made. `tests/data/README.md` describes them.
 
 use std::{collections::BTreeSet, fs::File, sync::Arc};
 
@@ -34,14 +34,14 @@ const EDITIONS: [(&str, &str); 6] = [
     ("index", "2025"),
 ];
 
-/// A folder of format 2, and what its version answered about it.
+/// A folder of format 2, and the answers of Almanac 0.1 about it.
 struct Case {
     archive: &'static str,
     answers: &'static str,
     commits: u64,
     /// Lines that format 3 answers otherwise: the commit of a withdrawal is released on the day of the withdrawal.
     changed: &'static [(&'static str, &'static str)],
-    /// What became of the names of methodologies.
+    /// The names of methodologies in format 2, and their ids in format 3.
     methodologies: &'static [(&'static str, &'static str)],
 }
 
@@ -66,7 +66,7 @@ const CASES: [Case; 2] = [
 ];
 
 impl Case {
-    /// What the migrated folder must answer.
+    /// The answers that the migrated folder must give.
     fn expected(&self) -> Vec<String> {
         self.answers.lines().skip(1).map(|line| self.expected_line(line)).collect()
     }
@@ -110,17 +110,45 @@ impl Opened {
 
     fn changes(&self, revision: u64) -> Vec<Change> {
         let revision = Revision(revision);
-        let pages = self.ledger.header(revision).unwrap().unwrap().pages;
-        let page = |number| LedgerPage::decode(&self.ledger.read(revision, number).unwrap().unwrap()).unwrap();
-        (0..pages).flat_map(|number| page(number).changes()).map(|(_, change)| change).collect()
+        let mut changes = Vec::new();
+        for number in 0..self.ledger.header(revision).unwrap().unwrap().pages {
+            let bytes = self.ledger.read(revision, number).unwrap().unwrap();
+            changes.extend(LedgerPage::decode(&bytes).unwrap().changes().into_iter().map(|(_, change)| change));
+        }
+        changes
     }
 
     fn entry_changes(&self, revision: u64) -> Vec<EntryChange> {
-        let entries = self.changes(revision).into_iter().filter_map(|change| match change {
-            Change::Entry(change) => Some(*change),
-            _ => None,
-        });
-        entries.collect()
+        let mut entries = Vec::new();
+        for change in self.changes(revision) {
+            if let Change::Entry(change) = change {
+                entries.push(*change);
+            }
+        }
+        entries
+    }
+
+    /// Kind and id of every definition that a commit changes.
+    fn definition_names(&self, revision: u64) -> Vec<String> {
+        let mut names = Vec::new();
+        for change in self.changes(revision) {
+            if let Change::Definition(change) = change {
+                let (kind, id) = change.name().unwrap();
+                names.push(format!("{} {id}", kind.name()));
+            }
+        }
+        names
+    }
+
+    /// The version of an edition that answers on a release date.
+    fn edition_on(&self, day: &str, ranking: &str, edition: &str) -> Option<Arc<Edition>> {
+        edition_at(&self.reader.at(point(day)).unwrap(), ranking, edition)
+    }
+
+    /// The source of an edition at a revision.
+    fn source(&self, revision: u64, edition: &str) -> String {
+        let edition = edition_at(&self.at(revision), "index", edition).unwrap();
+        edition.source.as_ref().unwrap().to_string()
     }
 
     fn counts(&self, revision: u64) -> Counts {
@@ -160,7 +188,7 @@ fn figure(value: Option<&Value>) -> String {
 fn version(key: &SeriesKey, row: &FigureVersion) -> String {
     let dimensions = if key.dimensions.as_str().is_empty() { "-" } else { key.dimensions.as_str() };
     let figure = figure(row.value());
-    let (period, released, revision) = (row.period, row.released, row.revision);
+    let FigureVersion { period, released, revision, .. } = row;
     format!("{} {} {} {dimensions} {period} {figure} {released} {revision}", key.indicator, key.entity, key.source)
 }
 
@@ -179,37 +207,40 @@ fn versions(snapshot: &Snapshot) -> Vec<String> {
 }
 
 fn commits(reader: &Reader) -> Vec<String> {
-    let revisions = (1..=reader.head().0).map(|revision| reader.commit(Revision(revision)).unwrap());
-    let line = |commit: Arc<Commit>| {
-        let request = commit.request_id.as_ref().map_or("-".to_owned(), ToString::to_string);
-        let released = commit.released.map_or("-".to_owned(), |day| day.to_string());
-        let (revision, recorded, cause) = (commit.revision, commit.recorded.0, commit.cause);
-        let line = format!("commit {revision} {recorded} {cause:?} {request} {released} {}", commit.note);
-        line.trim_end().to_owned()
-    };
-    revisions.map(line).collect()
+    let mut lines = Vec::new();
+    for revision in 1..=reader.head().0 {
+        let Commit { recorded, cause, note, request_id, released, .. } = &*reader.commit(Revision(revision)).unwrap();
+        let request = request_id.as_ref().map_or("-".to_owned(), ToString::to_string);
+        let released = released.map_or("-".to_owned(), |day| day.to_string());
+        let line = format!("commit {revision} {} {cause:?} {request} {released} {note}", recorded.0);
+        lines.push(line.trim_end().to_owned());
+    }
+    lines
 }
 
 fn figures(snapshot: &Snapshot, at: &str) -> Vec<String> {
     let indicators = INDICATORS.map(|id| IndicatorId::new(id).unwrap()).to_vec();
     let selection = Selection { indicators, ..Selection::default() };
-    let series = snapshot.series(&selection, None).map(Result::unwrap);
-    series
-        .flat_map(|series| series.figures.into_iter().map(move |figure| (series.key.clone(), figure.version)))
-        .map(|(key, row)| format!("figure {at} {}", version(&key, &row)))
-        .collect()
+    let mut lines = Vec::new();
+    for series in snapshot.series(&selection, None) {
+        let series = series.unwrap();
+        for figure in series.figures {
+            lines.push(format!("figure {at} {}", version(&series.key, &figure.version)));
+        }
+    }
+    lines
 }
 
 fn editions(snapshot: &Snapshot, at: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for (ranking, id) in EDITIONS {
         let Some(edition) = edition_at(snapshot, ranking, id).filter(|edition| edition.stands()) else { continue };
-        let (status, methodology, released) = (edition.status, &edition.methodology, edition.released);
-        lines.push(format!("edition {at} {id} {status:?} {methodology} {released} {}", edition.revision));
+        let Edition { status, methodology, released, revision, .. } = &*edition;
+        lines.push(format!("edition {at} {id} {status:?} {methodology} {released} {revision}"));
         for entry in &snapshot.view().table(&edition).unwrap().entries {
             let score = figure(entry.score.as_ref());
-            let (rank, entity, name) = (entry.rank.unwrap(), &entry.entity, &entry.published_name);
-            lines.push(format!("entry {at} {id} {rank} {entity} {score} {name}"));
+            let rank = entry.rank.unwrap();
+            lines.push(format!("entry {at} {id} {rank} {} {score} {}", entry.entity, entry.published_name));
         }
     }
     lines
@@ -280,41 +311,45 @@ fn entries_change_from_and_to_whole_rows() {
         let opened = Opened::migrated(case.archive);
         for revision in 1..=case.commits {
             for change in opened.entry_changes(revision) {
-                let (before, now) = (opened.at(revision - 1), opened.at(revision));
-                let standing = edition_at(&before, change.ranking.as_str(), change.edition.as_str());
-                let standing = standing.filter(|edition| edition.stands());
-                let row_before = standing.as_ref().and_then(|_| row_at(&before, &change, &change.edition));
-                assert_eq!(change.before.as_deref(), row_before.as_ref());
-                assert_eq!(change.after.as_deref(), row_at(&now, &change, &change.edition).as_ref());
-
-                let compared = change.compared_with.clone();
-                let compared_edition =
-                    compared.and_then(|edition| edition_at(&before, change.ranking.as_str(), edition.as_str()));
-                let of_one_edition = change.is_of_one_edition();
-                assert_eq!(of_one_edition, standing.is_some());
-                let other = change.compared_with.as_ref().filter(|_| !of_one_edition);
-                let row = other.and_then(|edition| row_at(&before, &change, edition));
-                assert_eq!(change.compared.as_deref(), row.as_ref());
-
-                let edition = edition_at(&now, change.ranking.as_str(), change.edition.as_str()).unwrap();
-                let absent_from = compared_edition.as_ref().filter(|_| change.earlier().is_none());
-                let absences =
-                    (absent_from.map(|edition| absence(edition)), change.after.is_none().then(|| absence(&edition)));
-                assert_eq!((change.earlier_absence, change.later_absence), absences);
-                assert_eq!(change.source, edition.source);
-                assert_eq!(change.earlier_source, compared_edition.as_ref().and_then(|edition| edition.source.clone()));
-
-                let whole = |edition: &Edition| edition.coverage.kind != CoverageKind::Partial;
-                let was_whole = compared_edition.as_ref().is_some_and(|edition| whole(edition));
-                let was = Standing::of(change.earlier(), change.earlier_absence, was_whole);
-                let is = Standing::of(change.after.as_deref(), change.later_absence, whole(&edition));
-                let moved = if edition.stands() { movement(was, is) } else { Movement::Withdrawn };
-                assert_eq!(change.movement, moved, "{change:?}");
+                check_entry_change(&opened.at(revision - 1), &opened.at(revision), &change);
                 checked += 1;
             }
         }
     }
     assert_eq!(checked, 18 + 16);
+}
+
+/// `before` and `now` are the state at the revision before the change and at its own.
+fn check_entry_change(before: &Snapshot, now: &Snapshot, change: &EntryChange) {
+    let ranking = change.ranking.as_str();
+    let edition = edition_at(now, ranking, change.edition.as_str()).unwrap();
+    let standing = edition_at(before, ranking, change.edition.as_str()).filter(|edition| edition.stands());
+    let row_before = standing.as_ref().and_then(|_| row_at(before, change, &change.edition));
+    assert_eq!(change.before.as_deref(), row_before.as_ref());
+    assert_eq!(change.after.as_deref(), row_at(now, change, &change.edition).as_ref());
+    assert_eq!(change.source, edition.source);
+
+    let is_of_one_edition = change.is_of_one_edition();
+    assert_eq!(is_of_one_edition, standing.is_some());
+    let other = change.compared_with.as_ref().filter(|_| !is_of_one_edition);
+    let other_row = other.and_then(|edition| row_at(before, change, edition));
+    assert_eq!(change.compared.as_deref(), other_row.as_ref());
+
+    let earlier = change.compared_with.as_ref().and_then(|edition| edition_at(before, ranking, edition.as_str()));
+    assert_eq!(change.earlier_source, earlier.as_ref().and_then(|edition| edition.source.clone()));
+    let absent_from = earlier.as_ref().filter(|_| change.earlier().is_none());
+    assert_eq!(change.earlier_absence, absent_from.map(|edition| absence(edition)));
+    assert_eq!(change.later_absence, change.after.is_none().then(|| absence(&edition)));
+
+    let was_complete = earlier.as_ref().is_some_and(|edition| is_complete(edition));
+    let was = Standing::of(change.earlier(), change.earlier_absence, was_complete);
+    let is = Standing::of(change.after.as_deref(), change.later_absence, is_complete(&edition));
+    let expected = if edition.stands() { movement(was, is) } else { Movement::Withdrawn };
+    assert_eq!(change.movement, expected, "{change:?}");
+}
+
+fn is_complete(edition: &Edition) -> bool {
+    edition.coverage.kind != CoverageKind::Partial
 }
 
 #[test]
@@ -324,10 +359,12 @@ fn editions_change_from_and_to_the_versions_that_stand() {
         for revision in 1..=case.commits {
             for change in opened.changes(revision) {
                 let Change::Edition { before, after, backfilled: None } = change else { continue };
-                let at = |revision| edition_at(&opened.at(revision), after.ranking.as_str(), after.edition.as_str());
-                let known = at(revision - 1).filter(|edition| edition.stands());
-                assert_eq!(before.as_deref(), known.as_deref());
-                assert_eq!(Some(after.as_ref()), at(revision).as_deref());
+                let ranking = after.ranking.as_str();
+                let edition = after.edition.as_str();
+                let standing =
+                    edition_at(&opened.at(revision - 1), ranking, edition).filter(|edition| edition.stands());
+                assert_eq!(before.as_deref(), standing.as_deref());
+                assert_eq!(Some(after.as_ref()), edition_at(&opened.at(revision), ranking, edition).as_deref());
                 assert!(after.source.is_some());
             }
         }
@@ -337,41 +374,41 @@ fn editions_change_from_and_to_the_versions_that_stand() {
 #[test]
 fn methodologies_become_definitions_and_are_counted_as_such() {
     let opened = Opened::migrated("format-2-editions");
-    let ids = |revision| -> Vec<String> {
-        let definitions = opened.changes(revision).into_iter().filter_map(|change| match change {
-            Change::Definition(change) => change.name().map(|(kind, id)| format!("{} {id}", kind.name())),
-            _ => None,
-        });
-        definitions.collect()
-    };
-    let first = ids(1);
+    let first = opened.definition_names(1);
     assert_eq!(
         first[6..],
         ["methodology index:old", "methodology index:two--", "methodology index:two---2", "ranking index"]
     );
-    let counts = |added, revised, unchanged| Counts {
+    assert_eq!((first.len(), opened.counts(1)), (10, definition_counts(10, 0, 0)));
+    assert!(opened.definition_names(2).is_empty());
+    assert_eq!(opened.counts(2), definition_counts(0, 0, 7));
+    // Only the words of one methodology changed: the ranking is what it was.
+    assert_eq!(opened.definition_names(7), ["methodology index:old"]);
+    assert_eq!(opened.counts(7), definition_counts(0, 1, 9));
+    assert_eq!(opened.definition_names(8), ["ranking index"]);
+    assert_eq!(opened.counts(8), definition_counts(0, 1, 9));
+    // A correction that changes nothing counts no definition.
+    assert_eq!(opened.counts(10), Counts { unchanged: 2, ..Counts::default() });
+    assert_eq!(old_methodology(&opened, 6), "As in the old days");
+    assert_eq!(old_methodology(&opened, 7), "As in the old days, in other words");
+}
+
+fn definition_counts(added: u64, revised: u64, unchanged: u64) -> Counts {
+    Counts {
         definitions_added: added,
         definitions_revised: revised,
         definitions_unchanged: unchanged,
         ..Counts::default()
-    };
-    assert_eq!((first.len(), opened.counts(1)), (10, counts(10, 0, 0)));
-    assert_eq!((ids(2), opened.counts(2)), (Vec::new(), counts(0, 0, 7)));
-    // Only the words of one methodology changed: the ranking is what it was.
-    assert_eq!((ids(7), opened.counts(7)), (vec!["methodology index:old".to_owned()], counts(0, 1, 9)));
-    assert_eq!((ids(8), opened.counts(8)), (vec!["ranking index".to_owned()], counts(0, 1, 9)));
-    // A correction that changes nothing is none of definitions.
-    assert_eq!(opened.counts(10), Counts { unchanged: 2, ..Counts::default() });
+    }
+}
 
-    let known = |revision| {
-        let catalog = opened.at(revision).catalog;
-        let found = catalog.definition(DefinitionKind::Methodology, "index:old", Revision(revision)).unwrap().clone();
-        match found.as_ref() {
-            Definition::Methodology(methodology) => methodology.description.clone(),
-            other => panic!("{other:?}"),
-        }
-    };
-    assert_eq!((known(6).as_str(), known(7).as_str()), ("As in the old days", "As in the old days, in other words"));
+/// The description of the methodology `index:old`.
+fn old_methodology(opened: &Opened, revision: u64) -> String {
+    let catalog = opened.at(revision).catalog;
+    match catalog.definition(DefinitionKind::Methodology, "index:old", Revision(revision)).unwrap().as_ref() {
+        Definition::Methodology(methodology) => methodology.description.clone(),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Almanac 0.1 answered with the newest revision, however old its release date.
@@ -385,9 +422,9 @@ fn a_correction_with_an_older_release_stays_current() {
     }
     let head = edition_at(&opened.reader.at(AsOf::Head).unwrap(), "index", "2024").unwrap();
     assert_eq!((head.revision, head.released), (Revision(6), Date::parse("2024-09-01").unwrap()));
-    let on = |day| edition_at(&opened.reader.at(point(day)).unwrap(), "index", "2024");
-    assert_eq!(on("2024-09-02").map(|edition| edition.revision), Some(Revision(6)));
-    assert_eq!(on("2024-09-01"), None);
+    let answer = opened.edition_on("2024-09-02", "index", "2024").unwrap();
+    assert_eq!(answer.revision, Revision(6));
+    assert_eq!(opened.edition_on("2024-09-01", "index", "2024"), None);
 }
 
 #[test]
@@ -398,20 +435,18 @@ fn a_withdrawal_takes_effect_on_the_day_it_was_recorded() {
     // Published again with an older date, it answers from then on.
     let again = edition_at(&opened.at(14), "clusters", "2022").unwrap();
     assert_eq!((again.revision, again.effective_day()), (Revision(14), withdrawn.effective_day()));
-    let on = |day| edition_at(&opened.reader.at(point(day)).unwrap(), "clusters", "2022");
-    assert_eq!(on("2022-09-03").map(|edition| edition.revision), Some(Revision(12)));
+    let answer = opened.edition_on("2022-09-03", "clusters", "2022").unwrap();
+    assert_eq!(answer.revision, Revision(12));
 }
 
 #[test]
 fn an_edition_without_a_source_gets_that_of_its_ranking_at_that_time() {
     let opened = Opened::migrated("format-2-editions");
-    let source = |revision, edition| {
-        let edition = edition_at(&opened.at(revision), "index", edition).unwrap();
-        edition.source.as_ref().unwrap().to_string()
-    };
-    assert_eq!((source(10, "2023"), source(5, "2024")), ("press".to_owned(), "press".to_owned()));
-    assert_eq!((source(6, "2024"), source(10, "2025")), ("office".to_owned(), "office".to_owned()));
-    // Format 2 tells of no entry when only the source changes; whoever keeps the rows of a source must hear of all.
+    assert_eq!(opened.source(10, "2023"), "press");
+    assert_eq!(opened.source(5, "2024"), "press");
+    assert_eq!(opened.source(6, "2024"), "office");
+    assert_eq!(opened.source(10, "2025"), "office");
+    // Format 2 has no change of an entry when only the source changes. A subscriber to a source must hear of all.
     let changes = opened.entry_changes(6);
     let rows: Vec<_> = changes.iter().map(|change| (change.entity.as_str(), change.before == change.after)).collect();
     assert_eq!(rows, [("AAA", true), ("BBB", true), ("DDD", true)]);
@@ -460,17 +495,16 @@ fn what_a_crash_left_of_a_migration_is_replaced() {
     assert!(!left.exists() && !new.join("half").exists());
 }
 
-/// A commit whose pages do not say what its header says is not brought over.
 #[test]
 fn a_damaged_commit_is_named_and_nothing_is_made() {
     let (folder, old) = unpacked("format-2");
     let engine = Engine::open_before(&old).unwrap();
-    let keys: Vec<_> = engine
-        .scan(&[&[log::keys::PAGES][..], &4u64.to_be_bytes()].concat(), None)
-        .map(|item| item.unwrap().0)
-        .collect();
+    let pages_of_4 = [&[keys::PAGES][..], &4u64.to_be_bytes()].concat();
+    let keys: Vec<_> = engine.scan(&pages_of_4, None).map(|item| item.unwrap().0).collect();
     let mut batch = engine.batch();
-    keys.iter().for_each(|key| batch.remove(key).unwrap());
+    for key in keys {
+        batch.remove(&key).unwrap();
+    }
     batch.write().unwrap();
     drop(engine);
     let new = folder.path().join("new");

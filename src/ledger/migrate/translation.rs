@@ -1,7 +1,8 @@
-//! The records of one commit of format 2 become those of format 3.
+//! Translates the records of one commit from format 2 to format 3.
 //!
-//! What format 2 does not say is looked up in the view of the new folder, as it was before the commit. What format 2 says
-//! of the state before must agree with that view, or the commit counts as damaged.
+//! Facts that format 2 lacks come from the view of the new folder, as it was before the commit.
+//!
+//! Invariant: what format 2 says of the state before agrees with that view, or the commit counts as damaged.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -26,31 +27,29 @@ use crate::{
     store::{catalog::Catalog, error::Result, view::View},
 };
 
-/// The ids of methodologies. Format 2 named them by a text within their ranking, format 3 by an id for all rankings.
+/// The ids of methodologies. Format 2 names one by a text within its ranking, format 3 by an id for all rankings.
 #[derive(Debug, Default)]
 pub(super) struct MethodologyIds {
-    known: HashMap<(RankingId, String), MethodologyId>,
-    taken: HashSet<MethodologyId>,
+    by_text: HashMap<(RankingId, String), MethodologyId>,
+    used: HashSet<MethodologyId>,
 }
 
 impl MethodologyIds {
-    /// `RANKING:TEXT`, where a character that no id may hold becomes `-`, cut to the length of an id; with `-2`, `-3`, … at
-    /// its end if another methodology has that id already. The same at every call.
+    /// The id of a methodology, the same at every call: `RANKING:TEXT`, where a character that no id may hold becomes `-`, cut
+    /// to the length of an id, with `-2`, `-3`, … at its end if another methodology has that id already.
     fn id(&mut self, ranking: &RankingId, text: &str) -> Result<MethodologyId> {
         let key = (ranking.clone(), text.to_owned());
-        if let Some(known) = self.known.get(&key) {
-            return Ok(known.clone());
+        if let Some(id) = self.by_text.get(&key) {
+            return Ok(id.clone());
         }
-        let allowed = |letter: char| if letter.is_ascii_graphic() { letter } else { '-' };
-        let wanted: String = format!("{ranking}:{text}").chars().map(allowed).collect();
+        let name = format!("{ranking}:{text}").replace(|letter: char| !letter.is_ascii_graphic(), "-");
         let mut number = 1;
         loop {
             let suffix = if number == 1 { String::new() } else { format!("-{number}") };
-            let kept = wanted.len().min(ID_BYTES_MAX - suffix.len());
-            let id = MethodologyId::new(&format!("{}{suffix}", &wanted[..kept]));
-            let id = id.map_err(|error| page::corrupt(error.to_string()))?;
-            if self.taken.insert(id.clone()) {
-                self.known.insert(key, id.clone());
+            let bytes = name.len().min(ID_BYTES_MAX - suffix.len());
+            let id = MethodologyId::new(&format!("{}{suffix}", &name[..bytes])).map_err(page::corrupt)?;
+            if self.used.insert(id.clone()) {
+                self.by_text.insert(key, id.clone());
                 return Ok(id);
             }
             number += 1;
@@ -58,16 +57,16 @@ impl MethodologyIds {
     }
 }
 
-/// What became of the records of a commit.
+/// The result of the translation of a commit, beside its records.
 #[derive(Debug, Default)]
-pub(super) struct Translated {
+pub(super) struct CommitSummary {
     pub(super) pages: u32,
     pub(super) changes: u64,
-    /// Whether there was a record that is no definition.
+    /// The commit has a record that is no definition.
     pub(super) has_data: bool,
     pub(super) definitions_added: u64,
     pub(super) definitions_revised: u64,
-    /// Came again inside a ranking that changed elsewhere.
+    /// Definitions that came again inside a ranking that changed elsewhere.
     pub(super) definitions_unchanged: u64,
     /// The version that the commit brought.
     pub(super) edition: Option<Edition>,
@@ -75,36 +74,36 @@ pub(super) struct Translated {
 
 /// Translates one commit.
 pub(super) struct Translation<'a> {
-    /// As it was before the commit.
+    /// The view before the commit.
     view: &'a View,
     catalog: Arc<Catalog>,
     methodology_ids: &'a mut MethodologyIds,
     sink: Sink<'a>,
     /// The series whose rows may go on in the next record.
     series: Option<(SeriesKey, Vec<OldRow>)>,
-    /// The edition whose entries come.
+    /// The edition whose entries may come next.
     edition: Option<EditionChange>,
-    done: Translated,
+    summary: CommitSummary,
 }
 
-/// An edition with the tables that its entries are compared with.
+/// A change of an edition, with the tables that its entries are compared with.
 struct EditionChange {
     after: Edition,
     /// The version that stood.
-    standing: Option<Lookup>,
-    /// Without one: the version of another edition that it is compared with.
-    compared: Option<Lookup>,
-    /// Entities whose entries came.
+    standing: Option<TableIndex>,
+    /// If none stood: the version of another edition that `after` is compared with.
+    compared: Option<TableIndex>,
+    /// Entities whose entries have come.
     seen: HashSet<EntityId>,
 }
 
-/// A table, to look entities up in.
-struct Lookup {
+/// A table whose entries are found by entity.
+struct TableIndex {
     table: Arc<Table>,
     places: HashMap<EntityId, usize>,
 }
 
-impl Lookup {
+impl TableIndex {
     fn new(table: Arc<Table>) -> Self {
         let places = table.entries.iter().enumerate().map(|(at, entry)| (entry.entity.clone(), at)).collect();
         Self { table, places }
@@ -116,8 +115,8 @@ impl Lookup {
 }
 
 impl EditionChange {
-    /// What its entries are compared with.
-    fn earlier(&self) -> Option<&Lookup> {
+    /// The table that the entries are compared with.
+    fn earlier(&self) -> Option<&TableIndex> {
         self.standing.as_ref().or(self.compared.as_ref())
     }
 }
@@ -125,8 +124,8 @@ impl EditionChange {
 impl<'a> Translation<'a> {
     pub(super) fn new(view: &'a View, methodology_ids: &'a mut MethodologyIds, sink: Sink<'a>) -> Self {
         let catalog = view.catalog();
-        let done = Translated::default();
-        Self { view, catalog, methodology_ids, sink, series: None, edition: None, done }
+        let summary = CommitSummary::default();
+        Self { view, catalog, methodology_ids, sink, series: None, edition: None, summary }
     }
 
     pub(super) fn add(&mut self, record: OldRecord) -> Result<()> {
@@ -136,7 +135,7 @@ impl<'a> Translation<'a> {
         if !matches!(record, OldRecord::Entry { .. }) {
             self.close_edition()?;
         }
-        self.done.has_data |= !matches!(record, OldRecord::Definition(_));
+        self.summary.has_data |= !matches!(record, OldRecord::Definition(_));
         match record {
             OldRecord::Series(key, rows) => self.add_rows(key, rows),
             OldRecord::FullRelease(indicator, source) => self.sink.add(Record::FullRelease(indicator, source)),
@@ -146,17 +145,18 @@ impl<'a> Translation<'a> {
         }
     }
 
-    pub(super) fn finish(mut self) -> Result<Translated> {
+    pub(super) fn finish(mut self) -> Result<CommitSummary> {
         self.close_series()?;
         self.close_edition()?;
         self.sink.finish()?;
-        (self.done.pages, self.done.changes) = (self.sink.pages, self.sink.changes);
-        Ok(self.done)
+        self.summary.pages = self.sink.pages;
+        self.summary.changes = self.sink.changes;
+        Ok(self.summary)
     }
 
     fn add_rows(&mut self, key: SeriesKey, rows: Vec<OldRow>) -> Result<()> {
         match &mut self.series {
-            Some((open, known)) if *open == key => known.extend(rows),
+            Some((current, earlier)) if *current == key => earlier.extend(rows),
             _ => {
                 self.close_series()?;
                 self.series = Some((key, rows));
@@ -167,15 +167,18 @@ impl<'a> Translation<'a> {
 
     fn close_series(&mut self) -> Result<()> {
         let Some((key, rows)) = self.series.take() else { return Ok(()) };
-        let known = self.view.series_ids(&key).map_or(Ok(Vec::new()), |ids| self.view.versions(ids))?;
+        let stored = match self.view.series_ids(&key) {
+            Some(ids) => self.view.versions(ids)?,
+            None => Vec::new(),
+        };
         let mut recorded = Vec::with_capacity(rows.len());
         for of_period in rows.chunk_by(|a, b| a.row.period == b.row.period) {
             let period = of_period[0].row.period;
-            let known: Vec<FigureVersion> = known.iter().filter(|row| row.period == period).cloned().collect();
-            let added = of_period.iter().map(|old| old.row.clone());
-            let with: Vec<FigureVersion> = known.iter().cloned().chain(added).collect();
+            let old_rows: Vec<FigureVersion> = stored.iter().filter(|row| row.period == period).cloned().collect();
+            let mut new_rows = old_rows.clone();
+            new_rows.extend(of_period.iter().map(|old| old.row.clone()));
             for old in of_period {
-                recorded.push(answered(old, &known, &with)?);
+                recorded.push(recorded_row(old, &old_rows, &new_rows)?);
             }
         }
         self.sink.add(Record::Series(key, recorded))
@@ -190,7 +193,7 @@ impl<'a> Translation<'a> {
         }
     }
 
-    /// Its methodologies, then the ranking without them.
+    /// Defines the methodologies of a ranking, then the ranking without them.
     fn add_ranking(&mut self, ranking: OldRanking) -> Result<()> {
         let OldRanking { id, name, subject, source, description, methodologies } = ranking;
         let mut seen = HashSet::new();
@@ -201,7 +204,7 @@ impl<'a> Translation<'a> {
                 components: old.components,
                 aggregation: old.aggregation,
             };
-            // Of two with one id, format 2 answered the first.
+            // Of two methodologies with one id, format 2 answered the first.
             if seen.insert(methodology.id.clone()) {
                 self.define(Definition::Methodology(methodology))?;
             }
@@ -214,11 +217,11 @@ impl<'a> Translation<'a> {
         let before = before.map(|before| Box::new(before.as_ref().clone()));
         match &before {
             Some(before) if **before == definition => {
-                self.done.definitions_unchanged += 1;
+                self.summary.definitions_unchanged += 1;
                 return Ok(());
             }
-            Some(_) => self.done.definitions_revised += 1,
-            None => self.done.definitions_added += 1,
+            Some(_) => self.summary.definitions_revised += 1,
+            None => self.summary.definitions_added += 1,
         }
         self.sink.add(Record::Definition(before, Box::new(definition)))
     }
@@ -232,32 +235,30 @@ impl<'a> Translation<'a> {
             return Err(page::corrupt(format!("{what} was not what the commit says it was")));
         }
         let compared = match (&standing, &old.compared_with) {
-            (None, Some(other)) => {
-                let known = self.catalog.edition(&old.ranking, other, now).filter(|known| known.stands()).cloned();
-                Some(
-                    known
-                        .ok_or_else(|| page::corrupt(format!("it is compared with edition {other}: there is none")))?,
-                )
-            }
+            (None, Some(other)) => match self.catalog.edition(&old.ranking, other, now) {
+                Some(found) if found.stands() => Some(self.table_index(found)?),
+                _ => return Err(page::corrupt(format!("it is compared with edition {other}: there is none"))),
+            },
             _ => None,
         };
         let after = self.edition(old, newest.as_deref())?;
         let before = standing.as_ref().map(|standing| Box::new(standing.as_ref().clone()));
         self.sink.add(Record::Edition(before, Box::new(after.clone())))?;
-        self.done.edition = Some(after.clone());
-        let lookup = |edition: Arc<Edition>| self.view.table(&edition).map(Lookup::new);
-        let standing = standing.map(lookup).transpose()?;
-        let compared = compared.map(lookup).transpose()?;
+        self.summary.edition = Some(after.clone());
+        let standing = standing.map(|standing| self.table_index(&standing)).transpose()?;
         self.edition = Some(EditionChange { after, standing, compared, seen: HashSet::new() });
         Ok(())
     }
 
-    /// A version of an edition, after the newest one that is known of it.
+    fn table_index(&self, edition: &Arc<Edition>) -> Result<TableIndex> {
+        Ok(TableIndex::new(self.view.table(edition)?))
+    }
+
+    /// A version of an edition; `newest` is the version before it.
     fn edition(&mut self, old: OldEdition, newest: Option<&Edition>) -> Result<Edition> {
         let withdrawn = old.status == EditionStatus::Withdrawn;
-        // In format 2 the newest revision was current, whatever its release date. It must stay so.
-        let not_before = newest.map(Edition::effective_day);
-        let effective = match not_before {
+        // In format 2 the newest revision is current, whatever its release date. It must stay so.
+        let effective = match newest.map(Edition::effective_day) {
             Some(day) if withdrawn => Some(day.max(old.recorded.day())),
             Some(day) => Some(day).filter(|day| *day > old.released),
             None => None,
@@ -294,25 +295,25 @@ impl<'a> Translation<'a> {
     }
 
     fn add_entry(&mut self, after: Option<Box<Entry>>, old: OldEntryChange) -> Result<()> {
-        let Some(open) = &mut self.edition else { return Err(page::corrupt("an entry without its edition")) };
+        let Some(change) = &mut self.edition else { return Err(page::corrupt("an entry without its edition")) };
         let entity = old.entry_move.entity;
-        let earlier = open.earlier().and_then(|lookup| lookup.entry(&entity));
-        let same_edition = (&old.ranking, &old.edition) == (&open.after.ranking, &open.after.edition);
-        if !same_edition || old.entry_move.before != standing_of(earlier) {
+        let earlier = change.earlier().and_then(|index| index.entry(&entity));
+        let is_of_edition = old.ranking == change.after.ranking && old.edition == change.after.edition;
+        if !is_of_edition || old.entry_move.before != standing_of(earlier) {
             return Err(page::corrupt(format!("the entry of {entity} was not what the commit says it was")));
         }
-        let absent_from = open.earlier().filter(|_| earlier.is_none());
-        let earlier_absence = absent_from.map(|lookup| absence(&lookup.table.edition));
-        let earlier_source = open.earlier().and_then(|lookup| lookup.table.edition.source.clone());
+        let absent_from = change.earlier().filter(|_| earlier.is_none());
+        let earlier_absence = absent_from.map(|index| absence(&index.table.edition));
+        let earlier_source = change.earlier().and_then(|index| index.table.edition.source.clone());
         let earlier = earlier.map(|entry| Box::new(entry.clone()));
-        let (before, compared) = if open.standing.is_some() { (earlier, None) } else { (None, earlier) };
-        let change = EntryChange {
+        let (before, compared) = if change.standing.is_some() { (earlier, None) } else { (None, earlier) };
+        let entry_change = EntryChange {
             ranking: old.ranking,
             edition: old.edition,
-            source: open.after.source.clone(),
+            source: change.after.source.clone(),
             entity: entity.clone(),
             before,
-            later_absence: after.is_none().then(|| absence(&open.after)),
+            later_absence: after.is_none().then(|| absence(&change.after)),
             after,
             compared_with: old.compared_with,
             compared,
@@ -323,11 +324,12 @@ impl<'a> Translation<'a> {
             entries_after: old.entries_after,
             comparable: old.comparable,
         };
-        open.seen.insert(entity);
-        self.sink.add(Record::Entry(Box::new(change)))
+        change.seen.insert(entity);
+        self.sink.add(Record::Entry(Box::new(entry_change)))
     }
 
-    /// A correction that names another source changes every row, also those of which format 2 says nothing.
+    /// Adds changes of the entries for which format 2 has none, where a correction names another source: that changes every
+    /// entry.
     fn close_edition(&mut self) -> Result<()> {
         let Some(EditionChange { after, standing: Some(standing), seen, .. }) = self.edition.take() else {
             return Ok(());
@@ -336,8 +338,9 @@ impl<'a> Translation<'a> {
         if !after.stands() || after.source == table.edition.source {
             return Ok(());
         }
-        let methodology = |id: &str| self.catalog.methodology(id, self.view.applied());
-        let comparable = comparability(&table.edition, &after, methodology).comparable;
+        let applied = self.view.applied();
+        let comparability = comparability(&table.edition, &after, |id| self.catalog.methodology(id, applied));
+        let comparable = comparability.comparable;
         for entry in table.entries.iter().filter(|entry| !seen.contains(&entry.entity)) {
             let side = Standing::of(Some(entry), None, true);
             let change = EntryChange {
@@ -363,7 +366,7 @@ impl<'a> Translation<'a> {
     }
 }
 
-/// What format 2 says of an entry, or of none.
+/// An entry as format 2 says it, or its absence.
 fn standing_of(entry: Option<&Entry>) -> OldStanding {
     OldStanding {
         listed: entry.is_some(),
@@ -372,14 +375,15 @@ fn standing_of(entry: Option<&Entry>) -> OldStanding {
     }
 }
 
-/// A row with the versions that answer before and after. What format 2 says of them must agree.
-fn answered(old: &OldRow, known: &[FigureVersion], with: &[FigureVersion]) -> Result<RecordedRow> {
+/// A row with the versions that answer before and after. They must agree with what format 2 says.
+fn recorded_row(old: &OldRow, old_rows: &[FigureVersion], new_rows: &[FigureVersion]) -> Result<RecordedRow> {
     let Some(movement) = old.movement else { return Ok(RecordedRow::silent(old.row.clone())) };
-    let told = RecordedRow::told(old.row.clone(), known, with);
-    let same_before =
-        movement == FigureMovement::Added || told.before.as_ref().and_then(FigureVersion::value) == old.before.as_ref();
-    match told.movement == Some(movement) && same_before {
-        true => Ok(told),
-        false => Err(page::corrupt(format!("the figure of {} was not what the commit says it was", old.row.period))),
+    let recorded = RecordedRow::visible(old.row.clone(), old_rows, new_rows);
+    let value_before = recorded.before.as_ref().and_then(FigureVersion::value);
+    let agrees = movement == FigureMovement::Added || value_before == old.before.as_ref();
+    if recorded.movement != Some(movement) || !agrees {
+        let message = format!("the figure of {} was not what the commit says it was", old.row.period);
+        return Err(page::corrupt(message));
     }
+    Ok(recorded)
 }

@@ -1,7 +1,7 @@
-//! Definitions: which really change, and whether what they refer to is known.
+//! Definitions: which of them really change, and whether the ids that they refer to are known.
 //!
-//! They are planned before whatever else a write brings, which may use them: afterwards the planner's catalog has them at
-//! the revision that the commit would have.
+//! The planner takes the definitions of a write first, because its figures and editions may use them. Afterwards its catalog
+//! has them at the revision that the commit would have.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,10 +11,7 @@ use std::{
 use super::{PlanError, Planner};
 use crate::{
     ledger::record::Record,
-    model::{
-        catalog::{Definition, DefinitionKind, Entity, Methodology},
-        edition::Edition,
-    },
+    model::catalog::{Definition, DefinitionKind, Entity, Methodology},
     store::suggestions::nearest_ids,
 };
 
@@ -66,26 +63,26 @@ impl Planner<'_> {
         }
     }
 
-    /// A code names one entity: looking it up must not depend on chance.
+    /// A code names one entity. With two, the answer to a code would depend on chance.
     fn check_codes(&mut self, definitions: &[Definition]) {
-        let has_codes =
-            |definition: &Definition| matches!(definition, Definition::Entity(entity) if !entity.codes.is_empty());
-        if !definitions.iter().any(has_codes) {
+        let mut sent: HashMap<&str, usize> = HashMap::new();
+        let mut has_codes = false;
+        for (at, definition) in definitions.iter().enumerate() {
+            if let Definition::Entity(entity) = definition {
+                sent.insert(entity.id.as_str(), at);
+                has_codes |= !entity.codes.is_empty();
+            }
+        }
+        if !has_codes {
             return;
         }
         let catalog = self.catalog.clone();
-        let sent: HashMap<&str, usize> = definitions
-            .iter()
-            .enumerate()
-            .filter(|(_, definition)| definition.kind() == DefinitionKind::Entity)
-            .map(|(at, definition)| (definition.id(), at))
-            .collect();
         let mut owners: HashMap<(&str, &str), &Entity> = HashMap::new();
         for definition in catalog.definitions(DefinitionKind::Entity, "", self.revision) {
             let Definition::Entity(entity) = definition.as_ref() else { continue };
             for (scheme, code) in &entity.codes {
                 let Some(other) = owners.insert((scheme, code), entity) else { continue };
-                // What stood before this rule stands.
+                // Two entities that both came before this rule keep their code.
                 let Some(at) = sent.get(entity.id.as_str()).or_else(|| sent.get(other.id.as_str())) else { continue };
                 let message = if other.id == entity.id {
                     format!("{} has code `{code}` of scheme `{scheme}` twice", entity.id)
@@ -97,9 +94,10 @@ impl Planner<'_> {
         }
     }
 
+    /// Warns that a methodology changes which an edition names.
     fn check_in_use(&mut self, methodology: &Methodology, location: &str) {
-        let uses = |edition: &&Arc<Edition>| edition.stands() && edition.methodology == methodology.id.as_str();
-        let Some(edition) = self.catalog.all_editions(self.now()).find(uses) else { return };
+        let mut editions = self.catalog.all_editions(self.now()).filter(|edition| edition.stands());
+        let Some(edition) = editions.find(|edition| edition.methodology == methodology.id.as_str()) else { return };
         let message = format!(
             "edition {} of {} was made by `{}`; an edition of another method names a methodology of its own",
             edition.edition, edition.ranking, methodology.id
@@ -108,7 +106,7 @@ impl Planner<'_> {
     }
 }
 
-/// What a definition refers to.
+/// The definitions that a definition refers to.
 pub(super) fn references(definition: &Definition) -> Vec<(DefinitionKind, &str)> {
     match definition {
         Definition::Indicator(_) | Definition::Source(_) | Definition::Methodology(_) => Vec::new(),

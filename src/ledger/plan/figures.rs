@@ -1,10 +1,12 @@
 //! Figures: which versions an upload really adds.
 //!
-//! An upload says what a producer published on one day, and must not change what was true on any later day that is
-//! already known: vintages may be loaded in any order. So a version goes in at its release date, and where a later whole
-//! release had left the figure as it was, that release gets its own version to hold the figure in place.
+//! An upload has what a producer published on one day. Stewards may load vintages in any order.
+//!
+//! Invariant: an upload changes no answer of a later release that is already loaded. So a version goes in at its release
+//! date. Where a later whole release had left the figure as it was, that release gets a version of its own, so that its
+//! answer stays.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, hash_map::Entry};
 
 use super::{PlanError, Planner};
 use crate::{
@@ -24,12 +26,12 @@ use crate::{
     store::{StoreError, series::SeriesScope, suggestions::nearest_ids, view::NameKind},
 };
 
-/// What an upload is planned against, for all figures of one indicator and source.
+/// The release of an upload, for all figures of one indicator and source.
 #[derive(Clone, Copy)]
 struct Release {
     released: Date,
     mode: Mode,
-    /// The next day on which the source released the indicator whole.
+    /// The next later day on which the source released the whole indicator.
     next_full: Option<Date>,
 }
 
@@ -46,7 +48,7 @@ impl Planner<'_> {
             let message = format!("`{given}` is answered as `{answered}`, which is the same days{rest}");
             self.outcome.findings.warning("PERIOD_REWRITTEN", "series.points.period", message);
         }
-        let mut releases = std::collections::HashMap::new();
+        let mut releases = HashMap::new();
         for (indicator, source) in upload.replaced() {
             if self.outcome.findings.refuse() {
                 return Ok(());
@@ -56,20 +58,12 @@ impl Planner<'_> {
         let mut withdrawn = self.series_left_out(upload)?.into_iter().peekable();
         let mut sent = upload.keys().peekable();
         loop {
-            // In key order, so that pages spell each name once.
+            // In the order of keys, so that pages spell each name once.
             let left_out = withdrawn.next_if(|left_out| sent.peek().is_none_or(|key| left_out < *key));
             let Some(key) = left_out.as_ref().or_else(|| sent.next()) else { break };
-            let pair = (key.indicator.clone(), key.source.clone());
-            let release = match releases.get(&pair) {
-                Some(release) => *release,
-                None => {
-                    let next_full = self.next_full_release(key, upload.released())?;
-                    let replaces = upload.replaced().contains(&pair);
-                    let mode = if replaces { Mode::Replace } else { Mode::Merge };
-                    let release = Release { released: upload.released(), mode, next_full };
-                    releases.insert(pair, release);
-                    release
-                }
+            let release = match releases.entry((key.indicator.clone(), key.source.clone())) {
+                Entry::Occupied(release) => *release.get(),
+                Entry::Vacant(vacant) => *vacant.insert(self.release_of(upload, key)?),
             };
             let points = upload.points(key)?;
             self.plan_series(key, points, release)?;
@@ -77,7 +71,14 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Finds ids that no definition has; each once.
+    fn release_of(&self, upload: &Upload, key: &SeriesKey) -> Result<Release, StoreError> {
+        let is_whole = upload.replaced().contains(&(key.indicator.clone(), key.source.clone()));
+        let mode = if is_whole { Mode::Replace } else { Mode::Merge };
+        let next_full = self.next_full_release(key, upload.released())?;
+        Ok(Release { released: upload.released(), mode, next_full })
+    }
+
+    /// Reports ids that no definition has, each once.
     fn check_names(&mut self, upload: &Upload) {
         let mut seen: BTreeSet<(DefinitionKind, &str)> = BTreeSet::new();
         for (at, key) in upload.batches() {
@@ -112,18 +113,15 @@ impl Planner<'_> {
         }
     }
 
-    /// The series an upload withdraws by not naming them.
+    /// The series that an upload withdraws, because it is a whole release without them.
     fn series_left_out(&self, upload: &Upload) -> Result<BTreeSet<SeriesKey>, StoreError> {
         let mut left_out = BTreeSet::new();
         if upload.mode() == Mode::Merge {
             return Ok(left_out);
         }
         for (indicator, source) in upload.replaced() {
-            let numbers = self
-                .view
-                .number(NameKind::Indicator, indicator.as_str())
-                .zip(self.view.number(NameKind::Source, source.as_str()));
-            let Some((indicator, source)) = numbers else { continue };
+            let Some(indicator) = self.view.number(NameKind::Indicator, indicator.as_str()) else { continue };
+            let Some(source) = self.view.number(NameKind::Source, source.as_str()) else { continue };
             let mut at = None;
             while let Some(ids) = self.view.next_series(SeriesScope::Indicator(indicator), at)? {
                 if ids.source == source {
@@ -148,30 +146,32 @@ impl Planner<'_> {
 
     fn plan_series(&mut self, key: &SeriesKey, points: Vec<Point>, release: Release) -> Result<(), PlanError> {
         self.check_duplicates(key, &points);
-        let ids = self.view.series_ids(key);
-        let known = ids.map_or(Ok(Vec::new()), |ids| self.view.versions(ids))?;
+        let stored = match self.view.series_ids(key) {
+            Some(ids) => self.view.versions(ids)?,
+            None => Vec::new(),
+        };
         let mut added = Vec::new();
         let mut points = points.into_iter().peekable();
-        for rows in by_period(&known) {
+        for rows in by_period(&stored) {
             let period = rows[0].period;
             while let Some((earlier, value)) = points.next_if(|(next, _)| *next < period) {
-                self.plan_figure(&mut added, earlier, &[], Sent::Value(value), release);
+                self.plan_figure(&mut added, earlier, &[], NewFigure::InUpload(value), release);
             }
-            let sent = match points.next_if(|(next, _)| *next == period) {
-                Some((_, value)) => Sent::Value(value),
-                None if release.mode == Mode::Replace => Sent::Nothing,
+            let figure = match points.next_if(|(next, _)| *next == period) {
+                Some((_, value)) => NewFigure::InUpload(value),
+                None if release.mode == Mode::Replace => NewFigure::LeftOut,
                 None => continue,
             };
-            self.plan_figure(&mut added, period, rows, sent, release);
+            self.plan_figure(&mut added, period, rows, figure, release);
         }
         for (period, value) in points {
-            self.plan_figure(&mut added, period, &[], Sent::Value(value), release);
+            self.plan_figure(&mut added, period, &[], NewFigure::InUpload(value), release);
         }
         if added.is_empty() {
             return Ok(());
         }
         added.sort_by_key(|recorded: &RecordedRow| recorded.row.name());
-        self.outcome.totals.series += u64::from(known.is_empty());
+        self.outcome.totals.series += u64::from(stored.is_empty());
         self.outcome.totals.versions += added.len() as u64;
         Ok(self.emit(Record::Series(key.clone(), added))?)
     }
@@ -183,54 +183,64 @@ impl Planner<'_> {
         }
     }
 
+    /// Plans one figure. `stored` are the rows of its period, `added` takes the new ones.
     fn plan_figure(
         &mut self,
         added: &mut Vec<RecordedRow>,
         period: Period,
-        known: &[FigureVersion],
-        sent: Sent,
+        stored: &[FigureVersion],
+        figure: NewFigure,
         release: Release,
     ) {
-        let released = release.released;
-        let prior = newest_at(known, Horizon { revision: Revision::MAX, released });
-        let prior_value = prior.and_then(FigureVersion::value);
-        let value = match &sent {
-            Sent::Value(value) => value.as_ref(),
-            Sent::Nothing => None,
-        };
         let revision = self.revision;
-        let row = |released, statement| FigureVersion { period, revision, released, statement };
-        if prior_value == value {
-            if matches!(sent, Sent::Value(_)) {
-                self.outcome.counts.unchanged += 1;
-                // Said again by a later release: kept, so that an older release loaded after it cannot speak over it.
-                // So is a withdrawal of what is not known yet. A whole release needs no such row, it is known as a whole.
-                let later = prior.is_none_or(|prior| prior.released < released);
-                if later && release.mode == Mode::Merge {
-                    added.push(RecordedRow::silent(row(released, Statement::from(value.cloned()))));
-                }
+        let released = release.released;
+        let prior = newest_at(stored, Horizon { revision: Revision::MAX, released });
+        let is_left_out = matches!(figure, NewFigure::LeftOut);
+        let value = figure.into_value();
+        if prior.and_then(FigureVersion::value) == value.as_ref() {
+            if is_left_out {
+                return;
+            }
+            self.outcome.counts.unchanged += 1;
+            // A later release confirms the figure, or withdraws one that is not loaded yet. The row keeps an older release that
+            // is loaded afterwards from changing the answer. A whole release needs no such row: the store knows it as a whole.
+            let is_later = prior.is_none_or(|prior| prior.released < released);
+            if is_later && release.mode == Mode::Merge {
+                let row = FigureVersion { period, revision, released, statement: Statement::from(value) };
+                added.push(RecordedRow::silent(row));
             }
             return;
         }
-        let told = row(released, Statement::from(value.cloned()));
-        let mut with: Vec<FigureVersion> = known.to_vec();
-        with.push(told.clone());
-        // What a later whole release left as it was stays as it was.
-        if let Some(next_full) = release.next_full {
-            let horizon = Horizon { revision: Revision::MAX, released: next_full };
-            let was = newest_at(known, horizon).map_or(Statement::NoFigure, |row| row.statement.clone());
-            if newest_at(&with, horizon).is_none_or(|row| row.statement != was) {
-                let held = row(next_full, was);
-                with.push(held.clone());
-                added.push(RecordedRow::silent(held));
-            }
+        let row = FigureVersion { period, revision, released, statement: Statement::from(value) };
+        let mut new_rows = stored.to_vec();
+        new_rows.push(row.clone());
+        if let Some(row) = self.row_to_keep(stored, &new_rows, period, release) {
+            new_rows.push(row.clone());
+            added.push(RecordedRow::silent(row));
         }
-        let recorded = RecordedRow::told(told, known, &with);
+        let recorded = RecordedRow::visible(row, stored, &new_rows);
         self.count(recorded.movement);
         added.push(recorded);
     }
 
-    /// Counts what happens to a figure.
+    /// The row that keeps the answer of the next whole release, if `new_rows` would change that answer.
+    fn row_to_keep(
+        &self,
+        stored: &[FigureVersion],
+        new_rows: &[FigureVersion],
+        period: Period,
+        release: Release,
+    ) -> Option<FigureVersion> {
+        let released = release.next_full?;
+        let horizon = Horizon { revision: Revision::MAX, released };
+        let statement = newest_at(stored, horizon).map_or(Statement::NoFigure, |row| row.statement.clone());
+        if newest_at(new_rows, horizon).is_some_and(|row| row.statement == statement) {
+            return None;
+        }
+        Some(FigureVersion { period, revision: self.revision, released, statement })
+    }
+
+    /// Counts a movement of a figure.
     pub(super) fn count(&mut self, movement: Option<FigureMovement>) {
         let counts = &mut self.outcome.counts;
         let totals = &mut self.outcome.totals;
@@ -250,12 +260,21 @@ impl Planner<'_> {
     }
 }
 
-/// What an upload says about a figure.
-enum Sent {
-    /// This; `None` says that there is none.
-    Value(Option<Value>),
-    /// Nothing, and it is a whole release: there is none.
-    Nothing,
+/// A figure after an upload.
+enum NewFigure {
+    /// As in the upload. `None`: the producer publishes none.
+    InUpload(Option<Value>),
+    /// The upload is a whole release without the figure, so there is none.
+    LeftOut,
+}
+
+impl NewFigure {
+    fn into_value(self) -> Option<Value> {
+        match self {
+            Self::InUpload(value) => value,
+            Self::LeftOut => None,
+        }
+    }
 }
 
 #[cfg(test)]

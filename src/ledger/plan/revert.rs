@@ -1,15 +1,16 @@
-//! Taking commits back: from the new revision on they count as never made, on every axis of time.
+//! Reverts: from the new revision on, commits count as never made, on every axis of time.
 //!
-//! Definitions, editions and whole releases know the commit that brought them, so one record that names the commits is
-//! enough: what was there before counts again ([`crate::store::reverts`]). Figures are taken back by rows: each release date
-//! that a commit spoke for gets a row with what the remaining commits say for it, or a retraction. A revert that is itself
-//! taken back makes what it named count again, by the same rules.
+//! Definitions, editions and whole releases carry the commit that brought them. One record that names the reverted commits is
+//! enough for them: what was there before counts again ([`crate::store::reverts`]). Figures are taken back by rows: each
+//! release date for which a reverted commit has a row gets a row with what the remaining commits say for it, or a retraction.
+//! A revert can be reverted by the same rules: the commits that it named count again.
 //!
-//! Later commits were planned against what is taken back. Where one of them would have been planned otherwise, the revert
-//! is refused and names it. What a commit did not record does not count as said by it: an upload that repeats, for the same
-//! release date, what is held already adds nothing, and keeps nothing from being taken back.
+//! Later commits were planned against the reverted ones. If one of them would have been planned otherwise, the planner refuses
+//! the revert and names that commit. Only what a commit recorded counts as said by it. An upload that repeats a stored figure
+//! for the same release date adds nothing, so it does not keep that figure from being taken back.
 //!
-//! Invariant: what is not refused leaves, at every release date, what the remaining commits alone would have made.
+//! Invariant: a revert that is not refused leaves, at every release date, the answers that the remaining commits alone would
+//! have made.
 
 mod definitions;
 mod derived;
@@ -28,40 +29,51 @@ use crate::{
     store::{StoreError, catalog::Catalog},
 };
 
-/// The commits that count otherwise because of a revert: those that it takes back, and those that a revert among them had
-/// taken back and that count again. For each the revision from which on others may have built on how it counted.
+/// The commits whose status a revert changes: those that it takes back, and those that count again because it takes back
+/// the revert that named them. With each the revision from which on later commits may have built on its old status.
 #[derive(Debug)]
-struct Switched(BTreeMap<Revision, Revision>);
+struct RevertEffect(BTreeMap<Revision, Revision>);
 
-impl Switched {
-    fn by(revert: Revision, catalog: &Catalog) -> Self {
+impl RevertEffect {
+    fn of(revert: Revision, catalog: &Catalog) -> Self {
         let switched = catalog.reverts().changed_by(revert);
-        let since = |commit: Revision, reverted: bool| match reverted {
-            true => commit,
-            // It counts again because a revert is taken back: that one made it not count.
-            false => {
-                let mut undone = catalog.reverts().naming(commit).filter(|naming| switched.get(naming) == Some(&true));
-                undone.next().unwrap_or(commit)
-            }
-        };
-        Self(switched.iter().map(|(commit, reverted)| (*commit, since(*commit, *reverted))).collect())
+        let mut effect = BTreeMap::new();
+        for (commit, is_reverted) in &switched {
+            // A commit that counts again has not counted since the revert that is taken back now.
+            let old_revert = match is_reverted {
+                true => None,
+                false => catalog.reverts().naming(*commit).find(|naming| switched.get(naming) == Some(&true)),
+            };
+            effect.insert(*commit, old_revert.unwrap_or(*commit));
+        }
+        Self(effect)
     }
 
+    /// Whether the revert changes the status of a commit.
     fn has(&self, commit: Revision) -> bool {
         self.0.contains_key(&commit)
     }
 
-    /// The earliest revision after which a commit may have built on one of these.
+    fn commits(&self) -> impl Iterator<Item = Revision> {
+        self.0.keys().copied()
+    }
+
+    /// From which revision on later commits may have built on the old status of a commit.
+    fn since(&self, commit: Revision) -> Option<Revision> {
+        self.0.get(&commit).copied()
+    }
+
+    /// From which revision on later commits may have built on the old status of one of these.
     fn earliest(&self, commits: impl Iterator<Item = Revision>) -> Option<Revision> {
-        commits.filter_map(|commit| self.0.get(&commit).copied()).min()
+        commits.filter_map(|commit| self.since(commit)).min()
     }
 }
 
-/// A revert being planned.
+/// A revert that is being planned.
 #[derive(Debug)]
 struct Revert {
-    switched: Switched,
-    /// Later commits that build on what is taken back.
+    effect: RevertEffect,
+    /// Later commits that build on the commits to take back.
     conflicts: BTreeSet<Revision>,
 }
 
@@ -71,17 +83,17 @@ impl Planner<'_> {
             if asked > self.head {
                 return Err(PlanError::AboveHead { asked, head: self.head });
             }
-            self.check_kept(asked)?;
+            self.require_pages(asked)?;
         }
         self.outcome.reverts = true;
         Arc::make_mut(&mut self.catalog).revert(self.revision, revisions.clone());
         self.emit(Record::Reverted(revisions))?;
-        let switched = Switched::by(self.revision, &self.catalog);
-        for commit in switched.0.keys() {
-            self.check_kept(*commit)?;
+        let effect = RevertEffect::of(self.revision, &self.catalog);
+        for commit in effect.commits() {
+            self.require_pages(commit)?;
         }
-        let mut revert = Revert { switched, conflicts: BTreeSet::new() };
-        // What is referred to comes before what refers to it, and goes after it.
+        let mut revert = Revert { effect, conflicts: BTreeSet::new() };
+        // Subscribers get a definition before what uses it, and see it go after what used it.
         let removed = self.restore_definitions(&mut revert)?;
         self.find_derived(&mut revert)?;
         self.revert_editions(&mut revert)?;
@@ -93,7 +105,8 @@ impl Planner<'_> {
         }
     }
 
-    fn check_kept(&self, asked: Revision) -> Result<(), PlanError> {
+    /// Refuses a commit whose pages compaction dropped.
+    fn require_pages(&self, asked: Revision) -> Result<(), PlanError> {
         let floor = self.ledger.floor();
         if asked < floor { Err(PlanError::BelowFloor { asked, floor }) } else { Ok(()) }
     }
@@ -103,7 +116,7 @@ impl Planner<'_> {
         !self.catalog.reverts().is_reverted(commit, self.revision)
     }
 
-    /// A commit whose header must be there.
+    /// The damage of a commit without one of its parts.
     fn lacking(commit: Revision, what: &str) -> StoreError {
         StoreError::corrupt(format!("commit {commit} lacks {what}"))
     }

@@ -1,4 +1,4 @@
-//! Damage behind checksums that are right: whoever rewrites a commit changes its hashes, or those of every later one.
+//! Damage behind right checksums: a commit that somebody rewrites has another hash, or every later one has another chain.
 
 use super::*;
 use crate::{
@@ -7,13 +7,14 @@ use crate::{
         log::{self, Draft, Totals},
         page::PageEncoder,
         record::RecordedRow,
+        testing::commit,
     },
     model::{
-        change::{Cause, Commit, Counts},
+        change::Commit,
         id::{EntityId, IndicatorId, SourceId},
         period::Period,
         series::{Dimensions, FigureVersion, SeriesKey, Statement},
-        time::{Date, Instant},
+        time::Date,
         value::{Number, Value},
     },
     store::{chunks, records::pack},
@@ -35,9 +36,9 @@ fn page(revision: u64, figure: u64) -> Vec<u8> {
         released: Date::EPOCH,
         statement: Statement::Figure(Value::number(Number::parse(&figure.to_string()).unwrap())),
     };
-    let told = RecordedRow::told(row.clone(), &[], &[row]);
+    let recorded = RecordedRow::visible(row.clone(), &[], &[row]);
     let mut encoder = PageEncoder::default();
-    encoder.add(&Record::Series(key, vec![told])).unwrap();
+    encoder.add(&Record::Series(key, vec![recorded])).unwrap();
     encoder.finish()
 }
 
@@ -46,17 +47,7 @@ fn folder() -> tempfile::TempDir {
     let mut rebuild = Rebuild::start(folder.path(), None).unwrap();
     for revision in 1..=COMMITS {
         rebuild.page(page(revision, 1)).unwrap();
-        let commit = Commit {
-            revision: Revision(revision),
-            recorded: Instant(0),
-            author: String::new(),
-            cause: Cause::FirstRelease,
-            note: "as it was".into(),
-            released: Some(Date::EPOCH),
-            document_sha256: String::new(),
-            counts: Counts::default(),
-            request_id: None,
-        };
+        let commit = Commit { released: Some(Date::EPOCH), ..commit(revision) };
         let draft = Draft { commit, pages: 1, changes: 1, totals: Totals::default() };
         rebuild.seal_draft(&draft, None).unwrap();
     }
@@ -71,7 +62,7 @@ fn put(engine: &Engine, key: &[u8], value: &[u8]) {
     engine.sync().unwrap();
 }
 
-/// Changes the header of a commit; `chained` works out its chain anew.
+/// Changes the note in the header of a commit. `chained`: the chain in the header fits the new note.
 fn rewrite_header(engine: &Arc<Engine>, revision: u64, chained: bool) {
     let ledger = Ledger::open(engine.clone()).unwrap();
     let mut header = ledger.header(Revision(revision)).unwrap().unwrap();
@@ -83,13 +74,13 @@ fn rewrite_header(engine: &Arc<Engine>, revision: u64, chained: bool) {
     put(engine, &log::keys::header_key(Revision(revision)), &pack(&header).unwrap());
 }
 
-/// A page in the place of another.
+/// Puts a page in the place of the only page of a commit.
 fn rewrite_page(engine: &Engine, revision: u64, bytes: Vec<u8>) {
     put(engine, &log::keys::page_key(Revision(revision), 0), &bundle::pack(&[bytes]).unwrap());
 }
 
-/// What `verify` says after a change of the folder.
-fn said_after(change: impl Fn(&Arc<Engine>)) -> VerifyReport {
+/// The report on a folder after a change of it.
+fn report_after(change: impl Fn(&Arc<Engine>)) -> VerifyReport {
     let folder = folder();
     change(&Arc::new(Engine::open(folder.path()).unwrap()));
     verify(folder.path(), false).unwrap()
@@ -97,44 +88,45 @@ fn said_after(change: impl Fn(&Arc<Engine>)) -> VerifyReport {
 
 #[test]
 fn a_ledger_that_was_not_touched_is_whole() {
-    let report = said_after(|_| {});
+    let report = report_after(|_| {});
     assert_eq!((report.problems, report.commits), (Vec::new(), COMMITS));
 }
 
 #[test]
 fn a_page_that_is_not_the_one_sealed_is_found() {
-    let report = said_after(|engine| rewrite_page(engine, 3, page(3, 7)));
+    let report = report_after(|engine| rewrite_page(engine, 3, page(3, 7)));
     assert!(report.ledger_damaged && report.problems[0].contains("revision 3"), "{:?}", report.problems);
 }
 
 #[test]
 fn a_header_that_was_rewritten_is_found() {
-    let report = said_after(|engine| rewrite_header(engine, 3, false));
+    let report = report_after(|engine| rewrite_header(engine, 3, false));
     assert!(report.ledger_damaged && report.problems[0].contains("revision 3"), "{:?}", report.problems);
 }
 
 #[test]
 fn a_header_that_was_rewritten_with_its_chain_is_found_at_the_next() {
-    let report = said_after(|engine| rewrite_header(engine, 3, true));
+    let report = report_after(|engine| rewrite_header(engine, 3, true));
     assert!(report.ledger_damaged && report.problems[0].contains("revision 4"), "{:?}", report.problems);
+}
+
+fn compact_to_4(engine: &Arc<Engine>) {
+    let ledger = Ledger::open(engine.clone()).unwrap();
+    ledger.raise_floor(Revision(4)).unwrap();
+    ledger.drop_below_floor().unwrap();
 }
 
 #[test]
 fn a_compacted_ledger_is_checked_from_its_first_header_on() {
-    let compacted = |engine: &Arc<Engine>| {
-        let ledger = Ledger::open(engine.clone()).unwrap();
-        ledger.raise_floor(Revision(4)).unwrap();
-        ledger.drop_below_floor().unwrap();
-    };
-    let report = said_after(compacted);
+    let report = report_after(compact_to_4);
     assert_eq!((report.problems, report.commits), (Vec::new(), COMMITS - 3));
-    let report = said_after(|engine| {
-        compacted(engine);
+    let report = report_after(|engine| {
+        compact_to_4(engine);
         rewrite_header(engine, 2, false);
     });
     assert!(report.ledger_damaged && report.problems[0].contains("revision 2"), "{:?}", report.problems);
-    let report = said_after(|engine| {
-        compacted(engine);
+    let report = report_after(|engine| {
+        compact_to_4(engine);
         rewrite_page(engine, 5, page(5, 7));
     });
     assert!(report.ledger_damaged && report.problems[0].contains("revision 5"), "{:?}", report.problems);

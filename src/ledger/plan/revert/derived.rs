@@ -1,5 +1,5 @@
-//! Editions that say what the server worked out from something that is taken back: the edition that they are compared
-//! with, the source of their ranking, and that what their entries lie in is an economy.
+//! Editions with a field that the server worked out from a commit that is taken back: the edition that they are compared
+//! with, the source of their ranking, or that an entity in which an entry lies is an economy.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -8,7 +8,7 @@ use crate::{
     ledger::plan::editions::previous_edition,
     model::{
         catalog::{Definition, DefinitionKind, EntityKind},
-        edition::{Edition, EditionStatus},
+        edition::{Edition, EditionStatus, Table},
         id::{EditionId, RankingId, Revision, SourceId},
         series::Horizon,
     },
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Planner<'_> {
-    /// Finds editions that would say something else had the remaining commits alone been made.
+    /// Finds editions in which such a field would be different had the remaining commits alone been made.
     pub(super) fn find_derived(&self, revert: &mut Revert) -> Result<(), PlanError> {
         let rankings: BTreeSet<&RankingId> = self.catalog.edition_names().map(|(ranking, _)| ranking).collect();
         for ranking in &rankings {
@@ -27,38 +27,50 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Those that would be compared with another edition. Another version of the same one makes no difference: the
-    /// horizon of a question says which one is meant.
+    /// Finds editions that would be compared with another edition. Another version of the same edition makes no difference:
+    /// which version is meant depends on the horizon of a question.
     fn find_compared(&self, ranking: &RankingId, revert: &mut Revert) {
-        let is_switched = |edition: &EditionId| {
-            let mut versions = self.catalog.edition_versions(ranking, edition);
-            versions.any(|version| revert.switched.has(version.revision))
-        };
-        let editions = self.catalog.edition_names().filter(|(of, _)| *of == ranking).map(|(_, edition)| edition);
-        let switched: BTreeSet<EditionId> = editions.filter(|edition| is_switched(edition)).cloned().collect();
-        if switched.is_empty() {
+        let affected = self.affected_editions(ranking, revert);
+        if affected.is_empty() {
             return;
         }
         let mut remaining = Catalog::default();
         for version in self.remaining_versions(ranking) {
             remaining.publish(version.as_ref().clone());
         }
-        let standing = self.remaining_versions(ranking).filter(|version| version.stands());
-        for version in standing.filter(|version| !is_compared_with_itself(version)) {
+        for version in self.remaining_versions(ranking) {
+            if !version.stands() || is_compared_with_itself(version) {
+                continue;
+            }
             let before = Horizon::at(Revision(version.revision.0 - 1));
             let compared = previous_edition(&remaining, version, before).map(|compared| compared.edition.clone());
-            let differs = compared != version.compared_with;
+            if compared == version.compared_with {
+                continue;
+            }
             let mut either = compared.iter().chain(&version.compared_with);
-            if differs && (revert.switched.has(version.revision) || either.any(|edition| switched.contains(edition))) {
+            if revert.effect.has(version.revision) || either.any(|edition| affected.contains(edition)) {
                 revert.conflicts.insert(version.revision);
             }
         }
     }
 
-    /// Those of the ranking's own source, where that would be another one.
+    /// The editions of a ranking with a version whose status the revert changes.
+    fn affected_editions(&self, ranking: &RankingId, revert: &Revert) -> BTreeSet<EditionId> {
+        let mut affected = BTreeSet::new();
+        for (_, edition) in self.catalog.edition_names().filter(|(of, _)| *of == ranking) {
+            let mut versions = self.catalog.edition_versions(ranking, edition);
+            if versions.any(|version| revert.effect.has(version.revision)) {
+                affected.insert(edition.clone());
+            }
+        }
+        affected
+    }
+
+    /// Finds editions that took the source of their ranking, where that would be another source.
     fn find_sourced(&self, ranking: &RankingId, revert: &mut Revert) {
-        let (kind, id) = (DefinitionKind::Ranking, ranking.as_str());
-        if !self.catalog.definition_revisions(kind, id).any(|revision| revert.switched.has(revision)) {
+        let kind = DefinitionKind::Ranking;
+        let id = ranking.as_str();
+        if !self.catalog.definition_revisions(kind, id).any(|revision| revert.effect.has(revision)) {
             return;
         }
         for version in self.remaining_versions(ranking).filter(|version| version.stands()) {
@@ -71,35 +83,48 @@ impl Planner<'_> {
         }
     }
 
-    /// Those with an entry that lies in what would be no economy.
+    /// Finds editions with an entry that lies in an entity which would be no economy.
     fn find_lying_in(&self, rankings: &BTreeSet<&RankingId>, revert: &mut Revert) -> Result<(), StoreError> {
-        let kind = DefinitionKind::Entity;
-        let is_switched = |id: &str| {
-            let mut revisions = self.catalog.definition_revisions(kind, id);
-            revisions.any(|revision| revert.switched.has(revision))
-        };
-        let names = self.catalog.definition_names().filter(|(of, id)| *of == kind && is_switched(id));
-        let switched: BTreeSet<&str> = names.map(|(_, id)| id.as_ref()).collect();
-        let mut found = BTreeSet::new();
+        let affected = self.affected_entities(revert);
         for ranking in rankings {
             for version in self.remaining_versions(ranking).filter(|version| version.stands()) {
-                let counts_again = revert.switched.has(version.revision);
-                if switched.is_empty() && !counts_again {
+                let counts_again = revert.effect.has(version.revision);
+                if affected.is_empty() && !counts_again {
                     continue;
                 }
                 let table = self.view.table(version)?;
-                let mut economies = table.entries.iter().flat_map(|entry| &entry.economies);
-                let is_other = |id: &str| {
-                    let remaining = self.remaining_definition(kind, id, version.revision);
-                    matches!(remaining, Some(Definition::Entity(entity)) if entity.kind != EntityKind::Economy)
-                };
-                if economies.any(|id| (counts_again || switched.contains(id.as_str())) && is_other(id.as_str())) {
-                    found.insert(version.revision);
+                // All economies of a version that counts again are checked, else only those that the revert affects.
+                let only = if counts_again { None } else { Some(&affected) };
+                if self.lies_in_another_kind(&table, only, version.revision) {
+                    revert.conflicts.insert(version.revision);
                 }
             }
         }
-        revert.conflicts.extend(found);
         Ok(())
+    }
+
+    /// Whether an entry lies in an entity that would be no economy.
+    fn lies_in_another_kind(&self, table: &Table, only: Option<&BTreeSet<&str>>, at: Revision) -> bool {
+        let mut economies = table.entries.iter().flat_map(|entry| &entry.economies);
+        economies.any(|id| {
+            only.is_none_or(|only| only.contains(id.as_str()))
+                && matches!(
+                    self.remaining_definition(DefinitionKind::Entity, id.as_str(), at),
+                    Some(Definition::Entity(entity)) if entity.kind != EntityKind::Economy
+                )
+        })
+    }
+
+    /// The entities with a version whose status the revert changes.
+    fn affected_entities(&self, revert: &Revert) -> BTreeSet<&str> {
+        let mut affected = BTreeSet::new();
+        for (kind, id) in self.catalog.definition_names() {
+            let mut revisions = self.catalog.definition_revisions(kind, id);
+            if kind == DefinitionKind::Entity && revisions.any(|revision| revert.effect.has(revision)) {
+                affected.insert(id.as_ref());
+            }
+        }
+        affected
     }
 
     /// The versions of a ranking's editions that count after the revert.
@@ -109,8 +134,8 @@ impl Planner<'_> {
         versions.filter(|version| self.counts(version.revision))
     }
 
-    /// What a commit would have found of a definition had the remaining commits alone been made; where the definition
-    /// came back later than the commit, what it is now.
+    /// The definition that a commit would have found had the remaining commits alone been made. If the definition came later
+    /// than the commit, the one there is now.
     fn remaining_definition(&self, kind: DefinitionKind, id: &str, at: Revision) -> Option<&Definition> {
         let revisions = self.catalog.definition_revisions(kind, id);
         let found = revisions.filter(|revision| *revision <= at && self.counts(*revision)).max();
@@ -118,7 +143,7 @@ impl Planner<'_> {
     }
 }
 
-/// Corrections are; one that is filled in behind what stands is compared with nothing.
+/// A correction is compared with the version before it. One that is filled in behind is compared with nothing.
 fn is_compared_with_itself(version: &Edition) -> bool {
     let itself = version.compared_with.as_ref().is_none_or(|compared| *compared == version.edition);
     version.status == EditionStatus::Corrected && itself

@@ -1,11 +1,11 @@
-//! Figures without some commits: which rows say so.
+//! Figures after a revert: the rows to add so that the remaining commits answer.
 //!
-//! Of a period, the remaining commits are played again in order. Each says something for its release date: by a row, or, as
-//! a whole release that left the figure as it was, without one. What they say together is compared with what is held, and
-//! rows are added where it differs. A row that a commit recorded for another day than its own holds a figure in place for
-//! a later whole release; such rows follow from the others and are worked out anew.
+//! For each period the planner replays the remaining commits in order. Each commit makes a claim for its release date: by a
+//! row, or as a whole release that left the figure as it was, without one. The planner compares all claims with the stored
+//! rows and adds a row where they differ. A row that a commit recorded for another day than its own keeps the answer of a
+//! later whole release. Such rows follow from the others; they are worked out anew.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
 
 use super::{PlanError, Planner, Revert};
 use crate::{
@@ -26,36 +26,36 @@ use crate::{
     },
 };
 
-/// Which periods of a series to look at.
+/// Which periods of a series the revert may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extent {
-    /// Those that a switched commit recorded rows of.
-    Touched,
-    /// All: a whole release of it is taken back or counts again.
-    All,
+    /// Periods with a row of a commit whose status changes.
+    PeriodsWithRows,
+    /// All, because the status of a whole release of the series changes.
+    AllPeriods,
 }
 
-/// What is said for a release date.
+/// The claim of a commit for a release date.
 #[derive(Debug, Clone)]
-enum Said {
-    /// By a row.
-    Stated(Statement),
-    /// By a whole release that left it as it was.
-    LeftAs(Option<Value>),
+enum Claim {
+    /// The statement of a row.
+    Row(Statement),
+    /// A whole release left the figure as it was. `None`: there was none.
+    Unchanged(Option<Value>),
 }
 
-impl Said {
+impl Claim {
     fn value(&self) -> Option<&Value> {
         match self {
-            Self::Stated(statement) => statement.value(),
-            Self::LeftAs(value) => value.as_ref(),
+            Self::Row(statement) => statement.value(),
+            Self::Unchanged(value) => value.as_ref(),
         }
     }
 }
 
-/// What is known of the commits while figures are planned.
+/// What the planner has read about commits so far.
 #[derive(Debug, Default)]
-struct Known {
+struct CommitFacts {
     /// Release dates of commits.
     released: HashMap<Revision, Option<Date>>,
     /// Whole releases that count after the revert, by indicator and source, oldest commit first.
@@ -64,20 +64,20 @@ struct Known {
 
 impl Planner<'_> {
     pub(super) fn revert_figures(&mut self, revert: &mut Revert) -> Result<(), PlanError> {
-        let mut known = Known::default();
-        for (key, extent) in self.series_of(revert)? {
+        let mut facts = CommitFacts::default();
+        for (key, extent) in self.affected_series(revert)? {
             let Some(ids) = self.view.series_ids(&key) else { continue };
-            let rows = self.view.versions(ids)?;
-            self.note_releases(&key, &rows, &mut known)?;
-            let counted = rows.iter().filter(|row| self.is_own_statement(row, &known) && self.counts(row.revision));
-            if let Some(newest) = counted.map(|row| row.revision).max() {
+            let stored = self.view.versions(ids)?;
+            self.read_facts(&key, &stored, &mut facts)?;
+            let counting = stored.iter().filter(|row| self.is_own_claim(row, &facts) && self.counts(row.revision));
+            if let Some(newest) = counting.map(|row| row.revision).max() {
                 self.require_names_of(&key, newest, revert);
             }
             let mut added = Vec::new();
-            for rows in by_period(&rows) {
-                let touched = rows.iter().any(|row| revert.switched.has(row.revision));
-                if touched || extent == Extent::All {
-                    self.revert_figure(&key, rows, &known, revert, &mut added);
+            for rows in by_period(&stored) {
+                let has_row = rows.iter().any(|row| revert.effect.has(row.revision));
+                if has_row || extent == Extent::AllPeriods {
+                    added.extend(self.revert_figure(&key, rows, &facts, revert));
                 }
             }
             if added.is_empty() || !revert.conflicts.is_empty() {
@@ -89,35 +89,35 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The series that switched commits recorded rows of, or that are of a whole release of theirs.
-    fn series_of(&self, revert: &Revert) -> Result<BTreeMap<SeriesKey, Extent>, StoreError> {
-        let mut found = BTreeMap::new();
-        for commit in revert.switched.0.keys().filter(|commit| !self.catalog.reverts().is_revert(**commit)) {
-            let header = self.ledger.header(*commit)?.ok_or_else(|| Self::lacking(*commit, "its header"))?;
+    /// The series with a row, or in a whole release, of a commit whose status changes.
+    fn affected_series(&self, revert: &Revert) -> Result<BTreeMap<SeriesKey, Extent>, StoreError> {
+        let mut affected = BTreeMap::new();
+        for commit in revert.effect.commits().filter(|commit| !self.catalog.reverts().is_revert(*commit)) {
+            let header = self.ledger.header(commit)?.ok_or_else(|| Self::lacking(commit, "its header"))?;
             for page in 0..header.pages {
-                let bytes = self.ledger.read(*commit, page)?.ok_or_else(|| Self::lacking(*commit, "a page"))?;
+                let bytes = self.ledger.read(commit, page)?.ok_or_else(|| Self::lacking(commit, "a page"))?;
                 for record in LedgerPage::decode(&bytes)?.records {
                     match record {
                         Record::Series(key, _) => {
-                            found.entry(key).or_insert(Extent::Touched);
+                            affected.entry(key).or_insert(Extent::PeriodsWithRows);
                         }
                         Record::FullRelease(indicator, source) => {
-                            let all = self.series_of_release(&indicator, &source)?;
-                            found.extend(all.into_iter().map(|key| (key, Extent::All)));
+                            for key in self.series_of_release(&indicator, &source)? {
+                                affected.insert(key, Extent::AllPeriods);
+                            }
                         }
                         _ => {}
                     }
                 }
             }
         }
-        Ok(found)
+        Ok(affected)
     }
 
     fn series_of_release(&self, indicator: &IndicatorId, source: &SourceId) -> Result<Vec<SeriesKey>, StoreError> {
         let mut found = Vec::new();
-        let indicator = self.view.number(NameKind::Indicator, indicator.as_str());
-        let source = self.view.number(NameKind::Source, source.as_str());
-        let Some((indicator, source)) = indicator.zip(source) else { return Ok(found) };
+        let Some(indicator) = self.view.number(NameKind::Indicator, indicator.as_str()) else { return Ok(found) };
+        let Some(source) = self.view.number(NameKind::Source, source.as_str()) else { return Ok(found) };
         let mut at = None;
         while let Some(ids) = self.view.next_series(SeriesScope::Indicator(indicator), at)? {
             if ids.source == source {
@@ -128,16 +128,17 @@ impl Planner<'_> {
         Ok(found)
     }
 
-    fn note_releases(&self, key: &SeriesKey, rows: &[FigureVersion], known: &mut Known) -> Result<(), StoreError> {
+    /// Reads the facts about the commits of these rows and about the whole releases of their series.
+    fn read_facts(&self, key: &SeriesKey, rows: &[FigureVersion], facts: &mut CommitFacts) -> Result<(), StoreError> {
         for row in rows {
-            if let std::collections::hash_map::Entry::Vacant(vacant) = known.released.entry(row.revision) {
+            if let Entry::Vacant(vacant) = facts.released.entry(row.revision) {
                 let header = self.ledger.header(row.revision)?;
                 let header = header.ok_or_else(|| Self::lacking(row.revision, "its header"))?;
                 vacant.insert(header.commit.released);
             }
         }
         let pair = (key.indicator.clone(), key.source.clone());
-        if known.full_releases.contains_key(&pair) {
+        if facts.full_releases.contains_key(&pair) {
             return Ok(());
         }
         let indicator = self.view.number(NameKind::Indicator, key.indicator.as_str());
@@ -152,135 +153,145 @@ impl Planner<'_> {
             }
         }
         releases.sort_by_key(|release| release.revision);
-        known.full_releases.insert(pair, releases);
+        facts.full_releases.insert(pair, releases);
         Ok(())
     }
 
-    /// Adds the rows of one period. `rows` are those it has, in order.
+    /// The rows to add to one period. `stored` are its rows, in order of revision.
     fn revert_figure(
         &mut self,
         key: &SeriesKey,
-        rows: &[FigureVersion],
-        known: &Known,
+        stored: &[FigureVersion],
+        facts: &CommitFacts,
         revert: &mut Revert,
-        added: &mut Vec<RecordedRow>,
-    ) {
-        let own: Vec<&FigureVersion> = rows.iter().filter(|row| self.is_own_statement(row, known)).collect();
-        find_restated(&own, revert, |commit| self.counts(commit));
-        let counted: Vec<&FigureVersion> = own.into_iter().filter(|row| self.counts(row.revision)).collect();
+    ) -> Vec<RecordedRow> {
+        let own: Vec<&FigureVersion> = stored.iter().filter(|row| self.is_own_claim(row, facts)).collect();
+        self.find_restated(&own, revert);
+        let counting: Vec<&FigureVersion> = own.into_iter().filter(|row| self.counts(row.revision)).collect();
         let pair = (key.indicator.clone(), key.source.clone());
-        let full_releases = known.full_releases.get(&pair).map_or(&[][..], Vec::as_slice);
-        let said = play(rows, &counted, full_releases, revert);
-        let rows_added = self.difference(rows, &said);
-        let recorded = told_at_most_once(rows_added, rows);
-        for recorded in recorded {
+        let full_releases = facts.full_releases.get(&pair).map_or(&[][..], Vec::as_slice);
+        let claims = replay(stored, &counting, full_releases, revert);
+        let added = with_one_visible(self.difference(stored, &claims), stored);
+        for recorded in &added {
             self.count(recorded.movement);
-            added.push(recorded);
         }
+        added
     }
 
-    /// Whether a row is what its commit says, and does not only follow from what others say.
-    fn is_own_statement(&self, row: &FigureVersion, known: &Known) -> bool {
-        let released = known.released.get(&row.revision).copied().flatten();
+    /// Whether a row is the claim of its own commit. Rows of reverts, and rows that keep the answer of a later whole release,
+    /// follow from the claims of others.
+    fn is_own_claim(&self, row: &FigureVersion, facts: &CommitFacts) -> bool {
+        let released = facts.released.get(&row.revision).copied().flatten();
         !self.catalog.reverts().is_revert(row.revision) && released == Some(row.released)
     }
 
-    /// The rows to add so that what is said is what is held.
-    fn difference(&self, rows: &[FigureVersion], said: &BTreeMap<Date, Said>) -> Vec<FigureVersion> {
-        // Rows are in order of revision: the last of a date stays.
-        let held: BTreeMap<Date, &FigureVersion> = rows.iter().map(|row| (row.released, row)).collect();
-        let mut days: Vec<Date> = held.keys().chain(said.keys()).copied().collect();
-        days.sort_unstable();
-        days.dedup();
+    /// Finds commits with a row for a release date for which a commit whose status changes also has one.
+    fn find_restated(&self, own: &[&FigureVersion], revert: &mut Revert) {
+        let mut since: HashMap<Date, Revision> = HashMap::new();
+        for row in own {
+            if let Some(from) = revert.effect.since(row.revision) {
+                let earliest = since.entry(row.released).or_insert(from);
+                *earliest = (*earliest).min(from);
+            }
+        }
+        for row in own {
+            let is_later = since.get(&row.released).is_some_and(|from| row.revision > *from);
+            if is_later && !revert.effect.has(row.revision) && self.counts(row.revision) {
+                revert.conflicts.insert(row.revision);
+            }
+        }
+    }
+
+    /// The rows to add so that the stored rows say what the claims say.
+    fn difference(&self, stored: &[FigureVersion], claims: &BTreeMap<Date, Claim>) -> Vec<FigureVersion> {
+        let mut newest: BTreeMap<Date, &FigureVersion> = BTreeMap::new();
+        for row in stored {
+            // Rows are in order of revision, so the newest of each date stays.
+            newest.insert(row.released, row);
+        }
+        let days: BTreeSet<Date> = newest.keys().chain(claims.keys()).copied().collect();
         let mut added = Vec::new();
+        // The answer on the day before.
         let mut answer: Option<Value> = None;
         for released in days {
-            let held = held.get(&released).filter(|row| !row.is_retraction()).map(|row| &row.statement);
-            let wanted = match said.get(&released) {
+            let is = newest.get(&released).filter(|row| !row.is_retraction()).map(|row| &row.statement);
+            let should_be = match claims.get(&released) {
                 None => None,
-                Some(Said::Stated(statement)) => Some(statement.clone()),
-                Some(Said::LeftAs(value)) => match held {
-                    Some(held) if held.value() == value.as_ref() => Some(held.clone()),
+                Some(Claim::Row(statement)) => Some(statement.clone()),
+                Some(Claim::Unchanged(value)) => match is {
+                    Some(is) if is.value() == value.as_ref() => Some(is.clone()),
                     _ if answer == *value => None,
                     _ => Some(Statement::from(value.clone())),
                 },
             };
-            if wanted.as_ref() != held {
-                let statement = wanted.clone().unwrap_or(Statement::Retracted);
-                added.push(FigureVersion { period: rows[0].period, revision: self.revision, released, statement });
+            if should_be.as_ref() != is {
+                let statement = should_be.clone().unwrap_or(Statement::Retracted);
+                added.push(FigureVersion { period: stored[0].period, revision: self.revision, released, statement });
             }
-            if let Some(wanted) = wanted {
-                answer = wanted.value().cloned();
+            if let Some(statement) = should_be {
+                answer = statement.value().cloned();
             }
         }
         added
     }
 }
 
-/// Finds commits that said something else for a release date that a switched commit speaks for.
-fn find_restated(own: &[&FigureVersion], revert: &mut Revert, counts: impl Fn(Revision) -> bool) {
-    let mut since: HashMap<Date, Revision> = HashMap::new();
-    for row in own {
-        if let Some(from) = revert.switched.0.get(&row.revision) {
-            let earliest = since.entry(row.released).or_insert(*from);
-            *earliest = (*earliest).min(*from);
-        }
-    }
-    for row in own {
-        let later = since.get(&row.released).is_some_and(|from| row.revision > *from);
-        if later && !revert.switched.has(row.revision) && counts(row.revision) {
-            revert.conflicts.insert(row.revision);
-        }
-    }
-}
-
-/// What the commits that count say for each release date. A whole release that left the figure as it was, and would not
-/// have found it so, is in the way.
-fn play(
-    rows: &[FigureVersion],
-    counted: &[&FigureVersion],
+/// Replays the commits that count: their claim for each release date. A whole release conflicts if it left the figure as it
+/// was, and would have found another one.
+fn replay(
+    stored: &[FigureVersion],
+    counting: &[&FigureVersion],
     full_releases: &[FullRelease],
     revert: &mut Revert,
-) -> BTreeMap<Date, Said> {
-    let mut said: BTreeMap<Date, Said> = BTreeMap::new();
-    let mut counted = counted.iter().peekable();
+) -> BTreeMap<Date, Claim> {
+    let mut claims: BTreeMap<Date, Claim> = BTreeMap::new();
+    let mut rows = counting.iter().peekable();
     for release in full_releases {
-        let mut stated = false;
-        while let Some(row) = counted.next_if(|row| row.revision <= release.revision) {
-            stated |= row.revision == release.revision;
-            said.insert(row.released, Said::Stated(row.statement.clone()));
+        let mut has_row = false;
+        while let Some(row) = rows.next_if(|row| row.revision <= release.revision) {
+            has_row |= row.revision == release.revision;
+            claims.insert(row.released, Claim::Row(row.statement.clone()));
         }
-        if stated {
+        if has_row {
             continue;
         }
         let horizon = Horizon { revision: release.revision, released: release.released };
-        let found = newest_at(rows, horizon).and_then(FigureVersion::value);
-        let finds = said.range(..=release.released).next_back().and_then(|(_, said)| said.value().cloned());
-        if found != finds.as_ref() {
+        let found = newest_at(stored, horizon).and_then(FigureVersion::value);
+        let last = claims.range(..=release.released).next_back();
+        let would_find = last.and_then(|(_, claim)| claim.value().cloned());
+        if found != would_find.as_ref() {
             revert.conflicts.insert(release.revision);
         }
-        said.entry(release.released).or_insert(Said::LeftAs(finds));
+        claims.entry(release.released).or_insert(Claim::Unchanged(would_find));
     }
-    for row in counted {
-        said.insert(row.released, Said::Stated(row.statement.clone()));
+    for row in rows {
+        claims.insert(row.released, Claim::Row(row.statement.clone()));
     }
-    said
+    claims
 }
 
-/// Of the rows added to a period one is told, if the figure reads otherwise at any release date.
-fn told_at_most_once(added: Vec<FigureVersion>, known: &[FigureVersion]) -> Vec<RecordedRow> {
-    let with: Vec<FigureVersion> = known.iter().chain(&added).cloned().collect();
-    let always = Horizon::at(Revision::MAX);
-    let reads_otherwise = |row: &FigureVersion| {
-        let horizon = Horizon { released: row.released, ..always };
-        state_at(known, horizon).and_then(FigureVersion::value)
-            != state_at(&with, horizon).and_then(FigureVersion::value)
+/// Rows added to a period. If the answer changes, at any release date, subscribers see exactly one of them.
+fn with_one_visible(added: Vec<FigureVersion>, stored: &[FigureVersion]) -> Vec<RecordedRow> {
+    let mut all = stored.to_vec();
+    all.extend(added.iter().cloned());
+    let newest = Horizon::at(Revision::MAX);
+    let is_newest_moved = state_at(stored, newest) != state_at(&all, newest);
+    let moved = added.iter().rposition(|row| value_on(stored, row.released) != value_on(&all, row.released));
+    let visible = match moved {
+        None if is_newest_moved => added.len().checked_sub(1),
+        moved => moved,
     };
-    let moved = state_at(known, always) != state_at(&with, always);
-    let told = added.iter().rposition(reads_otherwise).or(if moved { added.len().checked_sub(1) } else { None });
-    let recorded = added.iter().enumerate().map(|(at, row)| match told == Some(at) {
-        true => RecordedRow::told(row.clone(), known, &with),
-        false => RecordedRow::silent(row.clone()),
-    });
-    recorded.collect()
+    let mut recorded = Vec::with_capacity(added.len());
+    for (at, row) in added.into_iter().enumerate() {
+        recorded.push(match visible == Some(at) {
+            true => RecordedRow::visible(row, stored, &all),
+            false => RecordedRow::silent(row),
+        });
+    }
+    recorded
+}
+
+/// The value that answers on a release date.
+fn value_on(rows: &[FigureVersion], released: Date) -> Option<&Value> {
+    state_at(rows, Horizon { released, ..Horizon::at(Revision::MAX) }).and_then(FigureVersion::value)
 }
