@@ -186,7 +186,7 @@ impl Index {
             let sides = Sides::of(&numbered.change);
             for place in &self.everything {
                 let group = &self.groups[*place];
-                if let Some(matching) = group.filters.shown(sides.clone()).there().into_match(Vec::new()) {
+                if let Some(matching) = group.filters.visible(sides.clone()).present().into_match(Vec::new()) {
                     found.entry(group.id).or_default().push((at, matching));
                 }
             }
