@@ -1,8 +1,8 @@
 //! Several commits as one, for who only wants to know how things stand now.
 //!
-//! [`Fold`] takes the matching changes of commits, one commit after the other, and keeps for each key (a figure, a row of an
+//! [`Conflation`] takes the matching changes of commits, one commit after the other, and keeps for each key (a figure, a row of an
 //! edition, an edition, a definition) the first change and the last. Its net is `before` of the first and everything else of
-//! the last; an entry is also compared with what the first was compared with. [`super::history::FoldWalk`] reads the commits.
+//! the last; an entry is also compared with what the first was compared with. [`super::history::ConflationWalk`] reads the commits.
 //!
 //! Invariants: applying a fold to a copy gives the same copy as applying its commits one by one. A fold holds at most
 //! [`CONFLATED_CHANGES_MAX`] keys and about [`CONFLATED_BYTES_MAX`] bytes, most of them as references to changes that all
@@ -37,15 +37,15 @@ pub const CONFLATED_BYTES_MAX: usize = 512 << 10;
 pub const CONFLATING_MAX: usize = 1_000;
 
 /// A page of a fold is closed at about so many bytes.
-const FOLD_PAGE_WEIGHT: usize = 48 * 1024;
+const PAGE_WEIGHT: usize = 48 * 1024;
 
 /// Part of a fold, as a subscriber gets it.
 #[derive(Debug)]
-pub struct FoldPage {
+pub struct ConflatedPage {
     /// About the last commit folded in.
     pub header: Arc<Header>,
     /// The first revision folded in.
-    pub folded_from: Revision,
+    pub conflated_from: Revision,
     /// The last revision that was sent before it.
     pub prev_match: Revision,
     /// Number of the page.
@@ -140,7 +140,7 @@ impl Ending {
 
 /// The net of several commits.
 #[derive(Debug, Default)]
-pub(super) struct Fold {
+pub(super) struct Conflation {
     places: HashMap<Key, usize>,
     /// In the order in which the keys first changed: what is referred to comes before what refers to it.
     folded: Vec<Folded>,
@@ -154,7 +154,7 @@ pub(super) struct Fold {
     open_bytes: usize,
 }
 
-impl Fold {
+impl Conflation {
     /// Takes a change of the commit that is being read. False: that commit alone is too long to be folded.
     pub(super) fn take(&mut self, revision: Revision, numbered: &Arc<NumberedChange>, found: &Match) -> bool {
         // A figure that is filled in behind a newer release changes nothing, unless it moves the release that said it first.
@@ -230,7 +230,7 @@ impl Fold {
     }
 
     /// Cuts the net into pages; none if everything ends as it began.
-    pub(super) fn pages(mut self, prev_match: Revision) -> Vec<FoldPage> {
+    pub(super) fn pages(mut self, prev_match: Revision) -> Vec<ConflatedPage> {
         let Some(header) = self.last.take() else { return Vec::new() };
         let mut pages: Vec<Vec<NetChange>> = Vec::new();
         let mut room = 0;
@@ -240,18 +240,18 @@ impl Fold {
                 Some(page) if weight <= room => page.push(net),
                 _ => {
                     pages.push(vec![net]);
-                    room = FOLD_PAGE_WEIGHT;
+                    room = PAGE_WEIGHT;
                 }
             }
             room = room.saturating_sub(weight);
         }
         let count = pages.len();
-        let folded_from = self.first;
+        let conflated_from = self.first;
         (0..)
             .zip(pages)
             .map(|(page, changes)| {
                 let last = page as usize + 1 == count;
-                FoldPage { header: header.clone(), folded_from, prev_match, page, last, changes }
+                ConflatedPage { header: header.clone(), conflated_from, prev_match, page, last, changes }
             })
             .collect()
     }

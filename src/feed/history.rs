@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use super::{
     FeedError,
-    conflate::{Fold, FoldPage},
+    conflate::{ConflatedPage, Conflation},
     group::Group,
     hub::Hub,
-    page::{Matched, MatchedParts},
+    page::{MatchedParts, PageChanges},
     token::Position,
 };
 use crate::{ledger::log::Header, model::id::Revision, store::StoreError};
 
 /// Part of a commit, as a subscriber gets it.
 #[derive(Debug, Clone)]
-pub struct CommitPart {
+pub struct CommitPage {
     /// About the commit.
     pub header: Arc<Header>,
     /// The matching commit before it.
@@ -24,7 +24,7 @@ pub struct CommitPart {
     /// The commit is complete.
     pub last: bool,
     /// What matches; `None` in a commit that changed nothing.
-    pub changes: Option<Matched>,
+    pub changes: Option<PageChanges>,
     /// The ledger's page to go on with, if this is the last part of one.
     next_page: Option<u32>,
 }
@@ -42,7 +42,7 @@ pub enum WalkStep {
     /// There is more to read.
     Reading,
     /// The next part.
-    Part(CommitPart),
+    Part(CommitPage),
     /// The walk is over, and what did not match was passed over.
     Over,
 }
@@ -56,7 +56,7 @@ pub struct CommitWalk {
     open: Option<OpenPage>,
     parts: u32,
     /// A part is held back until it is known whether it is the last.
-    held: Option<(Matched, Option<u32>)>,
+    held: Option<(PageChanges, Option<u32>)>,
     done: bool,
 }
 
@@ -78,7 +78,7 @@ impl CommitWalk {
     }
 
     /// The next part. `None`: the walk is over, and what did not match was passed over.
-    pub async fn next(&mut self, hub: &Hub, group: &Group) -> Result<Option<CommitPart>, FeedError> {
+    pub async fn next(&mut self, hub: &Hub, group: &Group) -> Result<Option<CommitPage>, FeedError> {
         loop {
             match self.step(hub, group).await? {
                 WalkStep::Reading => {}
@@ -115,20 +115,20 @@ impl CommitWalk {
         Ok(last.map_or(WalkStep::Over, WalkStep::Part))
     }
 
-    fn part(&mut self, of: Option<(Matched, Option<u32>)>, last: bool) -> CommitPart {
+    fn part(&mut self, of: Option<(PageChanges, Option<u32>)>, last: bool) -> CommitPage {
         let page = self.parts;
         self.parts += 1;
         let (changes, next_page) = of.map_or((None, None), |(changes, next_page)| (Some(changes), next_page));
-        CommitPart { header: self.header.clone(), prev_match: self.prev_match, page, last, changes, next_page }
+        CommitPage { header: self.header.clone(), prev_match: self.prev_match, page, last, changes, next_page }
     }
 }
 
 /// Commits looked at for one fold, so that it ends and the stream hears how far it came.
-pub const FOLD_COMMITS_MAX: u64 = 1_000;
+pub const CONFLATED_COMMITS_MAX: u64 = 1_000;
 
 /// Walks through commits and folds them, a page at a time.
 #[derive(Debug)]
-pub struct FoldWalk {
+pub struct ConflationWalk {
     prev_match: Revision,
     /// The commit to look at.
     next: Revision,
@@ -136,12 +136,12 @@ pub struct FoldWalk {
     end: Revision,
     header: Option<Arc<Header>>,
     next_page: u32,
-    fold: Fold,
+    fold: Conflation,
 }
 
 /// How a fold goes on.
 #[derive(Debug)]
-pub enum FoldStep {
+pub enum ConflationStep {
     /// There is more to read.
     Reading,
     /// Up to this revision nothing changed in the end.
@@ -149,24 +149,24 @@ pub enum FoldStep {
     /// The commit after this revision is to be sent as it is: it is the only one, or too long.
     Plain(Revision),
     /// The net of all commits up to this revision.
-    Folded(Revision, Vec<FoldPage>),
+    Folded(Revision, Vec<ConflatedPage>),
 }
 
-impl FoldWalk {
+impl ConflationWalk {
     /// Folds the commits after a place, at most to this revision.
     pub fn after(place: Position, end: Revision) -> Self {
         Self {
             prev_match: place.last_match,
             next: place.revision.next(),
-            end: end.min(Revision(place.revision.0.saturating_add(FOLD_COMMITS_MAX))),
+            end: end.min(Revision(place.revision.0.saturating_add(CONFLATED_COMMITS_MAX))),
             header: None,
             next_page: 0,
-            fold: Fold::default(),
+            fold: Conflation::default(),
         }
     }
 
     /// Reads on.
-    pub async fn step(&mut self, hub: &Hub, group: &Group) -> Result<FoldStep, FeedError> {
+    pub async fn step(&mut self, hub: &Hub, group: &Group) -> Result<ConflationStep, FeedError> {
         // What lies in the ring is read without waiting: others get their turn all the same.
         tokio::task::consume_budget().await;
         if self.next > self.end {
@@ -191,21 +191,21 @@ impl FoldWalk {
         } else {
             return Ok(self.finish());
         }
-        Ok(FoldStep::Reading)
+        Ok(ConflationStep::Reading)
     }
 
     /// With the commits before the one that was read last.
-    fn finish(&mut self) -> FoldStep {
+    fn finish(&mut self) -> ConflationStep {
         let before = |revision: Revision| Revision(revision.0.saturating_sub(1));
         let read = before(self.next);
         let fold = std::mem::take(&mut self.fold);
         match fold.commits() {
-            0 if self.next <= self.end => FoldStep::Plain(read),
-            0 => FoldStep::Nothing(read),
-            1 => FoldStep::Plain(before(fold.first())),
+            0 if self.next <= self.end => ConflationStep::Plain(read),
+            0 => ConflationStep::Nothing(read),
+            1 => ConflationStep::Plain(before(fold.first())),
             _ => {
                 let pages = fold.pages(self.prev_match);
-                if pages.is_empty() { FoldStep::Nothing(read) } else { FoldStep::Folded(read, pages) }
+                if pages.is_empty() { ConflationStep::Nothing(read) } else { ConflationStep::Folded(read, pages) }
             }
         }
     }
@@ -227,7 +227,7 @@ pub struct Given {
 #[derive(Debug)]
 pub struct CommitList {
     /// Parts of commits, in order.
-    pub parts: Vec<CommitPart>,
+    pub parts: Vec<CommitPage>,
     /// How far whole commits were looked at.
     pub place: Position,
     /// Where the next page goes on inside the commit after `place`.

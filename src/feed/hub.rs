@@ -20,7 +20,7 @@ use super::{
     conflate::CONFLATING_MAX,
     filter::Filters,
     group::{Group, Groups},
-    page::{Kept, MatchedParts, SharedPage},
+    page::{MatchedParts, PageCache, SharedChanges},
     stamps::CommitStamps,
     token::{ChainMark, Claim, Position, Tokens},
 };
@@ -76,9 +76,9 @@ pub struct Hub {
     licences: Mutex<Licences>,
     ring: Mutex<Ring>,
     read_headers: Mutex<BTreeMap<Revision, Arc<Header>>>,
-    read_pages: Mutex<VecDeque<(Revision, u32, Arc<SharedPage>)>>,
+    read_pages: Mutex<VecDeque<(Revision, u32, Arc<SharedChanges>)>>,
     groups: Groups,
-    kept: Kept,
+    kept: PageCache,
     catch_up: Semaphore,
     subscribers: AtomicUsize,
     turns: AtomicU32,
@@ -96,7 +96,7 @@ struct Ring {
 struct RingCommit {
     header: Arc<Header>,
     /// All its changes. `None`: too many for the ring.
-    page: Option<Arc<SharedPage>>,
+    page: Option<Arc<SharedChanges>>,
 }
 
 impl Hub {
@@ -116,7 +116,7 @@ impl Hub {
             read_headers: Mutex::default(),
             read_pages: Mutex::default(),
             groups: Groups::default(),
-            kept: Kept::default(),
+            kept: PageCache::default(),
             catch_up: Semaphore::new(CATCH_UP_READERS_MAX),
             subscribers: AtomicUsize::new(0),
             turns: AtomicU32::new(0),
@@ -284,7 +284,7 @@ impl Hub {
     }
 
     /// What is kept for sharing.
-    pub fn kept(&self) -> &Kept {
+    pub fn cache(&self) -> &PageCache {
         &self.kept
     }
 
@@ -306,7 +306,7 @@ impl Hub {
         Ok((shared.matched(group, header.commit.cause, &self.groups, &self.kept), next))
     }
 
-    async fn page(&self, revision: Revision, page: u32) -> Result<Arc<SharedPage>, FeedError> {
+    async fn page(&self, revision: Revision, page: u32) -> Result<Arc<SharedChanges>, FeedError> {
         if let Some(known) = self.read_page(revision, page) {
             return Ok(known);
         }
@@ -331,7 +331,7 @@ impl Hub {
     }
 
     /// A page that somebody else read from the ledger a moment ago.
-    fn read_page(&self, revision: Revision, page: u32) -> Option<Arc<SharedPage>> {
+    fn read_page(&self, revision: Revision, page: u32) -> Option<Arc<SharedChanges>> {
         let read_pages = self.read_pages.lock().unwrap_or_else(PoisonError::into_inner);
         let found = read_pages.iter().rev().find(|(of, number, _)| (*of, *number) == (revision, page));
         found.map(|(_, _, page)| page.clone())
@@ -353,9 +353,9 @@ impl Hub {
     }
 }
 
-fn shared(changes: Vec<(u64, Change)>, reader: &Reader) -> Result<SharedPage, StoreError> {
+fn shared(changes: Vec<(u64, Change)>, reader: &Reader) -> Result<SharedChanges, StoreError> {
     let stamps = CommitStamps::read(changes.iter().map(|(_, change)| change), reader, Revision::MAX)?;
-    Ok(SharedPage::new(changes, stamps))
+    Ok(SharedChanges::new(changes, stamps))
 }
 
 /// The sources whose licence forbids that what comes from them is handed on.

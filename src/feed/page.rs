@@ -50,7 +50,7 @@ impl NumberedChange {
     }
 
     /// The encoded form; made the first time.
-    pub fn encoded(&self, kept: &Kept, encode: impl FnOnce(&Change, &CommitStamps) -> Vec<u8>) -> &Bytes {
+    pub fn encoded(&self, kept: &PageCache, encode: impl FnOnce(&Change, &CommitStamps) -> Vec<u8>) -> &Bytes {
         self.encoded.get_or_init(|| {
             kept.encoded.fetch_add(1, Ordering::Relaxed);
             encode(&self.change, &self.stamps).into()
@@ -60,7 +60,7 @@ impl NumberedChange {
 
 /// Some changes of a commit, in order.
 #[derive(Debug)]
-pub struct SharedPage {
+pub struct SharedChanges {
     /// Each by itself, so that a fold holds on to some without the rest.
     changes: Vec<Arc<NumberedChange>>,
     found: Mutex<Found>,
@@ -83,12 +83,12 @@ struct Part {
     weight: usize,
     body: OnceLock<Bytes>,
     /// `None`: it is sent as it is to all.
-    deflated: OnceLock<Option<Deflated>>,
+    deflated: OnceLock<Option<DeflatedBytes>>,
 }
 
 /// Encoded bytes, deflated: the last block, or blocks, of a deflate stream.
 #[derive(Debug, Clone)]
-pub struct Deflated {
+pub struct DeflatedBytes {
     /// As sent.
     pub bytes: Bytes,
     /// How many bytes they come from.
@@ -99,14 +99,14 @@ pub struct Deflated {
 
 /// What is sent of a page to those who take deflated bytes.
 #[derive(Debug, Clone)]
-pub enum Packed {
-    /// Deflated.
-    Deflated(Deflated),
+pub enum PageBytes {
+    /// DeflatedBytes.
+    Deflated(DeflatedBytes),
     /// As it is, because that is short enough.
     Plain(Bytes),
 }
 
-impl SharedPage {
+impl SharedChanges {
     /// Of the changes of one or several ledger pages.
     pub(super) fn new(changes: Vec<(u64, Change)>, stamps: CommitStamps) -> Self {
         let stamps = Arc::new(stamps);
@@ -121,7 +121,7 @@ impl SharedPage {
     }
 
     /// Finds what all groups match; says which match anything, sorted.
-    pub(super) fn find_all(self: &Arc<Self>, index: &Index, cause: Cause, kept: &Kept) -> Vec<u64> {
+    pub(super) fn find_all(self: &Arc<Self>, index: &Index, cause: Cause, kept: &PageCache) -> Vec<u64> {
         let mut found = self.found();
         let kept_more = self.look(&mut found, index, cause, kept);
         let mut groups: Vec<u64> = found.by_group.keys().copied().collect();
@@ -137,7 +137,7 @@ impl SharedPage {
         group: &Group,
         cause: Cause,
         groups: &Groups,
-        kept: &Kept,
+        kept: &PageCache,
     ) -> Option<MatchedParts> {
         let known = |found: &Found| match found.by_group.get(&group.id) {
             Some(parts) => Some(parts.clone()),
@@ -166,7 +166,7 @@ impl SharedPage {
     }
 
     /// Looks for what the groups of an index match; gives how many bytes are kept of it.
-    fn look(&self, found: &mut Found, index: &Index, cause: Cause, kept: &Kept) -> usize {
+    fn look(&self, found: &mut Found, index: &Index, cause: Cause, kept: &PageCache) -> usize {
         kept.matched.fetch_add(self.changes.len() as u64, Ordering::Relaxed);
         let mut bytes = 0;
         for (group, matched) in index.matches(&self.changes, cause) {
@@ -179,7 +179,7 @@ impl SharedPage {
     }
 
     /// The same for a group that came after the others were looked for.
-    fn look_for_one(&self, found: &mut Found, group: &Group, cause: Cause, kept: &Kept) -> usize {
+    fn look_for_one(&self, found: &mut Found, group: &Group, cause: Cause, kept: &PageCache) -> usize {
         kept.matched.fetch_add(self.changes.len() as u64, Ordering::Relaxed);
         let matches = |(at, numbered): (usize, &Arc<NumberedChange>)| {
             Some((at, group.filters.match_change(&numbered.change, cause)?))
@@ -227,34 +227,34 @@ fn kept_bytes(parts: &Parts) -> usize {
 /// What a group matches of a page, part by part.
 #[derive(Debug)]
 pub(super) struct MatchedParts {
-    page: Arc<SharedPage>,
+    page: Arc<SharedChanges>,
     parts: Parts,
 }
 
 impl MatchedParts {
     /// All of them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Matched> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = PageChanges> {
         (0..).map_while(|at| self.get(at))
     }
 
     /// One of them; `None` after the last.
-    pub(super) fn get(&self, at: usize) -> Option<Matched> {
+    pub(super) fn get(&self, at: usize) -> Option<PageChanges> {
         let part = self.parts.get(at)?.clone();
         let range = 0..part.matched.len();
-        Some(Matched { page: self.page.clone(), part, range })
+        Some(PageChanges { page: self.page.clone(), part, range })
     }
 }
 
 /// Part of what a group matches of a page, with the page.
 #[derive(Debug, Clone)]
-pub struct Matched {
-    page: Arc<SharedPage>,
+pub struct PageChanges {
+    page: Arc<SharedChanges>,
     part: Arc<Part>,
     /// Which of the part's changes; all but where a list is cut into pages of its own.
     range: Range<usize>,
 }
 
-impl Matched {
+impl PageChanges {
     /// The changes, and how they match.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<NumberedChange>, &Match)> {
         let matched = self.part.matched.get(self.range.clone()).unwrap_or_default();
@@ -287,11 +287,11 @@ impl Matched {
     }
 
     /// The encoded form of the whole part for the group; made the first time.
-    pub fn body(&self, kept: &Kept, encode: impl FnOnce(&Self) -> Vec<u8>) -> Bytes {
+    pub fn body(&self, kept: &PageCache, encode: impl FnOnce(&Self) -> Vec<u8>) -> Bytes {
         self.body_of(kept, || encode(self).into_boxed_slice().into())
     }
 
-    fn body_of(&self, kept: &Kept, make: impl FnOnce() -> Bytes) -> Bytes {
+    fn body_of(&self, kept: &PageCache, make: impl FnOnce() -> Bytes) -> Bytes {
         let body = self.part.body.get_or_init(|| {
             let body = make();
             kept.add(&self.page, body.len());
@@ -304,10 +304,10 @@ impl Matched {
     /// If nobody wants the plain form of what it deflates, that is not kept.
     pub fn packed(
         &self,
-        kept: &Kept,
+        kept: &PageCache,
         encode: impl Fn(&Self) -> Vec<u8>,
-        deflate: impl FnOnce(&[u8]) -> Option<Deflated>,
-    ) -> Packed {
+        deflate: impl FnOnce(&[u8]) -> Option<DeflatedBytes>,
+    ) -> PageBytes {
         let deflated = self.part.deflated.get_or_init(|| {
             let plain = self.part.body.get().cloned().unwrap_or_else(|| encode(self).into_boxed_slice().into());
             let deflated = deflate(&plain);
@@ -320,27 +320,27 @@ impl Matched {
             deflated
         });
         match deflated {
-            Some(deflated) => Packed::Deflated(deflated.clone()),
-            None => Packed::Plain(self.body(kept, encode)),
+            Some(deflated) => PageBytes::Deflated(deflated.clone()),
+            None => PageBytes::Plain(self.body(kept, encode)),
         }
     }
 }
 
 /// What is kept for sharing, oldest first, and how often what is shared was made.
 #[derive(Debug, Default)]
-pub struct Kept {
-    pages: Mutex<KeptPages>,
+pub struct PageCache {
+    pages: Mutex<CacheEntries>,
     encoded: AtomicU64,
     matched: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct KeptPages {
-    oldest_first: VecDeque<(Weak<SharedPage>, usize)>,
+struct CacheEntries {
+    oldest_first: VecDeque<(Weak<SharedChanges>, usize)>,
     bytes: usize,
 }
 
-impl Kept {
+impl PageCache {
     /// How many changes were encoded: each once, however many see it.
     pub fn changes_encoded(&self) -> u64 {
         self.encoded.load(Ordering::Relaxed)
@@ -353,7 +353,7 @@ impl Kept {
     }
 
     /// Something of a page was made; lets go of the oldest if that is too much.
-    fn add(&self, page: &Arc<SharedPage>, bytes: usize) {
+    fn add(&self, page: &Arc<SharedChanges>, bytes: usize) {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         pages.oldest_first.push_back((Arc::downgrade(page), bytes));
         pages.bytes += bytes;
@@ -388,7 +388,7 @@ mod tests {
     };
 
     /// What somebody without filters sees of a page.
-    fn seen(kept: &Kept) -> (Arc<SharedPage>, Matched) {
+    fn seen(kept: &PageCache) -> (Arc<SharedChanges>, PageChanges) {
         let entity = Entity {
             id: EntityId::new("CHN").unwrap(),
             kind: EntityKind::Economy,
@@ -399,28 +399,28 @@ mod tests {
         };
         let after = Some(Box::new(Definition::Entity(entity)));
         let change = Change::Definition(DefinitionChange { before: None, after });
-        let page = Arc::new(SharedPage::new(vec![(0, change)], CommitStamps::default()));
+        let page = Arc::new(SharedChanges::new(vec![(0, change)], CommitStamps::default()));
         let groups = Groups::default();
         let group = groups.join(Filters::new(Vec::new()));
         let matched = page.matched(&group, Cause::FirstRelease, &groups, kept).and_then(|parts| parts.get(0)).unwrap();
         (page, matched)
     }
 
-    fn kept_bytes(kept: &Kept) -> usize {
+    fn kept_bytes(kept: &PageCache) -> usize {
         kept.pages.lock().unwrap().bytes
     }
 
-    fn shortened(plain: &[u8]) -> Option<Deflated> {
-        Some(Deflated { bytes: vec![1; 10].into(), plain_len: plain.len(), plain_crc: 5 })
+    fn shortened(plain: &[u8]) -> Option<DeflatedBytes> {
+        Some(DeflatedBytes { bytes: vec![1; 10].into(), plain_len: plain.len(), plain_crc: 5 })
     }
 
     #[test]
     fn a_page_is_deflated_once_for_all_who_ask_and_its_plain_form_is_not_kept_for_them() {
-        let kept = Kept::default();
+        let kept = PageCache::default();
         let (_page, matched) = seen(&kept);
         let before = kept_bytes(&kept);
         let (encoded, deflated, together) = (AtomicUsize::new(0), AtomicUsize::new(0), Barrier::new(8));
-        let encode = |_: &Matched| {
+        let encode = |_: &PageChanges| {
             encoded.fetch_add(1, Ordering::Relaxed);
             vec![0; 100]
         };
@@ -432,7 +432,7 @@ mod tests {
                         deflated.fetch_add(1, Ordering::Relaxed);
                         shortened(plain)
                     });
-                    assert!(matches!(packed, Packed::Deflated(it) if it.bytes.len() == 10 && it.plain_len == 100));
+                    assert!(matches!(packed, PageBytes::Deflated(it) if it.bytes.len() == 10 && it.plain_len == 100));
                 });
             }
         });
@@ -444,22 +444,24 @@ mod tests {
 
     #[test]
     fn what_is_not_worth_deflating_is_the_plain_form_of_all() {
-        let kept = Kept::default();
+        let kept = PageCache::default();
         let (_page, matched) = seen(&kept);
         let before = kept_bytes(&kept);
-        let Packed::Plain(packed) = matched.packed(&kept, |_| vec![0; 100], |_| None) else { panic!("not deflated") };
+        let PageBytes::Plain(packed) = matched.packed(&kept, |_| vec![0; 100], |_| None) else {
+            panic!("not deflated")
+        };
         let plain = matched.body(&kept, |_| panic!("it is there"));
         assert_eq!((packed.as_ptr(), kept_bytes(&kept) - before), (plain.as_ptr(), 100), "one copy, counted once");
     }
 
     #[test]
     fn what_is_kept_stays_below_its_bound() {
-        let kept = Kept::default();
+        let kept = PageCache::default();
         let mut pages = Vec::new();
         for _ in 0..5 {
             let (page, matched) = seen(&kept);
             let big = vec![1; SHARED_BYTES_MAX / 3].into();
-            matched.packed(&kept, |_| vec![0; 100], |plain| Some(Deflated { bytes: big, ..shortened(plain)? }));
+            matched.packed(&kept, |_| vec![0; 100], |plain| Some(DeflatedBytes { bytes: big, ..shortened(plain)? }));
             assert!(kept_bytes(&kept) <= SHARED_BYTES_MAX);
             pages.push((page, matched));
         }

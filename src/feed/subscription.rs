@@ -14,12 +14,12 @@ use tokio::{
 
 use super::{
     FeedError,
-    conflate::FoldPage,
+    conflate::ConflatedPage,
     filter::Filters,
     group::{Ahead, Group},
-    history::{CommitPart, CommitWalk, FoldStep, FoldWalk, WalkStep},
+    history::{CommitPage, CommitWalk, ConflationStep, ConflationWalk, WalkStep},
     hub::{Hub, SubscriberPermit},
-    page::Kept,
+    page::PageCache,
     stream_registry::Connection,
     token::Position,
     weight,
@@ -115,9 +115,9 @@ pub enum SubscriptionEvent {
         token: String,
     },
     /// Part of a commit; with the token if it is the last.
-    Commit(CommitPart, Option<String>),
+    Commit(CommitPage, Option<String>),
     /// Part of several commits folded into one; with the token if it is the last.
-    Fold(FoldPage, Option<String>),
+    Fold(ConflatedPage, Option<String>),
     /// Nothing at or below this follows.
     Progress(Revision, String),
     /// Behind (true) or live (false), and head.
@@ -163,7 +163,7 @@ enum Phase {
     State(Box<StateWalk>),
     Between,
     Commit(Box<CommitWalk>),
-    Fold(Box<FoldWalk>),
+    Fold(Box<ConflationWalk>),
     Ended,
 }
 
@@ -261,8 +261,8 @@ impl Subscription {
     }
 
     /// What subscribers share.
-    pub fn kept(&self) -> &Kept {
-        self.hub.kept()
+    pub fn cache(&self) -> &PageCache {
+        self.hub.cache()
     }
 
     /// The next message. `None`: the stream is over.
@@ -339,7 +339,7 @@ impl Subscription {
             }
             let end = self.until.map_or(head, |until| until.min(head));
             self.phase = if self.conflating.is_some() && self.place.revision.next() < end {
-                Phase::Fold(Box::new(FoldWalk::after(self.place, end)))
+                Phase::Fold(Box::new(ConflationWalk::after(self.place, end)))
             } else {
                 Phase::Commit(Box::new(CommitWalk::after(&self.hub, self.place).await?))
             };
@@ -447,19 +447,19 @@ impl Subscription {
         Ok(())
     }
 
-    async fn walk_fold(&mut self, mut walk: Box<FoldWalk>) -> Result<(), FeedError> {
+    async fn walk_fold(&mut self, mut walk: Box<ConflationWalk>) -> Result<(), FeedError> {
         match walk.step(&self.hub, &self.group).await? {
-            FoldStep::Reading => {
+            ConflationStep::Reading => {
                 if self.told_at.elapsed() >= self.progress_interval {
                     self.say_progress().await?;
                 }
                 self.phase = Phase::Fold(walk);
             }
-            FoldStep::Nothing(to) => {
+            ConflationStep::Nothing(to) => {
                 self.place.revision = to;
                 self.phase = Phase::Between;
             }
-            FoldStep::Plain(before) => {
+            ConflationStep::Plain(before) => {
                 self.place.revision = before;
                 // What was left out is told before the commit: a client that is cut within it has the rest of it next, also
                 // from a stream that leaves nothing out.
@@ -468,7 +468,7 @@ impl Subscription {
                 }
                 self.phase = Phase::Commit(Box::new(CommitWalk::after(&self.hub, self.place).await?));
             }
-            FoldStep::Folded(to, pages) => {
+            ConflationStep::Folded(to, pages) => {
                 for page in pages {
                     // The token is that of the last revision folded in: what did not match after it is told by progress.
                     let revision = page.header.commit.revision;

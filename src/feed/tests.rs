@@ -11,7 +11,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    conflate::{Fold, Key},
+    conflate::{Conflation, Key},
     filter::{ChangeScope, Filter, Filters, Kind},
     fixture::{corrected, entry, published, table, withdrawn},
     page::NumberedChange,
@@ -222,7 +222,7 @@ proptest! {
         let filters = Filters::new(filters);
         let (mut state, mut copy) = (State::default(), Copy::default());
         for steps in &steps {
-            let mut fold = Fold::default();
+            let mut fold = Conflation::default();
             for step in steps {
                 for (number, change) in (0..).zip(state.take(step)) {
                     let Some(found) = filters.match_change(&change, Cause::FirstRelease) else { continue };

@@ -4,10 +4,10 @@ use prost::Message;
 
 use crate::{
     feed::{
-        conflate::FoldPage,
+        conflate::ConflatedPage,
         filter::{ChangeScope, Filters, Match},
-        history::CommitPart,
-        page::Matched,
+        history::CommitPage,
+        page::PageChanges,
         stamps::CommitStamps,
     },
     ledger::log::Header,
@@ -565,7 +565,7 @@ pub(super) fn change_head<'a>(index: u64, found: &Match, name: impl Fn(usize) ->
 }
 
 /// Part of a commit without its changes.
-pub(super) fn commit_head(part: &CommitPart, token: String) -> proto::CommitPage {
+pub(super) fn commit_head(part: &CommitPage, token: String) -> proto::CommitPage {
     let header: &Header = &part.header;
     proto::CommitPage {
         revision: header.commit.revision.0,
@@ -580,7 +580,7 @@ pub(super) fn commit_head(part: &CommitPart, token: String) -> proto::CommitPage
 }
 
 /// Part of a fold without its changes.
-pub(super) fn fold_head(page: &FoldPage, token: String) -> proto::CommitPage {
+pub(super) fn fold_head(page: &ConflatedPage, token: String) -> proto::CommitPage {
     proto::CommitPage {
         revision: page.header.commit.revision.0,
         prev_matching_revision: page.prev_match.0,
@@ -589,13 +589,13 @@ pub(super) fn fold_head(page: &FoldPage, token: String) -> proto::CommitPage {
         commit: (page.page == 0).then(|| commit(&page.header)),
         changes: Vec::new(),
         resume_token: token,
-        conflated_from: page.folded_from.0,
+        conflated_from: page.conflated_from.0,
     }
 }
 
 /// Part of a commit, as a list shows it.
-pub(super) fn commit_page(part: &CommitPart, token: String, filters: &Filters) -> proto::CommitPage {
-    let changes = part.changes.iter().flat_map(Matched::iter).map(|(numbered, found)| {
+pub(super) fn commit_page(part: &CommitPage, token: String, filters: &Filters) -> proto::CommitPage {
+    let changes = part.changes.iter().flat_map(PageChanges::iter).map(|(numbered, found)| {
         let disclosed = filters.disclosed(&numbered.change);
         proto::Change {
             detail: Some(detail(disclosed.as_ref().unwrap_or(&numbered.change), &numbered.stamps)),

@@ -39,7 +39,7 @@ fn header(revision: u64) -> Arc<Header> {
 
 /// Folds commits from revision 1 on, as a subscriber without filters gets them.
 fn fold(commits: Vec<Vec<Change>>) -> Vec<NetChange> {
-    let (filters, mut fold) = (Filters::new(Vec::new()), Fold::default());
+    let (filters, mut fold) = (Filters::new(Vec::new()), Conflation::default());
     for (revision, changes) in (1..).zip(commits) {
         for (number, change) in (0..).zip(changes) {
             let Some(found) = filters.match_change(&change, Cause::FirstRelease) else { continue };
@@ -224,8 +224,8 @@ fn a_row_that_an_edition_published_again_does_not_have_left_it() {
 
 #[test]
 fn a_fold_is_bounded_and_leaves_what_does_not_fit_to_the_next() {
-    let (filters, mut fold) = (Filters::new(Vec::new()), Fold::default());
-    let commit = |fold: &mut Fold, revision: u64, keys: std::ops::Range<usize>| {
+    let (filters, mut fold) = (Filters::new(Vec::new()), Conflation::default());
+    let commit = |fold: &mut Conflation, revision: u64, keys: std::ops::Range<usize>| {
         keys.fold(true, |_, key| {
             let change = figure(key, ValueMove::Added, None, Some(1));
             let found = filters.match_change(&change, Cause::FirstRelease).unwrap();
@@ -240,5 +240,5 @@ fn a_fold_is_bounded_and_leaves_what_does_not_fit_to_the_next() {
     let pages = fold.pages(Revision::ZERO);
     assert_eq!(pages.iter().map(|page| page.changes.len()).sum::<usize>(), CONFLATED_CHANGES_MAX);
     assert!(pages.len() > 1 && pages.iter().rev().skip(1).all(|page| !page.last) && pages[pages.len() - 1].last);
-    assert!(!commit(&mut Fold::default(), 1, 0..CONFLATED_CHANGES_MAX + 1), "too long alone");
+    assert!(!commit(&mut Conflation::default(), 1, 0..CONFLATED_CHANGES_MAX + 1), "too long alone");
 }

@@ -10,9 +10,9 @@ use prost::{Message, encoding::encode_varint};
 use super::gzip::{self, DEFLATED_BYTES_MIN};
 use crate::{
     feed::{
-        conflate::{FoldPage, Net},
-        history::CommitPart,
-        page::{Deflated, Matched, NumberedChange, Packed},
+        conflate::{ConflatedPage, Net},
+        history::CommitPage,
+        page::{DeflatedBytes, NumberedChange, PageBytes, PageChanges},
         subscription::{Subscription, SubscriptionEvent},
     },
     proto,
@@ -56,7 +56,7 @@ pub(super) fn frames(
 }
 
 /// Pages are deflated once for all, or for one who asked for it and waits: quickly.
-fn deflate(plain: &[u8]) -> Option<Deflated> {
+fn deflate(plain: &[u8]) -> Option<DeflatedBytes> {
     (plain.len() >= DEFLATED_BYTES_MIN).then(|| gzip::deflate(plain, Compression::fast())).flatten()
 }
 
@@ -73,7 +73,7 @@ fn plain(head: &[u8], body: Bytes) -> [Bytes; 3] {
     pieces(front, body, &[])
 }
 
-fn compressed(head: &[u8], body: Deflated) -> [Bytes; 3] {
+fn compressed(head: &[u8], body: DeflatedBytes) -> [Bytes; 3] {
     let mut front = prefix(true, gzip::len(head, &body), gzip::front_len(head) + COPIED_BYTES_MAX);
     gzip::put_front(&mut front, head);
     let trailer = gzip::trailer(head, &body);
@@ -103,26 +103,26 @@ fn own_page(message: &[u8], gzip: bool) -> [Bytes; 3] {
 }
 
 /// A commit page: what is this stream's own, and the changes that its group shares.
-fn commit_page(part: &CommitPart, token: String, subscription: &Subscription, gzip: bool) -> [Bytes; 3] {
+fn commit_page(part: &CommitPage, token: String, subscription: &Subscription, gzip: bool) -> [Bytes; 3] {
     let own = encode::commit_head(part, token).encode_to_vec();
-    let changes = |matched: &Matched| changes(matched, subscription);
+    let changes = |matched: &PageChanges| changes(matched, subscription);
     let body = match &part.changes {
-        None => Packed::Plain(Bytes::new()),
-        Some(matched) if gzip => matched.packed(subscription.kept(), changes, deflate),
-        Some(matched) => Packed::Plain(matched.body(subscription.kept(), changes)),
+        None => PageBytes::Plain(Bytes::new()),
+        Some(matched) if gzip => matched.packed(subscription.cache(), changes, deflate),
+        Some(matched) => PageBytes::Plain(matched.body(subscription.cache(), changes)),
     };
     let body_len = match &body {
-        Packed::Plain(body) => body.len(),
-        Packed::Deflated(body) => body.plain_len,
+        PageBytes::Plain(body) => body.len(),
+        PageBytes::Deflated(body) => body.plain_len,
     };
     let head = page_head(&own, body_len);
     match body {
-        Packed::Plain(body) => plain(&head, body),
-        Packed::Deflated(body) => compressed(&head, body),
+        PageBytes::Plain(body) => plain(&head, body),
+        PageBytes::Deflated(body) => compressed(&head, body),
     }
 }
 
-fn changes(matched: &Matched, subscription: &Subscription) -> Vec<u8> {
+fn changes(matched: &PageChanges, subscription: &Subscription) -> Vec<u8> {
     let mut body = Vec::new();
     for (numbered, found) in matched.iter() {
         let head = encode::change_head(numbered.number, found, |at| subscription.filter_name(at));
@@ -132,7 +132,7 @@ fn changes(matched: &Matched, subscription: &Subscription) -> Vec<u8> {
 }
 
 /// A page of a fold as a message; what changed only once in it has a form that all share.
-fn fold_page(page: &FoldPage, token: String, subscription: &Subscription) -> Vec<u8> {
+fn fold_page(page: &ConflatedPage, token: String, subscription: &Subscription) -> Vec<u8> {
     let mut body = Vec::new();
     for net in &page.changes {
         let head = encode::change_head(net.number, &net.found, |at| subscription.filter_name(at));
@@ -155,7 +155,7 @@ fn fold_page(page: &FoldPage, token: String, subscription: &Subscription) -> Vec
 fn put_numbered(body: &mut Vec<u8>, head: &proto::Change, numbered: &NumberedChange, subscription: &Subscription) {
     match subscription.disclosed(&numbered.change) {
         Some(change) => put_change(body, head, &encode::change_detail(&change, &numbered.stamps)),
-        None => put_change(body, head, numbered.encoded(subscription.kept(), encode::change_detail)),
+        None => put_change(body, head, numbered.encoded(subscription.cache(), encode::change_detail)),
     }
 }
 

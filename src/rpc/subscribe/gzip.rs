@@ -10,7 +10,7 @@ use bytes::{BufMut, Bytes};
 use crc32fast::Hasher;
 use flate2::{Compress, Compression, FlushCompress, Status};
 
-use crate::feed::page::Deflated;
+use crate::feed::page::DeflatedBytes;
 
 /// What is shorter is sent as it is: a packet carries it either way.
 pub(super) const DEFLATED_BYTES_MIN: usize = 1_024;
@@ -26,7 +26,7 @@ const TRAILER_BYTES: usize = 8;
 const SLACK_BYTES: usize = 16;
 
 /// Deflates what streams share; `None`: it would not get shorter.
-pub(super) fn deflate(plain: &[u8], level: Compression) -> Option<Deflated> {
+pub(super) fn deflate(plain: &[u8], level: Compression) -> Option<DeflatedBytes> {
     // Whatever needs more room than this is sent as it is.
     let mut bytes = Vec::with_capacity(plain.len() + SLACK_BYTES);
     let done = Compress::new(level, false).compress_vec(plain, &mut bytes, FlushCompress::Finish);
@@ -34,11 +34,11 @@ pub(super) fn deflate(plain: &[u8], level: Compression) -> Option<Deflated> {
         return None;
     }
     bytes.shrink_to_fit();
-    Some(Deflated { bytes: bytes.into(), plain_len: plain.len(), plain_crc: crc32fast::hash(plain) })
+    Some(DeflatedBytes { bytes: bytes.into(), plain_len: plain.len(), plain_crc: crc32fast::hash(plain) })
 }
 
 /// The length of the whole member.
-pub(super) fn len(head: &[u8], shared: &Deflated) -> usize {
+pub(super) fn len(head: &[u8], shared: &DeflatedBytes) -> usize {
     front_len(head) + shared.bytes.len() + TRAILER_BYTES
 }
 
@@ -60,7 +60,7 @@ pub(super) fn put_front(front: &mut impl BufMut, head: &[u8]) {
 }
 
 /// What goes after the shared bytes.
-pub(super) fn trailer(head: &[u8], shared: &Deflated) -> Bytes {
+pub(super) fn trailer(head: &[u8], shared: &DeflatedBytes) -> Bytes {
     let mut crc = Hasher::new();
     crc.update(head);
     crc.combine(&Hasher::new_with_initial_len(shared.plain_crc, shared.plain_len as u64));
@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
 
-    fn member(head: &[u8], shared: &Deflated) -> Vec<u8> {
+    fn member(head: &[u8], shared: &DeflatedBytes) -> Vec<u8> {
         let mut whole = Vec::new();
         put_front(&mut whole, head);
         assert_eq!(whole.len(), front_len(head));
