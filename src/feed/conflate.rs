@@ -11,8 +11,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
+    change::NumberedChange,
     filter::{ChangeScope, Match, Matching},
-    page::NumberedChange,
     stamps::CommitStamps,
     weight,
 };

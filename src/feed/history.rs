@@ -7,7 +7,7 @@ use super::{
     conflate::{ConflatedPage, Conflation},
     group::Group,
     hub::Hub,
-    page::{MatchedParts, PageChanges},
+    page_changes::{GroupMatches, PageChanges},
     token::Position,
 };
 use crate::{ledger::log::Header, model::id::Revision, store::StoreError};
@@ -32,7 +32,7 @@ pub struct CommitPage {
 /// What matches of a page, and how much of it was taken.
 #[derive(Debug)]
 struct OpenPage {
-    parts: MatchedParts,
+    parts: GroupMatches,
     taken: usize,
 }
 
@@ -179,7 +179,7 @@ impl ConflationWalk {
         if self.next_page < header.pages {
             let (parts, next_page) = hub.matched(&header, self.next_page, group).await?;
             self.next_page = next_page;
-            for matched in parts.iter().flat_map(MatchedParts::iter) {
+            for matched in parts.iter().flat_map(GroupMatches::iter) {
                 if !matched.iter().all(|(numbered, found)| self.fold.take(self.next, numbered, found)) {
                     return Ok(self.finish());
                 }

@@ -17,10 +17,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{
     FeedError,
+    cache::PageCache,
     conflate::CONFLATING_MAX,
     filter::Filters,
-    group::{Group, Groups},
-    page::{MatchedParts, PageCache, SharedChanges},
+    group::Group,
+    group_registry::GroupRegistry,
+    page_changes::GroupMatches,
+    shared_changes::SharedChanges,
     stamps::CommitStamps,
     token::{ChainMark, Claim, Position, Tokens},
 };
@@ -77,7 +80,7 @@ pub struct Hub {
     ring: Mutex<Ring>,
     read_headers: Mutex<BTreeMap<Revision, Arc<Header>>>,
     read_pages: Mutex<VecDeque<(Revision, u32, Arc<SharedChanges>)>>,
-    groups: Groups,
+    groups: GroupRegistry,
     kept: PageCache,
     catch_up: Semaphore,
     subscribers: AtomicUsize,
@@ -115,7 +118,7 @@ impl Hub {
             ring: Mutex::default(),
             read_headers: Mutex::default(),
             read_pages: Mutex::default(),
-            groups: Groups::default(),
+            groups: GroupRegistry::default(),
             kept: PageCache::default(),
             catch_up: Semaphore::new(CATCH_UP_READERS_MAX),
             subscribers: AtomicUsize::new(0),
@@ -149,21 +152,21 @@ impl Hub {
                 index.groups().iter().filter(|group| group.filters.wants_empty(cause)).collect()
             }
             Some(page) => {
-                let found = page.find_all(&index, cause, &self.kept);
+                let found = page.match_all(&index, cause, &self.kept);
                 index.groups().iter().filter(|group| found.binary_search(&group.id).is_ok()).collect()
             }
         };
-        self.groups.note(&index, revision, matching.iter().copied());
+        self.groups.note(&index, revision, &matching);
         self.note_licences(&header);
         self.ring().put(revision, RingCommit { header, page });
         self.head.send_replace(revision);
-        self.groups.ring(&index, matching);
+        self.groups.wake(&index, &matching);
     }
 
     /// Tells all subscribers to say goodbye.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        self.groups.ring_all();
+        self.groups.wake_all();
     }
 
     /// The newest revision, as far as it was published.
@@ -270,7 +273,7 @@ impl Hub {
         if *licences.left_out != left_out {
             *licences = Licences { version: licences.version + 1, left_out: Arc::new(left_out) };
             drop(licences);
-            self.groups.ring_all();
+            self.groups.wake_all();
         }
     }
 
@@ -294,7 +297,7 @@ impl Hub {
         header: &Header,
         page: u32,
         group: &Group,
-    ) -> Result<(Option<MatchedParts>, u32), FeedError> {
+    ) -> Result<(Option<GroupMatches>, u32), FeedError> {
         let whole = match page {
             0 => self.ring().commits.get(&header.commit.revision).and_then(|commit| commit.page.clone()),
             _ => None,
@@ -303,7 +306,8 @@ impl Hub {
             Some(whole) => (whole, header.pages),
             None => (self.page(header.commit.revision, page).await?, page.saturating_add(1)),
         };
-        Ok((shared.matched(group, header.commit.cause, &self.groups, &self.kept), next))
+        let pages = shared.pages_of(group, header.commit.cause, &self.groups, &self.kept);
+        Ok((pages.map(|pages| GroupMatches::new(shared, pages)), next))
     }
 
     async fn page(&self, revision: Revision, page: u32) -> Result<Arc<SharedChanges>, FeedError> {
@@ -375,7 +379,7 @@ fn missing(revision: Revision) -> StoreError {
 
 impl Ring {
     fn put(&mut self, revision: Revision, commit: RingCommit) {
-        let weight = commit.page.as_ref().map_or(0, |page| page.len());
+        let weight = commit.page.as_ref().map_or(0, |page| page.changes().len());
         self.changes += weight;
         self.order.push_back((revision, weight));
         self.commits.insert(revision, commit);

@@ -10,13 +10,19 @@
 //! behind, at its own pace. What it is told about its position comes from its own cursor, never from head. Only those are
 //! woken for whom something matches; the others pass over it when they next say how far they are.
 
+pub mod cache;
+pub mod change;
 pub mod conflate;
 pub mod filter;
 pub mod group;
+mod group_registry;
 pub mod history;
 pub mod hub;
 mod index;
-pub mod page;
+mod lock;
+pub mod matches;
+pub mod page_changes;
+mod shared_changes;
 pub mod stamps;
 pub mod stream_registry;
 pub mod subscription;

@@ -14,12 +14,12 @@ use tokio::{
 
 use super::{
     FeedError,
+    cache::PageCache,
     conflate::ConflatedPage,
     filter::Filters,
-    group::{Ahead, Group},
+    group::{Group, NextMatch},
     history::{CommitPage, CommitWalk, ConflationStep, ConflationWalk, WalkStep},
     hub::{Hub, SubscriberPermit},
-    page::PageCache,
     stream_registry::Connection,
     token::Position,
     weight,
@@ -224,7 +224,7 @@ impl Subscription {
         let now = Instant::now();
         let group = hub.group(wanted.filters);
         Ok(Self {
-            bell: group.bell(),
+            bell: group.wakeups(),
             group,
             head: until.map(|_| hub.head()),
             connection_ends: wanted.connection.ends(),
@@ -363,10 +363,12 @@ impl Subscription {
 
     /// Moves over commits of which the group knows that they do not match; says whether more than one is ahead.
     fn pass_over(&mut self, head: Revision) -> bool {
-        let (last, behind) = match self.group.ahead(self.place.revision) {
-            Ahead::Unknown => return self.place.revision.next() < head,
-            Ahead::Nothing => (head, false),
-            Ahead::Match(revision, more) => (Revision(revision.0.saturating_sub(1)).min(head), more),
+        let (last, behind) = match self.group.next_match(self.place.revision) {
+            NextMatch::Unknown => return self.place.revision.next() < head,
+            NextMatch::Nothing => (head, false),
+            NextMatch::Commit { revision, more_follow } => {
+                (Revision(revision.0.saturating_sub(1)).min(head), more_follow)
+            }
         };
         let last = self.until.map_or(last, |until| last.min(until));
         self.place.revision = self.place.revision.max(last);

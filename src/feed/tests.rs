@@ -11,10 +11,10 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
+    change::NumberedChange,
     conflate::{Conflation, Key},
     filter::{ChangeScope, Filter, Filters, Kind},
     fixture::{corrected, entry, published, table, withdrawn},
-    page::NumberedChange,
 };
 use crate::{
     ledger::log::{CHAIN_START, Draft, Header, Totals},

@@ -7,7 +7,7 @@ use crate::{
         conflate::ConflatedPage,
         filter::{ChangeScope, Filters, Match},
         history::CommitPage,
-        page::PageChanges,
+        page_changes::PageChanges,
         stamps::CommitStamps,
     },
     ledger::log::Header,

@@ -10,9 +10,11 @@ use prost::{Message, encoding::encode_varint};
 use super::gzip::{self, DEFLATED_BYTES_MIN};
 use crate::{
     feed::{
+        change::NumberedChange,
         conflate::{ConflatedPage, Net},
         history::CommitPage,
-        page::{DeflatedBytes, NumberedChange, PageBytes, PageChanges},
+        matches::DeflatedBytes,
+        page_changes::{PageBytes, PageChanges},
         subscription::{Subscription, SubscriptionEvent},
     },
     proto,
@@ -108,8 +110,8 @@ fn commit_page(part: &CommitPage, token: String, subscription: &Subscription, gz
     let changes = |matched: &PageChanges| changes(matched, subscription);
     let body = match &part.changes {
         None => PageBytes::Plain(Bytes::new()),
-        Some(matched) if gzip => matched.packed(subscription.cache(), changes, deflate),
-        Some(matched) => PageBytes::Plain(matched.body(subscription.cache(), changes)),
+        Some(matched) if gzip => matched.compressed(subscription.cache(), changes, deflate),
+        Some(matched) => PageBytes::Plain(matched.plain(subscription.cache(), changes)),
     };
     let body_len = match &body {
         PageBytes::Plain(body) => body.len(),

@@ -10,7 +10,7 @@ use bytes::{BufMut, Bytes};
 use crc32fast::Hasher;
 use flate2::{Compress, Compression, FlushCompress, Status};
 
-use crate::feed::page::DeflatedBytes;
+use crate::feed::matches::DeflatedBytes;
 
 /// What is shorter is sent as it is: a packet carries it either way.
 pub(super) const DEFLATED_BYTES_MIN: usize = 1_024;
