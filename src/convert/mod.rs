@@ -4,4 +4,5 @@
 //! [`upload`] makes the messages of the two streaming writes.
 
 pub mod digest;
+pub mod feed;
 pub mod upload;

@@ -4,9 +4,8 @@ use prost::Message;
 
 use crate::{
     feed::{
-        conflate::ConflatedPage,
         filter::{ChangeScope, Filters, Match},
-        history::CommitPage,
+        page::{CommitPage, ConflatedPage},
         page_changes::PageChanges,
         stamps::CommitStamps,
     },
