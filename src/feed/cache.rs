@@ -1,7 +1,7 @@
 //! What the feed keeps so that subscribers can share it: matches, and encoded or compressed pages.
 //!
-//! Invariant: the cache counts at most [`SHARED_BYTES_MAX`] bytes. Above that it evicts, oldest first; evicted matches and bytes
-//! are rebuilt on demand.
+//! Invariant: the cache counts at most [`SHARED_BYTES_MAX`] bytes. Above that it evicts, oldest first; evicted matches
+//! and bytes are rebuilt on demand.
 
 use std::{
     collections::VecDeque,
@@ -49,8 +49,8 @@ impl PageCache {
         self.changes_encoded.load(Ordering::Relaxed)
     }
 
-    /// Changes matched since the start: once against the filters of all groups together, and once for each group that was
-    /// founded later. The number of subscribers does not matter.
+    /// Changes matched since the start: once against the filters of all groups together, and once for each group that
+    /// was founded later. The number of subscribers does not matter.
     pub fn changes_matched(&self) -> u64 {
         self.changes_matched.load(Ordering::Relaxed)
     }
@@ -63,8 +63,8 @@ impl PageCache {
         self.changes_matched.fetch_add(changes as u64, Ordering::Relaxed);
     }
 
-    /// Counts bytes that the owner keeps from now on, and evicts the oldest while they are too many. The caller must not hold a
-    /// lock that an owner needs to evict.
+    /// Counts bytes that the owner keeps from now on, and evicts the oldest while they are too many. The caller must
+    /// not hold a lock that an owner needs to evict.
     pub(super) fn add<O: Evict + 'static>(&self, owner: &Arc<O>, bytes: usize) {
         let owner: Weak<O> = Arc::downgrade(owner);
         let mut entries = lock(&self.entries);

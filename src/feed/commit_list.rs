@@ -15,8 +15,8 @@ const LIST_BYTES: usize = 1 << 20;
 pub struct CommitOffset {
     /// Pages of the commit.
     pub pages: u32,
-    /// The ledger page that the list goes on in. Those before it are not read again, so that the cost of a long commit grows with
-    /// its length, and not with the square.
+    /// The ledger page that the list goes on in. Those before it are not read again, so that the cost of a long commit
+    /// grows with its length, and not with the square.
     pub ledger_page: u32,
     /// Matching changes of that ledger page.
     pub changes: usize,
@@ -37,10 +37,10 @@ pub struct CommitList {
     pub head: Revision,
 }
 
-/// Lists the commits after a position that match a group, with about `changes_max` changes.
+/// Lists the commits after a position that match a group, at most `changes_max` changes of them.
 ///
-/// Position and offset may come from a client: [`FeedError::NoSuchPosition`] if no earlier page of a list can have named them,
-/// [`FeedError::BelowFloor`] if the commit cannot be replayed any more.
+/// Position and offset may come from a client: [`FeedError::NoSuchPosition`] if no earlier page of a list can have
+/// named them, [`FeedError::BelowFloor`] if the commit cannot be replayed any more.
 pub async fn list(
     hub: &Hub,
     group: &Group,
@@ -117,8 +117,8 @@ impl ListBuilder {
         Ok(())
     }
 
-    /// Adds a page of a commit, cut to what fits: the pages of the list need not be those of the stream. Returns whether the commit
-    /// is complete with it.
+    /// Adds a page of a commit, cut to what fits: the pages of the list need not be those of the stream. Returns
+    /// whether the commit is complete with it.
     fn add_page(&mut self, mut page: CommitPage) -> bool {
         let offset = &mut self.list.offset;
         if let Some(changes) = &mut page.changes {

@@ -1,12 +1,12 @@
 //! Several commits as one, for clients that need only the current state.
 //!
-//! A [`Conflation`] takes the matching changes of commits, one commit after the other. For each key (a figure, an entry of an
-//! edition, an edition, a definition) it keeps the first change and the last; [`net`] makes one change of them. [`walk`] reads the
-//! commits.
+//! A [`Conflation`] takes the matching changes of commits, one commit after the other. For each key (a figure, an entry
+//! of an edition, an edition, a definition) it keeps the first change and the last; [`net`] makes one change of them.
+//! [`walk`] reads the commits.
 //!
-//! Invariants: a copy that applies a conflation equals a copy that applies its commits one by one. A conflation holds at most
-//! [`CONFLATED_CHANGES_MAX`] keys and about [`CONFLATED_BYTES_MAX`] bytes, most of them as references to changes that all streams
-//! share; [`super::hub::CONFLATING_MAX`] bounds how many there are at one time.
+//! Invariants: a copy that applies a conflation equals a copy that applies its commits one by one. A conflation holds
+//! at most [`CONFLATED_CHANGES_MAX`] keys and about [`CONFLATED_BYTES_MAX`] bytes, most of them as references to
+//! changes that all streams share; [`super::hub::CONFLATING_MAX`] bounds how many there are at one time.
 
 mod net;
 pub(super) mod walk;
@@ -78,12 +78,13 @@ pub(super) struct Conflation {
 impl Conflation {
     /// Takes a change of the commit that is being read. `false`: the commit is too long to be conflated.
     pub(super) fn take(&mut self, revision: Revision, numbered: &Arc<NumberedChange>, found: &Match) -> bool {
-        // A figure that is filled in behind a newer release changes nothing, unless it moves the release that stated it first.
+        // A figure that is filled in behind a newer release changes nothing, unless it moves the release that stated it
+        // first.
         if matches!(&numbered.change, Change::Value(change) if change.before == change.after) {
             return true;
         }
         self.open_bytes += weight::of_change(&numbered.change);
-        self.open.push(MatchingChange { revision, numbered: numbered.clone(), found: found.clone() });
+        self.open.push(MatchingChange { revision, numbered: numbered.clone(), filter_match: found.clone() });
         self.open.len() <= CONFLATED_CHANGES_MAX && self.open_bytes <= CONFLATED_BYTES_MAX
     }
 

@@ -1,11 +1,12 @@
 //! Which changes a subscriber wants.
 //!
-//! In reading order: [`Filter`] and [`Filters`] are what a subscription asks for; [`facts`] is what they look at in a change;
-//! [`disclosure`] hides what a licence forbids to hand on; [`digest`] makes the hash that tokens carry.
+//! In reading order: [`Filter`] and [`Filters`] are what a subscription asks for; [`facts`] is what they look at in a
+//! change; [`disclosure`] hides what a licence forbids to hand on; [`digest`] makes the hash that tokens carry.
 //!
-//! Invariant: a filter judges the rows of a change's own key: the row in the state of the previous revision and the row in the
-//! state of this one, each with its own facts. So a copy that adds what enters, replaces what changes and removes what leaves is
-//! the state that the filter accepts. Whatever else a change is about has the scope [`ChangeScope::Outside`]; copies ignore it.
+//! Invariant: a filter judges the rows of a change's own key: the row in the state of the previous revision and the row
+//! in the state of this one, each with its own facts. So a copy that adds what enters, replaces what changes and
+//! removes what leaves is the state that the filter accepts. Whatever else a change is about has the scope
+//! [`ChangeScope::Outside`]; copies ignore it.
 
 mod digest;
 mod disclosure;
@@ -133,7 +134,8 @@ impl Filters {
         self.filters.get(at).map_or("", |filter| &filter.name)
     }
 
-    /// Whether the subscriber gets commits without changes: only filters that look at nothing but the cause accept those.
+    /// Whether the subscriber gets commits without changes: only filters that look at nothing but the cause accept
+    /// those.
     pub fn wants_empty(&self, cause: Cause) -> bool {
         self.filters.is_empty()
             || self.filters.iter().any(|filter| !filter.looks_at_changes() && filter.accepts_cause(cause))
@@ -173,7 +175,8 @@ impl Filters {
             StateRow::Figure(figure) => Some(figure.commit.cause),
             StateRow::Definition(_) | StateRow::Edition(_) | StateRow::Entry(..) => None,
         };
-        // Only entries move. A filter by moves never gets another change of any other row, so it must not get the row either.
+        // Only entries move. A filter by moves never gets another change of any other row, so it must not get the row
+        // either.
         let can_move = matches!(row, StateRow::Entry(..));
         let mut numbers = Vec::new();
         for (at, filter) in self.filters.iter().enumerate() {

@@ -1,4 +1,5 @@
-//! Shared by the feed's tests: headers of commits, tables, and the changes of commits that publish, correct and withdraw tables.
+//! Shared by the feed's tests: headers of commits, tables, and the changes of commits that publish, correct and
+//! withdraw tables.
 
 use std::sync::Arc;
 
@@ -113,7 +114,8 @@ fn edition_change(before: Option<&Edition>, after: &Edition) -> Change {
     Change::Edition { before, after: Box::new(after.clone()), backfilled: None }
 }
 
-/// A change of a figure of the series `I` of `E` from `S`; without figures on both sides it is filled in behind "no figure".
+/// A change of a figure of the series `I` of `E` from `S`; without figures on both sides it is filled in behind "no
+/// figure".
 pub(super) fn figure(dimensions: &str, before: bool, after: bool) -> ValueChange {
     let period = Period::parse("2020").unwrap();
     let movement = match (before, after) {

@@ -1,8 +1,8 @@
-//! Subscribers with equal filters are one group: the server matches and encodes a commit once for all of them, and wakes them
-//! together, only when something matches.
+//! Subscribers with equal filters are one group: the server matches and encodes a commit once for all of them, and
+//! wakes them together, only when something matches.
 //!
-//! Invariant: the publisher notes a matching commit in its groups before head moves to it, and wakes them after. So a subscriber
-//! that reads head, and then finds no match noted up to it, missed nothing and may skip to head.
+//! Invariant: the publisher notes a matching commit in its groups before head moves to it, and wakes them after. So a
+//! subscriber that reads head, and then finds no match noted up to it, missed nothing and may skip to head.
 
 use std::{collections::VecDeque, sync::Mutex};
 

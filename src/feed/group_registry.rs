@@ -50,8 +50,8 @@ impl GroupRegistry {
         table.index.insert(Arc::new(Index::new(groups))).clone()
     }
 
-    /// Notes a commit in the groups of an index that it matches. The publisher calls it in revision order, before head moves to
-    /// the commit.
+    /// Notes a commit in the groups of an index that it matches. The publisher calls it in revision order, before head
+    /// moves to the commit.
     pub(super) fn note(&self, index: &Index, revision: Revision, matching: &[&Arc<Group>]) {
         let noted_to = std::mem::replace(&mut lock(&self.table).noted_to, index.newest_group());
         if noted_to < index.newest_group() {
@@ -65,8 +65,8 @@ impl GroupRegistry {
         }
     }
 
-    /// Wakes the matching groups, and those that were founded after the index was built: nobody matched the commit for them. The
-    /// publisher calls it after head moved.
+    /// Wakes the matching groups, and those that were founded after the index was built: nobody matched the commit for
+    /// them. The publisher calls it after head moved.
     pub(super) fn wake(&self, index: &Index, matching: &[&Arc<Group>]) {
         for group in matching {
             group.wake();

@@ -1,9 +1,9 @@
-//! What all subscribers share: the recent commits, the way to the ledger for those behind them, and the groups that are woken when
-//! a commit matches.
+//! What all subscribers share: the recent commits, the way to the ledger for those behind them, and the groups that are
+//! woken when a commit matches.
 //!
-//! Invariants: memory is bounded, whatever the number and the speed of subscribers (see [`super::ring`], [`super::read_cache`],
-//! [`super::cache`]). At most [`CATCH_UP_READERS_MAX`] subscribers read the ledger at one time, off the async threads, and none of
-//! them holds a lock that the writer needs.
+//! Invariants: memory is bounded, whatever the number and the speed of subscribers (see [`super::ring`],
+//! [`super::read_cache`], [`super::cache`]). At most [`CATCH_UP_READERS_MAX`] subscribers read the ledger at one time,
+//! off the async threads, and none of them holds a lock that the writer needs.
 
 use std::{
     sync::{
@@ -130,8 +130,8 @@ impl Hub {
         self.groups.wake(&index, &matching);
     }
 
-    /// The changes of a recent commit. `None`: the store failed. It fails again for the subscribers that read the commit, and they
-    /// get the error.
+    /// The changes of a recent commit. `None`: the store failed. It fails again for the subscribers that read the
+    /// commit, and they get the error.
     fn share_recent(&self, revision: Revision, pages: &[Arc<LedgerPage>]) -> Option<Arc<SharedChanges>> {
         let changes = pages.iter().flat_map(|page| page.changes()).collect();
         match share(changes, &self.reader) {
@@ -214,8 +214,8 @@ impl Hub {
         Ok(self.tokens.token(TokenContent { position, filter_hash, chain }))
     }
 
-    /// What a token says. A genuine token of a revision above head waits for that revision, at most two seconds: another server
-    /// may be ahead of this one.
+    /// What a token says. A genuine token of a revision above head waits for that revision, at most two seconds:
+    /// another server may be ahead of this one.
     pub async fn read_token(&self, token: &str) -> Result<TokenContent, FeedError> {
         let content = self.tokens.read(token)?;
         let asked = content.position.revision;
@@ -239,7 +239,8 @@ impl Hub {
         lock(&self.licences).clone()
     }
 
-    /// Notes which sources a commit closes or opens. Streams that leave out others end before they read the next commit.
+    /// Notes which sources a commit closes or opens. Streams that leave out others end before they read the next
+    /// commit.
     fn note_licences(&self, header: &Header) {
         if !Licences::may_change_in(header) {
             return;
@@ -260,8 +261,8 @@ impl Hub {
         &self.cache
     }
 
-    /// What a group matches of a commit that is not above head: of the whole commit if it is in the ring and `ledger_page` is 0,
-    /// else of that ledger page.
+    /// What a group matches of a commit that is not above head: of the whole commit if it is in the ring and
+    /// `ledger_page` is 0, else of that ledger page.
     pub(super) async fn matches(
         &self,
         header: &Header,

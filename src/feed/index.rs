@@ -1,9 +1,9 @@
 //! The filters of all groups at once, matched against some changes.
 //!
-//! A filter is a bit. For every value of every field there is a set of the filters that accept it; the filters that a change
-//! matches are the intersection over its fields. So the cost grows with changes and words of bits, not with changes times
-//! filters: 1,000 filters on 10,640 changes took 1.0 s one by one and take 2.0 ms so. Rank windows, smallest moves and dimensions
-//! are checked one by one, for the few filters that are left.
+//! A filter is a bit. For every value of every field there is a set of the filters that accept it; the filters that a
+//! change matches are the intersection over its fields. So the cost grows with changes and words of bits, not with
+//! changes times filters: 1,000 filters on 10,640 changes took 1.0 s one by one and take 2.0 ms so. Rank windows,
+//! smallest moves and dimensions are checked one by one, for the few filters that are left.
 //!
 //! Invariant: [`Index::matches`] finds what [`super::filter::Filters::match_change`] finds for each group.
 
@@ -194,7 +194,8 @@ impl Index {
         &self.groups
     }
 
-    /// By group id, the changes that match and how; each by its place in `changes`. Groups without a match are left out.
+    /// By group id, the changes that match and how; each by its place in `changes`. Groups without a match are left
+    /// out.
     pub(super) fn matches(&self, changes: &[Arc<NumberedChange>], cause: Cause) -> HashMap<u64, Vec<(usize, Match)>> {
         let mut found: HashMap<u64, Vec<(usize, Match)>> = HashMap::new();
         let of_cause = self.accepting_cause(cause);
@@ -272,7 +273,8 @@ impl Index {
         bits
     }
 
-    /// Adds the match of each group that has a filter which accepts a side of the change. Filters of one group lie side by side.
+    /// Adds the match of each group that has a filter which accepts a side of the change. Filters of one group lie side
+    /// by side.
     fn add_matches(&self, at: usize, accepting: &Accepting, found: &mut HashMap<u64, Vec<(usize, Match)>>) {
         let mut open: Option<OpenMatch> = None;
         for bit in accepting.any(self.filters.len()).iter() {

@@ -1,5 +1,5 @@
-//! The one place that decides what a poisoned lock means for the feed: nothing. Every structure behind a lock here is valid after
-//! each statement, so the next one goes on with it.
+//! Locks of the feed. They ignore poisoning, in this one place: every structure behind them is valid after each statement,
+//! so the next owner goes on with it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -14,9 +14,9 @@
 //! | [`group`] | subscribers with equal filters |
 //! | [`index`] | the filters of all groups, matched at once; it uses groups, and groups know no index |
 //! | [`group_registry`] | all groups, and the index over them |
-//! | [`matches`], [`shared_changes`], [`page_changes`] | what groups match of the changes that all share, cut into pages and encoded once |
+//! | [`matches`], [`shared_changes`], [`page_changes`] | what groups match of shared changes; pages, encoded once |
 //! | [`page`], [`event`] | what a subscriber gets: pages of data, and notices about the stream |
-//! | [`licences`], [`ring`], [`read_cache`], [`hub`] | what all subscribers share: recent commits, and the way to the ledger |
+//! | [`licences`], [`ring`], [`read_cache`], [`hub`] | what all subscribers share: recent commits, the ledger |
 //! | [`commit_walk`], [`conflate`] | reading one commit, or several as one |
 //! | [`commit_list`] | the same data, pulled page by page |
 //! | [`stream_registry`] | the open streams, and whether their clients take what is sent |
@@ -24,8 +24,8 @@
 //!
 //! # Invariants
 //!
-//! - A subscriber is a position, not a queue: it reads the shared ring of recent commits, or the ledger when it is behind, at its own
-//!   speed.
+//! - A subscriber is a position, not a queue: it reads the shared ring of recent commits, or the ledger when it is
+//!   behind, at its own speed.
 //! - What a subscriber is told about its progress comes from its own position, never from head.
 //! - A commit wakes only the groups that it matches. The others skip it when they next report progress.
 //! - A change is encoded once, and a page once for each group, whatever the number of subscribers.

@@ -83,7 +83,7 @@ pub struct NetChange {
     /// The number of the change in that commit.
     pub number: u64,
     /// How it matches: the row before the first change, and the row after the last.
-    pub found: Match,
+    pub filter_match: Match,
     pub content: NetContent,
 }
 

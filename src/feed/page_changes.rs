@@ -1,7 +1,7 @@
 //! The changes of one page: a group's share of the changes that all subscribers share.
 //!
-//! The first subscriber of a group that asks for a page encodes it; the first that takes compressed bytes compresses it; the
-//! others get the same bytes. Each change is encoded once, whoever asks.
+//! The first subscriber of a group that asks for a page encodes it; the first that takes compressed bytes compresses
+//! it; the others get the same bytes. Each change is encoded once, whoever asks.
 
 use std::{ops::Range, sync::Arc};
 
@@ -98,8 +98,8 @@ impl PageChanges {
         plain.clone()
     }
 
-    /// The same for a client that takes compressed bytes. `deflate` returns `None` for bytes that it leaves as they are. The
-    /// plain form of compressed bytes is not kept, unless another client asks for it.
+    /// The same for a client that takes compressed bytes. `deflate` returns `None` for bytes that it leaves as they
+    /// are. The plain form of compressed bytes is not kept, unless another client asks for it.
     pub fn compressed(
         &self,
         cache: &PageCache,

@@ -1,5 +1,5 @@
-//! What subscribers behind the ring read from the ledger a moment ago. Many come back at once after an outage, and then read the
-//! same commits.
+//! What subscribers behind the ring read from the ledger a moment ago. Many come back at once after an outage, and then
+//! read the same commits.
 //!
 //! Invariant: at most [`READ_HEADERS_MAX`] headers and [`READ_PAGES_MAX`] ledger pages.
 

@@ -1,7 +1,7 @@
 //! The recent commits, in memory, for the subscribers that keep up.
 //!
-//! Invariant: at most [`RING_COMMITS_MAX`] commits, and at most [`RING_CHANGES_MAX`] changes unless the newest commit alone has
-//! more. The oldest leave first.
+//! Invariant: at most [`RING_COMMITS_MAX`] commits, and at most [`RING_CHANGES_MAX`] changes unless the newest commit
+//! alone has more. The oldest leave first.
 
 use std::{
     collections::{BTreeMap, VecDeque},

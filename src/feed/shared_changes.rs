@@ -1,7 +1,7 @@
 //! The changes of a recent commit, or of one ledger page, as all subscribers share them.
 //!
-//! The publisher matches a recent commit against the filters of all groups at once. A page that was read from the ledger is
-//! matched when the first subscriber asks for it.
+//! The publisher matches a recent commit against the filters of all groups at once. A page that was read from the
+//! ledger is matched when the first subscriber asks for it.
 //!
 //! Invariant: changes are matched once against the index, and once more only for a group that the index did not cover.
 

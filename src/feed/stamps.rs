@@ -1,7 +1,7 @@
 //! When and why the commits were made that the rows of changes come from.
 //!
-//! A change carries whole rows, and a row names its commit by revision only. Readers see more of the commit. It is looked up once for
-//! each ledger page, off the async threads, so that encoding never waits for the disk.
+//! A change carries whole rows, and a row names its commit by revision only. Readers see more of the commit. It is
+//! looked up once for each ledger page, off the async threads, so that encoding never waits for the disk.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 

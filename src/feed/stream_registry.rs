@@ -1,10 +1,12 @@
 //! The open streams, with the connection of each, and whether the client takes what the stream sends.
 //!
-//! HTTP polls a stream for more only when the client's flow-control window has room. A stream whose window stays full cannot be
-//! told anything: neither its age limit nor the end of the server reaches the client, and it would hold its permit, and the messages
-//! in HTTP/2's buffers, for ever. The only way out is to close the connection; its other streams say goodbye before, with a token.
+//! HTTP polls a stream for more only when the client's flow-control window has room. A stream whose window stays full
+//! cannot be told anything: neither its age limit nor the end of the server reaches the client, and it would hold its
+//! permit, and the messages in HTTP/2's buffers, for ever. The only way out is to close the connection; its other
+//! streams say goodbye before, with a token.
 //!
-//! Invariant: a stream that waits for news is not stalled. A stream is stalled if it gave HTTP a frame and was not polled since.
+//! Invariant: a stream that waits for news is not stalled. A stream is stalled if it gave HTTP a frame and was not
+//! polled since.
 
 use std::{
     collections::HashMap,
@@ -24,8 +26,8 @@ use super::lock::lock;
 
 /// A connection is closed this long after its streams were told to end.
 pub const CLOSE_AFTER: Duration = Duration::from_secs(1);
-/// How long the clients of these streams wait before they come back. It is longer than [`CLOSE_AFTER`], so that they do not come
-/// back on the same connection.
+/// How long the clients of these streams wait before they come back. It is longer than [`CLOSE_AFTER`], so that they do
+/// not come back on the same connection.
 pub const RECONNECT_AFTER: Duration = Duration::from_secs(2);
 
 /// A client's connection, as its streams see it.
@@ -95,7 +97,8 @@ struct OpenStreams {
 #[derive(Debug)]
 struct StreamState {
     connection: Arc<Connection>,
-    /// When the stream gave HTTP a frame, in milliseconds since the registry started; [`POLLED`] if it was polled since.
+    /// When the stream gave HTTP a frame, in milliseconds since the registry started; [`POLLED`] if it was polled
+    /// since.
     frame_at: AtomicU64,
 }
 

@@ -1,13 +1,13 @@
 //! One subscriber's stream: a position in the history that moves when the subscriber asks for more.
 //!
-//! The stream produces nothing ahead of its reader: HTTP/2 asks for the next message when the client has room for it. So a slow
-//! reader costs its position, and nobody waits for it.
+//! The stream produces nothing ahead of its reader: HTTP/2 asks for the next message when the client has room for it.
+//! So a slow reader costs its position, and nobody waits for it.
 //!
-//! In reading order: [`opening`] finds where a stream begins; this file is its life; [`snapshot_walk`] reads the state that comes
-//! first in some streams.
+//! In reading order: [`opening`] finds where a stream begins; this file is its life; [`snapshot_walk`] reads the state
+//! that comes first in some streams.
 //!
-//! Invariants: progress and tokens come from the stream's own position, in the same ordered path as changes. Between the pages of a
-//! commit there is no progress: a client that waits for the last page never applies part of a commit.
+//! Invariants: progress and tokens come from the stream's own position, in the same ordered path as changes. Between
+//! the pages of a commit there is no progress: a client that waits for the last page never applies part of a commit.
 
 mod opening;
 mod snapshot_walk;
@@ -52,7 +52,7 @@ pub enum SubscriptionStart {
     Now,
     /// The commit after the one that the token names.
     Token { token: String },
-    /// The commit `first`. The stream ends after `last`; without it, never.
+    /// The commits from `first` on. The stream ends after `last`; without it, never.
     Range { first: Revision, last: Option<Revision> },
 }
 
@@ -62,7 +62,7 @@ pub struct SubscriptionRequest {
     pub start: SubscriptionStart,
     pub filters: Filters,
     /// The version of the licences by which `filters` leave sources out.
-    pub licences: u64,
+    pub licences_version: u64,
     /// Whether commits are conflated while the stream is behind.
     pub conflate: bool,
     /// The longest time without a message.
@@ -87,7 +87,8 @@ pub struct Subscription {
     /// The stream ends when it covers this revision.
     until: Option<Revision>,
     wakeups: watch::Receiver<()>,
-    /// Changes with every commit. Only a stream with `until` needs it: such a stream ends at a revision, matching or not.
+    /// Changes with every commit. Only a stream with `until` needs it: such a stream ends at a revision, matching or
+    /// not.
     head: Option<watch::Receiver<Revision>>,
     _connection: Arc<Connection>,
     connection_ends: watch::Receiver<bool>,
@@ -95,7 +96,7 @@ pub struct Subscription {
     /// The lag that the subscriber was last told: behind (`true`) or live.
     reported_lag: Option<bool>,
     /// The version of the licences by which the stream leaves sources out.
-    licences: u64,
+    licences_version: u64,
     /// The revision that the subscriber was last told the stream covers.
     reported: Revision,
     last_sent: Instant,
@@ -142,8 +143,8 @@ impl Subscription {
                 self.say_goodbye(reason).await?;
                 continue;
             }
-            // Within a state or a commit no progress may be sent. It may match nothing for long, and a client takes silence for a
-            // dead connection.
+            // Within a state or a commit no progress may be sent. It may match nothing for long, and a client takes
+            // silence for a dead connection.
             if self.is_message_due() && matches!(self.phase, Phase::Snapshot(_) | Phase::Commit(_)) {
                 self.report_lag(true, self.hub.published());
                 continue;
@@ -169,8 +170,9 @@ impl Subscription {
         if *self.connection_ends.borrow() {
             return Some(GoodbyeReason::ConnectionStalled);
         }
-        // Checked before the next commit is read: after a commit closes a source, the stream must not send more of that source.
-        (self.hub.licences().version != self.licences).then_some(GoodbyeReason::LicencesChanged)
+        // Checked before the next commit is read: after a commit closes a source, the stream must not send more of that
+        // source.
+        (self.hub.licences().version != self.licences_version).then_some(GoodbyeReason::LicencesChanged)
     }
 
     fn is_message_due(&self) -> bool {
@@ -207,7 +209,8 @@ impl Subscription {
         Ok(())
     }
 
-    /// Skips the commits of which the group knows that they do not match. Returns whether more than one commit is ahead.
+    /// Skips the commits of which the group knows that they do not match. Returns whether more than one commit is
+    /// ahead.
     fn skip_unmatched(&mut self, head: Revision) -> bool {
         let (last, is_behind) = match self.group.next_match(self.position.revision) {
             NextMatch::Unknown => return self.position.revision.next() < head,
@@ -304,8 +307,8 @@ impl Subscription {
             }
             ConflationStep::Plain { before } => {
                 self.position.revision = before;
-                // Progress comes before the commit. So a client that loses the stream within it resumes before the commit, also in
-                // a stream that does not conflate.
+                // Progress comes before the commit. So a client that loses the stream within it resumes before the
+                // commit, also in a stream that does not conflate.
                 if self.reported < before {
                     self.report_progress().await?;
                 }
@@ -320,7 +323,8 @@ impl Subscription {
         Ok(())
     }
 
-    /// The token of the last page is that of the last conflated commit. Later commits that do not match are reported by progress.
+    /// The token of the last page is that of the last conflated commit. Later commits that do not match are reported by
+    /// progress.
     async fn send_conflated(&mut self, pages: Vec<ConflatedPage>) -> Result<(), FeedError> {
         for page in pages {
             self.cover_match(page.header.commit.revision);
@@ -353,8 +357,8 @@ impl Subscription {
         if may_report && self.reported < self.position.revision {
             self.report_progress().await?;
         }
-        // Within a commit no progress may be sent. So the token is that of the revision last reported: a token beyond it would
-        // look to the client like a gap.
+        // Within a commit no progress may be sent. So the token is that of the revision last reported: a token beyond
+        // it would look to the client like a gap.
         self.position.revision = self.reported;
         let token = if matches!(self.phase, Phase::Snapshot(_)) { String::new() } else { self.token().await? };
         let reconnect_after = self.reconnect_after(reason);

@@ -1,7 +1,7 @@
 //! Copies that only follow the scopes of changes, against the rows of the state that the filters accept.
 //!
-//! A copy adds a row that enters, replaces a row that changes and removes a row that leaves. It is strict: a row that enters must
-//! not be there; a row that changes or leaves must be there, and equal the change's `before`.
+//! A copy adds a row that enters, replaces a row that changes and removes a row that leaves. It is strict: a row that
+//! enters must not be there; a row that changes or leaves must be there, and equal the change's `before`.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -236,7 +236,7 @@ proptest! {
                 prop_assert!(conflation.close_commit(&header(state.revision)));
             }
             for net in conflation.pages(Revision::ZERO).into_iter().flat_map(|page| page.changes) {
-                replica.apply(net.change(), net.found.scope)?;
+                replica.apply(net.change(), net.filter_match.scope)?;
             }
             prop_assert_eq!(&replica, &state.accepted(&filters));
         }

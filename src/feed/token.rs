@@ -1,7 +1,8 @@
 //! Resume tokens: where a stream is, in the form that clients keep.
 //!
-//! Invariant: the server accepts a token only in the history that made it, with the same chain up to its revision, and for the
-//! filters that it was made for. It refuses a foreign, forged or damaged token; it never resumes at a wrong place.
+//! Invariant: the server accepts a token only in the history that made it, with the same chain up to its revision, and
+//! for the filters that it was made for. It refuses a foreign, forged or damaged token; it never resumes at a wrong
+//! place.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};

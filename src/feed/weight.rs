@@ -1,4 +1,5 @@
-//! About how many bytes rows and changes take as sent, without encoding them. Pages are cut by it, and conflations bounded.
+//! About how many bytes rows and changes take as sent, without encoding them. Pages are cut by it, and conflations
+//! bounded.
 
 use crate::{
     model::{

@@ -167,7 +167,7 @@ impl Feed {
         let request = SubscriptionRequest {
             start: request::start(message.start)?,
             filters: request::filters(message.filters, licences.left_out.as_ref().clone())?,
-            licences: licences.version,
+            licences_version: licences.version,
             conflate: message.conflate,
             progress_interval: request::progress_interval(message.progress_interval)?,
             max_age: self.0.subscription_max_age,

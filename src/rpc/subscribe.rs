@@ -1,8 +1,9 @@
 //! `FeedService.Subscribe`, with an HTTP body of its own.
 //!
-//! tonic's encoder copies every message into a buffer for each stream: 1 MiB to 2,000 subscribers took 2,074 MB. Here a page of
-//! changes is encoded once for all subscribers with the same filters, and compressed once for those of them that take gzip. Each
-//! stream sends a small head of its own and then the shared bytes: 9 MB for the same page, and 3.6 times as fast.
+//! tonic's encoder copies every message into a buffer for each stream: 1 MiB to 2,000 subscribers took 2,074 MB. Here a
+//! page of changes is encoded once for all subscribers with the same filters, and compressed once for those of them
+//! that take gzip. Each stream sends a small head of its own and then the shared bytes: 9 MB for the same page, and 3.6
+//! times as fast.
 //!
 //! In reading order: [`body`] is the stream as HTTP sees it, [`frame`] makes its bytes, [`gzip`] the compressed ones.
 //!

@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct MatchingChange {
     pub(super) revision: Revision,
     pub(super) numbered: Arc<NumberedChange>,
-    pub(super) found: Match,
+    pub(super) filter_match: Match,
 }
 
 /// The changes of one key, from the first to the last.
@@ -82,11 +82,11 @@ impl ChangeSpan {
             Some(change) => NetContent::Merged { change: Box::new(change), stamps: self.stamps() },
             None => NetContent::Single(self.first.numbered),
         };
-        let found = match self.last {
-            None => self.first.found,
-            Some(last) => net_match(self.first.found, &last.found)?,
+        let filter_match = match self.last {
+            None => self.first.filter_match,
+            Some(last) => net_match(self.first.filter_match, &last.filter_match)?,
         };
-        Some(NetChange { revision, number, found, content })
+        Some(NetChange { revision, number, filter_match, content })
     }
 
     /// The commits that the rows of both changes come from.
@@ -179,7 +179,8 @@ fn net_value(first: &ValueChange, last: &ValueChange) -> Option<ValueChange> {
 
 /// `republished`: how the edition stands, if it was withdrawn and published again without this entry.
 fn net_entry(first: &EntryChange, last: &EntryChange, republished: Option<EditionEnd>) -> EntryChange {
-    // An entity that is absent from a whole table entered it or left it, so these movements tell that the table is whole.
+    // An entity that is absent from a whole table entered it or left it, so these movements tell that the table is
+    // whole.
     let was_whole = first.movement == Movement::Entered;
     let is_whole = republished.map_or(last.movement == Movement::Left, |end| end.is_whole);
     let later_absence = republished.map_or(last.later_absence, |end| Some(end.absence));

@@ -121,14 +121,19 @@ fn movements(net: &[NetChange]) -> Vec<(&str, Movement)> {
     entries(net.iter().map(NetChange::change)).into_iter().map(|(entity, change)| (entity, change.movement)).collect()
 }
 
+/// The figures that a commit changes, by key; `None` withdraws one.
+fn figures() -> impl Strategy<Value = BTreeMap<usize, Option<u8>>> {
+    proptest::collection::btree_map(0..6_usize, proptest::option::of(0..3_u8), 0..6)
+}
+
 proptest! {
     #[test]
     fn a_conflation_of_figures_is_the_difference_of_first_and_last_state(
-        commits in proptest::collection::vec(proptest::collection::btree_map(0..6_usize, proptest::option::of(0..3_u8), 0..6), 1..12),
+        commits in proptest::collection::vec(figures(), 1..12),
         began in proptest::collection::vec(proptest::option::of(0..3_u8), 6),
     ) {
         let mut now = began.clone();
-        let mut told = Vec::new();
+        let mut commits_of_changes = Vec::new();
         for commit in commits {
             let mut changes = Vec::new();
             for (key, after) in commit {
@@ -136,9 +141,9 @@ proptest! {
                 let movement = movement_of(before, after).unwrap_or(ValueMove::Backfilled);
                 changes.push(figure(key, movement, before, after));
             }
-            told.push(changes);
+            commits_of_changes.push(changes);
         }
-        let net = conflate(told);
+        let net = conflate(commits_of_changes);
         let found: Vec<Change> = net.iter().map(|net| net.change().clone()).collect();
         let mut expected: Vec<Change> = (0..6)
             .filter_map(|key| Some(figure(key, movement_of(began[key], now[key])?, began[key], now[key])))
@@ -149,7 +154,7 @@ proptest! {
         for net in &net {
             let Change::Value(change) = net.change() else { unreachable!() };
             let own = Matching { before: change.before.is_some(), after: change.after.is_some(), beside: false };
-            prop_assert_eq!(Some(net.found.scope), own.scope());
+            prop_assert_eq!(Some(net.filter_match.scope), own.scope());
         }
     }
 

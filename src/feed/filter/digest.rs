@@ -1,7 +1,7 @@
 //! The hash of filters that tokens carry, and the digest that equal filters share.
 //!
-//! Invariant: the hash of a filter never changes, because clients keep tokens for years. A field that is not set is not hashed,
-//! so that a later version with more fields computes the same hash for the same filter.
+//! Invariant: the hash of a filter never changes, because clients keep tokens for years. A field that is not set is not
+//! hashed, so that a later version with more fields computes the same hash for the same filter.
 
 use std::collections::BTreeSet;
 

@@ -27,8 +27,8 @@ impl Filters {
 
     /// The change without the rows that are left out. `None`: there are none.
     ///
-    /// A change has some where an edition is compared with one of a source that is left out, or where the source of an edition
-    /// changed.
+    /// A change has some where an edition is compared with one of a source that is left out, or where the source of an
+    /// edition changed.
     pub fn disclosed(&self, change: &Change) -> Option<Change> {
         match change {
             Change::Entry(change) => self.disclosed_entry(change).map(|change| Change::Entry(Box::new(change))),

@@ -5,6 +5,7 @@ use crate::{
     feed::fixture,
     model::{
         change::{EntryChange, ValueChange, ValueMove},
+        edition::Entry,
         id::{EditionId, EntityId, RankingId},
     },
     proto,
@@ -12,16 +13,19 @@ use crate::{
 
 const TOP_TEN: u32 = 10;
 
+fn row(rank: u32) -> Box<Entry> {
+    Box::new(fixture::entry("cluster:tokyo-yokohama", &["JPN"], Some(rank)))
+}
+
 /// A correction of an entry's rank; `None`: it is not listed.
 fn entry(before: Option<u32>, after: Option<u32>) -> Change {
-    let row = |rank: Option<u32>| Some(Box::new(fixture::entry("cluster:tokyo-yokohama", &["JPN"], Some(rank?))));
     Change::Entry(Box::new(EntryChange {
         ranking: RankingId::new("gii-clusters").unwrap(),
         edition: EditionId::new("2025").unwrap(),
         source: None,
         entity: EntityId::new("cluster:tokyo-yokohama").unwrap(),
-        before: row(before),
-        after: row(after),
+        before: before.map(row),
+        after: after.map(row),
         compared_with: Some(EditionId::new("2025").unwrap()),
         compared: None,
         earlier_source: None,
@@ -204,8 +208,8 @@ fn every_field_that_is_set_changes_the_hash() {
     assert_ne!(left_out.digest(), Filters::new(vec![Filter::default()]).digest());
 }
 
-/// A field that is not set is not hashed, so a field that a later version adds changes no hash in a client's token. The test
-/// spells out the bytes of one filter: a change of them makes every token of every client invalid.
+/// A field that is not set is not hashed, so a field that a later version adds changes no hash in a client's token. The
+/// test spells out the bytes of one filter: a change of them makes every token of every client invalid.
 #[test]
 fn a_field_that_is_not_set_is_not_hashed() {
     let mut digest = Sha256::new();

@@ -9,6 +9,7 @@ use crate::{
     feed::{filter::Filters, fixture},
     model::{
         change::{Change, EntryChange, Movement, ValueChange, ValueMove},
+        edition::Entry,
         id::{EditionId, EntityId, IndicatorId, RankingId, Revision, SourceId},
         period::Period,
         series::{Dimensions, FigureVersion, SeriesKey, Statement},
@@ -97,6 +98,11 @@ fn row() -> impl Strategy<Value = RowCase> {
     proptest::option::of((id(), 1..6_u32))
 }
 
+fn entry(entity: &str, row: RowCase) -> Option<Box<Entry>> {
+    let (economy, rank) = row?;
+    Some(Box::new(fixture::entry(entity, &[economy], Some(rank))))
+}
+
 fn movement(compared: RowCase, after: RowCase) -> Movement {
     match (compared, after) {
         (None, _) => Movement::Entered,
@@ -116,16 +122,15 @@ prop_compose! {
         after in row(),
         compared in row(),
     ) -> Change {
-        let entry = |row: RowCase| row.map(|(economy, rank)| Box::new(fixture::entry(entity, &[economy], Some(rank))));
         Change::Entry(Box::new(EntryChange {
             ranking: RankingId::new(ranking).unwrap(),
             edition: EditionId::new("2025").unwrap(),
             source: source.map(|id| SourceId::new(id).unwrap()),
             entity: EntityId::new(entity).unwrap(),
-            before: entry(before),
-            after: entry(after),
+            before: entry(entity, before),
+            after: entry(entity, after),
             compared_with: compared.map(|_| EditionId::new("2024").unwrap()),
-            compared: entry(compared),
+            compared: entry(entity, compared),
             earlier_source: earlier_source.map(|id| SourceId::new(id).unwrap()),
             movement: movement(compared, after),
             earlier_absence: None,

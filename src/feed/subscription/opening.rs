@@ -50,8 +50,8 @@ impl StreamBounds {
 impl Subscription {
     /// Opens a subscription. Its first message is [`Notice::Opened`].
     ///
-    /// Errors: too many subscriptions; a token that this server or these filters do not accept; a start above head or below the
-    /// floor; a state that cannot be read.
+    /// Errors: too many subscriptions; a token that this server or these filters do not accept; a start above head or
+    /// below the floor; a state that cannot be read.
     pub async fn open(hub: Arc<Hub>, request: SubscriptionRequest) -> Result<Self, FeedError> {
         let permit = hub.subscriber_permit()?;
         let conflating = if request.conflate { Some(hub.conflating_permit()?) } else { None };
@@ -96,7 +96,7 @@ impl Subscription {
             position,
             until,
             ready: VecDeque::from([SubscriptionEvent::Notice(opened)]),
-            licences: request.licences,
+            licences_version: request.licences_version,
             reported_lag: None,
             reported: position.revision,
             last_sent: now,

@@ -1,7 +1,8 @@
-//! Messages as they go over the wire: gRPC's prefix of five bytes, the stream's own bytes, and the bytes that streams share.
+//! Messages as they go over the wire: gRPC's prefix of five bytes, the stream's own bytes, and the bytes that streams
+//! share.
 //!
-//! Invariant: shared bytes are passed on, not copied, but for a few at their ends: no frame of a message is shorter than
-//! [`FRAME_BYTES_MIN`], unless the message is.
+//! Invariant: shared bytes are passed on, not copied, but for a few at their ends: no frame of a message is shorter
+//! than [`FRAME_BYTES_MIN`], unless the message is.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::Compression;
@@ -27,7 +28,8 @@ const COMMIT_PAGE: u64 = 4 << 3 | 2;
 const CHANGES: u64 = 6 << 3 | 2;
 /// Before every message: a byte that says whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
-/// Clients count shorter frames that they have not read yet, and close a connection with too many (h2 does, against floods).
+/// Clients count shorter frames that they have not read yet, and close a connection with too many (h2 does, against
+/// floods).
 const FRAME_BYTES_MIN: usize = 256;
 /// Shared bytes up to this length are copied, so that the message leaves in one frame.
 const COPIED_BYTES_MAX: usize = 1_024;
@@ -151,7 +153,7 @@ fn encoded_changes(changes: &PageChanges, subscription: &Subscription) -> Vec<u8
 fn conflated_page(page: &ConflatedPage, token: String, subscription: &Subscription) -> Vec<u8> {
     let mut body = Vec::new();
     for net in &page.changes {
-        let head = encode::change_head(net.number, &net.found, |at| subscription.filter_name(at));
+        let head = encode::change_head(net.number, &net.filter_match, |at| subscription.filter_name(at));
         let head = proto::Change { revision: net.revision.0, ..head };
         match &net.content {
             NetContent::Single(numbered) => put_shared_change(&mut body, &head, numbered, subscription),
@@ -167,7 +169,8 @@ fn conflated_page(page: &ConflatedPage, token: String, subscription: &Subscripti
     message
 }
 
-/// Adds a change to a page, in the form that all streams share. A change with hidden rows is encoded for this group alone.
+/// Adds a change to a page, in the form that all streams share. A change with hidden rows is encoded for this group
+/// alone.
 fn put_shared_change(body: &mut Vec<u8>, head: &proto::Change, numbered: &NumberedChange, subscription: &Subscription) {
     match subscription.disclosed(&numbered.change) {
         Some(change) => put_change(body, head, &encode::change_detail(&change, &numbered.stamps)),

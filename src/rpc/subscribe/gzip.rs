@@ -1,8 +1,8 @@
 //! gzip around bytes that were compressed once for all streams.
 //!
-//! gRPC compresses a message as a whole. A message is a stream's own head and then the bytes that its group shares. So the head
-//! goes before the shared bytes as a *stored* block of deflate, which costs five bytes and no work, and the checksum of the whole is
-//! combined from those of the two parts.
+//! gRPC compresses a message as a whole. A message is a stream's own head and then the bytes that its group shares. So
+//! the head goes before the shared bytes as a *stored* block of deflate, which costs five bytes and no work, and the
+//! checksum of the whole is combined from those of the two parts.
 //!
 //! Invariant: the result is one gzip member. Readers stop after the first member (those of tonic and C-core do).
 
