@@ -14,7 +14,7 @@
 //! | [`group`] | subscribers with equal filters |
 //! | [`index`] | the filters of all groups, matched at once; it uses groups, and groups know no index |
 //! | [`group_registry`] | all groups, and the index over them |
-//! | [`matches`], [`shared_changes`], [`page_changes`] | what groups match of shared changes; pages, encoded once |
+//! | [`mod@matches`], [`shared_changes`], [`page_changes`] | what groups match of shared changes; pages, encoded once |
 //! | [`page`], [`event`] | what a subscriber gets: pages of data, and notices about the stream |
 //! | [`licences`], [`ring`], [`read_cache`], [`hub`] | what all subscribers share: recent commits, the ledger |
 //! | [`commit_walk`], [`conflate`] | reading one commit, or several as one |
