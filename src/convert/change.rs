@@ -88,7 +88,7 @@ impl From<&DefinitionChange> for proto::DefinitionChange {
 pub fn change(index: u64, change: &Change, stamps: &CommitStamps) -> proto::Change {
     let everything = Filters::new(Vec::new());
     let scope = match everything.match_change(change, Cause::ReloadUnchanged) {
-        Some(matched) => matched.scope.into(),
+        Some(filter_match) => filter_match.scope.into(),
         None => proto::ChangeScope::Unspecified,
     };
     proto::Change { index, scope: scope.into(), detail: Some(detail(change, stamps)), ..Default::default() }
@@ -100,13 +100,13 @@ pub fn change_detail(change: &Change, stamps: &CommitStamps) -> Vec<u8> {
 }
 
 /// The fields of a change that say how it stands to a subscription. `name` gives the name of a filter by its place.
-pub fn change_head<'a>(index: u64, matched: &Match, name: impl Fn(usize) -> &'a str) -> proto::Change {
+pub fn change_head<'a>(index: u64, filter_match: &Match, name: impl Fn(usize) -> &'a str) -> proto::Change {
     let mut matched_filters = Vec::new();
-    for at in &matched.filters {
+    for at in &filter_match.filters {
         let name = name(*at);
         if !name.is_empty() {
             matched_filters.push(name.to_owned());
         }
     }
-    proto::Change { index, scope: matched.scope.number(), matched_filters, ..Default::default() }
+    proto::Change { index, scope: filter_match.scope.number(), matched_filters, ..Default::default() }
 }

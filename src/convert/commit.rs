@@ -6,7 +6,11 @@ use super::{
     field::optional_text,
 };
 use crate::{
-    feed::{conflate::FoldPage, filter::Filters, history::CommitPart, page::Matched},
+    feed::{
+        filter::Filters,
+        page::{CommitPage, ConflatedPage},
+        page_changes::PageChanges,
+    },
     ledger::log::Header,
     model::change::Counts,
     proto,
@@ -46,23 +50,8 @@ impl From<&Counts> for proto::ChangeCounts {
     }
 }
 
-/// Part of a commit without its changes. Only the first part carries the commit.
-pub fn commit_head(part: &CommitPart, token: String) -> proto::CommitPage {
-    let header: &Header = &part.header;
-    proto::CommitPage {
-        revision: header.commit.revision.0,
-        prev_matching_revision: part.prev_match.0,
-        page: part.page,
-        last_page: part.last,
-        commit: (part.page == 0).then(|| header.into()),
-        changes: Vec::new(),
-        resume_token: token,
-        conflated_from: 0,
-    }
-}
-
-/// Part of a conflation without its changes. Only the first part carries the newest commit in it.
-pub fn fold_head(page: &FoldPage, token: String) -> proto::CommitPage {
+/// A page of a commit without its changes. Only the first page carries the commit.
+pub fn commit_head(page: &CommitPage, token: String) -> proto::CommitPage {
     let header: &Header = &page.header;
     proto::CommitPage {
         revision: header.commit.revision.0,
@@ -72,20 +61,35 @@ pub fn fold_head(page: &FoldPage, token: String) -> proto::CommitPage {
         commit: (page.page == 0).then(|| header.into()),
         changes: Vec::new(),
         resume_token: token,
-        conflated_from: page.folded_from.0,
+        conflated_from: 0,
     }
 }
 
-/// Part of a commit with its changes, as a list of commits shows it.
-pub fn commit_page(part: &CommitPart, token: String, filters: &Filters) -> proto::CommitPage {
-    let mut page = commit_head(part, token);
-    for (numbered, matched) in part.changes.iter().flat_map(Matched::iter) {
+/// A conflated page without its changes. Only the first page carries the newest commit in it.
+pub fn conflated_head(page: &ConflatedPage, token: String) -> proto::CommitPage {
+    let header: &Header = &page.header;
+    proto::CommitPage {
+        revision: header.commit.revision.0,
+        prev_matching_revision: page.prev_match.0,
+        page: page.page,
+        last_page: page.last,
+        commit: (page.page == 0).then(|| header.into()),
+        changes: Vec::new(),
+        resume_token: token,
+        conflated_from: page.conflated_from.0,
+    }
+}
+
+/// A page of a commit with its changes, as a list of commits shows it.
+pub fn commit_page(page: &CommitPage, token: String, filters: &Filters) -> proto::CommitPage {
+    let mut message = commit_head(page, token);
+    for (numbered, filter_match) in page.changes.iter().flat_map(PageChanges::iter) {
         let disclosed = filters.disclosed(&numbered.change);
         let change = disclosed.as_ref().unwrap_or(&numbered.change);
-        page.changes.push(proto::Change {
+        message.changes.push(proto::Change {
             detail: Some(detail(change, &numbered.stamps)),
-            ..change_head(numbered.number, matched, |at| filters.name(at))
+            ..change_head(numbered.number, filter_match, |at| filters.name(at))
         });
     }
-    page
+    message
 }

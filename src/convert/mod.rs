@@ -24,6 +24,8 @@ pub mod enums;
 #[cfg(feature = "server")]
 pub mod error;
 #[cfg(feature = "server")]
+pub mod feed;
+#[cfg(feature = "server")]
 pub mod field;
 #[cfg(feature = "server")]
 pub mod figure;

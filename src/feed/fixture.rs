@@ -1,8 +1,12 @@
-//! Tables, and the changes of commits that publish, correct and withdraw them, for the tests of the feed.
+//! Shared by the feed's tests: headers of commits, tables, and the changes of commits that publish, correct and
+//! withdraw tables.
+
+use std::sync::Arc;
 
 use crate::{
+    ledger::log::{CHAIN_START, Draft, Header, Totals},
     model::{
-        change::{Absence, Change, EntryChange, FigureChange, FigureMovement, Movement},
+        change::{Absence, Cause, Change, Commit, Counts, EntryChange, FigureChange, FigureMovement, Movement},
         edition::{Basis, Coverage, CoverageKind, Edition, EditionStatus, Entry, Table, complete_to, sort_entries},
         id::{EditionId, EntityId, IndicatorId, RankingId, Revision, SourceId},
         period::Period,
@@ -12,6 +16,23 @@ use crate::{
     },
     ranking::compare::moves,
 };
+
+/// The header of a commit with one page.
+pub(super) fn header(revision: u64) -> Arc<Header> {
+    let commit = Commit {
+        revision: Revision(revision),
+        recorded: Instant(0),
+        author: String::new(),
+        cause: Cause::FirstRelease,
+        note: String::new(),
+        released: None,
+        document_sha256: String::new(),
+        counts: Counts::default(),
+        request_id: None,
+    };
+    let draft = Draft { commit, pages: 1, changes: 0, totals: Totals::default() };
+    Arc::new(draft.sealed(CHAIN_START, [0; 32]).unwrap())
+}
 
 /// An entry without a name, a score and remarks.
 pub(super) fn entry(entity: &str, economies: &[&str], rank: Option<u32>) -> Entry {
@@ -65,8 +86,11 @@ pub(super) fn published(compared: Option<&Table>, after: &Table) -> Vec<Change> 
 pub(super) fn corrected(before: &Table, after: &Table) -> Vec<Change> {
     let one_source = before.edition.source == after.edition.source;
     let mut changes = vec![edition_change(Some(&before.edition), &after.edition)];
-    let told = entry_changes(Some(before), after).filter(|change| !one_source || change.before != change.after);
-    changes.extend(told.map(|change| Change::Entry(Box::new(change))));
+    for change in entry_changes(Some(before), after) {
+        if !one_source || change.before != change.after {
+            changes.push(Change::Entry(Box::new(change)));
+        }
+    }
     changes
 }
 
@@ -90,15 +114,10 @@ fn edition_change(before: Option<&Edition>, after: &Edition) -> Change {
     Change::Edition { before, after: Box::new(after.clone()), backfilled: None }
 }
 
-/// A change of a figure of the series `I` of `E` from `S`; without figures on both sides it is filled in behind "no figure".
+/// A change of a figure of the series `I` of `E` from `S`; without figures on both sides it is filled in behind "no
+/// figure".
 pub(super) fn figure(dimensions: &str, before: bool, after: bool) -> FigureChange {
     let period = Period::parse("2020").unwrap();
-    let row = |revision: u64| FigureVersion {
-        period,
-        revision: Revision(revision),
-        released: Date::EPOCH,
-        statement: Statement::Figure(Value::number(Number::parse("1.5").unwrap())),
-    };
     let movement = match (before, after) {
         (false, true) => FigureMovement::Added,
         (true, true) => FigureMovement::Revised,
@@ -114,9 +133,18 @@ pub(super) fn figure(dimensions: &str, before: bool, after: bool) -> FigureChang
         },
         period,
         movement,
-        before: before.then(|| row(1)),
-        after: after.then(|| row(2)),
-        recorded: row(2),
+        before: before.then(|| version(period, 1)),
+        after: after.then(|| version(period, 2)),
+        recorded: version(period, 2),
+    }
+}
+
+fn version(period: Period, revision: u64) -> FigureVersion {
+    FigureVersion {
+        period,
+        revision: Revision(revision),
+        released: Date::EPOCH,
+        statement: Statement::Figure(Value::number(Number::parse("1.5").unwrap())),
     }
 }
 

@@ -1,11 +1,11 @@
-//! Recent commits, shared by all subscribers, and the bells that wake those for whom there is something in them.
+//! What all subscribers share: the recent commits, the way to the ledger for those behind them, and the groups that are
+//! woken when a commit matches.
 //!
-//! Invariant: memory is bounded by [`RING_COMMITS_MAX`] and [`RING_CHANGES_MAX`], whatever the number and speed of
-//! subscribers. Reading history for those behind is bounded by [`CATCH_UP_READERS_MAX`], off the async threads, and holds no
-//! lock that the writer needs.
+//! Invariants: memory is bounded, whatever the number and the speed of subscribers (see [`super::ring`],
+//! [`super::read_cache`], [`super::cache`]). At most [`CATCH_UP_READERS_MAX`] subscribers read the ledger at one time,
+//! off the async threads, and none of them holds a lock that the writer needs.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
@@ -17,12 +17,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{
     FeedError,
-    conflate::CONFLATING_MAX,
+    cache::PageCache,
     filter::Filters,
-    group::{Group, Groups},
-    page::{Kept, MatchedParts, SharedPage},
+    group::Group,
+    group_registry::GroupRegistry,
+    licences::Licences,
+    page_changes::GroupMatches,
+    read_cache::ReadCache,
+    ring::{Ring, RingCommit},
+    shared_changes::SharedChanges,
     stamps::CommitStamps,
-    token::{ChainMark, Claim, Position, Tokens},
+    token::{ChainMark, Position, TokenContent, Tokens},
 };
 use crate::{
     ledger::{
@@ -30,40 +35,19 @@ use crate::{
         page::LedgerPage,
         writer::AppliedCommit,
     },
-    model::{
-        catalog::{Definition, DefinitionKind, Redistribution},
-        change::Change,
-        id::Revision,
-    },
+    model::{change::Change, id::Revision},
     query::Reader,
     store::{StoreError, lock::lock, offload::Offload},
 };
 
-/// Most commits in the ring.
-pub const RING_COMMITS_MAX: usize = 4_096;
-/// Most changes in the ring, about 300 bytes each and as much again encoded.
-pub const RING_CHANGES_MAX: usize = 100_000;
-/// Most subscribers that read history at one time.
+/// Most subscribers that read the ledger at one time.
 pub const CATCH_UP_READERS_MAX: usize = 32;
-/// How long a genuine token of a revision above head waits for it.
-const TOKEN_WAIT: Duration = Duration::from_secs(2);
 /// Most open subscriptions.
 pub const SUBSCRIBERS_MAX: usize = 20_000;
-
-/// Most pages kept of those that subscribers behind the ring read: neighbours in a long commit read the same.
-const READ_PAGES_MAX: usize = 256;
-
-/// Most headers kept of the commits that subscribers behind the ring read: all who come back at once read the same.
-const READ_HEADERS_MAX: usize = 1_024;
-
-/// The sources that streams leave out, for their licences.
-#[derive(Debug, Clone, Default)]
-pub struct Licences {
-    /// Grows whenever they change.
-    pub version: u64,
-    /// The ids of the sources.
-    pub left_out: Arc<BTreeSet<String>>,
-}
+/// Most subscriptions that conflate. Their conflations hold less than 512 MiB together, if every subscriber is behind.
+pub const CONFLATING_MAX: usize = 1_000;
+/// How long a genuine token of a revision above head waits for that revision.
+const TOKEN_WAIT: Duration = Duration::from_secs(2);
 
 /// What all subscribers share.
 #[derive(Debug)]
@@ -72,113 +56,111 @@ pub struct Hub {
     offload: Offload,
     tokens: Tokens,
     head: watch::Sender<Revision>,
-    stopping: AtomicBool,
+    is_stopping: AtomicBool,
     licences: Mutex<Licences>,
     ring: Mutex<Ring>,
-    read_headers: Mutex<BTreeMap<Revision, Arc<Header>>>,
-    read_pages: Mutex<VecDeque<(Revision, u32, Arc<SharedPage>)>>,
-    groups: Groups,
-    kept: Kept,
+    read_cache: ReadCache,
+    groups: GroupRegistry,
+    cache: PageCache,
     catch_up: Semaphore,
     subscribers: AtomicUsize,
-    turns: AtomicU32,
+    reconnect_fractions: AtomicU32,
     conflating: Arc<Semaphore>,
 }
 
-#[derive(Debug, Default)]
-struct Ring {
-    commits: BTreeMap<Revision, RingCommit>,
-    order: VecDeque<(Revision, usize)>,
-    changes: usize,
-}
-
-#[derive(Debug, Clone)]
-struct RingCommit {
-    header: Arc<Header>,
-    /// All its changes. `None`: too many for the ring.
-    page: Option<Arc<SharedPage>>,
+/// What a group matches of a ledger page, or of a whole recent commit.
+#[derive(Debug)]
+pub(super) struct LedgerMatches {
+    /// `None`: nothing matches.
+    pub(super) matches: Option<GroupMatches>,
+    /// Number of the ledger page to read next.
+    pub(super) next_ledger_page: u32,
 }
 
 impl Hub {
-    /// Serves the history that a reader reads.
     pub fn new(reader: Reader, offload: Offload) -> Self {
         let tokens = Tokens::new(reader.ledger().history(), reader.ledger().secret());
         let head = watch::Sender::new(reader.head());
-        let licences = Licences { version: 0, left_out: Arc::new(forbidden_sources(&reader)) };
         Self {
-            licences: Mutex::new(licences),
+            licences: Mutex::new(Licences::read(&reader)),
             reader,
             offload,
             tokens,
             head,
-            stopping: AtomicBool::new(false),
+            is_stopping: AtomicBool::new(false),
             ring: Mutex::default(),
-            read_headers: Mutex::default(),
-            read_pages: Mutex::default(),
-            groups: Groups::default(),
-            kept: Kept::default(),
+            read_cache: ReadCache::default(),
+            groups: GroupRegistry::default(),
+            cache: PageCache::default(),
             catch_up: Semaphore::new(CATCH_UP_READERS_MAX),
             subscribers: AtomicUsize::new(0),
-            turns: AtomicU32::new(0),
+            reconnect_fractions: AtomicU32::new(0),
             conflating: Arc::new(Semaphore::new(CONFLATING_MAX)),
         }
     }
 
-    /// Where the history is read.
+    /// The reader of the history that the hub serves.
     pub fn reader(&self) -> &Reader {
         &self.reader
     }
 
-    /// Adds a commit, durable and applied, and wakes those whom it concerns. Called by the writer, in revision order.
-    pub fn publish(&self, published: AppliedCommit) {
-        let AppliedCommit { header, pages } = published;
-        let (revision, cause) = (header.commit.revision, header.commit.cause);
-        let page = pages.and_then(|pages| {
-            let changes: Vec<_> = pages.iter().flat_map(|page| page.changes()).collect();
-            // A store that cannot be read is told to those who read it next.
-            shared(changes, &self.reader)
-                .inspect_err(|error| tracing::error!(%error, %revision, "not in the ring"))
-                .ok()
-        });
-        let page = page.map(Arc::new);
+    /// Adds a commit, durable and applied, and wakes the groups that it matches. The writer calls it in revision order.
+    pub fn publish(&self, applied: AppliedCommit) {
+        let AppliedCommit { header, pages } = applied;
+        let revision = header.commit.revision;
+        let changes = pages.and_then(|pages| self.share_recent(revision, &pages));
         let index = self.groups.index();
-        let matching: Vec<&Arc<Group>> = match &page {
-            // Nobody looked at it: all have to.
+        let cause = header.commit.cause;
+        let matching: Vec<&Arc<Group>> = match &changes {
+            // Nobody matched the commit, so every group has to look at it.
             None => index.groups().iter().collect(),
             Some(_) if header.changes == 0 => {
                 index.groups().iter().filter(|group| group.filters.wants_empty(cause)).collect()
             }
-            Some(page) => {
-                let found = page.find_all(&index, cause, &self.kept);
+            Some(changes) => {
+                let found = changes.match_all(&index, cause, &self.cache);
                 index.groups().iter().filter(|group| found.binary_search(&group.id).is_ok()).collect()
             }
         };
-        self.groups.note(&index, revision, matching.iter().copied());
+        self.groups.note(&index, revision, &matching);
         self.note_licences(&header);
-        self.ring().put(revision, RingCommit { header, page });
+        lock(&self.ring).put(revision, RingCommit { header, changes });
         self.head.send_replace(revision);
-        self.groups.ring(&index, matching);
+        self.groups.wake(&index, &matching);
     }
 
-    /// Tells all subscribers to say goodbye.
+    /// The changes of a recent commit. `None`: the store failed. It fails again for the subscribers that read the
+    /// commit, and they get the error.
+    fn share_recent(&self, revision: Revision, pages: &[Arc<LedgerPage>]) -> Option<Arc<SharedChanges>> {
+        let changes = pages.iter().flat_map(|page| page.changes()).collect();
+        match share(changes, &self.reader) {
+            Ok(changes) => Some(Arc::new(changes)),
+            Err(error) => {
+                tracing::error!(%error, %revision, "a commit could not be kept in the ring");
+                None
+            }
+        }
+    }
+
+    /// Makes all subscriptions end.
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        self.groups.ring_all();
+        self.is_stopping.store(true, Ordering::SeqCst);
+        self.groups.wake_all();
     }
 
-    /// The newest revision, as far as it was published.
+    /// Whether the server is stopping. All groups are woken when it begins to.
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::SeqCst)
+    }
+
+    /// The newest revision that was published.
     pub fn published(&self) -> Revision {
         *self.head.borrow()
     }
 
-    /// The same, and changes of it.
+    /// The same, with every change of it.
     pub fn head(&self) -> watch::Receiver<Revision> {
         self.head.subscribe()
-    }
-
-    /// Whether the server is stopping. Bells ring when it begins to.
-    pub fn stops(&self) -> bool {
-        self.stopping.load(Ordering::SeqCst)
     }
 
     /// How many subscriptions are open.
@@ -186,208 +168,161 @@ impl Hub {
         self.subscribers.load(Ordering::Relaxed)
     }
 
-    /// The next of parts between 0 and 1 that lie evenly however many are taken: multiples of the golden ratio.
-    pub fn turn(&self) -> f64 {
-        let taken = self.turns.fetch_add(1, Ordering::Relaxed);
+    /// A number from 0 to 1. However many are taken, they lie evenly spread: they are multiples of the golden ratio.
+    pub(super) fn next_reconnect_fraction(&self) -> f64 {
+        let taken = self.reconnect_fractions.fetch_add(1, Ordering::Relaxed);
         f64::from(taken.wrapping_mul(0x9e37_79b9)) / f64::from(u32::MAX)
     }
 
-    /// Takes a place among the subscribers; it is free again when dropped.
-    pub fn enter(self: &Arc<Self>) -> Result<SubscriberPermit, FeedError> {
+    /// Counts a subscription, as long as the permit lives. At most [`SUBSCRIBERS_MAX`].
+    pub fn subscriber_permit(self: &Arc<Self>) -> Result<SubscriberPermit, FeedError> {
         let taken = self.subscribers.fetch_add(1, Ordering::Relaxed);
         let permit = SubscriberPermit { hub: self.clone() };
         if taken < SUBSCRIBERS_MAX { Ok(permit) } else { Err(FeedError::TooManySubscribers { limit: SUBSCRIBERS_MAX }) }
     }
 
-    /// Takes a place among those that conflate; it is free again when dropped.
-    pub fn enter_conflating(&self) -> Result<OwnedSemaphorePermit, FeedError> {
-        let taken = self.conflating.clone().try_acquire_owned();
-        taken.map_err(|_| FeedError::TooManyConflating { limit: CONFLATING_MAX })
+    /// Counts a subscription that conflates, as long as the permit lives. At most [`CONFLATING_MAX`].
+    pub(super) fn conflating_permit(&self) -> Result<OwnedSemaphorePermit, FeedError> {
+        let permit = self.conflating.clone().try_acquire_owned();
+        permit.map_err(|_| FeedError::TooManyConflating { limit: CONFLATING_MAX })
     }
 
     /// The header of a commit that is not above head.
     pub async fn header(&self, revision: Revision) -> Result<Arc<Header>, StoreError> {
-        let known = self.ring().commits.get(&revision).map(|commit| commit.header.clone());
-        let known = known.or_else(|| self.read_headers().get(&revision).cloned());
-        if let Some(known) = known {
-            return Ok(known);
+        let recent = lock(&self.ring).get(revision).map(|commit| commit.header.clone());
+        if let Some(header) = recent.or_else(|| self.read_cache.header(revision)) {
+            return Ok(header);
         }
         let read: Result<_, StoreError> = self.read(move |reader| reader.ledger().header(revision)).await;
-        let header = Arc::new(read?.ok_or_else(|| missing(revision))?);
-        let mut read_headers = self.read_headers();
-        // They are read upwards, and wanted again soon or not at all.
-        if read_headers.len() >= READ_HEADERS_MAX {
-            read_headers.pop_first();
-        }
-        read_headers.insert(revision, header.clone());
+        let header = Arc::new(read?.ok_or_else(|| incomplete(revision))?);
+        self.read_cache.put_header(header.clone());
         Ok(header)
     }
 
     /// The chain at a revision that is not above head, as tokens carry it.
-    pub async fn chain(&self, revision: Revision) -> Result<ChainMark, StoreError> {
+    async fn chain(&self, revision: Revision) -> Result<ChainMark, StoreError> {
         match revision {
             Revision::ZERO => Ok(ChainMark::of(&CHAIN_START)),
             revision => Ok(ChainMark::of(&self.header(revision).await?.chain)),
         }
     }
 
-    /// The token of a place.
-    pub async fn token(&self, place: Position, filter_hash: u64) -> Result<String, StoreError> {
-        let chain = self.chain(place.revision).await?;
-        Ok(self.tokens.token(Claim { place, filter_hash, chain }))
+    /// The token of a position in a stream with these filters.
+    pub async fn token(&self, position: Position, filter_hash: u64) -> Result<String, StoreError> {
+        let chain = self.chain(position.revision).await?;
+        Ok(self.tokens.token(TokenContent { position, filter_hash, chain }))
     }
 
-    /// The place that a token names, and the hash of its filters. A genuine one of a revision above head waits for it: another
-    /// server may be ahead of this one.
-    pub async fn claimed(&self, token: &str) -> Result<(Position, u64), FeedError> {
-        let Claim { place, filter_hash, chain } = self.tokens.read(token)?;
+    /// What a token says. A genuine token of a revision above head waits for that revision, at most two seconds:
+    /// another server may be ahead of this one.
+    pub async fn read_token(&self, token: &str) -> Result<TokenContent, FeedError> {
+        let content = self.tokens.read(token)?;
+        let asked = content.position.revision;
         let mut head = self.head();
-        let there = head.wait_for(|head| *head >= place.revision);
-        if tokio::time::timeout(TOKEN_WAIT, there).await.is_err() {
-            return Err(FeedError::TokenAhead { asked: place.revision, head: self.published() });
+        let reached = head.wait_for(|head| *head >= asked);
+        if tokio::time::timeout(TOKEN_WAIT, reached).await.is_err() {
+            return Err(FeedError::TokenAhead { asked, head: self.published() });
         }
-        // A folder that was put back from an older copy has another past from there on.
-        if self.chain(place.revision).await? == chain {
-            Ok((place, filter_hash))
-        } else {
-            Err(FeedError::TokenOtherHistory)
-        }
+        // A folder that was restored from an older copy has another chain above the revision of that copy.
+        if self.chain(asked).await? == content.chain { Ok(content) } else { Err(FeedError::TokenOtherHistory) }
     }
 
-    /// The sources that streams leave out from now on.
+    /// The position that a token names in a stream with these filters.
+    pub async fn resume(&self, token: &str, filters: &Filters) -> Result<Position, FeedError> {
+        let content = self.read_token(token).await?;
+        if content.filter_hash == filters.hash() { Ok(content.position) } else { Err(FeedError::TokenOtherFilter) }
+    }
+
+    /// The sources that new streams leave out.
     pub fn licences(&self) -> Licences {
         lock(&self.licences).clone()
     }
 
-    /// Notes which sources a commit closed or opened. Streams that leave out others end before they read the next one.
+    /// Notes which sources a commit closes or opens. Streams that leave out others end before they read the next
+    /// commit.
     fn note_licences(&self, header: &Header) {
-        let counts = &header.commit.counts;
-        if counts.definitions_added + counts.definitions_revised + counts.definitions_removed == 0 {
+        if !Licences::may_change_in(header) {
             return;
         }
-        let left_out = forbidden_sources(&self.reader);
-        let mut licences = lock(&self.licences);
-        if *licences.left_out != left_out {
-            *licences = Licences { version: licences.version + 1, left_out: Arc::new(left_out) };
-            drop(licences);
-            self.groups.ring_all();
+        if let Some(next) = self.licences().next(&self.reader) {
+            *lock(&self.licences) = next;
+            self.groups.wake_all();
         }
     }
 
-    fn read_headers(&self) -> std::sync::MutexGuard<'_, BTreeMap<Revision, Arc<Header>>> {
-        lock(&self.read_headers)
-    }
-
-    /// Joins those with the same filters.
+    /// The group of the subscribers with these filters.
     pub fn group(&self, filters: Filters) -> Arc<Group> {
         self.groups.join(filters)
     }
 
-    /// What is kept for sharing.
-    pub fn kept(&self) -> &Kept {
-        &self.kept
+    /// What subscribers share of pages.
+    pub fn cache(&self) -> &PageCache {
+        &self.cache
     }
 
-    /// What a group matches of a page of a commit that is not above head, and the page after it.
-    pub(super) async fn matched(
+    /// What a group matches of a commit that is not above head: of the whole commit if it is in the ring and
+    /// `ledger_page` is 0, else of that ledger page.
+    pub(super) async fn matches(
         &self,
         header: &Header,
-        page: u32,
+        ledger_page: u32,
         group: &Group,
-    ) -> Result<(Option<MatchedParts>, u32), FeedError> {
-        let whole = match page {
-            0 => self.ring().commits.get(&header.commit.revision).and_then(|commit| commit.page.clone()),
+    ) -> Result<LedgerMatches, FeedError> {
+        let revision = header.commit.revision;
+        let recent = match ledger_page {
+            0 => lock(&self.ring).get(revision).and_then(|commit| commit.changes.clone()),
             _ => None,
         };
-        let (shared, next) = match whole {
+        let (shared, next_ledger_page) = match recent {
             Some(whole) => (whole, header.pages),
-            None => (self.page(header.commit.revision, page).await?, page.saturating_add(1)),
+            None => (self.read_page(revision, ledger_page).await?, ledger_page.saturating_add(1)),
         };
-        Ok((shared.matched(group, header.commit.cause, &self.groups, &self.kept), next))
+        let pages = shared.pages_of(group, header.commit.cause, &self.groups, &self.cache);
+        Ok(LedgerMatches { matches: pages.map(|pages| GroupMatches::new(shared, pages)), next_ledger_page })
     }
 
-    async fn page(&self, revision: Revision, page: u32) -> Result<Arc<SharedPage>, FeedError> {
-        if let Some(known) = self.read_page(revision, page) {
-            return Ok(known);
+    async fn read_page(&self, revision: Revision, ledger_page: u32) -> Result<Arc<SharedChanges>, FeedError> {
+        if let Some(changes) = self.read_cache.page(revision, ledger_page) {
+            return Ok(changes);
         }
         let read: Result<_, StoreError> = self
             .read(move |reader| {
-                let Some(bytes) = reader.ledger().read(revision, page)? else { return Ok(None) };
-                shared(LedgerPage::decode(&bytes)?.changes(), reader).map(Some)
+                let Some(bytes) = reader.ledger().read(revision, ledger_page)? else { return Ok(None) };
+                share(LedgerPage::decode(&bytes)?.changes(), reader).map(Some)
             })
             .await;
-        // A page may be dropped by compaction while it is read. The floor is raised before that.
+        // Compaction may drop a page while it is read. It raises the floor before.
         let floor = self.reader.ledger().floor();
         if revision < floor && !matches!(read, Ok(Some(_))) {
             return Err(FeedError::BelowFloor { asked: revision, floor });
         }
-        let shared = Arc::new(read?.ok_or_else(|| missing(revision))?);
-        let mut read_pages = lock(&self.read_pages);
-        if read_pages.len() == READ_PAGES_MAX {
-            read_pages.pop_front();
-        }
-        read_pages.push_back((revision, page, shared.clone()));
-        Ok(shared)
+        let changes = Arc::new(read?.ok_or_else(|| incomplete(revision))?);
+        self.read_cache.put_page(revision, ledger_page, changes.clone());
+        Ok(changes)
     }
 
-    /// A page that somebody else read from the ledger a moment ago.
-    fn read_page(&self, revision: Revision, page: u32) -> Option<Arc<SharedPage>> {
-        let read_pages = lock(&self.read_pages);
-        let found = read_pages.iter().rev().find(|(of, number, _)| (*of, *number) == (revision, page));
-        found.map(|(_, _, page)| page.clone())
-    }
-
-    /// Reads off the async threads, a bounded number at a time.
+    /// Reads off the async threads; at most [`CATCH_UP_READERS_MAX`] at one time.
     pub async fn read<T: Send + 'static, E: From<StoreError> + Send + 'static>(
         &self,
         read: impl FnOnce(&Reader) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
-        // Never closed, so there is always a permit in the end.
+        // The semaphore is never closed, so the permit always comes.
         let _permit = self.catch_up.acquire().await.ok();
         let reader = self.reader.clone();
         self.offload.run(move || read(&reader)).await?
     }
-
-    fn ring(&self) -> std::sync::MutexGuard<'_, Ring> {
-        lock(&self.ring)
-    }
 }
 
-fn shared(changes: Vec<(u64, Change)>, reader: &Reader) -> Result<SharedPage, StoreError> {
+fn share(changes: Vec<(u64, Change)>, reader: &Reader) -> Result<SharedChanges, StoreError> {
     let stamps = CommitStamps::read(changes.iter().map(|(_, change)| change), reader, Revision::MAX)?;
-    Ok(SharedPage::new(changes, stamps))
+    Ok(SharedChanges::new(changes, stamps))
 }
 
-/// The sources whose licence forbids that what comes from them is handed on.
-fn forbidden_sources(reader: &Reader) -> BTreeSet<String> {
-    let catalog = reader.view().catalog();
-    let sources = catalog.definitions(DefinitionKind::Source, "", reader.head());
-    let forbidden = sources.filter_map(|definition| match definition.as_ref() {
-        Definition::Source(source) if source.redistribution == Redistribution::Forbidden => Some(source.id.to_string()),
-        _ => None,
-    });
-    forbidden.collect()
-}
-
-fn missing(revision: Revision) -> StoreError {
+fn incomplete(revision: Revision) -> StoreError {
     StoreError::corrupt(format!("commit {revision} is not whole in the ledger"))
 }
 
-impl Ring {
-    fn put(&mut self, revision: Revision, commit: RingCommit) {
-        let weight = commit.page.as_ref().map_or(0, |page| page.len());
-        self.changes += weight;
-        self.order.push_back((revision, weight));
-        self.commits.insert(revision, commit);
-        while self.order.len() > RING_COMMITS_MAX || (self.changes > RING_CHANGES_MAX && self.order.len() > 1) {
-            let Some((oldest, weight)) = self.order.pop_front() else { return };
-            self.commits.remove(&oldest);
-            self.changes -= weight;
-        }
-    }
-}
-
-/// A place among the subscribers.
+/// An open subscription, counted until it is dropped.
 #[derive(Debug)]
 pub struct SubscriberPermit {
     hub: Arc<Hub>,

@@ -1,22 +1,55 @@
-//! Every change, in order, with its cause, resumable.
+//! The change feed: every commit in order, with its cause, filtered and resumable.
 //!
-//! In reading order: [`filter`] says which changes a subscriber wants, [`group`] brings those with equal filters together,
-//! [`index`] asks all filters at once; [`page`] is a page of a commit as all share it; [`token`] names a place in a stream;
-//! [`hub`] holds recent commits and wakes who waits; [`history`] walks through commits; [`conflate`] makes several of them
-//! one; [`subscription`] is one subscriber, [`stream_registry`] where it leaves the server; [`stamps`] says
-//! when and why the commits were made that rows come from.
+//! # Modules, in reading order
 //!
-//! Invariants: a subscriber is a cursor, not a queue: it reads the shared ring of recent commits, or the ledger when it is
-//! behind, at its own pace. What it is told about its position comes from its own cursor, never from head. Only those are
-//! woken for whom something matches; the others pass over it when they next say how far they are.
+//! Each module uses only modules above it in this table, so that none of them depends on another in a circle.
+//!
+//! | modules | what they are for |
+//! |---|---|
+//! | [`error`], [`lock`] | why a stream ends; locks that survive a panic |
+//! | [`filter`] | which changes a subscriber wants, and what licences hide from it |
+//! | [`token`] | where a stream is, in the form that clients keep |
+//! | [`stamps`], [`weight`], [`cache`] | facts about commits, sizes of changes, the bound on shared bytes |
+//! | [`change`] | a change, encoded at most once |
+//! | [`group`] | subscribers with equal filters |
+//! | [`index`] | the filters of all groups, matched at once; it uses groups, and groups know no index |
+//! | [`group_registry`] | all groups, and the index over them |
+//! | [`mod@matches`], [`shared_changes`], [`page_changes`] | what groups match of shared changes; pages, encoded once |
+//! | [`page`], [`event`] | what a subscriber gets: pages of data, and notices about the stream |
+//! | [`licences`], [`ring`], [`read_cache`], [`hub`] | what all subscribers share: recent commits, the ledger |
+//! | [`commit_walk`], [`conflate`] | reading one commit, or several as one |
+//! | [`commit_list`] | the same data, pulled page by page |
+//! | [`stream_registry`] | the open streams, and whether their clients take what is sent |
+//! | [`subscription`] | one subscriber's stream |
+//!
+//! # Invariants
+//!
+//! - A subscriber is a position, not a queue: it reads the shared ring of recent commits, or the ledger when it is
+//!   behind, at its own speed.
+//! - What a subscriber is told about its progress comes from its own position, never from head.
+//! - A commit wakes only the groups that it matches. The others skip it when they next report progress.
+//! - A change is encoded once, and a page once for each group, whatever the number of subscribers.
 
+pub mod cache;
+pub mod change;
+pub mod commit_list;
+mod commit_walk;
 pub mod conflate;
+pub mod error;
+pub mod event;
 pub mod filter;
 pub mod group;
-pub mod history;
+mod group_registry;
 pub mod hub;
 mod index;
+mod licences;
+mod lock;
+pub mod matches;
 pub mod page;
+pub mod page_changes;
+mod read_cache;
+mod ring;
+mod shared_changes;
 pub mod stamps;
 pub mod stream_registry;
 pub mod subscription;
@@ -28,67 +61,4 @@ mod fixture;
 #[cfg(test)]
 mod tests;
 
-use crate::{model::id::Revision, query::QueryError, store::StoreError};
-
-/// Why a stream does not start, or ends.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FeedError {
-    /// Not a token of ours.
-    #[error("the resume token is damaged or was not made by this server")]
-    TokenMalformed,
-    /// A token of another store, or of this one before a restore.
-    #[error("the resume token belongs to another history; start again with the state")]
-    TokenOtherHistory,
-    /// A token that an earlier version made.
-    #[error("the resume token was made by Almanac 0.1; start again with the state")]
-    TokenOutdated,
-    /// A genuine token of a revision that is not here yet.
-    #[error("the resume token names revision {asked}, and this server has {head}; try again, or ask another server")]
-    TokenAhead {
-        /// As asked.
-        asked: Revision,
-        /// As it is.
-        head: Revision,
-    },
-    /// A token of a stream with other filters.
-    #[error("the resume token belongs to a subscription with other filters; use those, or start again with the state")]
-    TokenOtherFilter,
-    /// A place that is not there yet.
-    #[error("revision {asked} is above head, which is {head}")]
-    AboveHead {
-        /// As asked.
-        asked: Revision,
-        /// As it is.
-        head: Revision,
-    },
-    /// A place that is no more.
-    #[error("revision {asked} is below {floor}, the oldest that can be replayed; start again with the state")]
-    BelowFloor {
-        /// As asked.
-        asked: Revision,
-        /// As it is.
-        floor: Revision,
-    },
-    /// Too many subscribers.
-    #[error("{limit} subscriptions are open, which is the limit; try again later")]
-    TooManySubscribers {
-        /// The limit.
-        limit: usize,
-    },
-    /// Too many subscribers that conflate.
-    #[error("{limit} subscriptions conflate, which is the limit; try again later, or without `conflate`")]
-    TooManyConflating {
-        /// The limit.
-        limit: usize,
-    },
-    /// A page token whose place inside a commit is not there.
-    #[error("names a place that is not in this list: list again from the first page")]
-    NoSuchPosition,
-    /// The state could not be read.
-    #[error(transparent)]
-    Query(#[from] QueryError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
+pub use self::error::FeedError;

@@ -1,7 +1,7 @@
 //! When and why the commits were made that the rows of changes come from.
 //!
-//! A change carries whole rows, and a row names its commit by revision only. What a reader is shown of that commit is looked up
-//! once a page, off the async threads, so that encoding never waits.
+//! A change carries whole rows, and a row names its commit by revision only. Readers see more of the commit. It is
+//! looked up once for each ledger page, off the async threads, so that encoding never waits for the disk.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -18,18 +18,17 @@ use crate::{
 
 /// When and why a commit was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct CommitStamp {
     pub recorded: Instant,
     pub cause: Cause,
 }
 
-/// The commits of the rows in some changes.
+/// The commits that the rows of some changes come from.
 #[derive(Debug, Clone, Default)]
 pub struct CommitStamps(BTreeMap<Revision, CommitStamp>);
 
 impl CommitStamps {
-    /// Looks up the commits of all rows in these changes, but for those above head: a commit that is only checked is none.
+    /// Looks up the commits of all rows in these changes. Rows above head have none: their commit was only validated.
     pub fn read<'a>(
         changes: impl IntoIterator<Item = &'a Change>,
         reader: &Reader,
@@ -45,21 +44,21 @@ impl CommitStamps {
         Ok(stamps)
     }
 
-    /// Adds those of other changes.
+    /// Adds the commits of other changes.
     pub fn extend(&mut self, others: &Self) {
         self.0.extend(&others.0);
     }
 
-    /// The commit with this revision, if a row comes from it.
     pub fn get(&self, revision: Revision) -> Option<CommitStamp> {
         self.0.get(&revision).copied()
     }
 }
 
+/// The versions of figures in a change.
 fn rows(change: &Change) -> impl Iterator<Item = &FigureVersion> {
     let rows = match change {
         Change::Figure(change) => [change.before.as_ref(), change.after.as_ref(), Some(&change.recorded)],
-        _ => [None; 3],
+        Change::Entry(_) | Change::Edition { .. } | Change::Definition(_) => [None; 3],
     };
     rows.into_iter().flatten()
 }

@@ -1,16 +1,18 @@
-//! Where streams leave the server: the connection each one goes by, and whether it is taken.
+//! The open streams, with the connection of each, and whether the client takes what the stream sends.
 //!
-//! HTTP asks a stream for more only when its client has made room. So one whose client makes none cannot be told anything:
-//! neither its age nor the end of the server reaches it, and it would keep its seat, and what HTTP/2 holds of its messages,
-//! for ever. The way out is its connection: the other streams of that say goodbye, with a token, and then it is closed.
+//! HTTP polls a stream for more only when the client's flow-control window has room. A stream whose window stays full
+//! cannot be told anything: neither its age limit nor the end of the server reaches the client, and it would hold its
+//! permit, and the messages in HTTP/2's buffers, for ever. The only way out is to close the connection; its other
+//! streams say goodbye before, with a token.
 //!
-//! Invariant: a stream that waits for news is not stalled; one that gave bytes away and was not asked on since is.
+//! Invariant: a stream that waits for news is not stalled. A stream is stalled if it gave HTTP a frame and was not
+//! polled since.
 
 use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Waker,
@@ -20,11 +22,12 @@ use std::{
 use futures_util::task::AtomicWaker;
 use tokio::{sync::watch, time::Instant};
 
-use crate::store::lock::lock;
+use super::lock::lock;
 
-/// From when its streams are told that a connection ends until it is closed.
+/// A connection is closed this long after its streams were told to end.
 pub const CLOSE_AFTER: Duration = Duration::from_secs(1);
-/// How long their clients wait before they come back: not to the same connection.
+/// How long the clients of these streams wait before they come back. It is longer than [`CLOSE_AFTER`], so that they do
+/// not come back on the same connection.
 pub const RECONNECT_AFTER: Duration = Duration::from_secs(2);
 
 /// A client's connection, as its streams see it.
@@ -32,8 +35,8 @@ pub const RECONNECT_AFTER: Duration = Duration::from_secs(2);
 pub struct Connection {
     peer: Option<SocketAddr>,
     ends: watch::Sender<bool>,
-    closed: AtomicBool,
-    /// Who reads and writes it.
+    is_closed: AtomicBool,
+    /// Wakes the task that reads and writes the connection.
     transport: AtomicWaker,
 }
 
@@ -44,102 +47,102 @@ impl Default for Connection {
 }
 
 impl Connection {
-    /// A connection from an address, if that is known.
+    /// `peer`: the client's address, if it is known.
     pub fn new(peer: Option<SocketAddr>) -> Self {
-        Self { peer, ends: watch::Sender::new(false), closed: AtomicBool::new(false), transport: AtomicWaker::new() }
+        Self { peer, ends: watch::Sender::new(false), is_closed: AtomicBool::new(false), transport: AtomicWaker::new() }
     }
 
-    /// Whom it comes from.
+    /// The client's address.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
     }
 
-    /// Whether it is about to be closed, and the moment when that is decided.
+    /// Becomes `true` when the streams must say goodbye.
     pub fn ends(&self) -> watch::Receiver<bool> {
         self.ends.subscribe()
     }
 
-    /// Tells its streams to say goodbye.
+    /// Tells the streams to say goodbye.
     pub fn end(&self) {
         self.ends.send_replace(true);
     }
 
-    /// Closes it, with all that is still on it.
+    /// Closes the connection, with everything that is still on it.
     pub fn close(&self) {
         self.end();
-        self.closed.store(true, Ordering::Release);
+        self.is_closed.store(true, Ordering::Release);
         self.transport.wake();
     }
 
-    /// Whether it is closed. If not, this one is woken when it is; there is room for one.
+    /// Whether the connection is closed. If not, `transport` is woken when it is; only the last waker is.
     pub fn is_closed(&self, transport: &Waker) -> bool {
         self.transport.register(transport);
-        self.closed.load(Ordering::Acquire)
+        self.is_closed.load(Ordering::Acquire)
     }
 }
 
-/// All open streams; as many as there may be subscribers.
+/// All open streams. There are at most as many as subscribers.
 #[derive(Debug)]
 pub struct StreamRegistry {
-    began: Instant,
-    open: Mutex<Open>,
+    started: Instant,
+    streams: Mutex<OpenStreams>,
 }
 
 #[derive(Debug, Default)]
-struct Open {
-    newest: u64,
-    streams: HashMap<u64, Arc<Stream>>,
+struct OpenStreams {
+    newest_id: u64,
+    by_id: HashMap<u64, Arc<StreamState>>,
 }
 
 #[derive(Debug)]
-struct Stream {
+struct StreamState {
     connection: Arc<Connection>,
-    /// When it gave bytes away, in milliseconds since the server began; [`NOTHING_GIVEN`] if it was asked on since.
-    gave_at: AtomicU64,
+    /// When the stream gave HTTP a frame, in milliseconds since the registry started; [`POLLED`] if it was polled
+    /// since.
+    frame_at: AtomicU64,
 }
 
-const NOTHING_GIVEN: u64 = u64::MAX;
+const POLLED: u64 = u64::MAX;
 
-/// A connection on which nobody takes what was given.
+/// A connection with streams that its client does not take anything of.
 #[derive(Debug, Clone)]
-pub struct Stalled {
-    /// The connection.
+pub struct StalledConnection {
     pub connection: Arc<Connection>,
-    /// How many of its streams.
+    /// How many of its streams are stalled.
     pub streams: usize,
-    /// How long the first of them.
+    /// For how long the first of them has been.
     pub longest: Duration,
 }
 
 impl Default for StreamRegistry {
     fn default() -> Self {
-        Self { began: Instant::now(), open: Mutex::default() }
+        Self { started: Instant::now(), streams: Mutex::default() }
     }
 }
 
 impl StreamRegistry {
-    /// A stream begins.
+    /// Registers a stream, until it is dropped.
     pub fn open(self: &Arc<Self>, connection: Arc<Connection>) -> RegisteredStream {
-        let stream = Arc::new(Stream { connection, gave_at: AtomicU64::new(NOTHING_GIVEN) });
-        let mut open = self.streams();
-        open.newest += 1;
-        let number = open.newest;
-        open.streams.insert(number, stream.clone());
-        drop(open);
-        RegisteredStream { streams: self.clone(), number, stream }
+        let state = Arc::new(StreamState { connection, frame_at: AtomicU64::new(POLLED) });
+        let mut streams = lock(&self.streams);
+        streams.newest_id += 1;
+        let id = streams.newest_id;
+        streams.by_id.insert(id, state.clone());
+        drop(streams);
+        RegisteredStream { registry: self.clone(), id, state }
     }
 
-    /// The connections with streams that nobody has taken anything of for so long, and that are not about to be closed.
-    pub fn stalled(&self, limit: Duration) -> Vec<Stalled> {
+    /// The connections with streams that have been stalled for `limit` or longer, but for connections that end already.
+    pub fn stalled(&self, limit: Duration) -> Vec<StalledConnection> {
         let now = self.now();
-        let mut found: HashMap<*const Connection, Stalled> = HashMap::new();
-        for stream in self.streams().streams.values() {
-            let since = stream.gave_at.load(Ordering::Relaxed);
-            let stalled_for = Duration::from_millis(now.saturating_sub(since));
-            if since == NOTHING_GIVEN || stalled_for < limit || *stream.connection.ends.borrow() {
+        let mut stalled: HashMap<*const Connection, StalledConnection> = HashMap::new();
+        for stream in lock(&self.streams).by_id.values() {
+            let frame_at = stream.frame_at.load(Ordering::Relaxed);
+            let stalled_for = Duration::from_millis(now.saturating_sub(frame_at));
+            if frame_at == POLLED || stalled_for < limit || *stream.connection.ends.borrow() {
                 continue;
             }
-            let connection = found.entry(Arc::as_ptr(&stream.connection)).or_insert_with(|| Stalled {
+            let connection = stalled.entry(Arc::as_ptr(&stream.connection)).or_insert_with(|| StalledConnection {
                 connection: stream.connection.clone(),
                 streams: 0,
                 longest: Duration::ZERO,
@@ -147,41 +150,38 @@ impl StreamRegistry {
             connection.streams += 1;
             connection.longest = connection.longest.max(stalled_for);
         }
-        found.into_values().collect()
+        stalled.into_values().collect()
     }
 
+    /// Milliseconds since the registry started.
     fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(NOTHING_GIVEN - 1)
-    }
-
-    fn streams(&self) -> MutexGuard<'_, Open> {
-        lock(&self.open)
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(POLLED - 1)
     }
 }
 
-/// The end of a stream where HTTP takes from it. It is forgotten when dropped.
+/// A stream's entry in the registry, which ends when it is dropped.
 #[derive(Debug)]
 pub struct RegisteredStream {
-    streams: Arc<StreamRegistry>,
-    number: u64,
-    stream: Arc<Stream>,
+    registry: Arc<StreamRegistry>,
+    id: u64,
+    state: Arc<StreamState>,
 }
 
 impl RegisteredStream {
-    /// Bytes were given away.
-    pub fn gave(&self) {
-        self.stream.gave_at.store(self.streams.now(), Ordering::Relaxed);
+    /// The stream gave HTTP a frame.
+    pub fn note_frame(&self) {
+        self.state.frame_at.store(self.registry.now(), Ordering::Relaxed);
     }
 
-    /// More is asked for: what was given is taken.
-    pub fn asked(&self) {
-        self.stream.gave_at.store(NOTHING_GIVEN, Ordering::Relaxed);
+    /// HTTP polled the stream: the client took the frames before.
+    pub fn note_poll(&self) {
+        self.state.frame_at.store(POLLED, Ordering::Relaxed);
     }
 }
 
 impl Drop for RegisteredStream {
     fn drop(&mut self) {
-        self.streams.streams().streams.remove(&self.number);
+        lock(&self.registry.streams).by_id.remove(&self.id);
     }
 }
 
@@ -189,39 +189,45 @@ impl Drop for RegisteredStream {
 mod tests {
     use super::*;
 
-    fn connection() -> Arc<Connection> {
-        Arc::new(Connection::default())
-    }
-
-    /// How many streams of each stalled connection.
-    fn stalled(streams: &StreamRegistry, limit: Duration) -> Vec<usize> {
-        let mut streams: Vec<usize> = streams.stalled(limit).iter().map(|stalled| stalled.streams).collect();
+    /// How many streams each stalled connection has.
+    fn stalled(registry: &StreamRegistry, limit: Duration) -> Vec<usize> {
+        let mut streams: Vec<usize> = registry.stalled(limit).iter().map(|stalled| stalled.streams).collect();
         streams.sort_unstable();
         streams
     }
 
     #[test]
-    fn only_what_was_given_and_not_asked_on_is_stalled() {
-        let streams = Arc::new(StreamRegistry::default());
-        let (one, other) = (connection(), connection());
-        let waiting = streams.open(one.clone());
-        let (first, second, third) =
-            (streams.open(one.clone()), streams.open(one.clone()), streams.open(other.clone()));
-        assert!(stalled(&streams, Duration::ZERO).is_empty(), "nothing was given yet");
-        waiting.gave();
-        waiting.asked();
-        for given in [&first, &second, &third] {
-            given.gave();
+    fn a_stream_is_stalled_only_between_a_frame_and_the_next_poll() {
+        let registry = Arc::new(StreamRegistry::default());
+        let stream = registry.open(Arc::default());
+        assert!(stalled(&registry, Duration::ZERO).is_empty(), "no frame yet");
+        stream.note_frame();
+        assert_eq!(stalled(&registry, Duration::ZERO), [1]);
+        assert!(stalled(&registry, Duration::from_secs(3600)).is_empty(), "not for so long");
+        stream.note_poll();
+        assert!(stalled(&registry, Duration::ZERO).is_empty());
+    }
+
+    #[test]
+    fn stalled_streams_are_counted_by_connection() {
+        let registry = Arc::new(StreamRegistry::default());
+        let one: Arc<Connection> = Arc::default();
+        let other: Arc<Connection> = Arc::default();
+        let first = registry.open(one.clone());
+        let second = registry.open(one);
+        let third = registry.open(other.clone());
+        for stream in [&first, &second, &third] {
+            stream.note_frame();
         }
-        assert_eq!(stalled(&streams, Duration::ZERO), [1, 2]);
-        assert!(stalled(&streams, Duration::from_secs(3600)).is_empty(), "not for so long");
-        second.asked();
-        assert_eq!(stalled(&streams, Duration::ZERO), [1, 1]);
+        assert_eq!(stalled(&registry, Duration::ZERO), [1, 2]);
+        second.note_poll();
+        assert_eq!(stalled(&registry, Duration::ZERO), [1, 1]);
         drop(first);
-        assert_eq!(stalled(&streams, Duration::ZERO), [1], "who left is not stalled");
+        assert_eq!(stalled(&registry, Duration::ZERO), [1], "a closed stream is not stalled");
         other.end();
-        assert!(stalled(&streams, Duration::ZERO).is_empty(), "a connection is ended once");
-        drop((waiting, second, third));
-        assert!(streams.streams().streams.is_empty(), "nobody is remembered");
+        assert!(stalled(&registry, Duration::ZERO).is_empty(), "a connection ends once");
+        drop(second);
+        drop(third);
+        assert!(lock(&registry.streams).by_id.is_empty(), "the registry forgets closed streams");
     }
 }

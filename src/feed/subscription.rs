@@ -1,9 +1,16 @@
-//! One subscriber: a cursor that reads on when it is asked.
+//! One subscriber's stream: a position in the history that moves when the subscriber asks for more.
 //!
-//! Nothing is produced ahead of the reader: HTTP/2 asks for the next message when it has room for it. So a slow reader
-//! costs its cursor, and nobody waits for it.
+//! The stream produces nothing ahead of its reader: HTTP/2 asks for the next message when the client has room for it.
+//! So a slow reader costs its position, and nobody waits for it.
 //!
-//! Invariant: progress and tokens come from the cursor, in the same ordered path as changes.
+//! In reading order: [`opening`] finds where a stream begins; this file is its life; [`snapshot_walk`] reads the state
+//! that comes first in some streams.
+//!
+//! Invariants: progress and tokens come from the stream's own position, in the same ordered path as changes. Between
+//! the pages of a commit there is no progress: a client that waits for the last page never applies part of a commit.
+
+mod opening;
+mod snapshot_walk;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -12,295 +19,142 @@ use tokio::{
     time::Instant,
 };
 
+use self::snapshot_walk::SnapshotWalk;
 use super::{
     FeedError,
-    conflate::FoldPage,
+    cache::PageCache,
+    commit_walk::{CommitWalk, WalkStep},
+    conflate::walk::{ConflationStep, ConflationWalk},
+    event::{GoodbyeReason, Notice, SubscriptionEvent},
     filter::Filters,
-    group::{Ahead, Group},
-    history::{CommitPart, CommitWalk, FoldStep, FoldWalk, WalkStep},
+    group::{Group, NextMatch},
     hub::{Hub, SubscriberPermit},
-    page::Kept,
-    stream_registry::Connection,
+    page::{ConflatedPage, FeedPage},
+    stream_registry::{Connection, RECONNECT_AFTER},
     token::Position,
-    weight,
 };
 use crate::{
-    model::{
-        change::Change,
-        id::{HistoryId, Revision},
-    },
-    query::{
-        AsOf, Snapshot,
-        state::{StatePosition, StateRow},
-    },
+    model::{change::Change, id::Revision},
+    query::AsOf,
 };
 
-/// Where a subscription starts.
+/// The shortest wait before a client comes back. A client that takes zero for "not set" would not wait at all.
+const RECONNECT_AT_ONCE: Duration = Duration::from_millis(1);
+/// When all streams end at one time, their clients come back spread over this time.
+const RECONNECT_SPREAD: Duration = Duration::from_secs(10);
+
+/// Where a stream starts.
 #[derive(Debug, Clone)]
 pub enum SubscriptionStart {
-    /// The state as of a point of history, then every later change.
-    State(AsOf),
-    /// The next change.
+    /// The state as of a point of history, then every later commit.
+    State { as_of: AsOf },
+    /// The next commit.
     Now,
-    /// After a token.
-    Token(String),
-    /// Revisions from the first to the last, or on for ever.
-    Range(Revision, Option<Revision>),
+    /// The commit after the one that the token names.
+    Token { token: String },
+    /// The commits from `first` on. The stream ends after `last`; without it, never.
+    Range { first: Revision, last: Option<Revision> },
 }
 
-/// What a subscription is.
+/// What a subscriber asks for.
 #[derive(Debug)]
 pub struct SubscriptionRequest {
-    /// Where it starts.
     pub start: SubscriptionStart,
-    /// What it sees.
     pub filters: Filters,
-    /// The version of the licences that `filters` leaves sources out by.
-    pub licences: u64,
-    /// Whether commits are folded when it is behind.
+    /// The version of the licences by which `filters` leave sources out.
+    pub licences_version: u64,
+    /// Whether commits are conflated while the stream is behind.
     pub conflate: bool,
-    /// How often it hears when nothing matches.
+    /// The longest time without a message.
     pub progress_interval: Duration,
-    /// How long it may live before it is asked to come again.
+    /// The server ends the stream after this time and asks the client to come back.
     pub max_age: Duration,
-    /// What it is sent over.
     pub connection: Arc<Connection>,
 }
 
-/// Why the server ends a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum GoodbyeReason {
-    Shutdown,
-    RangeComplete,
-    MaxAge,
-    ConnectionStalled,
-    LicencesChanged,
-}
-
-/// One message to a subscriber.
-#[derive(Debug)]
-pub enum SubscriptionEvent {
-    /// The first.
-    Opened {
-        /// Identity of the history.
-        history: HistoryId,
-        /// Newest revision.
-        head: Revision,
-        /// Oldest revision that can be replayed.
-        floor: Revision,
-        /// Nothing at or below it will come as a commit.
-        start: Revision,
-        /// Resumes here; empty if the state comes first.
-        token: String,
-        /// Sources left out.
-        left_out: Vec<String>,
-    },
-    /// Part of the state, each row with the filters it matches.
-    State {
-        /// The state of this revision.
-        revision: Revision,
-        /// Number of the page.
-        page: u32,
-        /// Rows.
-        rows: Vec<(StateRow, Vec<usize>)>,
-    },
-    /// The state is complete.
-    StateEnd {
-        /// The state of this revision.
-        revision: Revision,
-        /// Rows sent.
-        rows: u64,
-        /// Resumes after it.
-        token: String,
-    },
-    /// Part of a commit; with the token if it is the last.
-    Commit(CommitPart, Option<String>),
-    /// Part of several commits folded into one; with the token if it is the last.
-    Fold(FoldPage, Option<String>),
-    /// Nothing at or below this follows.
-    Progress(Revision, String),
-    /// Behind (true) or live (false), and head.
-    Lag(bool, Revision),
-    /// The last.
-    Goodbye(GoodbyeReason, String),
-}
-
-/// A page of the state is closed at about so many bytes.
-const STATE_PAGE_WEIGHT: usize = 48 * 1024;
-
-/// One subscriber.
+/// One subscriber's stream.
 #[derive(Debug)]
 pub struct Subscription {
     hub: Arc<Hub>,
     _permit: SubscriberPermit,
-    /// Its place among those that conflate, if it does.
+    /// `None`: the stream does not conflate.
     conflating: Option<OwnedSemaphorePermit>,
     group: Arc<Group>,
     progress_interval: Duration,
     ends_at: Instant,
     phase: Phase,
-    place: Position,
+    position: Position,
+    /// The stream ends when it covers this revision.
     until: Option<Revision>,
-    /// Rings when there may be something for the group.
-    bell: watch::Receiver<()>,
-    /// For a stream that ends at a revision, matching or not: moves with every commit.
+    wakeups: watch::Receiver<()>,
+    /// Changes with every commit. Only a stream with `until` needs it: such a stream ends at a revision, matching or
+    /// not.
     head: Option<watch::Receiver<Revision>>,
     _connection: Arc<Connection>,
     connection_ends: watch::Receiver<bool>,
     ready: VecDeque<SubscriptionEvent>,
-    /// What the subscriber was last told about keeping up.
-    told_behind: Option<bool>,
-    /// What it leaves out is that of this version of the licences.
-    licences: u64,
-    /// The place it was last told.
-    told_place: Revision,
-    told_at: Instant,
+    /// The lag that the subscriber was last told: behind (`true`) or live.
+    reported_lag: Option<bool>,
+    /// The version of the licences by which the stream leaves sources out.
+    licences_version: u64,
+    /// The revision that the subscriber was last told the stream covers.
+    reported: Revision,
+    last_sent: Instant,
 }
 
 #[derive(Debug)]
 enum Phase {
-    State(Box<StateWalk>),
-    Between,
+    Snapshot(Box<SnapshotWalk>),
+    BetweenCommits,
     Commit(Box<CommitWalk>),
-    Fold(Box<FoldWalk>),
+    Conflation(Box<ConflationWalk>),
     Ended,
 }
 
-#[derive(Debug)]
-struct StateWalk {
-    snapshot: Snapshot,
-    cursor: StatePosition,
-    page: u32,
-    rows: u64,
-}
-
 impl Subscription {
-    /// Opens a subscription.
-    pub async fn open(hub: Arc<Hub>, wanted: SubscriptionRequest) -> Result<Self, FeedError> {
-        let permit = hub.enter()?;
-        let conflating = wanted.conflate.then(|| hub.enter_conflating()).transpose()?;
-        let head = hub.reader().head();
-        let floor = hub.reader().ledger().floor();
-        let (mut phase, mut until) = (Phase::Between, None);
-        let at = |revision| Position { revision, last_match: Revision::ZERO };
-        let place = match wanted.start {
-            SubscriptionStart::Now => at(head),
-            SubscriptionStart::Token(token) => {
-                let (place, filter_hash) = hub.claimed(&token).await?;
-                if filter_hash != wanted.filters.hash() {
-                    return Err(FeedError::TokenOtherFilter);
-                }
-                place
-            }
-            SubscriptionStart::Range(from, last) => {
-                until = last;
-                at(Revision(from.0.saturating_sub(1)))
-            }
-            SubscriptionStart::State(as_of) => {
-                let snapshot = hub.read(move |reader| reader.state_at(as_of)).await?;
-                let place = at(snapshot.revision());
-                let cursor = StatePosition::Definitions;
-                phase = Phase::State(Box::new(StateWalk { snapshot, cursor, page: 0, rows: 0 }));
-                place
-            }
-        };
-        // Read again: the state may be that of a commit made since.
-        let head = hub.reader().head();
-        if place.revision > head {
-            return Err(FeedError::AboveHead { asked: place.revision, head });
-        }
-        if place.revision.next() < floor {
-            return Err(FeedError::BelowFloor { asked: place.revision.next(), floor });
-        }
-        let token = match phase {
-            // The state is not resumable half way: a client that loses it starts again.
-            Phase::State(_) => String::new(),
-            _ => hub.token(place, wanted.filters.hash()).await?,
-        };
-        let history = hub.reader().ledger().history();
-        let left_out = wanted.filters.left_out().iter().cloned().collect();
-        let opened = SubscriptionEvent::Opened { history, head, floor, start: place.revision, token, left_out };
-        let now = Instant::now();
-        let group = hub.group(wanted.filters);
-        Ok(Self {
-            bell: group.bell(),
-            group,
-            head: until.map(|_| hub.head()),
-            connection_ends: wanted.connection.ends(),
-            _connection: wanted.connection,
-            hub,
-            _permit: permit,
-            conflating,
-            progress_interval: wanted.progress_interval,
-            ends_at: now + wanted.max_age,
-            phase,
-            place,
-            until,
-            ready: VecDeque::from([opened]),
-            licences: wanted.licences,
-            told_behind: None,
-            told_place: place.revision,
-            told_at: now,
-        })
-    }
-
-    /// The change without what is left out of it, if anything is.
+    /// The change without what the filters leave out of it. `None`: they leave out nothing.
     pub fn disclosed(&self, change: &Change) -> Option<Change> {
         self.group.filters.disclosed(change)
     }
 
-    /// The name of a filter.
+    /// The name of the filter with this number.
     pub fn filter_name(&self, at: usize) -> &str {
         self.group.filters.name(at)
     }
 
-    /// When it should come back if all are sent away at once: a part of the time they have, a different one for each.
-    pub fn turn(&self) -> f64 {
-        self.hub.turn()
-    }
-
-    /// What subscribers share.
-    pub fn kept(&self) -> &Kept {
-        self.hub.kept()
+    /// What subscribers share of pages.
+    pub fn cache(&self) -> &PageCache {
+        self.hub.cache()
     }
 
     /// The next message. `None`: the stream is over.
     pub async fn next(&mut self) -> Result<Option<SubscriptionEvent>, FeedError> {
         loop {
             if let Some(event) = self.ready.pop_front() {
-                self.told_at = Instant::now();
+                self.last_sent = Instant::now();
                 return Ok(Some(event));
             }
             if matches!(self.phase, Phase::Ended) {
                 return Ok(None);
             }
-            // What rings from here on is heard, so nothing that comes after what is looked at now is missed.
-            self.bell.mark_unchanged();
-            if self.hub.stops() {
-                self.say_goodbye(GoodbyeReason::Shutdown).await?;
+            // A wakeup from here on ends the next wait, so nothing is missed that comes after what is read now.
+            self.wakeups.mark_unchanged();
+            if let Some(reason) = self.end_reason() {
+                self.say_goodbye(reason).await?;
                 continue;
             }
-            if *self.connection_ends.borrow() {
-                self.say_goodbye(GoodbyeReason::ConnectionStalled).await?;
-                continue;
-            }
-            // Before the next commit is looked at: what a commit closed must not be told of the one after it.
-            if self.hub.licences().version != self.licences {
-                self.say_goodbye(GoodbyeReason::LicencesChanged).await?;
-                continue;
-            }
-            if self.told_at.elapsed() >= self.progress_interval && self.within() {
-                self.ready.push_back(SubscriptionEvent::Lag(true, self.hub.published()));
-                self.told_behind = Some(true);
+            // Within a state or a commit no progress may be sent. It may match nothing for long, and a client takes
+            // silence for a dead connection.
+            if self.is_message_due() && matches!(self.phase, Phase::Snapshot(_) | Phase::Commit(_)) {
+                self.report_lag(true, self.hub.published());
                 continue;
             }
             match std::mem::replace(&mut self.phase, Phase::Ended) {
-                Phase::State(walk) => self.walk_state(walk).await?,
-                Phase::Commit(walk) => self.walk_commit(walk).await?,
-                Phase::Fold(walk) => self.walk_fold(walk).await?,
-                Phase::Between => {
-                    self.phase = Phase::Between;
+                Phase::Snapshot(walk) => self.read_snapshot(walk).await?,
+                Phase::Commit(walk) => self.read_commit(walk).await?,
+                Phase::Conflation(walk) => self.read_conflation(walk).await?,
+                Phase::BetweenCommits => {
+                    self.phase = Phase::BetweenCommits;
                     self.go_on().await?;
                 }
                 Phase::Ended => return Ok(None),
@@ -308,73 +162,87 @@ impl Subscription {
         }
     }
 
-    /// Whether the stream is within a state or a commit, where no progress may be said. What is read there may match nothing for
-    /// long, and the client takes silence for a dead connection.
-    fn within(&self) -> bool {
-        matches!(self.phase, Phase::State(_) | Phase::Commit(_))
+    /// Why the stream must end now, in whatever phase it is.
+    fn end_reason(&self) -> Option<GoodbyeReason> {
+        if self.hub.is_stopping() {
+            return Some(GoodbyeReason::Shutdown);
+        }
+        if *self.connection_ends.borrow() {
+            return Some(GoodbyeReason::ConnectionStalled);
+        }
+        // Checked before the next commit is read: after a commit closes a source, the stream must not send more of that
+        // source.
+        (self.hub.licences().version != self.licences_version).then_some(GoodbyeReason::LicencesChanged)
     }
 
-    /// Between two commits: the next one if there is one, else wait.
+    fn is_message_due(&self) -> bool {
+        self.last_sent.elapsed() >= self.progress_interval
+    }
+
+    /// Between two commits: begins the next one, or reports, or waits.
     async fn go_on(&mut self) -> Result<(), FeedError> {
         let head = match &mut self.head {
             Some(head) => *head.borrow_and_update(),
             None => self.hub.published(),
         };
-        let behind = self.pass_over(head);
-        if self.until.is_some_and(|until| self.place.revision >= until) {
-            self.say_goodbye(GoodbyeReason::RangeComplete).await?;
-            return Ok(());
+        let is_behind = self.skip_unmatched(head);
+        if self.until.is_some_and(|until| self.position.revision >= until) {
+            return self.say_goodbye(GoodbyeReason::RangeComplete).await;
         }
         if Instant::now() >= self.ends_at {
-            self.say_goodbye(GoodbyeReason::MaxAge).await?;
-            return Ok(());
+            return self.say_goodbye(GoodbyeReason::MaxAge).await;
         }
-        if self.place.revision < head {
-            // One commit behind is how a live stream moves; more is catching up.
-            if self.told_behind != Some(true) && behind {
-                self.told_behind = Some(true);
-                self.ready.push_back(SubscriptionEvent::Lag(true, head));
-            } else if self.told_at.elapsed() >= self.progress_interval {
-                self.say_progress().await?;
+        if self.position.revision < head {
+            return self.begin_commit(head, is_behind).await;
+        }
+        if self.reported_lag != Some(false) {
+            if self.reported < self.position.revision {
+                self.report_progress().await?;
             }
-            let end = self.until.map_or(head, |until| until.min(head));
-            self.phase = if self.conflating.is_some() && self.place.revision.next() < end {
-                Phase::Fold(Box::new(FoldWalk::after(self.place, end)))
-            } else {
-                Phase::Commit(Box::new(CommitWalk::after(&self.hub, self.place).await?))
-            };
+            self.report_lag(false, head);
             return Ok(());
         }
-        if self.told_behind != Some(false) {
-            self.told_behind = Some(false);
-            if self.told_place < self.place.revision {
-                self.say_progress().await?;
-            }
-            self.ready.push_back(SubscriptionEvent::Lag(false, head));
-            return Ok(());
-        }
-        if self.told_at.elapsed() >= self.progress_interval {
-            self.say_progress().await?;
-            return Ok(());
+        if self.is_message_due() {
+            return self.report_progress().await;
         }
         self.wait().await;
         Ok(())
     }
 
-    /// Moves over commits of which the group knows that they do not match; says whether more than one is ahead.
-    fn pass_over(&mut self, head: Revision) -> bool {
-        let (last, behind) = match self.group.ahead(self.place.revision) {
-            Ahead::Unknown => return self.place.revision.next() < head,
-            Ahead::Nothing => (head, false),
-            Ahead::Match(revision, more) => (Revision(revision.0.saturating_sub(1)).min(head), more),
+    /// Skips the commits of which the group knows that they do not match. Returns whether more than one commit is
+    /// ahead.
+    fn skip_unmatched(&mut self, head: Revision) -> bool {
+        let (last, is_behind) = match self.group.next_match(self.position.revision) {
+            NextMatch::Unknown => return self.position.revision.next() < head,
+            NextMatch::Nothing => (head, false),
+            NextMatch::Commit { revision, more_follow } => {
+                (Revision(revision.0.saturating_sub(1)).min(head), more_follow)
+            }
         };
         let last = self.until.map_or(last, |until| last.min(until));
-        self.place.revision = self.place.revision.max(last);
-        behind
+        self.position.revision = self.position.revision.max(last);
+        is_behind
+    }
+
+    /// Begins to read the next commit, or to conflate several.
+    async fn begin_commit(&mut self, head: Revision, is_behind: bool) -> Result<(), FeedError> {
+        // A live stream moves by being one commit behind. More than that is catching up.
+        if is_behind && self.reported_lag != Some(true) {
+            self.report_lag(true, head);
+        } else if self.is_message_due() {
+            self.report_progress().await?;
+        }
+        let end = self.until.map_or(head, |until| until.min(head));
+        self.phase = if self.conflating.is_some() && self.position.revision.next() < end {
+            Phase::Conflation(Box::new(ConflationWalk::after(self.position, end)))
+        } else {
+            Phase::Commit(Box::new(CommitWalk::after(&self.hub, self.position).await?))
+        };
+        Ok(())
     }
 
     async fn wait(&mut self) {
-        let until = self.ends_at.min(self.told_at + self.progress_interval);
+        let until = self.ends_at.min(self.last_sent + self.progress_interval);
         let every_commit = async {
             match &mut self.head {
                 Some(head) => drop(head.changed().await),
@@ -383,129 +251,137 @@ impl Subscription {
         };
         tokio::select! {
             biased;
-            _ = self.bell.changed() => {}
+            _ = self.wakeups.changed() => {}
             _ = self.connection_ends.changed() => {}
             () = every_commit => {}
             () = tokio::time::sleep_until(until) => {}
         }
     }
 
-    async fn walk_state(&mut self, mut walk: Box<StateWalk>) -> Result<(), FeedError> {
-        let (snapshot, cursor) = (walk.snapshot.clone(), walk.cursor.clone());
-        let (rows, cursor) = self.hub.read(move |_| snapshot.read_state(cursor)).await?;
-        walk.cursor = cursor;
-        let revision = walk.snapshot.revision();
-        let mut page = Vec::new();
-        let mut page_weight = 0;
-        for row in rows {
-            let Some(matched) = self.group.filters.match_state(&row) else { continue };
-            walk.rows += 1;
-            page_weight += weight::of_row(&row);
-            page.push((row, matched));
-            if page_weight >= STATE_PAGE_WEIGHT {
-                self.ready.push_back(SubscriptionEvent::State {
-                    revision,
-                    page: walk.page,
-                    rows: std::mem::take(&mut page),
-                });
-                walk.page += 1;
-                page_weight = 0;
-            }
+    async fn read_snapshot(&mut self, mut walk: Box<SnapshotWalk>) -> Result<(), FeedError> {
+        for page in walk.read(&self.hub, &self.group.filters).await? {
+            self.ready.push_back(SubscriptionEvent::Page(FeedPage::Snapshot(page)));
         }
-        if !page.is_empty() {
-            self.ready.push_back(SubscriptionEvent::State { revision, page: walk.page, rows: page });
-            walk.page += 1;
+        if !walk.is_complete() {
+            self.phase = Phase::Snapshot(walk);
+            return Ok(());
         }
-        if matches!(walk.cursor, StatePosition::End) {
-            let token = self.token().await?;
-            self.ready.push_back(SubscriptionEvent::StateEnd { revision, rows: walk.rows, token });
-            self.phase = Phase::Between;
-        } else {
-            self.phase = Phase::State(walk);
-        }
+        let token = self.token().await?;
+        self.notify(Notice::SnapshotEnd { revision: walk.revision(), rows: walk.rows(), token });
+        self.phase = Phase::BetweenCommits;
         Ok(())
     }
 
-    async fn walk_commit(&mut self, mut walk: Box<CommitWalk>) -> Result<(), FeedError> {
+    async fn read_commit(&mut self, mut walk: Box<CommitWalk>) -> Result<(), FeedError> {
         match walk.step(&self.hub, &self.group).await? {
             WalkStep::Reading => self.phase = Phase::Commit(walk),
-            WalkStep::Part(part) if !part.last => {
-                self.ready.push_back(SubscriptionEvent::Commit(part, None));
+            WalkStep::Page(page) if !page.last => {
+                self.ready.push_back(SubscriptionEvent::Page(FeedPage::Commit { page, token: None }));
                 self.phase = Phase::Commit(walk);
             }
-            last => {
-                self.place.revision = walk.revision();
-                if let WalkStep::Part(part) = last {
-                    self.place.last_match = walk.revision();
-                    self.told_place = walk.revision();
-                    let token = self.token().await?;
-                    self.ready.push_back(SubscriptionEvent::Commit(part, Some(token)));
-                }
-                self.phase = Phase::Between;
+            WalkStep::Page(page) => {
+                self.cover_match(walk.revision());
+                let token = Some(self.token().await?);
+                self.ready.push_back(SubscriptionEvent::Page(FeedPage::Commit { page, token }));
+                self.phase = Phase::BetweenCommits;
+            }
+            WalkStep::End => {
+                self.position.revision = walk.revision();
+                self.phase = Phase::BetweenCommits;
             }
         }
         Ok(())
     }
 
-    async fn walk_fold(&mut self, mut walk: Box<FoldWalk>) -> Result<(), FeedError> {
+    async fn read_conflation(&mut self, mut walk: Box<ConflationWalk>) -> Result<(), FeedError> {
         match walk.step(&self.hub, &self.group).await? {
-            FoldStep::Reading => {
-                if self.told_at.elapsed() >= self.progress_interval {
-                    self.say_progress().await?;
+            ConflationStep::Reading => {
+                if self.is_message_due() {
+                    self.report_progress().await?;
                 }
-                self.phase = Phase::Fold(walk);
+                self.phase = Phase::Conflation(walk);
             }
-            FoldStep::Nothing(to) => {
-                self.place.revision = to;
-                self.phase = Phase::Between;
+            ConflationStep::Nothing { through } => {
+                self.position.revision = through;
+                self.phase = Phase::BetweenCommits;
             }
-            FoldStep::Plain(before) => {
-                self.place.revision = before;
-                // What was left out is told before the commit: a client that is cut within it has the rest of it next, also
-                // from a stream that leaves nothing out.
-                if self.told_place < before {
-                    self.say_progress().await?;
+            ConflationStep::Plain { before } => {
+                self.position.revision = before;
+                // Progress comes before the commit. So a client that loses the stream within it resumes before the
+                // commit, also in a stream that does not conflate.
+                if self.reported < before {
+                    self.report_progress().await?;
                 }
-                self.phase = Phase::Commit(Box::new(CommitWalk::after(&self.hub, self.place).await?));
+                self.phase = Phase::Commit(Box::new(CommitWalk::after(&self.hub, self.position).await?));
             }
-            FoldStep::Folded(to, pages) => {
-                for page in pages {
-                    // The token is that of the last revision folded in: what did not match after it is told by progress.
-                    let revision = page.header.commit.revision;
-                    self.place = Position { revision, last_match: revision };
-                    self.told_place = revision;
-                    let token = if page.last { Some(self.token().await?) } else { None };
-                    self.ready.push_back(SubscriptionEvent::Fold(page, token));
-                }
-                self.place.revision = to;
-                self.phase = Phase::Between;
+            ConflationStep::Conflated { through, pages } => {
+                self.send_conflated(pages).await?;
+                self.position.revision = through;
+                self.phase = Phase::BetweenCommits;
             }
         }
         Ok(())
     }
 
-    async fn say_progress(&mut self) -> Result<(), FeedError> {
-        self.told_place = self.place.revision;
-        let event = SubscriptionEvent::Progress(self.place.revision, self.token().await?);
-        self.ready.push_back(event);
+    /// The token of the last page is that of the last conflated commit. Later commits that do not match are reported by
+    /// progress.
+    async fn send_conflated(&mut self, pages: Vec<ConflatedPage>) -> Result<(), FeedError> {
+        for page in pages {
+            self.cover_match(page.header.commit.revision);
+            let token = if page.last { Some(self.token().await?) } else { None };
+            self.ready.push_back(SubscriptionEvent::Page(FeedPage::Conflated { page, token }));
+        }
         Ok(())
+    }
+
+    /// The stream covers a commit that matches, and the subscriber sees it by the pages.
+    fn cover_match(&mut self, revision: Revision) {
+        self.position = Position { revision, last_match: revision };
+        self.reported = revision;
+    }
+
+    async fn report_progress(&mut self) -> Result<(), FeedError> {
+        self.reported = self.position.revision;
+        let token = self.token().await?;
+        self.notify(Notice::Progress { revision: self.position.revision, token });
+        Ok(())
+    }
+
+    fn report_lag(&mut self, behind: bool, head: Revision) {
+        self.reported_lag = Some(behind);
+        self.notify(Notice::Lag { behind, head });
     }
 
     async fn say_goodbye(&mut self, reason: GoodbyeReason) -> Result<(), FeedError> {
-        let between = matches!(self.phase, Phase::Between | Phase::Fold(_));
-        if between && self.told_place < self.place.revision {
-            self.say_progress().await?;
+        let may_report = matches!(self.phase, Phase::BetweenCommits | Phase::Conflation(_));
+        if may_report && self.reported < self.position.revision {
+            self.report_progress().await?;
         }
-        // Within a commit nothing may be said before its end. So the token is that of the place last told: one beyond it
-        // would look to the client like a gap.
-        self.place.revision = self.told_place;
-        let token = if matches!(self.phase, Phase::State(_)) { String::new() } else { self.token().await? };
-        self.ready.push_back(SubscriptionEvent::Goodbye(reason, token));
+        // Within a commit no progress may be sent. So the token is that of the revision last reported: a token beyond
+        // it would look to the client like a gap.
+        self.position.revision = self.reported;
+        let token = if matches!(self.phase, Phase::Snapshot(_)) { String::new() } else { self.token().await? };
+        let reconnect_after = self.reconnect_after(reason);
+        self.notify(Notice::Goodbye { reason, token, reconnect_after });
         self.phase = Phase::Ended;
         Ok(())
     }
 
+    fn reconnect_after(&self, reason: GoodbyeReason) -> Duration {
+        match reason {
+            GoodbyeReason::Shutdown | GoodbyeReason::LicencesChanged => {
+                RECONNECT_AT_ONCE + RECONNECT_SPREAD.mul_f64(self.hub.next_reconnect_fraction())
+            }
+            GoodbyeReason::RangeComplete | GoodbyeReason::MaxAge => RECONNECT_AT_ONCE,
+            GoodbyeReason::ConnectionStalled => RECONNECT_AFTER,
+        }
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        self.ready.push_back(SubscriptionEvent::Notice(notice));
+    }
+
     async fn token(&self) -> Result<String, FeedError> {
-        Ok(self.hub.token(self.place, self.group.filters.hash()).await?)
+        Ok(self.hub.token(self.position, self.group.filters.hash()).await?)
     }
 }

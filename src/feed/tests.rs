@@ -1,7 +1,7 @@
-//! Copies made by scopes alone, against what the filters accept of the state.
+//! Copies that only follow the scopes of changes, against the rows of the state that the filters accept.
 //!
-//! A copy adds what enters, replaces what changes and removes what leaves. It forgives nothing: what enters must not be
-//! there, what changes or leaves must be there as it was said to be before.
+//! A copy adds a row that enters, replaces a row that changes and removes a row that leaves. It is strict: a row that
+//! enters must not be there; a row that changes or leaves must be there, and equal the change's `before`.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -11,18 +11,16 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    conflate::{Fold, Key},
+    change::NumberedChange,
+    conflate::{ChangeKey, Conflation},
     filter::{ChangeScope, Filter, Filters, Kind},
-    fixture::{corrected, entry, published, table, withdrawn},
-    page::NumberedChange,
+    fixture::{corrected, entry, header, published, table, withdrawn},
 };
 use crate::{
-    ledger::log::{CHAIN_START, Draft, Header, Totals},
     model::{
-        change::{Cause, Change, Commit, Counts},
+        change::{Cause, Change},
         edition::{CoverageKind, Edition, Entry, Table},
         id::{Revision, SourceId},
-        time::Instant,
     },
     query::state::StateRow,
 };
@@ -40,33 +38,45 @@ enum Row {
     Entry(Box<Entry>),
 }
 
-/// What a subscriber keeps.
+/// A subscriber's copy of the state.
 #[derive(Debug, Default, PartialEq)]
-struct Copy {
-    rows: HashMap<Key, Row>,
+struct Replica {
+    rows: HashMap<ChangeKey, Row>,
 }
 
-impl Copy {
+impl Replica {
     fn apply(&mut self, change: &Change, scope: ChangeScope) -> Result<(), TestCaseError> {
-        let key = Key::of(change);
-        let (before, after) = match change {
-            Change::Edition { before, after, .. } => {
-                (before.clone().map(Row::Edition), Some(Row::Edition(after.clone())))
-            }
-            Change::Entry(change) => (change.before.clone().map(Row::Entry), change.after.clone().map(Row::Entry)),
-            Change::Figure(_) | Change::Definition(..) => return Err(TestCaseError::fail("only tables change")),
-        };
+        let key = ChangeKey::of(change);
+        let before = row_before(change);
         match scope {
             ChangeScope::Entered => {
-                prop_assert_eq!(self.rows.insert(key, after.unwrap()), None, "{:?} entered", change)
+                let there = self.rows.insert(key, row_after(change).unwrap());
+                prop_assert_eq!(there, None, "{:?} entered", change);
             }
             ChangeScope::Changed => {
-                prop_assert_eq!(self.rows.insert(key, after.unwrap()), before, "{:?} changed", change)
+                let there = self.rows.insert(key, row_after(change).unwrap());
+                prop_assert_eq!(there, before, "{:?} changed", change);
             }
             ChangeScope::Left => prop_assert_eq!(self.rows.remove(&key), before, "{:?} left", change),
             ChangeScope::Outside => {}
         }
         Ok(())
+    }
+}
+
+fn row_before(change: &Change) -> Option<Row> {
+    match change {
+        Change::Edition { before, .. } => before.clone().map(Row::Edition),
+        Change::Entry(change) => change.before.clone().map(Row::Entry),
+        Change::Figure(_) | Change::Definition(_) => None,
+    }
+}
+
+fn row_after(change: &Change) -> Option<Row> {
+    match change {
+        Change::Edition { after, .. } => Some(Row::Edition(after.clone())),
+        Change::Entry(change) => change.after.clone().map(Row::Entry),
+        Change::Figure(_) | Change::Definition(_) => None,
     }
 }
 
@@ -77,10 +87,10 @@ struct State {
     revision: u64,
 }
 
-/// Rank, economies as bits, and whether there is a remark.
+/// Rank, economies as bits of their places in `ECONOMIES`, and whether the entry has a note.
 type RowCase = (Option<u32>, usize, bool);
 
-/// What the author of a commit does.
+/// One commit.
 #[derive(Debug, Clone)]
 struct Step {
     ranking: usize,
@@ -88,16 +98,16 @@ struct Step {
     withdraw: bool,
     kind: CoverageKind,
     source: usize,
-    /// By entity; `None`: not in the table.
+    /// By place in `ENTITIES`; `None`: not in the table.
     rows: Vec<Option<RowCase>>,
 }
 
 impl State {
-    /// Does the step and tells its changes.
-    fn take(&mut self, step: &Step) -> Vec<Change> {
+    /// Commits a step and returns its changes.
+    fn commit(&mut self, step: &Step) -> Vec<Change> {
         self.revision += 1;
-        let place = (step.ranking, step.edition);
-        let standing = self.tables.remove(&place);
+        let key = (step.ranking, step.edition);
+        let standing = self.tables.remove(&key);
         if let Some(standing) = standing.as_ref().filter(|_| step.withdraw) {
             return withdrawn(standing);
         }
@@ -107,91 +117,83 @@ impl State {
         let changes = match &standing {
             Some(standing) => corrected(standing, &after),
             None => {
-                let earlier = self.tables.range((step.ranking, 0)..place);
+                let earlier = self.tables.range((step.ranking, 0)..key);
                 published(earlier.last().map(|(_, earlier)| earlier), &after)
             }
         };
-        self.tables.insert(place, after);
+        self.tables.insert(key, after);
         changes
     }
 
     /// The rows that filters accept.
-    fn accepted(&self, filters: &Filters) -> Copy {
-        let mut copy = Copy::default();
+    fn accepted(&self, filters: &Filters) -> Replica {
+        let mut replica = Replica::default();
         for table in self.tables.values() {
             let edition = Arc::new(table.edition.clone());
             if filters.match_state(&StateRow::Edition(edition.clone())).is_some() {
-                let key = Key::Edition(edition.ranking.clone(), edition.edition.clone());
-                copy.rows.insert(key, Row::Edition(Box::new(table.edition.clone())));
+                let key = ChangeKey::Edition(edition.ranking.clone(), edition.edition.clone());
+                replica.rows.insert(key, Row::Edition(Box::new(table.edition.clone())));
             }
             for entry in &table.entries {
                 let entry = Box::new(entry.clone());
                 if filters.match_state(&StateRow::Entry(edition.clone(), entry.clone())).is_some() {
-                    let key = Key::Entry(edition.ranking.clone(), edition.edition.clone(), entry.entity.clone());
-                    copy.rows.insert(key, Row::Entry(entry));
+                    let key = ChangeKey::Entry(edition.ranking.clone(), edition.edition.clone(), entry.entity.clone());
+                    replica.rows.insert(key, Row::Entry(entry));
                 }
             }
         }
-        copy
+        replica
     }
 }
 
 impl Step {
     fn entries(&self) -> Vec<Entry> {
-        let rows = ENTITIES.iter().zip(&self.rows);
-        let entry = |(entity, row): (&&str, &Option<RowCase>)| {
-            let (rank, bits, remark) = (*row)?;
-            let economies: Vec<&str> =
-                ECONOMIES.iter().enumerate().filter(|(at, _)| bits & (1 << at) > 0).map(|(_, id)| *id).collect();
-            let note = if remark { "revised".to_owned() } else { String::new() };
-            Some(Entry { note, ..entry(entity, &economies, rank) })
-        };
-        rows.filter_map(entry).collect()
+        let mut entries = Vec::new();
+        for (entity, row) in ENTITIES.iter().zip(&self.rows) {
+            let Some((rank, bits, has_note)) = *row else { continue };
+            let economies = (0..ECONOMIES.len()).filter(|at| bits & (1 << at) > 0).map(|at| ECONOMIES[at]);
+            let note = if has_note { "revised".to_owned() } else { String::new() };
+            entries.push(Entry { note, ..entry(entity, &economies.collect::<Vec<&str>>(), rank) });
+        }
+        entries
     }
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    let kind = proptest::sample::select(&[CoverageKind::All, CoverageKind::Top, CoverageKind::Partial][..]);
-    let row = (proptest::option::weighted(0.9, 1..6_u32), 0..8_usize, any::<bool>());
-    let rows = proptest::collection::vec(proptest::option::weighted(0.7, row), ENTITIES.len());
-    let place = (0..RANKINGS.len(), 0..EDITIONS.len());
-    (place, proptest::bool::weighted(0.2), kind, 0..SOURCES.len(), rows).prop_map(
-        |((ranking, edition), withdraw, kind, source, rows)| Step { ranking, edition, withdraw, kind, source, rows },
-    )
+fn row() -> impl Strategy<Value = Option<RowCase>> {
+    let case = (proptest::option::weighted(0.9, 1..6_u32), 0..8_usize, any::<bool>());
+    proptest::option::weighted(0.7, case)
 }
 
-fn filter() -> impl Strategy<Value = Filter> {
-    let ids = |of: &'static [&'static str]| {
-        proptest::collection::btree_set(proptest::sample::select(of).prop_map(str::to_owned), 0..3)
-    };
-    let kinds = proptest::collection::btree_set(proptest::sample::select(&[Kind::Edition, Kind::Entry][..]), 0..2);
-    let entities = ids(&["AAA", "BBB", "CCC", "c1", "c2"]);
-    (kinds, ids(&RANKINGS), entities, ids(&SOURCES), 0..5_u32).prop_map(
-        |(kinds, rankings, entities, sources, rank_at_most)| Filter {
-            kinds,
-            rankings,
-            entities,
-            sources,
-            rank_at_most,
-            ..Filter::default()
-        },
-    )
+prop_compose! {
+    fn step()(
+        ranking in 0..RANKINGS.len(),
+        edition in 0..EDITIONS.len(),
+        withdraw in proptest::bool::weighted(0.2),
+        kind in proptest::sample::select(&[CoverageKind::All, CoverageKind::Top, CoverageKind::Partial][..]),
+        source in 0..SOURCES.len(),
+        rows in proptest::collection::vec(row(), ENTITIES.len()),
+    ) -> Step {
+        Step { ranking, edition, withdraw, kind, source, rows }
+    }
 }
 
-fn header(revision: u64) -> Arc<Header> {
-    let commit = Commit {
-        revision: Revision(revision),
-        recorded: Instant(0),
-        author: String::new(),
-        cause: Cause::FirstRelease,
-        note: String::new(),
-        released: None,
-        document_sha256: String::new(),
-        counts: Counts::default(),
-        request_id: None,
-    };
-    let draft = Draft { commit, pages: 1, changes: 0, totals: Totals::default() };
-    Arc::new(draft.sealed(CHAIN_START, [0; 32]).unwrap())
+fn ids(of: &'static [&'static str]) -> impl Strategy<Value = BTreeSet<String>> {
+    proptest::collection::btree_set(proptest::sample::select(of).prop_map(str::to_owned), 0..3)
+}
+
+prop_compose! {
+    fn filter()(
+        kinds in proptest::collection::btree_set(
+            proptest::sample::select(&[Kind::Edition, Kind::Entry][..]),
+            0..2,
+        ),
+        rankings in ids(&RANKINGS),
+        entities in ids(&["AAA", "BBB", "CCC", "c1", "c2"]),
+        sources in ids(&SOURCES),
+        rank_at_most in 0..5_u32,
+    ) -> Filter {
+        Filter { kinds, rankings, entities, sources, rank_at_most, ..Filter::default() }
+    }
 }
 
 proptest! {
@@ -203,118 +205,132 @@ proptest! {
         filters in proptest::collection::vec(filter(), 0..4),
     ) {
         let filters = Filters::new(filters);
-        let (mut state, mut copy) = (State::default(), Copy::default());
+        let mut state = State::default();
+        let mut replica = Replica::default();
         for step in &steps {
-            for change in state.take(step) {
+            for change in state.commit(step) {
                 if let Some(found) = filters.match_change(&change, Cause::FirstRelease) {
-                    copy.apply(&change, found.scope)?;
+                    replica.apply(&change, found.scope)?;
                 }
             }
-            prop_assert_eq!(&copy, &state.accepted(&filters));
+            prop_assert_eq!(&replica, &state.accepted(&filters));
         }
     }
 
     #[test]
     fn a_copy_of_conflated_commits_is_the_same(
-        steps in proptest::collection::vec(proptest::collection::vec(step(), 1..5), 1..5),
+        batches in proptest::collection::vec(proptest::collection::vec(step(), 1..5), 1..5),
         filters in proptest::collection::vec(filter(), 0..4),
     ) {
         let filters = Filters::new(filters);
-        let (mut state, mut copy) = (State::default(), Copy::default());
-        for steps in &steps {
-            let mut fold = Fold::default();
-            for step in steps {
-                for (number, change) in (0..).zip(state.take(step)) {
+        let mut state = State::default();
+        let mut replica = Replica::default();
+        for batch in &batches {
+            let mut conflation = Conflation::default();
+            for step in batch {
+                for (number, change) in (0..).zip(state.commit(step)) {
                     let Some(found) = filters.match_change(&change, Cause::FirstRelease) else { continue };
                     let numbered = Arc::new(NumberedChange::new(number, change, Arc::default()));
-                    prop_assert!(fold.take(Revision(state.revision), &numbered, &found));
+                    prop_assert!(conflation.take(Revision(state.revision), &numbered, &found));
                 }
-                prop_assert!(fold.close_commit(&header(state.revision)));
+                prop_assert!(conflation.close_commit(&header(state.revision)));
             }
-            for net in fold.pages(Revision::ZERO).into_iter().flat_map(|page| page.changes) {
-                copy.apply(net.change(), net.found.scope)?;
+            for net in conflation.pages(Revision::ZERO).into_iter().flat_map(|page| page.changes) {
+                replica.apply(net.change(), net.filter_match.scope)?;
             }
-            prop_assert_eq!(&copy, &state.accepted(&filters));
+            prop_assert_eq!(&replica, &state.accepted(&filters));
         }
     }
 }
 
-fn only(field: impl FnOnce(&mut Filter)) -> Filters {
-    let mut filter = Filter { kinds: BTreeSet::from([Kind::Entry]), ..Filter::default() };
-    field(&mut filter);
-    Filters::new(vec![filter])
+/// A filter of entries of these economies.
+fn of_economies(ids: &[&str]) -> Filters {
+    entries_where(Filter { entities: ids.iter().map(|id| (*id).to_owned()).collect(), ..Filter::default() })
 }
 
-/// The scopes of the entries of a commit, by entity.
+fn of_source(id: &str) -> Filters {
+    entries_where(Filter { sources: [id.to_owned()].into(), ..Filter::default() })
+}
+
+fn entries_where(filter: Filter) -> Filters {
+    Filters::new(vec![Filter { kinds: [Kind::Entry].into(), ..filter }])
+}
+
+/// The scopes of the entries in a commit's changes, by entity.
 fn scopes(changes: &[Change], filters: &Filters) -> Vec<(String, ChangeScope)> {
-    let scope = |change: &Change| {
-        let Change::Entry(entry) = change else { return None };
-        let found = filters.match_change(change, Cause::FirstRelease)?;
-        Some((entry.entity.to_string(), found.scope))
-    };
-    changes.iter().filter_map(scope).collect()
+    let mut scopes = Vec::new();
+    for change in changes {
+        if let Change::Entry(entry) = change
+            && let Some(found) = filters.match_change(change, Cause::FirstRelease)
+        {
+            scopes.push((entry.entity.to_string(), found.scope));
+        }
+    }
+    scopes
 }
 
+/// A partial table with one entry.
 fn one(id: &str, economies: &[&str], rank: u32) -> Table {
     table("r", id, CoverageKind::Partial, vec![entry("c1", economies, Some(rank))])
 }
 
+/// The scope of the entry of [`one`].
+fn of_c1(scope: ChangeScope) -> Vec<(String, ChangeScope)> {
+    vec![("c1".to_owned(), scope)]
+}
+
 #[test]
-fn a_row_that_moves_to_another_economy_leaves_the_one_and_enters_the_other() {
+fn an_entry_that_moves_to_another_economy_leaves_the_first_and_enters_the_second() {
     let changes = corrected(&one("2025", &["AAA"], 1), &one("2025", &["BBB"], 1));
-    for (economy, scope) in [("AAA", ChangeScope::Left), ("BBB", ChangeScope::Entered)] {
-        let filters = only(|filter| filter.entities = [economy.to_owned()].into());
-        assert_eq!(scopes(&changes, &filters), [("c1".to_owned(), scope)], "{economy}");
+    assert_eq!(scopes(&changes, &of_economies(&["AAA"])), of_c1(ChangeScope::Left));
+    assert_eq!(scopes(&changes, &of_economies(&["BBB"])), of_c1(ChangeScope::Entered));
+    assert_eq!(scopes(&changes, &of_economies(&["AAA", "BBB"])), of_c1(ChangeScope::Changed));
+    assert_eq!(scopes(&changes, &of_economies(&["CCC"])), []);
+}
+
+#[test]
+fn a_rank_window_looks_at_the_entries_of_the_edition_itself() {
+    // Earlier rank, later rank, scope in a new edition, scope in a correction of one edition.
+    const CASES: [(u32, u32, Option<ChangeScope>, Option<ChangeScope>); 4] = [
+        // The entry of 2025 was never in the window.
+        (3, 7, Some(ChangeScope::Outside), Some(ChangeScope::Left)),
+        (7, 3, Some(ChangeScope::Entered), Some(ChangeScope::Entered)),
+        // The entry of 2024 stays.
+        (3, 2, Some(ChangeScope::Entered), Some(ChangeScope::Changed)),
+        (7, 8, None, None),
+    ];
+    let top_three = entries_where(Filter { rank_at_most: 3, ..Filter::default() });
+    for (earlier, later, in_new_edition, in_correction) in CASES {
+        let changes = published(Some(&one("2024", &[], earlier)), &one("2025", &[], later));
+        assert_eq!(scopes(&changes, &top_three), in_new_edition.map_or(Vec::new(), of_c1), "{earlier} → {later}");
+        let changes = corrected(&one("2025", &[], earlier), &one("2025", &[], later));
+        assert_eq!(scopes(&changes, &top_three), in_correction.map_or(Vec::new(), of_c1), "{earlier} → {later}");
     }
-    let both = only(|filter| filter.entities = ["AAA".to_owned(), "BBB".to_owned()].into());
-    assert_eq!(scopes(&changes, &both), [("c1".to_owned(), ChangeScope::Changed)]);
-    let neither = only(|filter| filter.entities = ["CCC".to_owned()].into());
-    assert_eq!(scopes(&changes, &neither), []);
 }
 
 #[test]
-fn a_rank_window_is_about_the_rows_of_the_edition() {
-    let top_three = only(|filter| filter.rank_at_most = 3);
-    let of_new_edition = |earlier: u32, later: u32| {
-        scopes(&published(Some(&one("2024", &[], earlier)), &one("2025", &[], later)), &top_three)
-    };
-    let of_correction =
-        |before: u32, after: u32| scopes(&corrected(&one("2025", &[], before), &one("2025", &[], after)), &top_three);
-    let scope = |scope: ChangeScope| vec![("c1".to_owned(), scope)];
-    assert_eq!(of_new_edition(3, 7), scope(ChangeScope::Outside), "the row of 2025 was never in the window");
-    assert_eq!(of_new_edition(7, 3), scope(ChangeScope::Entered));
-    assert_eq!(of_new_edition(3, 2), scope(ChangeScope::Entered), "the row of 2024 stays");
-    assert_eq!(of_new_edition(7, 8), []);
-    assert_eq!(of_correction(3, 7), scope(ChangeScope::Left));
-    assert_eq!(of_correction(7, 3), scope(ChangeScope::Entered));
-    assert_eq!(of_correction(3, 2), scope(ChangeScope::Changed));
-    assert_eq!(of_correction(7, 8), []);
-}
-
-#[test]
-fn who_left_the_table_is_told_outside() {
+fn an_entity_that_left_the_table_is_outside() {
     let earlier = table("r", "2024", CoverageKind::All, vec![entry("c1", &["AAA"], Some(1))]);
     let later = table("r", "2025", CoverageKind::All, vec![entry("c2", &["BBB"], Some(1))]);
     let changes = published(Some(&earlier), &later);
-    let of_economy = only(|filter| filter.entities = ["AAA".to_owned()].into());
-    assert_eq!(scopes(&changes, &of_economy), [("c1".to_owned(), ChangeScope::Outside)]);
+    assert_eq!(scopes(&changes, &of_economies(&["AAA"])), of_c1(ChangeScope::Outside));
+    let everything = Filters::new(Vec::new());
     let all = [("c2".to_owned(), ChangeScope::Entered), ("c1".to_owned(), ChangeScope::Outside)];
-    assert_eq!(scopes(&changes, &Filters::new(Vec::new())), all);
-    assert_eq!(scopes(&withdrawn(&later), &Filters::new(Vec::new())), [("c2".to_owned(), ChangeScope::Left)]);
+    assert_eq!(scopes(&changes, &everything), all);
+    assert_eq!(scopes(&withdrawn(&later), &everything), [("c2".to_owned(), ChangeScope::Left)]);
 }
 
 #[test]
-fn entries_are_of_their_editions_source() {
-    let of_source = |id: &str| only(|filter| filter.sources = [id.to_owned()].into());
+fn an_entry_has_the_source_of_its_edition() {
     let before = one("2025", &[], 1);
     let mut after = before.clone();
     after.edition.source = Some(SourceId::new("t").unwrap());
     let changes = corrected(&before, &after);
-    assert_eq!(scopes(&changes, &of_source("s")), [("c1".to_owned(), ChangeScope::Left)]);
-    assert_eq!(scopes(&changes, &of_source("t")), [("c1".to_owned(), ChangeScope::Entered)]);
+    assert_eq!(scopes(&changes, &of_source("s")), of_c1(ChangeScope::Left));
+    assert_eq!(scopes(&changes, &of_source("t")), of_c1(ChangeScope::Entered));
     let mut next = one("2026", &[], 1);
     next.edition.source = Some(SourceId::new("t").unwrap());
     let changes = published(Some(&before), &next);
-    assert_eq!(scopes(&changes, &of_source("s")), [("c1".to_owned(), ChangeScope::Outside)]);
-    assert_eq!(scopes(&changes, &of_source("t")), [("c1".to_owned(), ChangeScope::Entered)]);
+    assert_eq!(scopes(&changes, &of_source("s")), of_c1(ChangeScope::Outside));
+    assert_eq!(scopes(&changes, &of_source("t")), of_c1(ChangeScope::Entered));
 }

@@ -1,4 +1,5 @@
-//! About how many bytes things take as sent, without encoding them: where pages are cut, and what a fold may hold.
+//! About how many bytes rows and changes take as sent, without encoding them. Pages are cut by it, and conflations
+//! bounded.
 
 use crate::{
     model::{
@@ -10,30 +11,30 @@ use crate::{
     query::state::StateRow,
 };
 
-/// A row of the state.
 pub(super) fn of_row(row: &StateRow) -> usize {
     match row {
-        StateRow::Figure(figure) => 160 + remarks(figure.version.value()),
+        StateRow::Figure(figure) => 160 + of_comment(figure.version.value()),
         StateRow::Edition(edition) => of_edition(edition),
         StateRow::Entry(_, entry) => 160 + of_entry(entry),
         StateRow::Definition(definition) => of_definition(definition),
     }
 }
 
-/// A change.
 pub(super) fn of_change(change: &Change) -> usize {
     match change {
         Change::Figure(change) => {
             let key = &change.series;
             let names = key.indicator.as_str().len() + key.entity.as_str().len() + key.source.as_str().len();
-            let apart = Some(&change.recorded).filter(|recorded| change.after.as_ref() != Some(*recorded));
-            let rows = [change.before.as_ref(), change.after.as_ref(), apart];
-            let remarks: usize = rows.into_iter().flatten().map(|row| remarks(row.value())).sum();
-            120 + names + 2 * key.dimensions.as_str().len() + remarks
+            let recorded = Some(&change.recorded).filter(|recorded| change.after.as_ref() != Some(*recorded));
+            let mut comments = 0;
+            for version in [change.before.as_ref(), change.after.as_ref(), recorded].into_iter().flatten() {
+                comments += of_comment(version.value());
+            }
+            120 + names + 2 * key.dimensions.as_str().len() + comments
         }
         Change::Entry(change) => {
-            let rows = [&change.before, &change.after, &change.compared];
-            160 + rows.into_iter().flatten().map(|entry| of_entry(entry)).sum::<usize>()
+            let entries = [&change.before, &change.after, &change.compared];
+            160 + entries.into_iter().flatten().map(|entry| of_entry(entry)).sum::<usize>()
         }
         Change::Edition { before, after, backfilled } => {
             let others = [before, backfilled].into_iter().flatten().map(|edition| of_edition(edition));
@@ -45,18 +46,22 @@ pub(super) fn of_change(change: &Change) -> usize {
     }
 }
 
-fn remarks(value: Option<&Value>) -> usize {
+/// Bytes of the comment, the only long text of a value.
+fn of_comment(value: Option<&Value>) -> usize {
     value.and_then(Value::notes).map_or(0, |notes| notes.comment.len())
 }
 
 fn of_entry(entry: &Entry) -> usize {
-    let claims = entry.previous.iter().chain(&entry.disputed).map(|claim| 40 + claim.claimed_by.len());
-    let texts = entry.published_name.len() + entry.note.len() + remarks(entry.score.as_ref());
-    100 + texts + 20 * entry.economies.len() + of_components(&entry.components) + claims.sum::<usize>()
+    let texts = entry.published_name.len() + entry.note.len() + of_comment(entry.score.as_ref());
+    let mut bytes = 100 + texts + 20 * entry.economies.len() + of_components(&entry.components);
+    for claim in entry.previous.iter().chain(&entry.disputed) {
+        bytes += 40 + claim.claimed_by.len();
+    }
+    bytes
 }
 
 fn of_components(components: &[EntryComponent]) -> usize {
-    components.iter().map(|part| 80 + remarks(part.raw.as_ref()) + remarks(part.score.as_ref())).sum()
+    components.iter().map(|part| 80 + of_comment(part.raw.as_ref()) + of_comment(part.score.as_ref())).sum()
 }
 
 fn of_edition(edition: &Edition) -> usize {

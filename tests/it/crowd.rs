@@ -426,7 +426,7 @@ async fn a_change_is_matched_once_and_encoded_once_whoever_listens() {
             assert!(matches!(next(&mut stream).await, Some(Message::Opened(_))));
             streams.push((stream, all));
         }
-        let counts = || (hub.kept().changes_matched(), hub.kept().changes_encoded());
+        let counts = || (hub.cache().changes_matched(), hub.cache().changes_encoded());
         let before = counts();
         let revision = commit(&clients, round).await;
         for (stream, all) in &mut streams {

@@ -1,23 +1,31 @@
-use super::*;
+use sha2::{Digest, Sha256};
+
+use super::{digest::cause_number, *};
 use crate::{
     feed::fixture,
     model::{
-        change::{FigureChange, FigureMovement},
-        id::EditionId,
+        change::{EntryChange, FigureChange, FigureMovement},
+        edition::Entry,
+        id::{EditionId, EntityId, RankingId},
     },
     proto,
 };
 
+const TOP_TEN: u32 = 10;
+
+fn row(rank: u32) -> Box<Entry> {
+    Box::new(fixture::entry("cluster:tokyo-yokohama", &["JPN"], Some(rank)))
+}
+
 /// A correction of an entry's rank; `None`: it is not listed.
 fn entry(before: Option<u32>, after: Option<u32>) -> Change {
-    let row = |rank: Option<u32>| Some(Box::new(fixture::entry("cluster:tokyo-yokohama", &["JPN"], Some(rank?))));
     Change::Entry(Box::new(EntryChange {
         ranking: RankingId::new("gii-clusters").unwrap(),
         edition: EditionId::new("2025").unwrap(),
         source: None,
         entity: EntityId::new("cluster:tokyo-yokohama").unwrap(),
-        before: row(before),
-        after: row(after),
+        before: before.map(row),
+        after: after.map(row),
         compared_with: Some(EditionId::new("2025").unwrap()),
         compared: None,
         earlier_source: None,
@@ -35,25 +43,29 @@ fn scope_of(filter: Filter, change: &Change) -> Option<ChangeScope> {
 }
 
 #[test]
-fn a_rank_window_says_what_enters_and_what_leaves() {
-    let top_ten = || Filter { rank_at_most: 10, ..Filter::default() };
-    assert_eq!(scope_of(top_ten(), &entry(Some(12), Some(9))), Some(ChangeScope::Entered));
-    assert_eq!(scope_of(top_ten(), &entry(Some(9), Some(12))), Some(ChangeScope::Left));
-    assert_eq!(scope_of(top_ten(), &entry(Some(9), Some(8))), Some(ChangeScope::Changed));
-    assert_eq!(scope_of(top_ten(), &entry(Some(19), Some(18))), None);
-    assert_eq!(scope_of(top_ten(), &entry(Some(9), None)), Some(ChangeScope::Left));
+fn a_rank_window_tells_what_enters_and_what_leaves() {
+    const CASES: [(Option<u32>, Option<u32>, Option<ChangeScope>); 5] = [
+        (Some(12), Some(9), Some(ChangeScope::Entered)),
+        (Some(9), Some(12), Some(ChangeScope::Left)),
+        (Some(9), Some(8), Some(ChangeScope::Changed)),
+        (Some(19), Some(18), None),
+        (Some(9), None, Some(ChangeScope::Left)),
+    ];
+    for (before, after, expected) in CASES {
+        let filter = Filter { rank_at_most: TOP_TEN, ..Filter::default() };
+        assert_eq!(scope_of(filter, &entry(before, after)), expected, "{before:?} → {after:?}");
+    }
 }
 
 #[test]
-fn fields_narrow_and_values_widen() {
-    let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<BTreeSet<String>>();
+fn all_fields_must_accept_and_one_value_of_each_is_enough() {
     let change = entry(Some(2), Some(1));
-    assert!(scope_of(Filter { entities: ids(&["JPN", "CHN"]), ..Filter::default() }, &change).is_some());
-    assert!(scope_of(Filter { entities: ids(&["CHN"]), ..Filter::default() }, &change).is_none());
-    assert!(scope_of(Filter { indicators: ids(&["GB.*"]), ..Filter::default() }, &change).is_none());
+    assert!(scope_of(Filter { entities: texts(&["JPN", "CHN"]), ..Filter::default() }, &change).is_some());
+    assert!(scope_of(Filter { entities: texts(&["CHN"]), ..Filter::default() }, &change).is_none());
+    assert!(scope_of(Filter { indicators: texts(&["GB.*"]), ..Filter::default() }, &change).is_none());
     assert!(scope_of(Filter { min_places: 2, ..Filter::default() }, &change).is_none());
     let either = Filters::new(vec![
-        Filter { name: "chinese".into(), entities: ids(&["CHN"]), ..Filter::default() },
+        Filter { name: "chinese".into(), entities: texts(&["CHN"]), ..Filter::default() },
         Filter { name: "first".into(), rank_at_most: 1, ..Filter::default() },
     ]);
     let found = either.match_change(&change, Cause::FirstRelease).unwrap();
@@ -63,9 +75,6 @@ fn fields_narrow_and_values_widen() {
 
 #[test]
 fn a_figure_filled_in_behind_no_figure_is_outside() {
-    let change = |movement: FigureMovement, before: bool, after: bool| {
-        Change::Figure(Box::new(FigureChange { movement, ..fixture::figure("", before, after) }))
-    };
     const CASES: [(FigureMovement, bool, bool, ChangeScope); 5] = [
         (FigureMovement::Added, false, true, ChangeScope::Entered),
         (FigureMovement::Revised, true, true, ChangeScope::Changed),
@@ -74,7 +83,7 @@ fn a_figure_filled_in_behind_no_figure_is_outside() {
         (FigureMovement::Backfilled, false, false, ChangeScope::Outside),
     ];
     for (movement, before, after, expected) in CASES {
-        let change = change(movement, before, after);
+        let change = Change::Figure(Box::new(FigureChange { movement, ..fixture::figure("", before, after) }));
         assert_eq!(scope_of(Filter::default(), &change), Some(expected), "{movement:?}");
         let all = Filters::new(Vec::new()).match_change(&change, Cause::FirstRelease).unwrap();
         assert_eq!(all.scope, expected, "{movement:?}");
@@ -83,22 +92,26 @@ fn a_figure_filled_in_behind_no_figure_is_outside() {
     }
 }
 
+fn by_dimensions(pairs: &[(&str, &str)]) -> Filter {
+    let dimensions = pairs.iter().map(|(id, code)| ((*id).to_owned(), (*code).to_owned())).collect();
+    Filter { dimensions, ..Filter::default() }
+}
+
 #[test]
 fn a_filter_by_dimensions_takes_one_code_of_each_and_figures_only() {
-    let of = |pairs: &[(&str, &str)]| {
-        let dimensions = pairs.iter().map(|(id, code)| ((*id).to_owned(), (*code).to_owned())).collect();
-        Filter { dimensions, ..Filter::default() }
-    };
-    let change = |dimensions: &str| Change::Figure(Box::new(fixture::figure(dimensions, true, true)));
-    let women = of(&[("SEX", "F")]);
-    assert!(scope_of(women.clone(), &change("AGE=Y15;SEX=F")).is_some());
-    assert!(scope_of(women.clone(), &change("SEX=M")).is_none());
-    assert!(scope_of(women.clone(), &change("")).is_none());
-    assert!(scope_of(women.clone(), &entry(Some(2), Some(1))).is_none());
-    assert!(!Filters::new(vec![women]).wants_empty(Cause::ReloadUnchanged));
-    let either = of(&[("SEX", "F"), ("SEX", "M"), ("AGE", "Y15")]);
-    assert!(scope_of(either.clone(), &change("AGE=Y15;SEX=M")).is_some());
-    assert!(scope_of(either, &change("SEX=M")).is_none());
+    let women = || by_dimensions(&[("SEX", "F")]);
+    assert!(scope_of(women(), &figure("AGE=Y15;SEX=F")).is_some());
+    assert!(scope_of(women(), &figure("SEX=M")).is_none());
+    assert!(scope_of(women(), &figure("")).is_none());
+    assert!(scope_of(women(), &entry(Some(2), Some(1))).is_none());
+    assert!(!Filters::new(vec![women()]).wants_empty(Cause::ReloadUnchanged));
+    let either = || by_dimensions(&[("SEX", "F"), ("SEX", "M"), ("AGE", "Y15")]);
+    assert!(scope_of(either(), &figure("AGE=Y15;SEX=M")).is_some());
+    assert!(scope_of(either(), &figure("SEX=M")).is_none());
+}
+
+fn figure(dimensions: &str) -> Change {
+    Change::Figure(Box::new(fixture::figure(dimensions, true, true)))
 }
 
 fn hash(filters: &[Filter]) -> u64 {
@@ -126,24 +139,25 @@ fn one_field_each() -> Vec<Filter> {
     ]
 }
 
-#[test]
-fn the_order_of_ids_does_not_matter_to_the_hash_and_the_order_of_filters_does() {
-    let of = |ids: &[&str]| Filter { entities: texts(ids), ..Filter::default() };
-    assert_eq!(hash(&[of(&["A", "B"])]), hash(&[of(&["B", "A"])]));
-    assert_ne!(hash(&[of(&["A", "B"])]), hash(&[of(&["A", "C"])]));
-    assert_ne!(hash(&[of(&["A"]), of(&["B"])]), hash(&[of(&["B"]), of(&["A"])]));
-    assert_ne!(hash(&[of(&["A"]), of(&["B"])]), hash(&[of(&["A", "B"])]));
-    let causes = |causes: &[Cause]| Filter { causes: causes.iter().copied().collect(), ..Filter::default() };
-    let (first, second) = (Cause::Correction, Cause::Withdrawal);
-    assert_eq!(hash(&[causes(&[first, second])]), hash(&[causes(&[second, first])]));
-    let dimensions = |codes: &[&str]| Filter {
-        dimensions: codes.iter().map(|code| ("SEX".to_owned(), (*code).to_owned())).collect(),
-        ..Filter::default()
-    };
-    assert_eq!(hash(&[dimensions(&["F", "M"])]), hash(&[dimensions(&["M", "F"])]));
+fn by_entities(ids: &[&str]) -> Filter {
+    Filter { entities: texts(ids), ..Filter::default() }
 }
 
-/// Clients keep tokens for years: this number never changes.
+#[test]
+fn the_hash_ignores_the_order_of_values() {
+    assert_eq!(hash(&[by_entities(&["A", "B"])]), hash(&[by_entities(&["B", "A"])]));
+    let men_and_women = by_dimensions(&[("SEX", "M"), ("SEX", "F")]);
+    assert_eq!(hash(&[by_dimensions(&[("SEX", "F"), ("SEX", "M")])]), hash(&[men_and_women]));
+}
+
+#[test]
+fn the_hash_tells_values_filters_and_their_order_apart() {
+    assert_ne!(hash(&[by_entities(&["A", "B"])]), hash(&[by_entities(&["A", "C"])]));
+    assert_ne!(hash(&[by_entities(&["A"]), by_entities(&["B"])]), hash(&[by_entities(&["B"]), by_entities(&["A"])]));
+    assert_ne!(hash(&[by_entities(&["A"]), by_entities(&["B"])]), hash(&[by_entities(&["A", "B"])]));
+}
+
+/// Clients keep tokens for years, so this number must never change.
 #[test]
 fn the_hash_of_a_filter_is_fixed() {
     let filter = Filter {
@@ -179,21 +193,25 @@ fn kinds_and_causes_are_hashed_by_their_numbers_in_the_contract() {
 }
 
 #[test]
-fn every_field_that_is_set_makes_another_hash() {
+fn every_field_that_is_set_changes_the_hash() {
     let mut filters = one_field_each();
     filters.push(Filter::default());
     let hashes: BTreeSet<u64> = filters.iter().map(|filter| hash(std::slice::from_ref(filter))).collect();
     assert_eq!(hashes.len(), filters.len());
     assert_ne!(hash(&[]), hash(&[Filter::default()]));
     let left_out = Filters::without(vec![Filter::default()], texts(&["closed"]));
-    assert_eq!(left_out.hash(), hash(&[Filter::default()]), "what is left out is no part of what is asked for");
+    assert_eq!(
+        left_out.hash(),
+        hash(&[Filter::default()]),
+        "sources that are left out are no part of what is asked for"
+    );
     assert_ne!(left_out.digest(), Filters::new(vec![Filter::default()]).digest());
 }
 
-/// A field that is not set is not hashed, so one that a later version adds changes no hash that clients hold in tokens. The
-/// bytes of one filter are spelt out: whoever changes them makes every token of every client worthless.
+/// A field that is not set is not hashed, so a field that a later version adds changes no hash in a client's token. The
+/// test spells out the bytes of one filter: a change of them makes every token of every client invalid.
 #[test]
-fn a_field_that_is_not_set_is_no_part_of_the_hash() {
+fn a_field_that_is_not_set_is_not_hashed() {
     let mut digest = Sha256::new();
     digest.update([5]);
     digest.update(2_u64.to_le_bytes());

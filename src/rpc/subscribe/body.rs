@@ -1,6 +1,6 @@
-//! A subscription as HTTP sees it.
+//! A subscription as an HTTP body.
 //!
-//! Invariant: nothing is read ahead of the client; the next message is made when HTTP asks for more.
+//! Invariant: nothing is read ahead of the client; the next message is made when HTTP polls for more.
 
 use std::{
     collections::VecDeque,
@@ -15,43 +15,39 @@ use tonic::Status;
 
 use super::frame::frames;
 use crate::{
-    feed::{
-        FeedError,
-        stream_registry::RegisteredStream,
-        subscription::{Subscription, SubscriptionEvent},
-    },
-    rpc::{feed::StateDigest, status},
+    convert::feed::SnapshotDigest,
+    feed::{FeedError, event::SubscriptionEvent, stream_registry::RegisteredStream, subscription::Subscription},
+    rpc::status,
 };
 
-type Next = Pin<Box<dyn Future<Output = (Result<Option<SubscriptionEvent>, FeedError>, Box<Subscription>)> + Send>>;
+/// A read of the next message. It owns the subscription meanwhile and gives it back.
+type NextEvent =
+    Pin<Box<dyn Future<Output = (Result<Option<SubscriptionEvent>, FeedError>, Box<Subscription>)> + Send>>;
 
-fn next(mut subscription: Box<Subscription>) -> Next {
+fn next_event(mut subscription: Box<Subscription>) -> NextEvent {
     Box::pin(async move { (subscription.next().await, subscription) })
 }
 
 /// A stream of messages.
 pub(super) struct SubscribeBody {
-    /// Parts of a message that were not sent yet.
+    /// Frames of the last message that HTTP did not take yet.
     ready: VecDeque<Bytes>,
-    /// Where it leaves; knows whether it does.
-    stream_handle: RegisteredStream,
-    /// Of the state, as far as it was sent.
-    digest: StateDigest,
+    registered: RegisteredStream,
+    digest: SnapshotDigest,
     /// The client takes compressed messages.
     gzip: bool,
     /// `None`: the trailers were sent.
-    next: Option<Next>,
+    next: Option<NextEvent>,
 }
 
 impl SubscribeBody {
-    /// The stream of a subscription.
     pub(super) fn new(
         subscription: Box<Subscription>,
-        stream_handle: RegisteredStream,
-        digest: StateDigest,
+        registered: RegisteredStream,
+        digest: SnapshotDigest,
         gzip: bool,
     ) -> Self {
-        Self { ready: VecDeque::new(), stream_handle, digest, gzip, next: Some(next(subscription)) }
+        Self { ready: VecDeque::new(), registered, digest, gzip, next: Some(next_event(subscription)) }
     }
 }
 
@@ -63,20 +59,20 @@ impl http_body::Body for SubscribeBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.stream_handle.asked();
+        self.registered.note_poll();
         loop {
             if let Some(bytes) = self.ready.pop_front() {
-                self.stream_handle.gave();
+                self.registered.note_frame();
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            let Some(coming) = &mut self.next else { return Poll::Ready(None) };
-            let (event, subscription) = ready!(coming.as_mut().poll(context));
+            let Some(next) = &mut self.next else { return Poll::Ready(None) };
+            let (event, subscription) = ready!(next.as_mut().poll(context));
             let ending = match event {
                 Ok(Some(event)) => {
                     let gzip = self.gzip;
                     let frames = frames(event, &subscription, &mut self.digest, gzip);
                     self.ready.extend(frames);
-                    self.next = Some(next(subscription));
+                    self.next = Some(next_event(subscription));
                     continue;
                 }
                 Ok(None) => Status::ok(""),
@@ -84,7 +80,7 @@ impl http_body::Body for SubscribeBody {
             };
             self.next = None;
             let mut trailers = http::HeaderMap::new();
-            // Fails only for a message that no header can carry; ours can.
+            // Fails only for a message that no header can carry; those of this server can be carried.
             let _ = ending.add_header(&mut trailers);
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }

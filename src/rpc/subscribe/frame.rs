@@ -1,7 +1,8 @@
-//! A message as it goes over the wire: gRPC's five bytes, what is the stream's own, and what it shares.
+//! Messages as they go over the wire: gRPC's prefix of five bytes, the stream's own bytes, and the bytes that streams
+//! share.
 //!
-//! Invariants: shared bytes are passed on, not copied, but for a few at their ends: no frame of a message is small
-//! ([`FRAME_BYTES_MIN`]) unless the message is.
+//! Invariant: shared bytes are passed on, not copied, but for a few at their ends: no frame of a message is shorter
+//! than [`FRAME_BYTES_MIN`], unless the message is.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::Compression;
@@ -11,56 +12,69 @@ use super::gzip::{self, DEFLATED_BYTES_MIN};
 use crate::{
     convert::{
         change::{change_detail, change_head},
-        commit::{commit_head, fold_head},
+        commit::{commit_head, conflated_head},
+        feed::{SnapshotDigest, notice_message},
+        state::state_row,
     },
     feed::{
-        conflate::{FoldPage, Net},
-        history::CommitPart,
-        page::{Deflated, Matched, NumberedChange, Packed},
-        subscription::{Subscription, SubscriptionEvent},
+        change::NumberedChange,
+        event::SubscriptionEvent,
+        matches::DeflatedBytes,
+        page::{CommitPage, ConflatedPage, FeedPage, NetContent, SnapshotPage},
+        page_changes::{PageBytes, PageChanges},
+        subscription::Subscription,
     },
-    proto,
-    rpc::feed::{StateDigest, message},
+    proto::{self, subscribe_response::Body},
 };
 
 /// Field numbers of the contract, with the wire type of messages.
 const COMMIT_PAGE: u64 = 4 << 3 | 2;
 const CHANGES: u64 = 6 << 3 | 2;
-/// Before every message: whether it is compressed, and its length.
+/// Before every message: a byte that says whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
-/// Clients count smaller frames that they have not read, and close a connection with too many (h2 does, against floods).
+/// Clients count shorter frames that they have not read yet, and close a connection with too many (h2 does, against
+/// floods).
 const FRAME_BYTES_MIN: usize = 256;
-/// What is shared of a message is copied if it is so short: the message leaves in one frame.
+/// Shared bytes up to this length are copied, so that the message leaves in one frame.
 const COPIED_BYTES_MAX: usize = 1_024;
 const _: () = assert!(COPIED_BYTES_MAX >= 2 * FRAME_BYTES_MIN);
 
-/// A message in pieces, none of them empty. Only pages are ever compressed: what is small gains nothing.
+/// The frames of a message, none of them empty. Only pages are compressed: notices are too short to gain anything.
 pub(super) fn frames(
     event: SubscriptionEvent,
     subscription: &Subscription,
-    digest: &mut StateDigest,
+    digest: &mut SnapshotDigest,
     gzip: bool,
 ) -> impl Iterator<Item = Bytes> + use<> {
     let pieces = match event {
-        SubscriptionEvent::Commit(part, token) => commit_page(&part, token.unwrap_or_default(), subscription, gzip),
-        // A fold, and a page of the state, is this stream's own.
-        SubscriptionEvent::Fold(page, token) => {
-            own_page(&fold_page(&page, token.unwrap_or_default(), subscription), gzip)
+        SubscriptionEvent::Page(FeedPage::Commit { page, token }) => {
+            commit_page(&page, token.unwrap_or_default(), subscription, gzip)
         }
-        event => {
-            let rows = gzip && matches!(event, SubscriptionEvent::State { .. });
-            let message = proto::SubscribeResponse { body: message(event, subscription, digest) };
-            own_page(&message.encode_to_vec(), rows)
+        // Conflated pages and pages of the state are this stream's own.
+        SubscriptionEvent::Page(FeedPage::Conflated { page, token }) => {
+            own_message(&conflated_page(&page, token.unwrap_or_default(), subscription), gzip)
         }
+        SubscriptionEvent::Page(FeedPage::Snapshot(page)) => {
+            own_message(&encoded(Body::SnapshotPage(snapshot_page(page, subscription, digest))), gzip)
+        }
+        SubscriptionEvent::Notice(notice) => own_message(&encoded(notice_message(notice, digest)), false),
     };
     pieces.into_iter().filter(|bytes| !bytes.is_empty())
 }
 
-/// Pages are deflated once for all, or for one who asked for it and waits: quickly.
-fn deflate(plain: &[u8]) -> Option<Deflated> {
-    (plain.len() >= DEFLATED_BYTES_MIN).then(|| gzip::deflate(plain, Compression::fast())).flatten()
+fn encoded(body: Body) -> Vec<u8> {
+    proto::SubscribeResponse { body: Some(body) }.encode_to_vec()
 }
 
+/// Compresses quickly: a client waits for the page. `None`: the page is too short, or would not get shorter.
+fn deflate(plain: &[u8]) -> Option<DeflatedBytes> {
+    if plain.len() < DEFLATED_BYTES_MIN {
+        return None;
+    }
+    gzip::deflate(plain, Compression::fast())
+}
+
+/// A buffer for `own` bytes that begins with the prefix of a message of `len` bytes.
 fn prefix(compressed: bool, len: usize, own: usize) -> BytesMut {
     let mut front = BytesMut::with_capacity(PREFIX_BYTES + own);
     front.put_u8(compressed.into());
@@ -74,14 +88,14 @@ fn plain(head: &[u8], body: Bytes) -> [Bytes; 3] {
     pieces(front, body, &[])
 }
 
-fn compressed(head: &[u8], body: Deflated) -> [Bytes; 3] {
+fn compressed(head: &[u8], body: DeflatedBytes) -> [Bytes; 3] {
     let mut front = prefix(true, gzip::len(head, &body), gzip::front_len(head) + COPIED_BYTES_MAX);
     gzip::put_front(&mut front, head);
     let trailer = gzip::trailer(head, &body);
     pieces(front, body.bytes, &trailer)
 }
 
-/// What is the stream's own before and after what it shares, as frames.
+/// The stream's own bytes before and after the shared ones, as frames. Unused frames are empty.
 fn pieces(mut front: BytesMut, mut shared: Bytes, tail: &[u8]) -> [Bytes; 3] {
     if shared.len() <= COPIED_BYTES_MAX {
         front.put_slice(&shared);
@@ -96,80 +110,88 @@ fn pieces(mut front: BytesMut, mut shared: Bytes, tail: &[u8]) -> [Bytes; 3] {
     [front.freeze(), shared, end]
 }
 
-fn own_page(message: &[u8], gzip: bool) -> [Bytes; 3] {
+/// A message that no other stream shares.
+fn own_message(message: &[u8], gzip: bool) -> [Bytes; 3] {
     match gzip.then(|| deflate(message)).flatten() {
         Some(deflated) => compressed(&[], deflated),
         None => plain(message, Bytes::new()),
     }
 }
 
-/// A commit page: what is this stream's own, and the changes that its group shares.
-fn commit_page(part: &CommitPart, token: String, subscription: &Subscription, gzip: bool) -> [Bytes; 3] {
-    let own = commit_head(part, token).encode_to_vec();
-    let changes = |matched: &Matched| changes(matched, subscription);
-    let body = match &part.changes {
-        None => Packed::Plain(Bytes::new()),
-        Some(matched) if gzip => matched.packed(subscription.kept(), changes, deflate),
-        Some(matched) => Packed::Plain(matched.body(subscription.kept(), changes)),
+fn snapshot_page(page: SnapshotPage, subscription: &Subscription, digest: &mut SnapshotDigest) -> proto::SnapshotPage {
+    let mut rows = Vec::with_capacity(page.rows.len());
+    for snapshot_row in page.rows {
+        let names = snapshot_row.filters.into_iter().map(|at| subscription.filter_name(at).to_owned());
+        let names = names.filter(|name| !name.is_empty()).collect();
+        rows.push(state_row(&snapshot_row.row, names));
+    }
+    digest.add(&rows);
+    proto::SnapshotPage { revision: page.revision.0, page: page.page, rows }
+}
+
+/// A commit page: the stream's own head, and the changes that its group shares.
+fn commit_page(page: &CommitPage, token: String, subscription: &Subscription, gzip: bool) -> [Bytes; 3] {
+    let own = commit_head(page, token).encode_to_vec();
+    let cache = subscription.cache();
+    let body = match &page.changes {
+        None => PageBytes::Plain(Bytes::new()),
+        Some(changes) if gzip => changes.compressed(cache, |changes| encoded_changes(changes, subscription), deflate),
+        Some(changes) => PageBytes::Plain(changes.plain(cache, |changes| encoded_changes(changes, subscription))),
     };
-    let body_len = match &body {
-        Packed::Plain(body) => body.len(),
-        Packed::Deflated(body) => body.plain_len,
-    };
-    let head = page_head(&own, body_len);
     match body {
-        Packed::Plain(body) => plain(&head, body),
-        Packed::Deflated(body) => compressed(&head, body),
+        PageBytes::Plain(body) => plain(&page_head(&own, body.len()), body),
+        PageBytes::Deflated(body) => compressed(&page_head(&own, body.plain_len), body),
     }
 }
 
-fn changes(matched: &Matched, subscription: &Subscription) -> Vec<u8> {
+fn encoded_changes(changes: &PageChanges, subscription: &Subscription) -> Vec<u8> {
     let mut body = Vec::new();
-    for (numbered, found) in matched.iter() {
+    for (numbered, found) in changes.iter() {
         let head = change_head(numbered.number, found, |at| subscription.filter_name(at));
-        put_numbered(&mut body, &head, numbered, subscription);
+        put_shared_change(&mut body, &head, numbered, subscription);
     }
     body
 }
 
-/// A page of a fold as a message; what changed only once in it has a form that all share.
-fn fold_page(page: &FoldPage, token: String, subscription: &Subscription) -> Vec<u8> {
+/// A conflated page as a message. The only change of a key is copied from the form that all streams share.
+fn conflated_page(page: &ConflatedPage, token: String, subscription: &Subscription) -> Vec<u8> {
     let mut body = Vec::new();
     for net in &page.changes {
-        let head = change_head(net.number, &net.found, |at| subscription.filter_name(at));
+        let head = change_head(net.number, &net.filter_match, |at| subscription.filter_name(at));
         let head = proto::Change { revision: net.revision.0, ..head };
-        match &net.what {
-            Net::Alone(numbered) => put_numbered(&mut body, &head, numbered, subscription),
-            Net::Folded(change, stamps) => {
+        match &net.content {
+            NetContent::Single(numbered) => put_shared_change(&mut body, &head, numbered, subscription),
+            NetContent::Merged { change, stamps } => {
                 let disclosed = subscription.disclosed(change);
                 let detail = change_detail(disclosed.as_ref().unwrap_or(change), stamps);
                 put_change(&mut body, &head, &detail);
             }
         }
     }
-    let mut message = page_head(&fold_head(page, token).encode_to_vec(), body.len());
+    let mut message = page_head(&conflated_head(page, token).encode_to_vec(), body.len());
     message.extend_from_slice(&body);
     message
 }
 
-/// A change of a page as all share it; where something is left out of it, in a form of its own.
-fn put_numbered(body: &mut Vec<u8>, head: &proto::Change, numbered: &NumberedChange, subscription: &Subscription) {
+/// Adds a change to a page, in the form that all streams share. A change with hidden rows is encoded for this group
+/// alone.
+fn put_shared_change(body: &mut Vec<u8>, head: &proto::Change, numbered: &NumberedChange, subscription: &Subscription) {
     match subscription.disclosed(&numbered.change) {
         Some(change) => put_change(body, head, &change_detail(&change, &numbered.stamps)),
-        None => put_change(body, head, numbered.encoded(subscription.kept(), change_detail)),
+        None => put_change(body, head, numbered.encoded(subscription.cache(), change_detail)),
     }
 }
 
-/// A change of a page: how it stands to the subscription, and what changed.
-fn put_change(body: &mut Vec<u8>, head: &proto::Change, what: &[u8]) {
+/// Adds a change to a page: `head` says how it relates to the subscription, `detail` what changed.
+fn put_change(body: &mut Vec<u8>, head: &proto::Change, detail: &[u8]) {
     let head = head.encode_to_vec();
     encode_varint(CHANGES, body);
-    encode_varint((head.len() + what.len()) as u64, body);
+    encode_varint((head.len() + detail.len()) as u64, body);
     body.extend_from_slice(&head);
-    body.extend_from_slice(what);
+    body.extend_from_slice(detail);
 }
 
-/// What comes before the changes of a page.
+/// The bytes of a page's message before its changes, which take `body_len` bytes.
 fn page_head(own: &[u8], body_len: usize) -> Vec<u8> {
     let mut head = Vec::with_capacity(own.len() + 11);
     encode_varint(COMMIT_PAGE, &mut head);
@@ -182,12 +204,20 @@ fn page_head(own: &[u8], body_len: usize) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    /// Bytes that count up from a first one.
+    fn counting(first: u8, len: usize) -> Vec<u8> {
+        (0..len).map(|at| first.wrapping_add(at as u8)).collect()
+    }
+
     #[test]
-    fn no_frame_is_small_unless_its_message_is_and_nothing_is_lost() {
-        for (own, shared, tail) in [(0, 0, 0), (3, 10, 8), (3, 1_024, 8), (3, 1_025, 8), (300, 5_000, 8), (3, 5_000, 0)]
-        {
-            let part = |from: u8, len: usize| (0..len).map(|at| from.wrapping_add(at as u8)).collect::<Vec<u8>>();
-            let (own, shared, tail) = (part(1, own), part(5, shared), part(9, tail));
+    fn frames_hold_the_whole_message_and_are_short_only_if_it_is() {
+        // Lengths of the stream's own bytes, the shared ones, and the tail.
+        const CASES: [(usize, usize, usize); 6] =
+            [(0, 0, 0), (3, 10, 8), (3, 1_024, 8), (3, 1_025, 8), (300, 5_000, 8), (3, 5_000, 0)];
+        for (own, shared, tail) in CASES {
+            let own = counting(1, own);
+            let shared = counting(5, shared);
+            let tail = counting(9, tail);
             let pieces = pieces(own.as_slice().into(), shared.clone().into(), &tail);
             assert_eq!(pieces.concat(), [&own[..], &shared, &tail].concat());
             let frames: Vec<&Bytes> = pieces.iter().filter(|piece| !piece.is_empty()).collect();
