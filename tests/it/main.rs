@@ -38,6 +38,7 @@ mod licences;
 mod loading;
 mod migration;
 mod model;
+mod pages;
 mod paging;
 mod process;
 mod promises;

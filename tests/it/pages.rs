@@ -1,0 +1,15 @@
+//! README.md and the pages of docs/ are true: their commands run, their links lead somewhere, their tables are complete.
+
+mod console;
+mod markdown;
+mod terminal;
+
+#[test]
+fn readme() {
+    console::run(&markdown::Page::read("README.md"));
+}
+
+#[test]
+fn tour() {
+    console::run(&markdown::Page::read("docs/tour.md"));
+}
