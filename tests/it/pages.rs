@@ -13,3 +13,18 @@ fn readme() {
 fn tour() {
     console::run(&markdown::Page::read("docs/tour.md"));
 }
+
+#[test]
+fn model() {
+    console::run(&markdown::Page::read("docs/model.md"));
+}
+
+#[test]
+fn feed() {
+    console::run(&markdown::Page::read("docs/feed.md"));
+}
+
+#[test]
+fn loading() {
+    console::run(&markdown::Page::read("docs/loading.md"));
+}

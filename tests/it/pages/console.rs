@@ -10,7 +10,11 @@
 //!   command starts one. Port 50052 is free for a second one.
 //! - A command fails if the page shows its error (a line that begins with `almanac: `), and succeeds otherwise.
 
-use std::{net::TcpListener, time::Duration};
+use std::{
+    net::TcpListener,
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
 
 use snapbox::{Assert, IntoData};
 use tempfile::TempDir;
@@ -24,7 +28,7 @@ use crate::process::Process;
 /// How long a command may take, or what it should print may take to come.
 const LIMIT: Duration = Duration::from_secs(30);
 /// The same for a page that is being written: what it shows is not true yet.
-const WRITING_LIMIT: Duration = Duration::from_secs(3);
+const WRITING_LIMIT: Duration = Duration::from_secs(10);
 /// Set to `overwrite`, pages get what their commands print.
 const MODE_VARIABLE: &str = "ALMANAC_PAGES";
 /// Addresses as pages show them.
@@ -32,6 +36,8 @@ const SERVER: &str = "127.0.0.1:50051";
 const SECOND_SERVER: &str = "127.0.0.1:50052";
 /// Ports that no outgoing connection of another test takes by itself.
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
+/// How long a command may take to end at Ctrl-C before it is pressed again.
+const INTERRUPT_INTERVAL: Duration = Duration::from_secs(2);
 /// A line that stands for Ctrl-C.
 const INTERRUPT: &str = "^C\n";
 
@@ -236,15 +242,14 @@ impl Session {
         let addresses = &self.addresses;
         let rest_of = |text: &str, shown: usize| show(addresses, &text[shown.min(text.len())..]);
         // Later commands rely on it: a watch that shows nothing yet may not be there yet.
-        let is_there = |rest: &str| !rest.is_empty() && compare(rest, before).is_ok();
+        let is_there = |rest: &str| compare(rest, before).is_ok() && (!rest.is_empty() || after.is_some());
         let limit = if overwrites() { WRITING_LIMIT } else { LIMIT };
         let reached = running.wait_for(limit, |text| is_there(&rest_of(text, *shown)));
         let text = reached.unwrap_or_else(|| running.printed());
         let mut compared = compare(&rest_of(&text, *shown), before);
         *shown = text.len();
         if let Some(after) = after {
-            running.interrupt();
-            let ended = running.wait(LIMIT);
+            let ended = interrupt(running);
             let rest = rest_of(&running.printed(), *shown);
             let last = match ended {
                 Some(status) if status.success() => compare(&rest, after),
@@ -264,6 +269,18 @@ impl Session {
 
 fn show(addresses: &[(&'static str, String)], text: &str) -> String {
     addresses.iter().fold(text.to_owned(), |text, (shown, real)| text.replace(real.as_str(), shown))
+}
+
+/// Ctrl-C, and again for a command that was just printing and did not notice, as a person does.
+fn interrupt(running: &mut Running) -> Option<ExitStatus> {
+    let deadline = Instant::now() + LIMIT;
+    while Instant::now() < deadline {
+        running.interrupt();
+        if let Some(status) = running.wait(INTERRUPT_INTERVAL) {
+            return Some(status);
+        }
+    }
+    None
 }
 
 /// What came before `^C` and what came after it, as one.
