@@ -28,3 +28,8 @@ fn feed() {
 fn loading() {
     console::run(&markdown::Page::read("docs/loading.md"));
 }
+
+#[test]
+fn operations() {
+    console::run(&markdown::Page::read("docs/operations.md"));
+}

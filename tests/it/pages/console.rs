@@ -38,6 +38,8 @@ const SECOND_SERVER: &str = "127.0.0.1:50052";
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
 /// How long a command may take to end at Ctrl-C before it is pressed again.
 const INTERRUPT_INTERVAL: Duration = Duration::from_secs(2);
+/// A command that goes on.
+const SERVE: &str = "almanac serve";
 /// A line that stands for Ctrl-C.
 const INTERRUPT: &str = "^C\n";
 
@@ -91,6 +93,10 @@ fn overwrites() -> bool {
     std::env::var(MODE_VARIABLE).is_ok_and(|mode| mode == "overwrite")
 }
 
+fn first_command(page: &Page) -> Option<String> {
+    page.blocks.iter().filter(|block| block.language == "console").flat_map(steps_of).find_map(|step| step.command)
+}
+
 /// The commands of a block.
 fn steps_of(block: &Block) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
@@ -130,7 +136,12 @@ impl Step {
     fn goes_on(&self) -> bool {
         let command = self.command.as_deref().unwrap_or_default();
         let watches = command.starts_with("almanac watch") && !command.contains("--until");
-        watches || command.starts_with("almanac serve")
+        (watches || command.starts_with(SERVE)) && !self.fails()
+    }
+
+    /// The page shows its error.
+    fn fails(&self) -> bool {
+        self.output.lines().any(|line| line.starts_with("almanac: "))
     }
 }
 
@@ -148,7 +159,7 @@ struct Session {
     addresses: [(&'static str, String); 2],
     background: Vec<Background>,
     /// Ends with the session; `None` where the page starts one.
-    _server: Option<Process>,
+    server: Option<Process>,
 }
 
 /// A command in the background, and how much of what it printed the page has shown.
@@ -160,9 +171,7 @@ struct Background {
 impl Session {
     fn start(page: &Page) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let first = page.blocks.iter().filter(|block| block.language == "console").flat_map(steps_of).next();
-        let starts_its_own =
-            first.and_then(|step| step.command).is_some_and(|command| command.starts_with("almanac serve"));
+        let starts_its_own = first_command(page).is_some_and(|command| command.starts_with(SERVE));
         let server = if starts_its_own {
             None
         } else {
@@ -170,11 +179,11 @@ impl Session {
         };
         let own = server.as_ref().map_or_else(free_address, |server| server.address.to_string());
         let addresses = [(SERVER, own), (SECOND_SERVER, free_address())];
-        Self { folder, addresses, background: Vec::new(), _server: server }
+        Self { folder, addresses, background: Vec::new(), server }
     }
 
     fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.folder.path().join(name), text).unwrap();
+        std::fs::write(self.folder.path().join(name), self.as_meant(text)).unwrap();
     }
 
     /// Runs a step, or waits for what the page shows next of the background.
@@ -190,10 +199,9 @@ impl Session {
         let status = running.wait(LIMIT);
         let printed = self.as_shown(&running.printed());
         let compared = compare(&printed, &step.output);
-        let may_succeed = !step.output.lines().any(|line| line.starts_with("almanac: "));
         match status {
             None => Err(Wrong { said: format!("did not end within {LIMIT:?}"), printed }),
-            Some(status) if status.success() != may_succeed => {
+            Some(status) if status.success() == step.fails() => {
                 Err(Wrong { said: format!("ended with {status}, having printed:\n{printed}"), printed })
             }
             Some(_) => compared,
@@ -201,10 +209,7 @@ impl Session {
     }
 
     fn launch(&self, step: &Step) -> Running {
-        let mut command = step.command.clone().unwrap_or_default();
-        for (shown, real) in &self.addresses {
-            command = command.replace(shown, real);
-        }
+        let mut command = self.as_meant(step.command.as_deref().unwrap_or_default());
         if step.goes_on() {
             // Its process id is then that of the command itself.
             command.insert_str(0, "exec ");
@@ -220,10 +225,12 @@ impl Session {
         let mut environment = vec![
             ("PATH".to_owned(), path.into_string().unwrap()),
             ("ALMANAC_SERVER".to_owned(), format!("http://{}", self.addresses[0].1)),
-            ("ALMANAC_LISTEN".to_owned(), self.addresses[0].1.clone()),
             ("LC_ALL".to_owned(), "C.UTF-8".to_owned()),
             ("RUST_LOG".to_owned(), "warn".to_owned()),
         ];
+        if self.server.is_none() {
+            environment.push(("ALMANAC_LISTEN".to_owned(), self.addresses[0].1.clone()));
+        }
         // Neither colours nor lines that are drawn over again.
         environment.push(("NO_COLOR".to_owned(), "1".to_owned()));
         environment.push(("TERM".to_owned(), "dumb".to_owned()));
@@ -259,6 +266,11 @@ impl Session {
             self.background.pop();
         }
         compared
+    }
+
+    /// Text of the page with addresses as they are.
+    fn as_meant(&self, text: &str) -> String {
+        self.addresses.iter().fold(text.to_owned(), |text, (shown, real)| text.replace(shown, real))
     }
 
     /// Text with addresses as pages show them.
