@@ -134,9 +134,12 @@ impl Reader<'_> {
                 Event::Start(Tag::TableRow) => {
                     self.page.rows.push(Row { section: self.section.clone(), cells: Vec::new() })
                 }
+                // Heads are no rows.
+                Event::Start(Tag::TableHead) => {
+                    self.text_until(&mut events, |end| matches!(end, TagEnd::TableHead));
+                }
                 Event::Start(Tag::TableCell) => {
                     let cell = self.text_until(&mut events, |end| matches!(end, TagEnd::TableCell));
-                    // Cells of the header come before the first row.
                     if let Some(row) = self.page.rows.last_mut() {
                         row.cells.push(cell);
                     }
