@@ -96,3 +96,13 @@ fn is_run(page: &Page, block: &Block) -> bool {
         None => language == "console" || PLAIN.contains(&language) || OF_CLIENTS.contains(&language),
     }
 }
+
+#[test]
+fn the_readme_stays_short() {
+    const LINES_MAX: usize = 150;
+    const COLUMNS_MAX: usize = 130;
+    let readme = Page::read("README.md");
+    assert!(readme.text.lines().count() <= LINES_MAX, "move what is longer to docs/");
+    let long: Vec<&str> = readme.text.lines().filter(|line| line.chars().count() > COLUMNS_MAX).collect();
+    assert_eq!(long, [""; 0]);
+}
