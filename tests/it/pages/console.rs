@@ -12,7 +12,6 @@
 
 use std::{
     net::TcpListener,
-    process::ExitStatus,
     time::{Duration, Instant},
 };
 
@@ -155,12 +154,15 @@ struct Wrong {
 /// The folder of a page, its server, and what runs in the background.
 struct Session {
     folder: TempDir,
-    /// Of the page's server and of a second one: as pages show it, and as it is.
-    addresses: [(&'static str, String); 2],
+    /// Of the page's server and of a second one.
+    addresses: [Address; 2],
     background: Vec<Background>,
     /// Ends with the session; `None` where the page starts one.
     server: Option<Process>,
 }
+
+/// An address as pages show it, and as it is.
+type Address = (&'static str, String);
 
 /// A command in the background, and how much of what it printed the page has shown.
 struct Background {
@@ -239,33 +241,23 @@ impl Session {
 
     /// Waits until the last command in the background has printed what the step shows, and ends it at `^C`.
     fn show_more(&mut self, step: &Step) -> Result<String, Wrong> {
-        let Some(Background { running, shown }) = self.background.last_mut() else {
+        let Some(background) = self.background.last_mut() else {
             return Err(Wrong { said: "no command runs in the background".into(), printed: step.output.clone() });
         };
-        let (before, after) = match step.output.split_once(INTERRUPT) {
-            Some((before, after)) => (before, Some(after)),
-            None => (step.output.as_str(), None),
-        };
-        let addresses = &self.addresses;
-        let rest_of = |text: &str, shown: usize| show(addresses, &text[shown.min(text.len())..]);
-        // Later commands rely on it: a watch that shows nothing yet may not be there yet.
-        let is_there = |rest: &str| compare(rest, before).is_ok() && (!rest.is_empty() || after.is_some());
-        let limit = if overwrites() { WRITING_LIMIT } else { LIMIT };
-        let reached = running.wait_for(limit, |text| is_there(&rest_of(text, *shown)));
-        let text = reached.unwrap_or_else(|| running.printed());
-        let mut compared = compare(&rest_of(&text, *shown), before);
-        *shown = text.len();
-        if let Some(after) = after {
-            let ended = interrupt(running);
-            let rest = rest_of(&running.printed(), *shown);
-            let last = match ended {
-                Some(status) if status.success() => compare(&rest, after),
-                _ => Err(Wrong { said: format!("did not end well at Ctrl-C: {ended:?}"), printed: rest }),
-            };
-            compared = joined(compared, last);
-            self.background.pop();
+        match step.output.split_once(INTERRUPT) {
+            None if step.output.is_empty() => {
+                // Later commands rely on it: a watch that shows nothing yet may not be there yet.
+                let printed = background.wait_to_write(&self.addresses);
+                Err(Wrong { said: format!("show what it prints first:\n{printed}"), printed })
+            }
+            None => background.wait_for(&step.output, &self.addresses),
+            Some((before, after)) => {
+                let before = background.wait_for(before, &self.addresses);
+                let after = background.interrupt(after, &self.addresses);
+                self.background.pop();
+                joined(before, after)
+            }
         }
-        compared
     }
 
     /// Text of the page with addresses as they are.
@@ -279,33 +271,59 @@ impl Session {
     }
 }
 
-fn show(addresses: &[(&'static str, String)], text: &str) -> String {
+fn show(addresses: &[Address], text: &str) -> String {
     addresses.iter().fold(text.to_owned(), |text, (shown, real)| text.replace(real.as_str(), shown))
 }
 
-/// Ctrl-C, and again for a command that was just printing and did not notice, as a person does.
-fn interrupt(running: &mut Running) -> Option<ExitStatus> {
-    let deadline = Instant::now() + LIMIT;
-    while Instant::now() < deadline {
-        running.interrupt();
-        if let Some(status) = running.wait(INTERRUPT_INTERVAL) {
-            return Some(status);
+impl Background {
+    /// What it printed and the page has not shown yet.
+    fn unseen(&self, printed: &str, addresses: &[Address]) -> String {
+        show(addresses, &printed[self.shown.min(printed.len())..])
+    }
+
+    /// Waits until it printed this and nothing else.
+    fn wait_for(&mut self, expected: &str, addresses: &[Address]) -> Result<String, Wrong> {
+        let limit = if overwrites() { WRITING_LIMIT } else { LIMIT };
+        let reached = self.running.wait_for(limit, |all| compare(&self.unseen(all, addresses), expected).is_ok());
+        let all = reached.unwrap_or_else(|| self.running.printed());
+        let compared = compare(&self.unseen(&all, addresses), expected);
+        self.shown = all.len();
+        compared
+    }
+
+    /// What it printed, for a page that does not say yet what that is.
+    fn wait_to_write(&mut self, addresses: &[Address]) -> String {
+        self.running.wait_for(WRITING_LIMIT, |_| false);
+        let all = self.running.printed();
+        let printed = self.unseen(&all, addresses);
+        self.shown = all.len();
+        printed
+    }
+
+    /// Ends it by Ctrl-C, and again if it was just printing and did not notice, as a person does.
+    fn interrupt(&mut self, expected: &str, addresses: &[Address]) -> Result<String, Wrong> {
+        let deadline = Instant::now() + LIMIT;
+        let mut ended = None;
+        while ended.is_none() && Instant::now() < deadline {
+            self.running.interrupt();
+            ended = self.running.wait(INTERRUPT_INTERVAL);
+        }
+        let printed = self.unseen(&self.running.printed(), addresses);
+        match ended {
+            Some(status) if status.success() => compare(&printed, expected),
+            _ => Err(Wrong { said: format!("did not end well at Ctrl-C: {ended:?}"), printed }),
         }
     }
-    None
 }
 
 /// What came before `^C` and what came after it, as one.
 fn joined(before: Result<String, Wrong>, after: Result<String, Wrong>) -> Result<String, Wrong> {
-    let together = |before: &str, after: &str| format!("{before}{INTERRUPT}{after}");
-    match (before, after) {
-        (Ok(before), Ok(after)) => Ok(together(&before, &after)),
-        (Ok(before), Err(after)) => Err(Wrong { printed: together(&before, &after.printed), said: after.said }),
-        (Err(before), Ok(after)) => Err(Wrong { printed: together(&before.printed, &after), said: before.said }),
-        (Err(before), Err(after)) => {
-            Err(Wrong { printed: together(&before.printed, &after.printed), said: before.said + &after.said })
-        }
-    }
+    let said: Vec<String> =
+        [&before, &after].into_iter().filter_map(|part| Some(part.as_ref().err()?.said.clone())).collect();
+    let before = before.unwrap_or_else(|wrong| wrong.printed);
+    let after = after.unwrap_or_else(|wrong| wrong.printed);
+    let printed = format!("{before}{INTERRUPT}{after}");
+    if said.is_empty() { Ok(printed) } else { Err(Wrong { said: said.join("\n"), printed }) }
 }
 
 /// Whether a command printed what the page shows. The text is that of the page where they are the same.

@@ -74,7 +74,7 @@ pub(super) fn pages() -> Vec<Page> {
         }
     }
     paths.sort();
-    paths.iter().map(|path| Page::read(path)).collect()
+    paths.iter().map(Page::read).collect()
 }
 
 impl Page {
@@ -132,7 +132,7 @@ impl Reader<'_> {
                     self.add_link(range.start, &dest_url);
                 }
                 Event::Start(Tag::TableRow) => {
-                    self.page.rows.push(Row { section: self.section.clone(), cells: Vec::new() })
+                    self.page.rows.push(Row { section: self.section.clone(), cells: Vec::new() });
                 }
                 // Heads are no rows.
                 Event::Start(Tag::TableHead) => {

@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io::Read,
-    os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -12,7 +11,7 @@ use std::{
 
 use rustix::{
     fs::{Mode, OFlags},
-    process::{Pid, Signal, kill_process, kill_process_group},
+    process::{Pid, Signal, kill_process},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{Winsize, tcsetwinsize},
 };
@@ -41,7 +40,7 @@ struct Printed {
 }
 
 impl Running {
-    /// Starts a shell command in a folder.
+    /// Starts a shell command in a folder, with these variables alone.
     pub(super) fn start(command: &str, folder: &Path, environment: &[(String, String)]) -> Self {
         let main = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&main).unwrap();
@@ -54,11 +53,11 @@ impl Running {
         let child = Command::new("sh")
             .args(["-c", command])
             .current_dir(folder)
+            .env_clear()
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(terminal.try_clone().unwrap())
             .stderr(terminal)
-            .process_group(0)
             .spawn()
             .unwrap();
         let screen = Arc::new(Screen::default());
@@ -105,20 +104,14 @@ impl Running {
 
     /// Ctrl-C.
     pub(super) fn interrupt(&self) {
-        let _ = kill_process(self.pid(), Signal::INT);
-    }
-
-    fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
+        let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
     }
 }
 
 /// A test that fails must leave nothing running.
 impl Drop for Running {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = kill_process_group(self.pid(), Signal::KILL);
-        }
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
