@@ -56,7 +56,8 @@ def main():
     arguments.add_argument("--node", default="node", metavar="PATH")
     options = arguments.parse_args()
     languages = {
-        "python": ([options.python, "-"], "examples/python"),
+        # Absolute, not resolved: an interpreter of a virtual environment is a link, and the block runs in another folder.
+        "python": ([pathlib.Path(options.python).absolute(), "-"], "examples/python"),
         "js": ([options.node, "--input-type=module", "-"], "examples/node"),
     }
 

@@ -10,6 +10,7 @@ struct NotRun {
 }
 
 const BUILDS: &str = "builds in release mode, which takes minutes";
+const IS_CARGO: &str = "runs cargo within cargo; .ci/run does the same";
 const IS_CI: &str = "installs clients; .ci/run does the same in its step clients";
 
 const NOT_RUN: &[NotRun] = &[
@@ -42,6 +43,27 @@ const NOT_RUN: &[NotRun] = &[
         page: "docs/clients.md",
         first_line: "use almanac::client::{FollowEvent, FollowStart, Follower};",
         reason: "the example of almanac::client, which cargo test compiles, as a whole program",
+    },
+    NotRun {
+        page: "docs/dev/architecture.md",
+        first_line: "cargo doc --open --no-deps --document-private-items",
+        reason: IS_CARGO,
+    },
+    NotRun { page: "docs/dev/testing.md", first_line: "cargo test", reason: IS_CARGO },
+    NotRun {
+        page: "docs/dev/testing.md",
+        first_line: "ALMANAC_TEST_SEED=4711 cargo test --test it NAME_OF_THE_TEST",
+        reason: "names no test",
+    },
+    NotRun {
+        page: "docs/dev/testing.md",
+        first_line: "ALMANAC_TEST_LONG=1 cargo test --release --test it simulation::",
+        reason: "takes half an hour",
+    },
+    NotRun {
+        page: "docs/dev/testing.md",
+        first_line: "ALMANAC_TEST_SEED=578728313680066545 cargo test --test it simulation::",
+        reason: IS_CARGO,
     },
     NotRun {
         page: "docs/operations.md",
