@@ -39,6 +39,7 @@ mod licences;
 mod loading;
 mod migration;
 mod model;
+mod pages;
 mod paging;
 mod process;
 mod promises;
