@@ -56,12 +56,11 @@ pub(super) async fn receive<R: Receiver>(
 ) -> Result<R, Status> {
     loop {
         let message = messages.message().await?.ok_or_else(without_end)?;
-        let work = move || {
+        let work = offload.run(move || {
             let progress = receiver.take(message)?;
             Ok::<_, Status>((receiver, progress))
-        };
-        let done = offload.run(work).await.map_err(|error| status::of_store(&error))?;
-        let (returned, progress) = done?;
+        });
+        let (returned, progress) = work.await.map_err(|error| status::of_store(&error))??;
         receiver = returned;
         if progress == Progress::Complete {
             nothing_follows(messages).await?;
@@ -207,10 +206,58 @@ impl<T: WriteItem> CheckedItems<T> {
 
 #[cfg(test)]
 mod tests {
-    use tonic::Code;
+    use std::sync::Arc;
+
+    use http::StatusCode;
+    use tonic::{Code, body::Body};
     use tonic_types::StatusExt;
 
     use super::*;
+    use crate::{proto::UploadEnd, rpc::codec::StrictDecoder};
+
+    /// Notes the counts of the messages that it takes; the message with the count 0 is the last.
+    struct Recorder(Vec<u64>);
+
+    impl Receiver for Recorder {
+        type Message = UploadEnd;
+
+        fn take(&mut self, message: UploadEnd) -> Result<Progress, Status> {
+            self.0.push(message.messages);
+            Ok(if message.messages == 0 { Progress::Complete } else { Progress::MoreToCome })
+        }
+    }
+
+    /// A stream of these messages, as a client sends them.
+    fn stream(counts: &[u64]) -> Streaming<UploadEnd> {
+        let mut bytes = Vec::new();
+        for messages in counts {
+            let message = UploadEnd { messages: *messages, rows: 0 }.encode_to_vec();
+            bytes.push(0);
+            bytes.extend((message.len() as u32).to_be_bytes());
+            bytes.extend(message);
+        }
+        // Small numbers are ASCII, and a text can be a body.
+        let body = Body::new(String::from_utf8(bytes).unwrap());
+        Streaming::new_response(StrictDecoder::default(), body, StatusCode::OK, None, None)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_are_taken_in_order_each_in_one_piece_of_offloaded_work() {
+        const LATENCY: Duration = Duration::from_millis(5);
+        let offload = Offload::Simulated(Arc::new(|| LATENCY));
+        let began = tokio::time::Instant::now();
+        let recorder = receive(Recorder(Vec::new()), &mut stream(&[3, 1, 2, 0]), &offload).await.unwrap();
+        assert_eq!(recorder.0, [3, 1, 2, 0]);
+        assert_eq!(began.elapsed(), 4 * 2 * LATENCY, "each message waits before and after its work");
+    }
+
+    #[tokio::test]
+    async fn uploads_without_an_end_and_with_more_behind_it_are_refused() {
+        for (counts, code) in [(&[1][..], Code::Aborted), (&[], Code::Aborted), (&[1, 0, 1], Code::InvalidArgument)] {
+            let received = receive(Recorder(Vec::new()), &mut stream(counts), &Offload::default()).await;
+            assert_eq!(received.err().unwrap().code(), code, "{counts:?}");
+        }
+    }
 
     const LARGE_BYTES: usize = 1 << 20;
 
