@@ -208,7 +208,6 @@ impl<T: WriteItem> CheckedItems<T> {
 mod tests {
     use std::sync::Arc;
 
-    use http::StatusCode;
     use tonic::{Code, body::Body};
     use tonic_types::StatusExt;
 
@@ -238,7 +237,7 @@ mod tests {
         }
         // Small numbers are ASCII, and a text can be a body.
         let body = Body::new(String::from_utf8(bytes).unwrap());
-        Streaming::new_response(StrictDecoder::default(), body, StatusCode::OK, None, None)
+        Streaming::new_request(StrictDecoder::default(), body, None, None)
     }
 
     #[tokio::test(start_paused = true)]
