@@ -39,12 +39,12 @@ pub(super) enum Progress {
 pub(super) trait Receiver: Send + Sized + 'static {
     type Message: Send + 'static;
 
-    /// Takes the next message after the header. May wait for the disk.
+    /// Takes the next message after the header. Runs through the offload: it may wait for the disk.
     fn take(&mut self, message: Self::Message) -> Result<Progress, Status>;
 }
 
-/// The first message of an upload.
-pub(super) async fn first<M>(messages: &mut Streaming<M>) -> Result<M, Status> {
+/// The next message of an upload; an error if there is none.
+pub(super) async fn next<M>(messages: &mut Streaming<M>) -> Result<M, Status> {
     messages.message().await?.ok_or_else(without_end)
 }
 
@@ -55,7 +55,10 @@ pub(super) async fn receive<R: Receiver>(
     offload: &Offload,
 ) -> Result<R, Status> {
     loop {
-        let message = messages.message().await?.ok_or_else(without_end)?;
+        let message = match next(messages).await {
+            Ok(message) => message,
+            Err(status) => return refuse(receiver, status, offload).await,
+        };
         let work = offload.run(move || {
             let progress = receiver.take(message)?;
             Ok::<_, Status>((receiver, progress))
@@ -63,10 +66,18 @@ pub(super) async fn receive<R: Receiver>(
         let (returned, progress) = work.await.map_err(|error| status::of_store(&error))??;
         receiver = returned;
         if progress == Progress::Complete {
-            nothing_follows(messages).await?;
-            return Ok(receiver);
+            return match nothing_follows(messages).await {
+                Ok(()) => Ok(receiver),
+                Err(status) => refuse(receiver, status, offload).await,
+            };
         }
     }
+}
+
+/// Refuses an upload. What it collected is dropped through the offload: closing a long temporary file waits for the disk.
+pub(super) async fn refuse<T>(collected: impl Send + 'static, status: Status, offload: &Offload) -> Result<T, Status> {
+    let _ = offload.run(move || drop(collected)).await;
+    Err(status)
 }
 
 /// An upload is complete with its final message, whatever the transport says after it. Only another message is an error.
