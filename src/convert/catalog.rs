@@ -313,3 +313,107 @@ impl From<&MethodologyComponent> for proto::MethodologyComponent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        catalog::{Aggregation, Direction, EntityKind, Frequency, Redistribution, RelationKind, Timing},
+        time::Date,
+    };
+
+    fn definitions() -> Vec<Definition> {
+        let day = Date::parse("2019-05-01").unwrap();
+        vec![
+            Definition::Indicator(Indicator {
+                id: IndicatorId::new("GB.XPD.RSDV.GD.ZS").unwrap(),
+                name: "Expenditure on research and development".to_owned(),
+                unit: "% of GDP".to_owned(),
+                direction: Direction::HigherIsBetter,
+                default_decimals: 2,
+                definition: "Of all sectors".to_owned(),
+                frequency: Frequency::Annual,
+                licence: "CC BY 4.0".to_owned(),
+                timing: Timing::Stock,
+            }),
+            Definition::Entity(Entity {
+                id: EntityId::new("cluster:shenzhen").unwrap(),
+                kind: EntityKind::Cluster,
+                name: "Shenzhen".to_owned(),
+                codes: vec![("rank".to_owned(), "2".to_owned())],
+                names: vec![EntityName {
+                    text: "Shenzhen–Hong Kong".to_owned(),
+                    language: "en".to_owned(),
+                    valid_from: None,
+                    valid_to: Some(day),
+                }],
+                relations: vec![EntityRelation {
+                    kind: RelationKind::LiesIn,
+                    entity: EntityId::new("CHN").unwrap(),
+                    valid_from: Some(day),
+                    valid_to: None,
+                }],
+            }),
+            Definition::Source(Source {
+                id: SourceId::new("wipo").unwrap(),
+                producer: "WIPO".to_owned(),
+                title: "Index".to_owned(),
+                published: Some(day),
+                url: "https://example.org".to_owned(),
+                licence: "CC BY 4.0".to_owned(),
+                redistribution: Redistribution::WithAttribution,
+                precedence: 7,
+            }),
+            Definition::Ranking(Ranking {
+                id: RankingId::new("gii").unwrap(),
+                name: "Index".to_owned(),
+                subject: EntityKind::Economy,
+                source: SourceId::new("wipo").unwrap(),
+                description: "Yearly".to_owned(),
+            }),
+            Definition::Methodology(Methodology {
+                id: MethodologyId::new("gii-2025").unwrap(),
+                description: "Two levels".to_owned(),
+                components: vec![component("input", ""), component("education", "input")],
+                aggregation: Aggregation::WeightedMean,
+            }),
+        ]
+    }
+
+    fn component(id: &str, parent: &str) -> MethodologyComponent {
+        MethodologyComponent {
+            id: id.to_owned(),
+            name: id.to_uppercase(),
+            weight: Some(0.5),
+            direction: Direction::LowerIsBetter,
+            parent: parent.to_owned(),
+            aggregation: Aggregation::Sum,
+        }
+    }
+
+    #[test]
+    fn definitions_come_back() {
+        for definition in definitions() {
+            assert_eq!(Definition::try_from(proto::Definition::from(&definition)), Ok(definition));
+        }
+    }
+
+    #[test]
+    fn a_mistake_names_the_field_below_its_kind() {
+        let relation = proto::EntityRelation { kind: 99, entity: "CHN".to_owned(), ..Default::default() };
+        let entity = proto::Entity {
+            id: "a".to_owned(),
+            kind: EntityKind::Cluster.number(),
+            relations: vec![relation],
+            ..Default::default()
+        };
+        let error = Definition::try_from(proto::Definition { item: Some(Item::Entity(entity)) }).unwrap_err();
+        assert_eq!(error, FieldError::new("entity.relations.kind", Problem::UnknownEnumValue { number: 99 }));
+    }
+
+    #[test]
+    fn a_source_that_does_not_say_has_the_usual_precedence() {
+        let source = proto::Source { id: "wipo".to_owned(), ..Default::default() };
+        assert_eq!(Source::try_from(source).unwrap().precedence, DEFAULT_PRECEDENCE);
+    }
+}

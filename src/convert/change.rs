@@ -14,7 +14,6 @@ use crate::{
     model::{
         change::{Cause, Change, DefinitionChange, EntryChange, FigureChange, FigureMovement},
         edition::{Edition, Entry},
-        series::FigureVersion,
     },
     proto::{self, change::Detail},
 };
@@ -34,14 +33,14 @@ pub(super) fn detail(change: &Change, stamps: &CommitStamps) -> Detail {
 }
 
 fn value_change(change: &FigureChange, stamps: &CommitStamps) -> proto::ValueChange {
-    let series = &change.series;
-    let version = |version: &FigureVersion| stamped_version(series, version, stamps);
-    let backfilled = change.movement == FigureMovement::Backfilled;
+    let before = change.before.as_ref();
+    let after = change.after.as_ref();
+    let backfilled = (change.movement == FigureMovement::Backfilled).then_some(&change.recorded);
     proto::ValueChange {
         r#move: change.movement.number(),
-        before: change.before.as_ref().map(version),
-        after: change.after.as_ref().map(version),
-        recorded_version: backfilled.then(|| version(&change.recorded)),
+        before: before.map(|version| stamped_version(&change.series, version, stamps)),
+        after: after.map(|version| stamped_version(&change.series, version, stamps)),
+        recorded_version: backfilled.map(|version| stamped_version(&change.series, version, stamps)),
     }
 }
 

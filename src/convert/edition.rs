@@ -185,3 +185,69 @@ impl From<&RankClaim> for proto::RankClaim {
         Self { rank: claim.rank, edition: claim.edition.clone(), claimed_by: claim.claimed_by.clone() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        edition::{Basis, CoverageKind},
+        value::{Number, Value},
+    };
+
+    #[test]
+    fn entries_come_back() {
+        let value = Value::number(Number::parse("53.1").unwrap());
+        let claim = RankClaim { rank: 13, edition: "2024".to_owned(), claimed_by: "press".to_owned() };
+        let entry = Entry {
+            entity: EntityId::new("cluster:a").unwrap(),
+            published_name: "A–B".to_owned(),
+            economies: vec![EntityId::new("CHN").unwrap(), EntityId::new("HKG").unwrap()],
+            rank: Some(12),
+            tied: true,
+            score: Some(value.clone()),
+            components: vec![EntryComponent {
+                id: "input".to_owned(),
+                raw: Some(value.clone()),
+                score: Some(value),
+                rank: Some(3),
+                data_year: "2023".to_owned(),
+            }],
+            previous: vec![claim.clone()],
+            disputed: vec![claim],
+            note: "restated".to_owned(),
+        };
+        assert_eq!(Entry::try_from(proto::Entry::from(&entry)), Ok(entry));
+    }
+
+    fn message() -> proto::Edition {
+        proto::Edition {
+            ranking: "gii".to_owned(),
+            id: "2025".to_owned(),
+            released: "2025-09-16".to_owned(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn an_edition_with_nothing_but_its_name_has_the_usual_form() {
+        let edition = edition_to_publish(message()).unwrap();
+        assert_eq!(edition.status, EditionStatus::Published);
+        assert_eq!(edition.basis, Basis::AsPublished);
+        assert_eq!(edition.coverage.kind, CoverageKind::Top);
+    }
+
+    #[test]
+    fn what_the_server_sets_is_refused() {
+        let complete = proto::Coverage { complete_to: 3, ..Default::default() };
+        let cases = [
+            (proto::Edition { entry_count: 1, ..message() }, "edition"),
+            (proto::Edition { revision: 1, ..message() }, "edition"),
+            (proto::Edition { withdrawn: "2025-01-01".to_owned(), ..message() }, "edition"),
+            (proto::Edition { coverage: Some(complete), ..message() }, "edition.coverage.complete_to"),
+            (proto::Edition { status: EditionStatus::Withdrawn.number(), ..message() }, "edition.status"),
+        ];
+        for (edition, field) in cases {
+            assert_eq!(edition_to_publish(edition).unwrap_err().field, field);
+        }
+    }
+}

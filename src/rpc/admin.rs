@@ -53,7 +53,10 @@ impl Admin {
         content: Content,
         request: WriteRequest,
     ) -> Result<(proto::WriteResult, Option<Edition>), Status> {
-        let options = write_options(options, AUTHOR, content.finish())?;
+        let options = match write_options(options, AUTHOR, content.finish()) {
+            Ok(options) => options,
+            Err(error) => return receive::refuse(request, error.into(), &self.0.offload).await,
+        };
         let validate_only = options.validate_only;
         let answer = self.0.writer.write(options, request).await.map_err(|error| status::of_write(&error))?;
         let edition = answer.edition.clone();

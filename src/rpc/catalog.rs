@@ -71,10 +71,10 @@ impl Catalog {
     async fn get<T: CatalogObject>(&self, id_text: String, at: ReadPoint) -> Result<(Option<T::Message>, u64), Status> {
         // All ids have one form.
         id("id", &id_text, EntityId::new)?;
-        let wanted = id_text.clone();
-        let in_memory =
-            |snapshot: &Snapshot| snapshot.catalog.definition(T::KIND, &wanted, snapshot.revision()).is_some();
-        let answer = self.0.read_in_memory(at, in_memory, move |snapshot| {
+        let defined = id_text.clone();
+        let is_defined =
+            move |snapshot: &Snapshot| snapshot.catalog.definition(T::KIND, &defined, snapshot.revision()).is_some();
+        let answer = self.0.read_in_memory(at, is_defined, move |snapshot| {
             let snapshot = snapshot.without_release_dates().map_err(query_status)?;
             let Some(definition) = snapshot.catalog.definition(T::KIND, &id_text, snapshot.revision()) else {
                 return Err(query_status(snapshot.unknown(T::KIND, &id_text)));

@@ -1,10 +1,11 @@
 //! How messages are read from the wire: requests strictly, answers as prost does.
 //!
-//! Invariant: a request that reaches a handler held only fields of the contract. Clients use the same codec, and skip
-//! fields of answers that they do not know.
+//! Invariant: every field of a request that reaches a handler is in the contract. Clients use the same codec, and skip fields
+//! of answers that they do not know.
 
 use std::marker::PhantomData;
 
+use bytes::{Buf, Bytes};
 use prost::{Message, Name};
 use tonic::{
     Status,
@@ -16,9 +17,8 @@ use super::{
     known_fields::{MessageError, SHAPES, ShapeId},
     status,
 };
-use bytes::Buf;
 
-/// Names of requests end so.
+/// The names of all requests in the contract end with it.
 const REQUEST_SUFFIX: &str = "Request";
 
 /// The codec of all services.
@@ -53,7 +53,7 @@ where
 /// Reads messages of one kind.
 #[derive(Debug, Clone)]
 pub struct StrictDecoder<U> {
-    /// `None`: it reads answers.
+    /// The fields of the request; `None` for answers.
     request: Option<Result<ShapeId, MessageError>>,
     _message: PhantomData<U>,
 }
@@ -77,13 +77,21 @@ impl<U: Message + Name + Default> Decoder for StrictDecoder<U> {
             let answer = U::decode(buffer).map_err(|error| Status::internal(error.to_string()))?;
             return Ok(Some(answer));
         };
-        // Only splits off the bytes: a message lies in one piece.
+        // Does not copy: a message lies in one piece.
         let bytes = buffer.copy_to_bytes(buffer.remaining());
-        let checked = request.clone().and_then(|shape| SHAPES.check(shape, &bytes));
-        let decoded =
-            checked.and_then(|()| U::decode(bytes).map_err(|error| MessageError::Malformed(error.to_string())));
-        decoded.map(Some).map_err(|error| status::of_refused_message(&error))
+        match decode_request(request, bytes) {
+            Ok(message) => Ok(Some(message)),
+            Err(error) => Err(status::of_refused_message(&error)),
+        }
     }
+}
+
+fn decode_request<U: Message + Default>(
+    shape: &Result<ShapeId, MessageError>,
+    bytes: Bytes,
+) -> Result<U, MessageError> {
+    SHAPES.check(shape.clone()?, &bytes)?;
+    U::decode(bytes).map_err(|error| MessageError::Malformed(error.to_string()))
 }
 
 #[cfg(test)]
@@ -94,7 +102,7 @@ mod tests {
     use super::*;
     use crate::proto::{GetHeadRequest, GetHeadResponse};
 
-    /// A message that is nothing but field 15, which is a 1. As text, since text is a body.
+    /// A message with one field: number 15, a varint 1. As a text, because a text can be a body.
     fn field_15() -> Body {
         Body::new("\0\0\0\0\u{2}\u{78}\u{1}".to_owned())
     }

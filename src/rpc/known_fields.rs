@@ -1,10 +1,10 @@
 //! Which fields the messages of the contract have, and whether a request has others.
 //!
-//! prost skips fields that it does not know. An older server would so answer a newer client's narrower question in full;
-//! here the question is refused instead.
+//! prost skips fields that it does not know. So a server that is older than its client would pass over a field that narrows
+//! the request, and answer too much. This server refuses such a request.
 //!
-//! Invariant: a message that passes [`Shapes::check`] holds only fields of the contract, at any depth. Checking a message
-//! that passes allocates nothing.
+//! Invariant: a message that passes [`Shapes::check`] has only fields of the contract, at any depth. Checking a message that
+//! passes allocates nothing.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -19,12 +19,12 @@ use prost_types::{
 
 use crate::proto;
 
-/// How deep messages may lie in each other. The contract's own need less than ten.
+/// How deep messages may be nested. The contract's own need less than ten levels.
 const NESTING_MAX: usize = 32;
 
-/// The messages of the contract, and the well-known types that it uses.
+/// The messages of the contract and the well-known types that it uses.
 pub(super) static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
-    // The set is compiled in; if it did not parse, every request would be refused, and every test fail.
+    // The set is compiled in. If it did not parse, the server would refuse every request, and every test would fail.
     let set = FileDescriptorSet::decode(proto::DESCRIPTORS).unwrap_or_default();
     Shapes::new(&set)
 });
@@ -60,7 +60,7 @@ fn at(path: &str) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ShapeId(usize);
 
-/// All messages there are.
+/// Messages by name, with their fields.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
     ids: HashMap<String, ShapeId>,
@@ -80,13 +80,14 @@ struct Field {
     number: u32,
     name: String,
     wire: WireType,
-    /// A repeated number: it may come packed.
+    /// A repeated number may come packed: all its values in one block.
     packable: bool,
+    /// For fields that hold messages.
     message: Option<ShapeId>,
 }
 
 impl Shapes {
-    /// The messages of a set of files that has all its imports.
+    /// The messages of a set of files, which has to contain all imports.
     fn new(set: &FileDescriptorSet) -> Self {
         let mut messages = Vec::new();
         for file in &set.file {
@@ -95,14 +96,17 @@ impl Shapes {
                 collect(package, message, &mut messages);
             }
         }
-        let ids: HashMap<String, ShapeId> =
-            messages.iter().enumerate().map(|(at, (name, _))| (name.clone(), ShapeId(at))).collect();
-        let shapes = messages.into_iter().map(|(name, message)| {
+        let mut ids = HashMap::new();
+        for (at, (name, _)) in messages.iter().enumerate() {
+            ids.insert(name.clone(), ShapeId(at));
+        }
+        let mut shapes = Vec::with_capacity(messages.len());
+        for (name, message) in messages {
             let mut fields: Vec<Field> = message.field.iter().map(|field| Field::new(field, &ids)).collect();
             fields.sort_by_key(|field| field.number);
-            Shape { name, fields }
-        });
-        Self { shapes: shapes.collect(), ids }
+            shapes.push(Shape { name, fields });
+        }
+        Self { ids, shapes }
     }
 
     /// The message with this full name.
@@ -110,7 +114,7 @@ impl Shapes {
         self.ids.get(name).copied()
     }
 
-    /// Whether an encoded message has only fields of the contract.
+    /// An error if an encoded message has a field that is not in the contract, or is malformed.
     pub(super) fn check(&'static self, id: ShapeId, bytes: &[u8]) -> Result<(), MessageError> {
         self.check_nested(id, bytes, 1)
     }
@@ -120,15 +124,14 @@ impl Shapes {
         if depth > NESTING_MAX {
             return Err(MessageError::TooDeep);
         }
-        let malformed = |error: prost::DecodeError| MessageError::Malformed(error.to_string());
         while !bytes.is_empty() {
             let (number, wire) = decode_key(&mut bytes).map_err(malformed)?;
-            let Ok(found) = shape.fields.binary_search_by_key(&number, |field| field.number) else {
+            let Ok(at) = shape.fields.binary_search_by_key(&number, |field| field.number) else {
                 return Err(MessageError::UnknownField { path: String::new(), message: &shape.name, number });
             };
-            let field = &shape.fields[found];
+            let field = &shape.fields[at];
             if wire != field.wire && !(field.packable && wire == WireType::LengthDelimited) {
-                return Err(MessageError::Malformed(format!("{} of {} is no {wire:?}", field.name, shape.name)));
+                return Err(MessageError::Malformed(format!("{} of {} is not a {wire:?}", field.name, shape.name)));
             }
             let length = match wire {
                 WireType::Varint => {
@@ -156,8 +159,12 @@ impl Shapes {
     }
 }
 
+fn malformed(error: prost::DecodeError) -> MessageError {
+    MessageError::Malformed(error.to_string())
+}
+
 impl MessageError {
-    /// The same, found below a field.
+    /// The same error, seen from the message that holds its message in the field `parent`.
     fn under(self, parent: &str) -> Self {
         match self {
             Self::UnknownField { path, message, number } => {
@@ -169,7 +176,7 @@ impl MessageError {
     }
 }
 
-/// A message and those defined inside it, with their full names.
+/// Adds a message and those defined inside it, with their full names.
 fn collect<'a>(scope: &str, message: &'a DescriptorProto, into: &mut Vec<(String, &'a DescriptorProto)>) {
     let name = format!("{scope}.{}", message.name());
     for nested in &message.nested_type {
@@ -310,9 +317,12 @@ mod tests {
         };
         static NODES: std::sync::OnceLock<Shapes> = std::sync::OnceLock::new();
         let shapes = NODES.get_or_init(|| Shapes::new(&FileDescriptorSet { file: vec![file] }));
-        let nested = |depth: usize| (1..depth).fold(Vec::new(), |content, _| block(1, &content));
         let node = shapes.find("test.Node").unwrap();
-        assert_eq!(shapes.check(node, &nested(NESTING_MAX)), Ok(()));
-        assert_eq!(shapes.check(node, &nested(NESTING_MAX + 1)), Err(MessageError::TooDeep));
+        let mut deepest = Vec::new();
+        for _ in 1..NESTING_MAX {
+            deepest = block(1, &deepest);
+        }
+        assert_eq!(shapes.check(node, &deepest), Ok(()));
+        assert_eq!(shapes.check(node, &block(1, &deepest)), Err(MessageError::TooDeep));
     }
 }

@@ -84,22 +84,25 @@ impl RankingService for Rankings {
         let economy = optional_id("economy", &request.economy, EntityId::new)?;
         let at = ReadPoint::requested(request.as_of, request.min_revision)?.of_page(&page);
         let short = page.size <= PAGE_DEFAULT;
-        let wanted = (ranking.clone(), edition.clone());
-        let in_memory = |snapshot: &Snapshot| short && is_cached(snapshot, &wanted.0, wanted.1.as_ref());
-        let answer = self.0.read_in_memory(at, in_memory, move |snapshot| {
-            let table = snapshot.table(&ranking, edition.as_ref()).map_err(query_status)?;
-            if let Some(economy) = &economy {
-                snapshot.require(DefinitionKind::Entity, economy.as_str()).map_err(query_status)?;
-            }
-            let first = page.first(table.entries.len())?;
-            let messages = table.entries.iter().enumerate().skip(first).filter_map(|(at, entry)| {
-                let listed = economy.as_ref().is_none_or(|economy| lies_in(entry, economy));
-                listed.then(|| Ok((proto::Entry::from(entry), at + 1)))
-            });
-            let (entries, next_page_token) = page.fill(snapshot.revision(), messages)?;
-            let edition = Some((&table.edition).into());
-            Ok(proto::ListEntriesResponse { edition, entries, next_page_token, revision: snapshot.revision().0 })
-        });
+        let cached = CachedTable { ranking: ranking.clone(), edition: edition.clone() };
+        let answer = self.0.read_in_memory(
+            at,
+            |snapshot| short && cached.is_in(snapshot),
+            move |snapshot| {
+                let table = snapshot.table(&ranking, edition.as_ref()).map_err(query_status)?;
+                if let Some(economy) = &economy {
+                    snapshot.require(DefinitionKind::Entity, economy.as_str()).map_err(query_status)?;
+                }
+                let first = page.first(table.entries.len())?;
+                let messages = table.entries.iter().enumerate().skip(first).filter_map(|(at, entry)| {
+                    let listed = economy.as_ref().is_none_or(|economy| lies_in(entry, economy));
+                    listed.then(|| Ok((proto::Entry::from(entry), at + 1)))
+                });
+                let (entries, next_page_token) = page.fill(snapshot.revision(), messages)?;
+                let edition = Some((&table.edition).into());
+                Ok(proto::ListEntriesResponse { edition, entries, next_page_token, revision: snapshot.revision().0 })
+            },
+        );
         answer.await.map(Response::new)
     }
 
@@ -153,10 +156,19 @@ impl RankingService for Rankings {
     }
 }
 
-/// Whether the table of an edition can be read without the disk.
-fn is_cached(snapshot: &Snapshot, ranking: &RankingId, edition: Option<&EditionId>) -> bool {
-    let edition = snapshot.edition(ranking, edition);
-    edition.is_ok_and(|edition| snapshot.view().cached(edition).is_some())
+/// A table that may be in memory.
+struct CachedTable {
+    ranking: RankingId,
+    /// `None`: the newest.
+    edition: Option<EditionId>,
+}
+
+impl CachedTable {
+    /// Whether it can be read without the disk.
+    fn is_in(&self, snapshot: &Snapshot) -> bool {
+        let edition = snapshot.edition(&self.ranking, self.edition.as_ref());
+        edition.is_ok_and(|edition| snapshot.view().cached(edition).is_some())
+    }
 }
 
 fn lies_in(entry: &Entry, economy: &EntityId) -> bool {

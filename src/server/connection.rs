@@ -1,6 +1,6 @@
-//! Connections that the server can close: those of clients that take nothing.
+//! Connections that the server can close, because a client of theirs reads nothing.
 //!
-//! Invariant: a connection is closed only after its streams had time to say goodbye.
+//! Invariant: the server closes a connection only after the streams on it had time to say goodbye.
 
 use std::{
     io,
@@ -19,10 +19,10 @@ use tonic::transport::server::Connected;
 
 use crate::feed::stream_registry::{CLOSE_AFTER, Connection, StreamRegistry};
 
-/// How often a stalled stream is looked for, at the most and at the least.
+/// How often [`end_stalled`] looks for stalled streams, at the most and at the least.
 const SWEEP_MIN: Duration = Duration::from_millis(50);
 const SWEEP_MAX: Duration = Duration::from_secs(5);
-/// While the server stops, who takes nothing for so long is not waited for.
+/// While the server stops, a stream may read nothing for this long at the most.
 const STOPPING_LIMIT: Duration = Duration::from_secs(1);
 
 /// A connection that can be closed from outside. Requests carry the handle, an `Arc<Connection>`.
@@ -33,17 +33,17 @@ pub(super) struct Closable<IO> {
 }
 
 impl<IO> Closable<IO> {
-    /// Wraps a connection from this address.
+    /// Wraps a connection; `peer` is the address it comes from, if that is known.
     pub(super) fn new(io: IO, peer: Option<SocketAddr>) -> Self {
         Self { io, connection: Arc::new(Connection::new(peer)) }
     }
 
-    /// An error fails the whole connection: hyper drops it, and with it every stream.
+    /// An error if the server closed the connection. hyper then drops it with all its streams.
     fn check(&self, context: &Context<'_>) -> io::Result<()> {
-        match self.connection.is_closed(context.waker()) {
-            true => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "closed: a stream of it took nothing")),
-            false => Ok(()),
+        if self.connection.is_closed(context.waker()) {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "closed: a stream on it read nothing"));
         }
+        Ok(())
     }
 }
 
@@ -96,8 +96,8 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Closable<IO> {
     }
 }
 
-/// Ends the connections of streams that take nothing for so long, for as long as it is polled. The other streams of them
-/// say goodbye first.
+/// Closes the connections of streams whose client read nothing for `limit`; the other streams on them say goodbye first. Ends
+/// when the sender of `stopping` is gone.
 pub(super) async fn end_stalled(streams: Arc<StreamRegistry>, limit: Duration, mut stopping: watch::Receiver<bool>) {
     let mut connections_ended = 0_u64;
     loop {
@@ -111,18 +111,20 @@ pub(super) async fn end_stalled(streams: Arc<StreamRegistry>, limit: Duration, m
                 streams = stalled.streams,
                 seconds = stalled.longest.as_secs(),
                 connections_ended,
-                "closing a connection: streams of it took nothing",
+                "closing a connection: the client reads nothing from streams on it",
             );
         }
         if !stalled.is_empty() {
             tokio::time::sleep(CLOSE_AFTER).await;
-            stalled.iter().for_each(|stalled| stalled.connection.close());
+            for stalled in &stalled {
+                stalled.connection.close();
+            }
             continue;
         }
         let stops = *stopping.borrow();
         tokio::select! {
             () = tokio::time::sleep((limit / 8).clamp(SWEEP_MIN, SWEEP_MAX)) => {}
-            told = stopping.changed(), if !stops => if told.is_err() {
+            changed = stopping.changed(), if !stops => if changed.is_err() {
                 return;
             },
         }

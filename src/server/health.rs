@@ -1,7 +1,7 @@
-//! What health says of the services, as `grpc.health.v1` defines it.
+//! The state of every service, as `grpc.health.v1` defines it.
 //!
-//! Invariants: a service is SERVING only when the server is ready, that is once the data that it was to begin with is in.
-//! `Watch` hears of changes only.
+//! Invariants: a service is `SERVING` only after the server is ready, that is, after the data that it starts with is loaded.
+//! `Watch` sends only changes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,10 +10,10 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::ledger::Writer;
 
-/// How often health looks whether writes are taken.
+/// How often health asks the writer whether it accepts writes.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The whole server, and then its services.
+/// The whole server (the empty name), and its services.
 const SERVICES: [&str; 6] = [
     "",
     ADMIN,
@@ -24,12 +24,12 @@ const SERVICES: [&str; 6] = [
 ];
 const ADMIN: &str = "almanac.v1.AdminService";
 
-/// Says when a server is ready. One that is dropped before it said so leaves the server not ready.
+/// Makes a server ready. If it is dropped before, the server stays not ready.
 #[derive(Debug)]
 pub struct ReadySwitch(pub(super) watch::Sender<bool>);
 
 impl ReadySwitch {
-    /// From now on health says SERVING.
+    /// Health says `SERVING` from now on.
     pub fn ready(self) {
         self.0.send_replace(true);
     }
@@ -39,63 +39,65 @@ impl ReadySwitch {
 #[derive(Debug, Clone, Copy)]
 struct Condition {
     ready: bool,
-    takes_writes: bool,
+    accepts_writes: bool,
     stopping: bool,
 }
 
 impl Condition {
     fn status(self, service: &str) -> ServingStatus {
-        // After a failed flush reads are served on; the whole server and its writes are not well.
-        let writes = service.is_empty() || service == ADMIN;
-        match self.ready && !self.stopping && (self.takes_writes || !writes) {
-            true => ServingStatus::Serving,
-            false => ServingStatus::NotServing,
+        // After a failed flush the server still answers reads; the server as a whole and its writes are not healthy.
+        let needs_writes = service.is_empty() || service == ADMIN;
+        if self.ready && !self.stopping && (self.accepts_writes || !needs_writes) {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
         }
     }
 }
 
-/// Keeps health true.
+/// Keeps the answers of `grpc.health.v1` up to date.
 pub(super) struct HealthKeeper {
     reporter: HealthReporter,
     writer: Arc<Writer>,
     ready: watch::Receiver<bool>,
     stopping: watch::Receiver<bool>,
-    told: [Option<ServingStatus>; SERVICES.len()],
+    /// The last status of each service.
+    reported: [Option<ServingStatus>; SERVICES.len()],
 }
 
 impl HealthKeeper {
-    /// Says how things stand before anybody can ask.
+    /// Sets the state of all services, before a client can ask for it.
     pub(super) async fn start(
         reporter: HealthReporter,
         writer: Arc<Writer>,
         ready: watch::Receiver<bool>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        let mut keeper = Self { reporter, writer, ready, stopping, told: Default::default() };
-        keeper.tell().await;
+        let mut keeper = Self { reporter, writer, ready, stopping, reported: Default::default() };
+        keeper.report().await;
         keeper
     }
 
-    /// Tells those that changed: tonic-health wakes its watchers whenever it is told, changed or not.
-    async fn tell(&mut self) -> Condition {
+    /// Reports what changed: tonic-health wakes its watchers at every report, whether something changed or not.
+    async fn report(&mut self) -> Condition {
         let condition = Condition {
             ready: *self.ready.borrow_and_update(),
-            takes_writes: self.writer.refusal().is_none(),
+            accepts_writes: self.writer.refusal().is_none(),
             stopping: *self.stopping.borrow_and_update(),
         };
-        for (service, told) in SERVICES.iter().zip(&mut self.told) {
+        for (service, reported) in SERVICES.iter().zip(&mut self.reported) {
             let status = condition.status(service);
-            if *told != Some(status) {
+            if *reported != Some(status) {
                 self.reporter.set_service_status(service, status).await;
-                *told = Some(status);
+                *reported = Some(status);
             }
         }
         condition
     }
 
-    /// Until the server stops.
+    /// Reports changes until the server stops.
     pub(super) async fn run(mut self) {
-        while !self.tell().await.stopping {
+        while !self.report().await.stopping {
             let waits_for_data = !*self.ready.borrow();
             tokio::select! {
                 biased;

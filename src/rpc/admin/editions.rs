@@ -26,7 +26,7 @@ pub(super) async fn publish(
     admin: &Admin,
     mut messages: Streaming<proto::PublishEditionRequest>,
 ) -> Result<proto::PublishEditionResponse, Status> {
-    let Some(Part::Header(mut header)) = receive::first(&mut messages).await?.part else {
+    let Some(Part::Header(mut header)) = receive::next(&mut messages).await?.part else {
         return Err(receive::header_first().into());
     };
     let options = header.options.take();

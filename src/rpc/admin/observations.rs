@@ -32,13 +32,15 @@ pub(super) async fn ingest(
     admin: &Admin,
     mut messages: Streaming<proto::IngestObservationsRequest>,
 ) -> Result<proto::IngestObservationsResponse, Status> {
-    let Some(Part::Header(mut header)) = receive::first(&mut messages).await?.part else {
+    let Some(Part::Header(mut header)) = receive::next(&mut messages).await?.part else {
         return Err(receive::header_first().into());
     };
     let options = header.options.take();
     let receiver = ObservationReceiver::open(&header, admin.0.reader.view().engine().folder())?;
     let received = receive::receive(receiver, &mut messages, &admin.0.offload).await?;
-    received.violations.check()?;
+    if let Err(status) = received.violations.check() {
+        return receive::refuse(received, status, &admin.0.offload).await;
+    }
     let ObservationReceiver { upload, definitions, content, .. } = received;
     let request = WriteRequest::Ingest { upload, definitions: definitions.items };
     let (result, _) = admin.write(options, content, request).await?;

@@ -39,12 +39,12 @@ pub(super) enum Progress {
 pub(super) trait Receiver: Send + Sized + 'static {
     type Message: Send + 'static;
 
-    /// Takes the next message after the header. May wait for the disk.
+    /// Takes the next message after the header. Runs through the offload: it may wait for the disk.
     fn take(&mut self, message: Self::Message) -> Result<Progress, Status>;
 }
 
-/// The first message of an upload.
-pub(super) async fn first<M>(messages: &mut Streaming<M>) -> Result<M, Status> {
+/// The next message of an upload; an error if there is none.
+pub(super) async fn next<M>(messages: &mut Streaming<M>) -> Result<M, Status> {
     messages.message().await?.ok_or_else(without_end)
 }
 
@@ -55,19 +55,29 @@ pub(super) async fn receive<R: Receiver>(
     offload: &Offload,
 ) -> Result<R, Status> {
     loop {
-        let message = messages.message().await?.ok_or_else(without_end)?;
-        let work = move || {
+        let message = match next(messages).await {
+            Ok(message) => message,
+            Err(status) => return refuse(receiver, status, offload).await,
+        };
+        let work = offload.run(move || {
             let progress = receiver.take(message)?;
             Ok::<_, Status>((receiver, progress))
-        };
-        let done = offload.run(work).await.map_err(|error| status::of_store(&error))?;
-        let (returned, progress) = done?;
+        });
+        let (returned, progress) = work.await.map_err(|error| status::of_store(&error))??;
         receiver = returned;
         if progress == Progress::Complete {
-            nothing_follows(messages).await?;
-            return Ok(receiver);
+            return match nothing_follows(messages).await {
+                Ok(()) => Ok(receiver),
+                Err(status) => refuse(receiver, status, offload).await,
+            };
         }
     }
+}
+
+/// Refuses an upload. What it collected is dropped through the offload: closing a long temporary file waits for the disk.
+pub(super) async fn refuse<T>(collected: impl Send + 'static, status: Status, offload: &Offload) -> Result<T, Status> {
+    let _ = offload.run(move || drop(collected)).await;
+    Err(status)
 }
 
 /// An upload is complete with its final message, whatever the transport says after it. Only another message is an error.
@@ -207,10 +217,57 @@ impl<T: WriteItem> CheckedItems<T> {
 
 #[cfg(test)]
 mod tests {
-    use tonic::Code;
+    use std::sync::Arc;
+
+    use tonic::{Code, body::Body};
     use tonic_types::StatusExt;
 
     use super::*;
+    use crate::{proto::UploadEnd, rpc::codec::StrictDecoder};
+
+    /// Notes the counts of the messages that it takes; the message with the count 0 is the last.
+    struct Recorder(Vec<u64>);
+
+    impl Receiver for Recorder {
+        type Message = UploadEnd;
+
+        fn take(&mut self, message: UploadEnd) -> Result<Progress, Status> {
+            self.0.push(message.messages);
+            Ok(if message.messages == 0 { Progress::Complete } else { Progress::MoreToCome })
+        }
+    }
+
+    /// A stream of these messages, as a client sends them.
+    fn stream(counts: &[u64]) -> Streaming<UploadEnd> {
+        let mut bytes = Vec::new();
+        for messages in counts {
+            let message = UploadEnd { messages: *messages, rows: 0 }.encode_to_vec();
+            bytes.push(0);
+            bytes.extend((message.len() as u32).to_be_bytes());
+            bytes.extend(message);
+        }
+        // Small numbers are ASCII, and a text can be a body.
+        let body = Body::new(String::from_utf8(bytes).unwrap());
+        Streaming::new_request(StrictDecoder::default(), body, None, None)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_are_taken_in_order_each_in_one_piece_of_offloaded_work() {
+        const LATENCY: Duration = Duration::from_millis(5);
+        let offload = Offload::Simulated(Arc::new(|| LATENCY));
+        let began = tokio::time::Instant::now();
+        let recorder = receive(Recorder(Vec::new()), &mut stream(&[3, 1, 2, 0]), &offload).await.unwrap();
+        assert_eq!(recorder.0, [3, 1, 2, 0]);
+        assert_eq!(began.elapsed(), 4 * 2 * LATENCY, "each message waits before and after its work");
+    }
+
+    #[tokio::test]
+    async fn uploads_without_an_end_and_with_more_behind_it_are_refused() {
+        for (counts, code) in [(&[1][..], Code::Aborted), (&[], Code::Aborted), (&[1, 0, 1], Code::InvalidArgument)] {
+            let received = receive(Recorder(Vec::new()), &mut stream(counts), &Offload::default()).await;
+            assert_eq!(received.err().unwrap().code(), code, "{counts:?}");
+        }
+    }
 
     const LARGE_BYTES: usize = 1 << 20;
 

@@ -1,7 +1,7 @@
-//! Calls that are cut off by their client.
+//! Calls that their client cancels.
 //!
-//! tonic takes a stream that the client cancelled for one that came to its end. For an upload that is the difference
-//! between nothing and half of it: a handler that is asked on before it is dropped would commit what had come so far.
+//! tonic treats a request stream that the client cancelled as one that ended. An upload could then be committed half: its
+//! handler may run once more before it is dropped.
 //!
 //! Invariant: a request stream ends without an error only if the client ended it.
 
@@ -18,22 +18,21 @@ use crate::rpc::status;
 
 /// A request body in which a cancelled stream is an error.
 #[derive(Debug)]
-pub(super) struct Uncut(Body);
+pub(super) struct RequestBody(Body);
 
-impl Uncut {
-    /// Wraps the body of a request.
+impl RequestBody {
     pub(super) fn wrap(body: Body) -> Body {
         Body::new(Self(body))
     }
 }
 
-impl HttpBody for Uncut {
+impl HttpBody for RequestBody {
     type Data = Bytes;
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         Pin::new(&mut self.0).poll_frame(cx).map_err(|status| match status.code() {
-            Code::Cancelled => status::of_incomplete_upload("the call was cut off before its end"),
+            Code::Cancelled => status::of_incomplete_upload("the client cancelled the call before its end"),
             _ => status,
         })
     }
