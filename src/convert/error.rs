@@ -81,6 +81,18 @@ pub enum Problem {
     PeriodsReversed,
     #[error("not {digits} hex digits")]
     NotHexDigits { digits: usize },
+    #[error("several filters need names of their own")]
+    FilterNameNotUnique,
+    #[error("{number} is not a kind of change")]
+    NotAChangeKind { number: i32 },
+    #[error("unspecified is not a cause")]
+    UnspecifiedCause,
+    #[error("revisions start at 1")]
+    RevisionZero,
+    #[error("below first_revision")]
+    BelowFirstRevision,
+    #[error("must name a point of history")]
+    NotAPointOfHistory,
 }
 
 impl FieldError {

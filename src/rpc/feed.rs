@@ -1,7 +1,5 @@
 //! `FeedService`, but for `Subscribe`, which [`super::subscribe`] serves.
 
-mod request;
-
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +12,11 @@ use super::{
     status::{self, BadField},
 };
 use crate::{
-    convert,
+    convert::{
+        commit::commit_page,
+        feed::{filters_without, progress_interval, subscription_start},
+        time,
+    },
     feed::{
         FeedError,
         commit_list::{self, CommitList, CommitOffset},
@@ -117,7 +119,7 @@ async fn commit_pages(list: &CommitList, hub: &Hub, filters: &Filters) -> Result
         } else {
             String::new()
         };
-        messages.push(convert::commit::commit_page(page, token, filters));
+        messages.push(commit_page(page, token, filters));
     }
     Ok(messages)
 }
@@ -144,7 +146,7 @@ fn commit_message(snapshot: &Snapshot, revision: Revision) -> Result<Option<prot
         return Ok(None);
     }
     let header = snapshot.reader.ledger().header(revision).map_err(query_status)?;
-    Ok(header.as_ref().map(Into::into))
+    Ok(header.as_ref().map(proto::Commit::from))
 }
 
 /// For `map_err`.
@@ -166,11 +168,11 @@ impl Feed {
     ) -> Result<Subscription, Status> {
         let licences = self.0.hub.licences();
         let request = SubscriptionRequest {
-            start: request::start(message.start)?,
-            filters: request::filters(message.filters, licences.left_out.as_ref().clone())?,
+            start: subscription_start(message.start)?,
+            filters: filters_without(message.filters, licences.left_out.as_ref().clone())?,
             licences_version: licences.version,
             conflate: message.conflate,
-            progress_interval: request::progress_interval(message.progress_interval)?,
+            progress_interval: progress_interval(message.progress_interval)?,
             max_age: self.0.subscription_max_age,
             connection,
         };
@@ -196,7 +198,7 @@ impl FeedService for Feed {
         let hub = &self.0.hub;
         self.0.reach(Revision(plain.min_revision)).await?;
         let left_out = hub.licences().left_out.as_ref().clone();
-        let group = hub.group(request::filters(std::mem::take(&mut plain.filters), left_out)?);
+        let group = hub.group(filters_without(std::mem::take(&mut plain.filters), left_out)?);
         let filters = &group.filters;
         let start = ListStart::of(&plain, &page, hub, filters).await?;
         let head = self.0.reader.head();
@@ -243,8 +245,8 @@ impl FeedService for Feed {
         let request = request.into_inner();
         let newest = ReadPoint::head(request.min_revision);
         let at = match request.at.ok_or_else(|| BadField::new("at", "must be given"))? {
-            At::Recorded(timestamp) => AsOf::Recorded(convert::time::instant("recorded", &timestamp)?),
-            At::Released(day) => AsOf::Released(convert::time::date("released", &day)?),
+            At::Recorded(timestamp) => AsOf::Recorded(time::instant("recorded", &timestamp)?),
+            At::Released(day) => AsOf::Released(time::date("released", &day)?),
         };
         let found = self.0.read(newest, move |snapshot| {
             let reader = &snapshot.reader;
