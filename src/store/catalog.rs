@@ -1,10 +1,10 @@
 //! The catalog in memory: every version of every definition, and of every edition without its entries.
 //!
-//! It is small (a few thousand objects of about a kilobyte) and every query needs it, so it is read once at start and
-//! replaced whole at a commit. Readers hold the one they started with.
+//! It is small (a few thousand objects of about a kilobyte) and every query needs it. So it is read once, at start, and a
+//! commit replaces it as a whole; a reader goes on with the one it started with.
 //!
-//! Invariant: versions of one object are in revision order; reading at a revision gives the last one not above it that is
-//! not taken back at that revision.
+//! Invariant: the versions of an object are in the order of revisions. At a revision, its last version counts that is not
+//! above the revision and not reverted there. Of an edition the [`Edition::effective_day`] decides first.
 
 use std::{
     cmp::Ordering,
@@ -23,7 +23,7 @@ use crate::model::{
 
 type Versions<T> = Vec<(Revision, Arc<T>)>;
 
-/// Definitions and editions with their history.
+/// All versions of definitions and editions.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     definitions: BTreeMap<(DefinitionKind, Arc<str>), Versions<Definition>>,
@@ -44,22 +44,21 @@ impl Catalog {
         put(versions, edition.revision, edition);
     }
 
-    /// From a revision on these commits count as never made.
+    /// From the revision of a revert on, these commits do not count.
     pub fn revert(&mut self, revert: Revision, revisions: BTreeSet<Revision>) {
         self.reverts.add(revert, revisions);
     }
 
-    /// Which commits were taken back.
     pub fn reverts(&self) -> &Reverts {
         &self.reverts
     }
 
-    /// A definition as it was at a revision.
+    /// The definition at a revision; `None` if there is none then.
     pub fn definition(&self, kind: DefinitionKind, id: &str, at: Revision) -> Option<&Arc<Definition>> {
         self.definition_version(kind, id, at).map(|(_, definition)| definition)
     }
 
-    /// The same with the revision that brought it.
+    /// The definition at a revision, with the revision that brought it.
     pub fn definition_version(
         &self,
         kind: DefinitionKind,
@@ -69,29 +68,29 @@ impl Catalog {
         self.version_at(self.definitions.get(&(kind, id.into()))?, at)
     }
 
-    /// The revisions that brought versions of a definition, taken back or not, in order.
+    /// The revisions that brought versions of a definition, reverted ones included, in order.
     pub fn definition_revisions(&self, kind: DefinitionKind, id: &str) -> impl Iterator<Item = Revision> {
         let versions = self.definitions.get(&(kind, id.into()));
         versions.into_iter().flatten().map(|(revision, _)| *revision)
     }
 
-    /// Every definition that a version was ever brought of.
+    /// Every definition of which there is any version.
     pub fn definition_names(&self) -> impl Iterator<Item = (DefinitionKind, &Arc<str>)> {
         self.definitions.keys().map(|(kind, id)| (*kind, id))
     }
 
-    /// Every edition that a version was ever brought of.
+    /// Every edition of which there is any version.
     pub fn edition_names(&self) -> impl Iterator<Item = (&RankingId, &EditionId)> {
         self.editions.keys().map(|(ranking, edition)| (ranking, edition))
     }
 
-    /// Every version of an edition, taken back or not, in revision order.
+    /// Every version of an edition, reverted ones included, in the order of revisions.
     pub fn edition_versions(&self, ranking: &RankingId, edition: &EditionId) -> impl Iterator<Item = &Arc<Edition>> {
         let versions = self.editions.get(&(ranking.clone(), edition.clone()));
         versions.into_iter().flatten().map(|(_, edition)| edition)
     }
 
-    /// All definitions of a kind at a revision, in id order, from one id on (it excluded).
+    /// All definitions of a kind at a revision with an id above `after`, in id order.
     pub fn definitions(
         &self,
         kind: DefinitionKind,
@@ -100,11 +99,11 @@ impl Catalog {
     ) -> impl Iterator<Item = &Arc<Definition>> {
         self.definitions
             .range((std::ops::Bound::Excluded((kind, Arc::from(after))), std::ops::Bound::Unbounded))
-            .take_while(move |((found, _), _)| *found == kind)
+            .take_while(move |((other, _), _)| *other == kind)
             .filter_map(move |(_, versions)| self.version_at(versions, at).map(|(_, definition)| definition))
     }
 
-    /// An indicator at a revision.
+    /// The indicator at a revision; `None` if there is none then.
     pub fn indicator(&self, id: &str, at: Revision) -> Option<&Indicator> {
         match self.definition(DefinitionKind::Indicator, id, at)?.as_ref() {
             Definition::Indicator(indicator) => Some(indicator),
@@ -112,7 +111,7 @@ impl Catalog {
         }
     }
 
-    /// An entity at a revision.
+    /// The entity at a revision; `None` if there is none then.
     pub fn entity(&self, id: &str, at: Revision) -> Option<&Entity> {
         match self.definition(DefinitionKind::Entity, id, at)?.as_ref() {
             Definition::Entity(entity) => Some(entity),
@@ -120,7 +119,7 @@ impl Catalog {
         }
     }
 
-    /// A source at a revision.
+    /// The source at a revision; `None` if there is none then.
     pub fn source(&self, id: &str, at: Revision) -> Option<&Source> {
         match self.definition(DefinitionKind::Source, id, at)?.as_ref() {
             Definition::Source(source) => Some(source),
@@ -128,7 +127,7 @@ impl Catalog {
         }
     }
 
-    /// A methodology at a revision.
+    /// The methodology at a revision; `None` if there is none then.
     pub fn methodology(&self, id: &str, at: Revision) -> Option<&Methodology> {
         match self.definition(DefinitionKind::Methodology, id, at)?.as_ref() {
             Definition::Methodology(methodology) => Some(methodology),
@@ -136,7 +135,7 @@ impl Catalog {
         }
     }
 
-    /// A ranking at a revision.
+    /// The ranking at a revision; `None` if there is none then.
     pub fn ranking(&self, id: &str, at: Revision) -> Option<&Ranking> {
         match self.definition(DefinitionKind::Ranking, id, at)?.as_ref() {
             Definition::Ranking(ranking) => Some(ranking),
@@ -144,49 +143,50 @@ impl Catalog {
         }
     }
 
-    /// An edition as a horizon shows it.
+    /// The version of an edition that answers within a horizon, withdrawn or not; `None` if there is none.
     pub fn edition(&self, ranking: &RankingId, edition: &EditionId, at: Horizon) -> Option<&Arc<Edition>> {
         self.edition_at(self.editions.get(&(ranking.clone(), edition.clone()))?, at)
     }
 
-    /// The editions of a ranking as a horizon shows them, oldest first.
+    /// The editions of a ranking within a horizon, withdrawn ones included, oldest first.
     ///
-    /// Editions as published are ordered by the day on which they were first released, then by the natural order of their
-    /// ids. Others stand behind the edition that they are about: a restatement of 2022 stands at 2022.
+    /// Editions as published come in the order of the days on which they were first released, then in the natural order of
+    /// their ids. An edition of another basis follows the one that it is about: a restatement of 2022 comes after 2022.
     pub fn editions(&self, ranking: &RankingId, at: Horizon) -> Vec<&Arc<Edition>> {
-        let of_ranking = self.editions.iter().filter(|((of, _), _)| of == ranking);
-        let known: Vec<Aged<'_>> = of_ranking.filter_map(|(_, versions)| self.aged(versions, at)).collect();
-        let first_released: HashMap<&str, Date> = known
-            .iter()
-            .filter(|aged| aged.edition.basis == Basis::AsPublished)
-            .map(|aged| (aged.id(), aged.first_released))
-            .collect();
-        let mut placed: Vec<(Date, Aged<'_>)> = known
-            .into_iter()
-            .map(|aged| (first_released.get(aged.subject()).copied().unwrap_or(aged.first_released), aged))
-            .collect();
-        placed.sort_by(|(day, a), (other_day, b)| {
+        let editions: Vec<DatedEdition<'_>> = self.dated_editions(ranking, at).collect();
+        let mut published: HashMap<&str, Date> = HashMap::new();
+        for dated in &editions {
+            if dated.edition.basis == Basis::AsPublished {
+                published.insert(dated.id(), dated.first_released);
+            }
+        }
+        let mut by_day: Vec<(Date, DatedEdition<'_>)> = Vec::with_capacity(editions.len());
+        for dated in editions {
+            let day = published.get(dated.subject()).copied().unwrap_or(dated.first_released);
+            by_day.push((day, dated));
+        }
+        by_day.sort_by(|(day, a), (other_day, b)| {
             day.cmp(other_day)
                 .then_with(|| natural_order(a.subject(), b.subject()))
-                .then_with(|| a.rank_of_basis().cmp(&b.rank_of_basis()))
+                .then_with(|| a.basis_order().cmp(&b.basis_order()))
                 .then_with(|| a.cmp_as_published(b))
         });
-        placed.into_iter().map(|(_, aged)| aged.edition).collect()
+        by_day.into_iter().map(|(_, dated)| dated.edition).collect()
     }
 
-    /// The editions of all rankings as a horizon shows them.
+    /// The editions of all rankings within a horizon, withdrawn ones included.
     pub fn all_editions(&self, at: Horizon) -> impl Iterator<Item = &Arc<Edition>> {
         self.editions.values().filter_map(move |versions| self.edition_at(versions, at))
     }
 
-    /// The newest edition of a ranking that stands as published: what "the ranking" means without an edition. By the day on
-    /// which it was first released, then by the natural order of ids.
+    /// The newest edition as published of a ranking that is not withdrawn: the one that is meant if a request names no
+    /// edition. The day on which an edition was first released decides, then the natural order of ids.
     pub fn newest_edition(&self, ranking: &RankingId, at: Horizon) -> Option<&Arc<Edition>> {
-        self.as_published(ranking, at).max_by(Aged::cmp_as_published).map(|newest| newest.edition)
+        self.as_published(ranking, at).max_by(DatedEdition::cmp_as_published).map(|newest| newest.edition)
     }
 
-    /// The edition that a new one of this id and release date follows: the newest before it, in the same order, that stands
-    /// as published.
+    /// The edition that comes before a new one with this id and release date: of the editions as published that are not
+    /// withdrawn and older than it, the newest. `None`: it is the first.
     pub fn previous_edition(
         &self,
         ranking: &RankingId,
@@ -194,78 +194,87 @@ impl Catalog {
         released: Date,
         at: Horizon,
     ) -> Option<&Arc<Edition>> {
-        self.as_published(ranking, at)
-            .filter(|other| {
-                let by_day = other.first_released.cmp(&released);
-                by_day.then_with(|| natural_order(other.id(), id.as_str())) == Ordering::Less
-            })
-            .max_by(Aged::cmp_as_published)
-            .map(|previous| previous.edition)
+        let older = self.as_published(ranking, at).filter(|other| {
+            let by_day = other.first_released.cmp(&released);
+            by_day.then_with(|| natural_order(other.id(), id.as_str())) == Ordering::Less
+        });
+        older.max_by(DatedEdition::cmp_as_published).map(|previous| previous.edition)
     }
 
-    /// The editions of a ranking that stand as published, in no order.
-    fn as_published(&self, ranking: &RankingId, at: Horizon) -> impl Iterator<Item = Aged<'_>> {
+    /// The editions as published of a ranking that are not withdrawn, in no order.
+    fn as_published(&self, ranking: &RankingId, at: Horizon) -> impl Iterator<Item = DatedEdition<'_>> {
+        let editions = self.dated_editions(ranking, at);
+        editions.filter(|dated| dated.edition.basis == Basis::AsPublished && dated.edition.stands())
+    }
+
+    /// The editions of a ranking within a horizon, in no order.
+    fn dated_editions(&self, ranking: &RankingId, at: Horizon) -> impl Iterator<Item = DatedEdition<'_>> {
         let of_ranking = self.editions.iter().filter(move |((of, _), _)| of == ranking);
-        let aged = of_ranking.filter_map(move |(_, versions)| self.aged(versions, at));
-        aged.filter(|aged| aged.edition.basis == Basis::AsPublished && aged.edition.stands())
+        of_ranking.filter_map(move |(_, versions)| self.dated_edition(versions, at))
     }
 
-    /// How many definitions of a kind there are at a revision.
+    /// The number of definitions of a kind at a revision.
     pub fn count(&self, kind: DefinitionKind, at: Revision) -> usize {
         self.definitions(kind, "", at).count()
     }
 
-    /// How many editions there are at a revision, withdrawn ones included.
+    /// The number of editions at a revision, withdrawn ones included.
     pub fn edition_count(&self, at: Revision) -> usize {
         self.all_editions(Horizon::at(at)).count()
     }
 
+    /// The version of an object that counts at a revision.
     fn version_at<'a, T>(&self, versions: &'a Versions<T>, at: Revision) -> Option<(Revision, &'a Arc<T>)> {
-        let counts = |revision: Revision| revision <= at && !self.reverts.is_reverted(revision, at);
-        let (revision, object) = versions.iter().rev().find(|(revision, _)| counts(*revision))?;
-        Some((*revision, object))
+        for (revision, object) in versions.iter().rev() {
+            if *revision <= at && !self.reverts.is_reverted(*revision, at) {
+                return Some((*revision, object));
+            }
+        }
+        None
     }
 
+    /// The versions of an edition within a horizon that are not reverted, in the order of revisions.
     fn admitted<'a>(&self, versions: &'a Versions<Edition>, at: Horizon) -> impl Iterator<Item = &'a Arc<Edition>> {
-        let known = versions.iter().take_while(move |(revision, _)| *revision <= at.revision);
-        let standing = known.filter(move |(revision, _)| !self.reverts.is_reverted(*revision, at.revision));
-        standing.map(|(_, edition)| edition).filter(move |edition| edition.effective_day() <= at.released)
+        versions.iter().filter_map(move |(revision, edition)| {
+            let counts = *revision <= at.revision && !self.reverts.is_reverted(*revision, at.revision);
+            (counts && edition.effective_day() <= at.released).then_some(edition)
+        })
     }
 
-    /// Of the newest effective day, and of that day the newest revision.
+    /// The version of an edition that answers: the one with the newest effective day, of several the newest revision.
     fn edition_at<'a>(&self, versions: &'a Versions<Edition>, at: Horizon) -> Option<&'a Arc<Edition>> {
         self.admitted(versions, at).max_by_key(|edition| (edition.effective_day(), edition.revision))
     }
 
-    fn aged<'a>(&self, versions: &'a Versions<Edition>, at: Horizon) -> Option<Aged<'a>> {
+    fn dated_edition<'a>(&self, versions: &'a Versions<Edition>, at: Horizon) -> Option<DatedEdition<'a>> {
         let edition = self.edition_at(versions, at)?;
         let mut past: Vec<&Edition> = self.admitted(versions, at).map(Arc::as_ref).collect();
         past.sort_by_key(|version| (version.effective_day(), version.revision));
         let since = past.iter().rposition(|version| !version.stands()).map_or(0, |withdrawal| withdrawal + 1);
         let first_released = past[since..].iter().map(|version| version.released).min();
-        Some(Aged { edition, first_released: first_released.unwrap_or(edition.released) })
+        Some(DatedEdition { edition, first_released: first_released.unwrap_or(edition.released) })
     }
 }
 
-/// An edition as a horizon shows it, with what says how old it is.
-struct Aged<'a> {
+/// The version of an edition that answers, with the date by which editions are ordered.
+struct DatedEdition<'a> {
     edition: &'a Arc<Edition>,
-    /// The first release date since it was last withdrawn. A late correction does not make an edition newer.
+    /// The first release date since the edition was last withdrawn. A late correction does not make it newer.
     first_released: Date,
 }
 
-impl<'a> Aged<'a> {
+impl<'a> DatedEdition<'a> {
     fn id(&self) -> &'a str {
         self.edition.edition.as_str()
     }
 
-    /// The edition that it is about: itself, unless it restates another.
+    /// The id of the edition that it is about: its own, unless it is a restatement or a what-if of another one.
     fn subject(&self) -> &'a str {
-        let restates = self.edition.basis != Basis::AsPublished && !self.edition.about.is_empty();
-        if restates { &self.edition.about } else { self.id() }
+        let is_about_another = self.edition.basis != Basis::AsPublished && !self.edition.about.is_empty();
+        if is_about_another { &self.edition.about } else { self.id() }
     }
 
-    fn rank_of_basis(&self) -> u8 {
+    fn basis_order(&self) -> u8 {
         match self.edition.basis {
             Basis::AsPublished => 0,
             Basis::Restated => 1,
@@ -278,9 +287,10 @@ impl<'a> Aged<'a> {
     }
 }
 
+/// Adds a version. A version of the same revision is replaced: a commit may be applied again.
 fn put<T>(versions: &mut Versions<T>, revision: Revision, object: T) {
-    match versions.binary_search_by_key(&revision, |(known, _)| *known) {
-        Ok(at) => versions[at].1 = Arc::new(object),
-        Err(at) => versions.insert(at, (revision, Arc::new(object))),
+    match versions.binary_search_by_key(&revision, |(other, _)| *other) {
+        Ok(position) => versions[position].1 = Arc::new(object),
+        Err(position) => versions.insert(position, (revision, Arc::new(object))),
     }
 }

@@ -1,4 +1,6 @@
-//! What somebody may have meant by an id that is not known.
+//! Suggestions for an id that is not known: ids that the client may have meant.
+//!
+//! Invariant: suggestions are short. Errors travel in headers, which have little room.
 
 use std::fmt;
 
@@ -9,54 +11,54 @@ use crate::model::{
     text::normalized,
 };
 
-/// The end of a sentence that names what is near.
+/// The end of a sentence that names ids near an unknown one: `; near it: a, b`. Empty without ids.
 pub fn near_clause(near: &[String]) -> String {
     if near.is_empty() { String::new() } else { format!("; near it: {}", near.join(", ")) }
 }
 
-/// So many ids are few: all of them are named.
-const FEW: usize = 20;
-/// Unless they are longer than this together: errors travel in headers, which have little room.
-const FEW_BYTES: usize = 1_000;
+/// Most ids that are all listed.
+const LISTED_IDS_MAX: usize = 20;
+/// Most bytes of ids that are all listed.
+const LISTED_BYTES_MAX: usize = 1_000;
 
-/// The ids there are, where they are few; else those nearest to one that is not known, or the newest.
+/// All ids if there are at most 20; else a few of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Suggestions {
     /// Best first.
     pub ids: Vec<String>,
-    /// There are no others.
+    /// Whether `ids` are all ids.
     pub complete: bool,
 }
 
 impl Suggestions {
-    /// Of definitions of a kind.
+    /// Suggestions for an unknown id of a definition: the nearest first, and if there are few ids, then the others.
     pub fn definitions(catalog: &Catalog, kind: DefinitionKind, id: &str, at: Revision) -> Self {
-        let all: Vec<String> =
-            catalog.definitions(kind, "", at).take(FEW + 1).map(|known| known.id().to_owned()).collect();
+        let definitions = catalog.definitions(kind, "", at);
+        let mut all: Vec<String> = definitions.take(LISTED_IDS_MAX + 1).map(|known| known.id().to_owned()).collect();
         let nearest = nearest_ids(catalog, kind, id, at);
-        if !are_few(&all) {
+        if !can_be_listed(&all) {
             return Self { ids: nearest, complete: false };
         }
-        let rest = all.into_iter().filter(|known| !nearest.contains(known)).collect();
-        Self { ids: [nearest, rest].concat(), complete: true }
+        all.retain(|known| !nearest.contains(known));
+        Self { ids: [nearest, all].concat(), complete: true }
     }
 
-    /// Of ids from the oldest to the newest.
+    /// The newest of ids that come from the oldest to the newest.
     pub fn newest(ids: impl DoubleEndedIterator<Item = impl ToString>) -> Self {
-        let mut ids: Vec<String> = ids.rev().take(FEW + 1).map(|id| id.to_string()).collect();
-        let complete = are_few(&ids);
-        while !are_few(&ids) {
+        let mut ids: Vec<String> = ids.rev().take(LISTED_IDS_MAX + 1).map(|id| id.to_string()).collect();
+        let complete = can_be_listed(&ids);
+        while !can_be_listed(&ids) {
             ids.pop();
         }
         Self { ids, complete }
     }
 }
 
-fn are_few(ids: &[String]) -> bool {
-    ids.len() <= FEW && ids.iter().map(String::len).sum::<usize>() <= FEW_BYTES
+fn can_be_listed(ids: &[String]) -> bool {
+    ids.len() <= LISTED_IDS_MAX && ids.iter().map(String::len).sum::<usize>() <= LISTED_BYTES_MAX
 }
 
-/// The end of a sentence about an id that is not known.
+/// The end of a sentence about an unknown id. Empty without suggestions.
 impl fmt::Display for Suggestions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.complete && !self.ids.is_empty() {
@@ -66,33 +68,38 @@ impl fmt::Display for Suggestions {
     }
 }
 
-/// How many are named.
+/// Most ids that are returned as near.
 const NEAREST_MAX: usize = 3;
-/// Likeness, from 0 to 1, below which a name is no help.
-const LIKENESS_MIN: f64 = 0.55;
+/// Below this similarity, from 0 to 1, an id is not near.
+const SIMILARITY_MIN: f64 = 0.55;
 
-/// The nearest known ids, best first: by code, by name, by spelling.
+/// The known ids that are nearest to an unknown one, at most three, the nearest first. An id, a code and a name of a
+/// definition all count.
 pub fn nearest_ids(catalog: &Catalog, kind: DefinitionKind, id: &str, at: Revision) -> Vec<String> {
-    let wanted = normalized(id);
-    let mut found: Vec<(f64, &str)> = catalog
-        .definitions(kind, "", at)
-        .map(|definition| (likeness(definition, &wanted), definition.id()))
-        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-        .collect();
-    found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-    found.into_iter().take(NEAREST_MAX).map(|(_, id)| id.to_owned()).collect()
+    let unknown = normalized(id);
+    let mut candidates: Vec<(f64, &str)> = Vec::new();
+    for definition in catalog.definitions(kind, "", at) {
+        let similarity = similarity(definition, &unknown);
+        if similarity >= SIMILARITY_MIN {
+            candidates.push((similarity, definition.id()));
+        }
+    }
+    candidates.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    candidates.into_iter().take(NEAREST_MAX).map(|(_, id)| id.to_owned()).collect()
 }
 
-fn likeness(definition: &Definition, wanted: &str) -> f64 {
-    searchable_texts(definition)
-        .map(|text| {
-            let text = normalized(text);
-            if text == wanted { 1.0 } else { strsim::normalized_damerau_levenshtein(&text, wanted) }
-        })
-        .fold(0.0, f64::max)
+/// From 0 to 1: the similarity of a normalized text to the most similar text of a definition.
+fn similarity(definition: &Definition, unknown: &str) -> f64 {
+    let mut best = 0.0;
+    for text in searchable_texts(definition) {
+        let text = normalized(text);
+        let similarity = if text == unknown { 1.0 } else { strsim::normalized_damerau_levenshtein(&text, unknown) };
+        best = f64::max(best, similarity);
+    }
+    best
 }
 
-/// The texts by which a definition may be known.
+/// The texts by which people know a definition: its id, its names, and the codes of an entity.
 pub fn searchable_texts(definition: &Definition) -> Box<dyn Iterator<Item = &str> + '_> {
     match definition {
         Definition::Indicator(indicator) => Box::new([indicator.id.as_str(), indicator.name.as_str()].into_iter()),
