@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{error::CliError, session::Session};
 use crate::{
-    intake::names::{Directory, Named},
+    intake::names::{CatalogItem, Directory},
     model::catalog::EntityKind,
     proto,
 };
@@ -28,7 +28,7 @@ pub async fn load(session: &Session, revision: Option<u64>) -> Result<Directory,
     loop {
         let page = session.catalog().list_indicators(request.clone()).await?.into_inner();
         for indicator in &page.indicators {
-            let thing = Named { id: indicator.id.clone(), kind: None, lies_in: Vec::new() };
+            let thing = CatalogItem { id: indicator.id.clone(), kind: None, lies_in: Vec::new() };
             directory.indicators.add(thing, [], [indicator.name.as_str()]);
         }
         if page.next_page_token.is_empty() {
@@ -41,7 +41,7 @@ pub async fn load(session: &Session, revision: Option<u64>) -> Result<Directory,
 fn add(directory: &mut Directory, entity: &proto::Entity) {
     let lies_in = entity.relations.iter().filter(|relation| relation.kind() == proto::RelationKind::LiesIn);
     let lies_in = lies_in.map(|relation| relation.entity.clone()).collect();
-    let thing = Named { id: entity.id.clone(), kind: kind(entity.kind()), lies_in };
+    let thing = CatalogItem { id: entity.id.clone(), kind: kind(entity.kind()), lies_in };
     let codes = entity.codes.iter().map(|code| (code.scheme.as_str(), code.value.as_str()));
     let texts = entity.names.iter().map(|name| name.text.as_str());
     directory.entities.add(thing, codes, std::iter::once(entity.name.as_str()).chain(texts));
