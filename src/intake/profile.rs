@@ -11,10 +11,15 @@ use serde::Deserialize;
 use super::number::{DecimalMark, NumberFormat};
 use crate::model::catalog::{EntityKind, Frequency};
 
-const BUILT_IN: [(&str, &str); 5] = [
+/// Names and texts of the built-in profiles for editions.
+const FOR_EDITIONS: [(&str, &str); 2] = [
     ("almanac-edition", include_str!("profiles/almanac-edition.toml")),
-    ("almanac-observations", include_str!("profiles/almanac-observations.toml")),
     ("gii-clusters", include_str!("profiles/gii-clusters.toml")),
+];
+
+/// Names and texts of the built-in profiles for figures.
+const FOR_FIGURES: [(&str, &str); 3] = [
+    ("almanac-observations", include_str!("profiles/almanac-observations.toml")),
     ("wdi-long", include_str!("profiles/wdi-long.toml")),
     ("wdi-wide", include_str!("profiles/wdi-wide.toml")),
 ];
@@ -275,15 +280,28 @@ pub struct SourceShape {
     pub licence: String,
 }
 
-/// Names of the built-in profiles.
-pub fn names() -> Vec<&'static str> {
-    BUILT_IN.iter().map(|(name, _)| *name).collect()
+/// Names of the built-in profiles for editions.
+pub fn edition_profile_names() -> Vec<&'static str> {
+    FOR_EDITIONS.iter().map(|(name, _)| *name).collect()
+}
+
+/// Names of the built-in profiles for figures.
+pub fn figure_profile_names() -> Vec<&'static str> {
+    FOR_FIGURES.iter().map(|(name, _)| *name).collect()
+}
+
+/// Names of all built-in profiles, in alphabetical order.
+fn names() -> Vec<&'static str> {
+    let mut names = edition_profile_names();
+    names.extend(figure_profile_names());
+    names.sort_unstable();
+    names
 }
 
 impl Profile {
     /// A built-in profile by its name, or a user's own by its path.
     pub fn load(name: &str) -> Result<Self, ProfileError> {
-        if let Some((_, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
+        if let Some((_, text)) = FOR_EDITIONS.iter().chain(&FOR_FIGURES).find(|(built_in, _)| *built_in == name) {
             return Self::parse(name, text);
         }
         if !Path::new(name).is_file() {
@@ -320,12 +338,16 @@ mod tests {
 
     #[test]
     fn every_built_in_profile_loads_under_its_name() {
-        for name in names() {
+        for name in edition_profile_names() {
             let profile = Profile::load(name).unwrap();
             assert_eq!(profile.name, name);
-            assert!(profile.edition.is_some() != profile.figures.is_some(), "{name} is for one kind of facts");
+            assert!(profile.edition().is_ok() && profile.figures().is_err(), "{name}");
         }
-        assert!(Profile::load("wdi-wide").unwrap().edition().is_err());
+        for name in figure_profile_names() {
+            let profile = Profile::load(name).unwrap();
+            assert_eq!(profile.name, name);
+            assert!(profile.figures().is_ok() && profile.edition().is_err(), "{name}");
+        }
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl<'a> ColumnFinder<'a> {
         Some(index)
     }
 
-    /// Columns with a name that nobody has asked for, from left to right.
+    /// The named columns that the profile does not name, from left to right.
     pub fn unused(&self) -> impl Iterator<Item = (usize, &'a str)> {
         let named = self.heads.iter().enumerate().filter(|(_, head)| !head.is_empty());
         named.filter(|(index, _)| !self.used.contains(index)).map(|(index, head)| (index, head.as_str()))

@@ -106,7 +106,8 @@ fn qualifier(context: &Context<'_>, findings: &mut Findings) -> Qualifier {
 }
 
 fn check_range(context: &Context<'_>, figure: &Figure, qualifier: &Qualifier, findings: &mut Findings) {
-    let (Figure::Number(lower), Qualifier::RangeTo(upper)) = (figure, qualifier) else { return };
+    let Figure::Number(lower) = figure else { return };
+    let Qualifier::RangeTo(upper) = qualifier else { return };
     if lower.decimals() != upper.decimals() || lower.to_f64() > upper.to_f64() {
         let message = format!("{lower} to {upper}: both ends have the same decimals, the upper one is not below");
         findings.error("BAD_RANGE", context.place(context.columns.upper), message);
