@@ -4,8 +4,8 @@ use crate::proto::{self, as_of::At};
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct AsOfArg {
-    /// Answer from this point of history: a date (2026-05-15: what was published by then), a revision (rev:12), or an instant
-    /// of the server's clock (recorded:2026-05-15T10:00:00Z) [default: now]
+    /// Answer from this point of history: a date (2026-05-15: what was published by then), a revision (rev:12), or an
+    /// instant of the server's clock (recorded:2026-05-15T10:00:00Z) [default: now]
     #[arg(long = "as-of", value_name = "WHEN", value_parser = parse)]
     pub as_of: Option<proto::AsOf>,
 }

@@ -1,5 +1,5 @@
-//! `almanac backup`: keeps what the server streams in a file. `almanac restore`: makes a data folder from such a file, without a
-//! server.
+//! `almanac backup`: keeps what the server streams in a file. `almanac restore`: makes a data folder from such a file,
+//! without a server.
 //!
 //! Invariant: a file with the name of a backup is whole and on the disk; until then it ends in `.partial`.
 

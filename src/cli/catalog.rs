@@ -1,4 +1,4 @@
-//! `almanac search`.
+//! `almanac search`, and how definitions are printed.
 
 use super::{
     as_of::AsOfArg,

@@ -1,4 +1,4 @@
-//! `almanac compare`.
+//! `almanac compare`: two editions of a ranking, side by side.
 
 use super::{
     as_of::AsOfArg,

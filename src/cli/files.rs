@@ -31,12 +31,13 @@ pub struct Document {
     /// What findings call it: its path, or `ARCHIVE:PATH` for a file of an archive.
     pub name: String,
     pub bytes: Vec<u8>,
-    /// Whether the user named it; else it was found in a folder or an archive. A file that the user named must fit the profile.
+    /// Whether the user named it; else it was found in a folder or an archive. A file that the user named must fit the
+    /// profile.
     pub named: bool,
 }
 
-/// The files to read: those that the user named, and all that look like tables or archives in the folders that the user named, sorted
-/// by path.
+/// The files to read: those that the user named, and in folders that the user named all that look like tables or archives,
+/// sorted by path.
 pub fn find(paths: &[PathBuf]) -> io::Result<Vec<InputFile>> {
     let mut inputs = Vec::new();
     for path in paths {

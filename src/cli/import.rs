@@ -48,7 +48,7 @@ const FILES_EXPLAINED_MAX: usize = 5;
 pub enum ModeArg {
     /// Such figures stay as they are
     Merge,
-    /// Such figures of the indicators in the file are withdrawn: the file is their whole release
+    /// Such figures of the indicators in the file are withdrawn as of this release: the file is the whole release
     Replace,
 }
 
@@ -58,7 +58,6 @@ pub struct ImportArgs {
     /// Tables (.csv, .tsv, also .gz), folders of them, and archives (.tar, .tar.gz, .tgz, .tar.xz)
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    // What the columns of the files mean.
     #[arg(long, value_name = "NAME|FILE",
         help = format!("What the columns mean: {}, or the path of a profile of your own", figure_profile_names().join(", ")))]
     profile: String,

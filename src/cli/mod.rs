@@ -72,7 +72,7 @@ struct Cli {
     /// Access token that is sent with every call
     #[arg(long, global = true, help_heading = GLOBAL_OPTIONS, env = "ALMANAC_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Print the answer as one JSON document; `watch` prints one line for each message
+    /// Print JSON: one document; watch, import and define print one line for each message or commit
     #[arg(long, global = true, help_heading = GLOBAL_OPTIONS)]
     json: bool,
     #[command(subcommand)]

@@ -58,7 +58,6 @@ pub struct PublishArgs {
 /// The attributes of an edition that its table does not say.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct EditionArgs {
-    // What the columns of the file mean.
     #[arg(long, value_name = "NAME|FILE", default_value = "almanac-edition",
         help = format!("What the columns mean: {}, or the path of a profile of your own", edition_profile_names().join(", ")))]
     pub profile: String,
@@ -68,7 +67,7 @@ pub struct EditionArgs {
     /// Ranks that the table has: all, top, top:N, or partial (only some are known)
     #[arg(long, value_name = "RANKS", default_value = "top", value_parser = CoverageArg::from_str)]
     pub coverage: CoverageArg,
-    /// Length of the published list [default: N of top:N, else the number of entries]
+    /// Length of the published list [default: N of top:N; for top, the number of entries]
     #[arg(long, value_name = "N")]
     pub listed: Option<u32>,
     /// Number of entities that were ranked in all [default: not stated]
@@ -192,16 +191,16 @@ fn reason(status: &Status) -> String {
 /// How the server tells a new command from a retry.
 struct RequestIdentity {
     request_id: String,
-    /// For a retry, the revision before the one that the first attempt wrote: the names in the file stand for what they stood for
-    /// then. `None` for a new command, which reads the names of now.
+    /// For a retry, the revision before the one that the first attempt wrote: names in the file mean what they meant then.
+    /// `None` for a new command: names mean what they mean now.
     names_at: Option<u64>,
 }
 
-/// Finds out whether a command is a retry: whether a command with the same options and the same file wrote the current version of
-/// the edition.
+/// Finds out whether a command is a retry: whether a command with the same options and the same file wrote the current
+/// version of the edition.
 ///
-/// A request id that the command makes contains the head at which the command was given. So the same command writes again once another
-/// write, or a revert, has changed the edition.
+/// A request id that the command makes contains the head at which the command was given. So the same command writes again
+/// once another write, or a revert, has changed the edition.
 async fn request_identity(session: &Session, args: &PublishArgs, bytes: &[u8]) -> Result<RequestIdentity, CliError> {
     let digest = command_digest(args, bytes);
     if let Some(current) = edition_at(session, args, None).await? {
@@ -338,7 +337,8 @@ fn edition(ranking: &str, id: &str, attributes: &EditionArgs) -> proto::Edition 
     }
 }
 
-/// The edition that a printed "previous rank" is about: that of the year before. Ids of editions are a year, or begin with one.
+/// The edition that a printed "previous rank" is about: that of the year before. The id of an edition is a year or begins with
+/// one.
 fn year_before(edition: &str) -> Option<String> {
     let year: u16 = edition.get(..4)?.parse().ok()?;
     let year_ends = edition[4..].chars().next().is_none_or(|next| !next.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! `almanac ranking` and `almanac editions`.
+//! `almanac ranking`: one edition. `almanac editions`: the list of editions.
 
 use super::{
     as_of::AsOfArg,

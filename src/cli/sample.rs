@@ -157,8 +157,8 @@ impl SampleStep {
     }
 }
 
-/// Accepts a step that was done before, although a definition that it depends on has changed since, so that its request id stands for
-/// other content.
+/// Accepts a step that was done before with other content. That happens if a definition that the step depends on has
+/// changed since.
 fn accept_done_before<T>(name: &str, result: Result<T, CliError>) -> Result<(), CliError> {
     match result {
         Ok(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! `almanac series` and `almanac versions`.
+//! `almanac series`: whole series. `almanac versions`: every version of figures.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! `almanac status`.
+//! `almanac status`: what the server holds.
 
 use super::{error::CliError, json, session::Session, table::line};
 use crate::proto;

@@ -2,7 +2,7 @@
 //!
 //! A profile is a small TOML file. Those of known publishers are built in; a user's own file works the same way.
 //!
-//! Invariant: a profile is for editions or for figures. A key that no profile has is an error.
+//! Invariants: a built-in profile is for editions or for figures. A key that is not known is an error.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -55,7 +55,7 @@ pub struct Profile {
     pub edition: Option<EditionShape>,
     /// For files with figures.
     pub figures: Option<FigureShape>,
-    /// The source of such files, for users who let the import define what the catalog does not have.
+    /// The source of such files. `--define-missing` defines it if the catalog does not have it.
     pub source: Option<SourceShape>,
 }
 
@@ -91,7 +91,7 @@ impl Default for FileFormat {
 }
 
 impl FileFormat {
-    /// The separators that are one byte long; others are left out.
+    /// The separators as bytes, as the reader of tables needs them. They have to be ASCII.
     pub fn separators(&self) -> Vec<u8> {
         self.separators.iter().filter_map(|letter| u8::try_from(*letter).ok()).collect()
     }
@@ -215,7 +215,7 @@ pub struct FigureShape {
     /// Words in the column `period` that are no period; rows with them are left out.
     #[serde(default)]
     pub skip_periods: Vec<String>,
-    /// Codes of the world: entities that are defined from a file get their kind by these and `groups`.
+    /// Codes of the world. An entity that is defined from a file gets its kind by these codes and by `groups`.
     #[serde(default)]
     pub world: Vec<String>,
     /// Codes of groups of economies.

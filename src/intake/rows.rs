@@ -4,7 +4,7 @@
 //! the columns mean.
 //!
 //! Invariant: what can be wrong with any file is noted here and nowhere else: its encoding, a missing header, cells beyond
-//! the last column, numbers that cannot be read. A visitor notes what is wrong with its own kind of facts.
+//! the last column. A visitor notes what is wrong with its own kind of facts.
 
 use std::collections::HashSet;
 

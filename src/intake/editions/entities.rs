@@ -139,7 +139,8 @@ impl EntryBuilder<'_> {
         self.is_free(&long, economies).then_some(long)
     }
 
-    /// Whether no entity has an id yet, but for the new one of an earlier row that lies in the same economies.
+    /// Whether neither the catalog nor an earlier row has an entity with this id. A new entity in the same economies is the same
+    /// entity.
     fn is_free(&self, id: &EntityId, economies: &[EntityId]) -> bool {
         self.reader.directory.entities.id(id.as_str()).is_none()
             && self.new_entities.get(id).is_none_or(|new| new.lies_in == economies)
