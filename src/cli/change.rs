@@ -9,8 +9,8 @@ use crate::proto::{self, Movement, ValueMove, change::Detail, state_row::Item};
 
 const NO_FIGURE: &str = "no figure";
 
-/// A change: what it is about, and its data before and after. With `with_scope`, also whether the row entered or left the
-/// filter.
+/// A change: what it is about, and its data before and after. With `with_scope`, also whether the row entered or left
+/// the filter.
 pub fn line(session: &Session, change: &proto::Change, with_scope: bool) -> String {
     let text = match &change.detail {
         Some(Detail::Value(figure)) => value_line(session, figure),

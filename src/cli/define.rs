@@ -79,8 +79,8 @@ pub fn read(name: &str, text: &str) -> Result<Vec<proto::Definition>, CliError> 
     Ok(request.definitions)
 }
 
-/// Sends definitions, in several requests if there are many. Then the request ids of all but the first end in `:1`, `:2` and
-/// so on.
+/// Sends definitions, in several requests if there are many. Then the request ids of all but the first end in `:1`,
+/// `:2` and so on.
 pub async fn send(
     session: &Session,
     definitions: Vec<proto::Definition>,

@@ -51,7 +51,7 @@ fn add_entity(directory: &mut Directory, entity: &proto::Entity) {
     directory.entities.add(item, codes, names);
 }
 
-/// The kind of the model; `None` for `UNSPECIFIED`.
+/// A kind of the contract, if it is one.
 pub fn kind(kind: proto::EntityKind) -> Option<EntityKind> {
     Some(match kind {
         proto::EntityKind::Unspecified => return None,

@@ -36,8 +36,8 @@ pub struct Document {
     pub named: bool,
 }
 
-/// The files to read: those that the user named, and in folders that the user named all that look like tables or archives,
-/// sorted by path.
+/// The files to read: those that the user named, and in folders that the user named all that look like tables or
+/// archives, sorted by path.
 pub fn find(paths: &[PathBuf]) -> io::Result<Vec<InputFile>> {
     let mut inputs = Vec::new();
     for path in paths {

@@ -59,9 +59,10 @@ pub struct ImportArgs {
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     #[arg(long, value_name = "NAME|FILE",
-        help = format!("What the columns mean: {}, or the path of a profile of your own", figure_profile_names().join(", ")))]
+        help = format!("What the columns mean: {}, or a file of your own", figure_profile_names().join(", ")))]
     profile: String,
-    /// Date on which the producer published the files, for example 2026-05-15 [default: as a file states, else today in UTC]
+    /// Date on which the producer published the files, for example 2026-05-15 [default: as a file states, else today in
+    /// UTC]
     #[arg(long, value_name = "DATE", value_parser = writing::date)]
     released: Option<Date>,
     /// Source of figures whose row names none [default: that of the profile]

@@ -140,7 +140,8 @@ impl Importer {
         }
     }
 
-    /// Writes a file as one commit. The end of the upload waits for the slot, so the server commits after the slot before.
+    /// Writes a file as one commit. The end of the upload waits for the slot, so the server commits after the slot
+    /// before.
     pub async fn upload(
         &self,
         session: &Session,
@@ -188,8 +189,8 @@ impl CommitQueue {
     }
 }
 
-/// The messages of an upload; the last one comes once `before` is done. If the commit before failed, the upload breaks off
-/// without its end, and the server writes nothing of it.
+/// The messages of an upload; the last one comes once `before` is done. If the commit before failed, the upload breaks
+/// off without its end, and the server writes nothing of it.
 fn ending_after(
     messages: FigureUpload,
     before: Option<oneshot::Receiver<()>>,

@@ -7,10 +7,11 @@ use crate::ledger::migrate::migrate;
 
 /// Make a data folder for this version from a folder of Almanac 0.1, which stays as it is
 ///
-/// Stop the server first. Every commit is replayed: revisions, times, notes, request ids and the id of the history stay.
-/// Each methodology of a ranking becomes a definition with the id RANKING:NAME. Stored cursors are left out and resume
-/// tokens of 0.1 are refused: subscribers begin again with the state. A folder that was compacted cannot be migrated.
-/// The new folder takes the place of the old one with `almanac serve --data NEW`; check it with `almanac verify`.
+/// Stop the server first. Every commit is replayed: revisions, times, notes, request ids and the id of the history
+/// stay. Each methodology of a ranking becomes a definition with the id RANKING:NAME. Stored cursors are left out and
+/// resume tokens of 0.1 are refused: subscribers begin again with the state. A folder that was compacted cannot be
+/// migrated. The new folder takes the place of the old one with `almanac serve --data NEW`; check it with `almanac
+/// verify`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct MigrateArgs {
     /// Data folder that Almanac 0.1 wrote

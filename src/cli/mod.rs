@@ -3,17 +3,18 @@
 //! In reading order:
 //! - [`session`] is the connection, [`error`] says why a command failed.
 //! - [`table`], [`values`], [`words`], [`editions`], [`change`] and [`json`] print answers.
-//! - Commands that read: [`ranking`], [`compare`], [`trajectory`], [`figure`], [`series`], [`catalog`], [`status`], and [`watch`]
-//!   with [`progress`].
-//! - Commands that write: [`define`], [`import`], [`publish`]. For them [`files`] finds and unpacks files, [`directory`] fetches
-//!   the names of the catalog, [`importer`] makes a commit of a file, [`upload`] makes the messages, and [`writing`] prints
-//!   results and findings.
+//! - Commands that read: [`ranking`], [`compare`], [`trajectory`], [`figure`], [`series`], [`catalog`], [`status`], and
+//!   [`watch`] with [`progress`].
+//! - Commands that write: [`define`], [`import`], [`publish`]. For them [`files`] finds and unpacks files,
+//!   [`directory`] fetches the names of the catalog, [`importer`] makes a commit of a file, [`upload`] makes the
+//!   messages, and [`writing`] prints results and findings.
 //! - [`serve`] starts the server; [`sample`] loads the sample data into it by the functions of the other commands.
-//! - [`backup`] keeps what the server streams. `restore`, [`verify`] and [`migrate`] work on a folder that no server has open.
+//! - [`backup`] keeps what the server streams. `restore`, [`verify`] and [`migrate`] work on a folder that no server
+//!   has open.
 //!
 //! Invariants:
-//! - Only `serve`, `restore`, `verify` and `migrate` use code of the server. Whatever the other commands do, a client in any
-//!   language can do.
+//! - Only `serve`, `restore`, `verify` and `migrate` use code of the server. Whatever the other commands do, a client
+//!   in any language can do.
 //! - The exit code is 0 if all was done, 1 if something was refused or failed, 2 for wrong usage.
 //! - Borders, colours and progress go to a terminal, never into a pipe.
 
@@ -67,7 +68,8 @@ const GLOBAL_OPTIONS: &str = "Global options";
 #[command(version, about, max_term_width = 110)]
 struct Cli {
     /// URL of the server
-    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS, value_name = "URL", env = "ALMANAC_SERVER", default_value = "http://127.0.0.1:50051")]
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS, value_name = "URL", env = "ALMANAC_SERVER")]
+    #[arg(default_value = "http://127.0.0.1:50051")]
     server: String,
     /// Access token that is sent with every call
     #[arg(long, global = true, help_heading = GLOBAL_OPTIONS, env = "ALMANAC_TOKEN", hide_env_values = true)]

@@ -1,7 +1,7 @@
 //! How far a stream that is behind has come, on one line of standard error, for the person who watches.
 //!
-//! Invariants: the line goes to a terminal and nowhere else, and never with `--json`. It is removed once the stream is live. What
-//! is printed meanwhile appears above it.
+//! Invariants: the line goes to a terminal and nowhere else, and never with `--json`. It is removed once the stream is
+//! live. What is printed meanwhile appears above it.
 
 use std::{
     io::IsTerminal,

@@ -22,8 +22,8 @@ use crate::{
     proto,
 };
 
-/// Separates the two parts of a request id that the command makes: the digest of the command, and the head at which it was
-/// given.
+/// Separates the two parts of a request id that the command makes: the digest of the command, and the head at which it
+/// was given.
 const HEAD_SEPARATOR: char = '@';
 
 /// Publish or correct an edition of a ranking
@@ -46,8 +46,8 @@ pub struct PublishArgs {
     /// Check everything and show what would change; write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Id that makes a retry safe: the server writes once for each id [default: made from the command and the head, so that the
-    /// same command is a retry until another write to the edition]
+    /// Id that makes a retry safe: the server writes once for each id [default: made from the command and the head, so
+    /// that the same command is a retry until another write to the edition]
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
     /// Note that is kept with the commit [default: none]
@@ -59,7 +59,7 @@ pub struct PublishArgs {
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct EditionArgs {
     #[arg(long, value_name = "NAME|FILE", default_value = "almanac-edition",
-        help = format!("What the columns mean: {}, or the path of a profile of your own", edition_profile_names().join(", ")))]
+        help = format!("What the columns mean: {}, or a file of your own", edition_profile_names().join(", ")))]
     pub profile: String,
     /// Date on which the producer published the edition, for example 2025-09-01 [default: today in UTC]
     #[arg(long, value_name = "DATE", value_parser = writing::date)]
@@ -191,16 +191,16 @@ fn reason(status: &Status) -> String {
 /// How the server tells a new command from a retry.
 struct RequestIdentity {
     request_id: String,
-    /// For a retry, the revision before the one that the first attempt wrote: names in the file mean what they meant then.
-    /// `None` for a new command: names mean what they mean now.
+    /// For a retry, the revision before the one that the first attempt wrote: names in the file mean what they meant
+    /// then. `None` for a new command: names mean what they mean now.
     names_at: Option<u64>,
 }
 
 /// Finds out whether a command is a retry: whether a command with the same options and the same file wrote the current
 /// version of the edition.
 ///
-/// A request id that the command makes contains the head at which the command was given. So the same command writes again
-/// once another write, or a revert, has changed the edition.
+/// A request id that the command makes contains the head at which the command was given. So the same command writes
+/// again once another write, or a revert, has changed the edition.
 async fn request_identity(session: &Session, args: &PublishArgs, bytes: &[u8]) -> Result<RequestIdentity, CliError> {
     let digest = command_digest(args, bytes);
     if let Some(current) = edition_at(session, args, None).await? {
@@ -337,8 +337,8 @@ fn edition(ranking: &str, id: &str, attributes: &EditionArgs) -> proto::Edition 
     }
 }
 
-/// The edition that a printed "previous rank" is about: that of the year before. The id of an edition is a year or begins with
-/// one.
+/// The edition that a printed "previous rank" is about: that of the year before. The id of an edition is a year or
+/// begins with one.
 fn year_before(edition: &str) -> Option<String> {
     let year: u16 = edition.get(..4)?.parse().ok()?;
     let year_ends = edition[4..].chars().next().is_none_or(|next| !next.is_ascii_digit());

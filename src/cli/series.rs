@@ -91,8 +91,8 @@ pub async fn run(args: SeriesArgs, session: &Session) -> Result<(), CliError> {
     note(session, format!("{count} figures in {} series, revision {}", series.len(), answer.revision))
 }
 
-/// The figures that the server gives in bulk, and the sources that it leaves out because their licence forbids it. The server
-/// refuses a request that names such a source; then the rest is asked for without it.
+/// The figures that the server gives in bulk, and the sources that it leaves out because their licence forbids it. The
+/// server refuses a request that names such a source; then the rest is asked for without it.
 async fn permitted(
     session: &Session,
     mut selection: proto::SeriesSelection,

@@ -29,16 +29,17 @@ pub struct ServeArgs {
     /// Load the sample data of the binary; loading it again changes nothing
     #[arg(long)]
     sample_data: bool,
-    /// Allow an address beyond loopback, although there are no tokens and no TLS: everybody who reaches the server can write
+    /// Allow an address beyond loopback, although there are no tokens and no TLS: everybody who reaches the server can
+    /// write
     #[arg(long)]
     expose_without_protection: bool,
-    /// Keep the changes of the newest N commits only: older commits cannot be replayed, while queries still answer for any
-    /// point of history. Cannot be undone; `almanac backup` and `almanac verify --repair` are no longer possible
+    /// Keep the changes of the newest N commits only: older commits cannot be replayed, while queries still answer for
+    /// any point of history. Cannot be undone; `almanac backup` and `almanac verify --repair` are no longer possible
     /// [default: keep all]
     #[arg(long, value_name = "N")]
     keep_revisions: Option<NonZeroU64>,
-    /// Keep the changes of the commits of the last N days only; with --keep-revisions, a commit is kept if either option keeps it
-    /// [default: keep all]
+    /// Keep the changes of the commits of the last N days only; with --keep-revisions, a commit is kept if either
+    /// option keeps it [default: keep all]
     #[arg(long, value_name = "N")]
     keep_days: Option<NonZeroU32>,
     /// TOML file with settings; options win over it. Keys: data, listen, sample_data, expose_without_protection,

@@ -78,8 +78,8 @@ async fn all_pages(
     Ok(whole)
 }
 
-/// Adds the rows of an entity, with its id in the first column if `with_id`. Returns how many of them cannot be compared with
-/// the row before.
+/// Adds the rows of an entity, with its id in the first column if `with_id`. Returns how many of them cannot be
+/// compared with the row before.
 fn add_rows(table: &mut TextTable, trajectory: &proto::Trajectory, with_id: bool) -> usize {
     let mut breaks = 0;
     for (index, point) in trajectory.points.iter().enumerate() {

@@ -49,8 +49,8 @@ pub struct WatchArgs {
     /// Show only entries that moved N places or more, entered or left
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     min_places: u32,
-    /// Where to begin: now; start (the first revision); state (all current data, then every change); as-of:WHEN (the data of
-    /// that time, then every change; WHEN as in --as-of); a revision, for example 120; or a resume token
+    /// Where to begin: now; start (the first revision); state (all current data, then every change); as-of:WHEN (the
+    /// data of that time, then every change; WHEN as in --as-of); a revision, for example 120; or a resume token
     #[arg(long, default_value = "now", value_parser = start, value_name = "WHERE")]
     from: FollowStart,
     /// While the stream is behind, show several commits as one: the data before the first and after the last of them
@@ -290,7 +290,8 @@ impl EventPrinter<'_> {
         Ok(())
     }
 
-    /// Prints the messages that any client receives. A commit that a broken connection has cut continues where it stopped.
+    /// Prints the messages that any client receives. A commit that a broken connection has cut continues where it
+    /// stopped.
     fn print_json(&self, event: FollowEvent, token: Option<&str>) -> Result<(), CliError> {
         let token = token.unwrap_or_default().to_owned();
         let message = match event {

@@ -34,8 +34,8 @@ pub fn add_counts(total: &mut proto::ChangeCounts, counts: &proto::ChangeCounts)
     total.definitions_removed += counts.definitions_removed;
 }
 
-/// Counts in words. Rows added, revised and unchanged are named even if there are none; if a commit has definitions only, then
-/// the definitions are.
+/// Counts in words. Rows added, revised and unchanged are named even if there are none; if a commit has definitions
+/// only, then the definitions are.
 pub fn counts(counts: &proto::ChangeCounts) -> String {
     let rows = counts.added + counts.revised + counts.unchanged + counts.withdrawn + counts.backfilled;
     let definitions = counts.definitions_added + counts.definitions_revised + counts.definitions_unchanged;

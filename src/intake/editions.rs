@@ -1,7 +1,7 @@
 //! A file with a published table → the entries of an edition.
 //!
-//! Invariant: an entry says what the table prints: rank, name, score and components, digit by digit. What the table does
-//! not print stays unset.
+//! Invariant: an entry says what the table prints: rank, name, score and components, digit by digit. What the table
+//! does not print stays unset.
 
 mod columns;
 mod entities;

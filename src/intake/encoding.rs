@@ -1,7 +1,8 @@
 //! Bytes of a file → UTF-8.
 //!
-//! A byte order mark decides. Without one, bytes that are valid UTF-8 are UTF-8; all others are read as Windows-1252, which
-//! the web reads where a page says ISO-8859-1. That is a guess which seldom fails, so the caller notes it as a finding.
+//! A byte order mark decides. Without one, bytes that are valid UTF-8 are UTF-8; all others are read as Windows-1252,
+//! which the web reads where a page says ISO-8859-1. That is a guess which seldom fails, so the caller notes it as a
+//! finding.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
 //! A file of figures → series.
 //!
-//! Invariant: a series has each period once. A row that repeats a figure is a warning; two rows that say different things
-//! about one figure are an error that names both lines.
+//! Invariant: a series has each period once. A row that repeats a figure is a warning; two rows that say different
+//! things about one figure are an error that names both lines.
 
 mod columns;
 mod keys;

@@ -1,9 +1,9 @@
 //! Files → checked records.
 //!
-//! In reading order: [`encoding`] turns bytes into text. [`table`] finds the header, and gives rows with their line numbers.
-//! [`number`] reads numbers as publishers print them. A [`profile`] says what each column means. [`names`] finds the entity
-//! that a name or a code stands for. [`rows`] is the loop over the rows of a file; [`figures`] makes series of the rows,
-//! [`editions`] makes entries.
+//! In reading order: [`encoding`] turns bytes into text. [`table`] finds the header, and gives rows with their line
+//! numbers. [`number`] reads numbers as publishers print them. A [`profile`] says what each column means. [`names`]
+//! finds the entity that a name or a code stands for. [`rows`] is the loop over the rows of a file; [`figures`] makes
+//! series of the rows, [`editions`] makes entries.
 //!
 //! Invariants:
 //! - Everything here is synchronous and pure; only [`profile::Profile::load`] reads a file, when a user names one.

@@ -1,8 +1,8 @@
 //! What a code or a name in a file stands for.
 //!
 //! Invariants:
-//! - A text stands for an item of the catalog only if it is its id, one of its codes, or one of its names, where case, accents
-//!   and punctuation do not matter.
+//! - A text stands for an item of the catalog only if it is its id, one of its codes, or one of its names, where case,
+//!   accents and punctuation do not matter.
 //! - A name never stands for an item that lies in other economies than the file says.
 //! - An item with a similar name is suggested and never used.
 
@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use crate::model::{
     catalog::EntityKind,
     id::{EntityId, IndicatorId, SourceId},
-    text::fold,
+    text::fold as normalized,
 };
 
 /// Most suggestions for one text.
@@ -37,7 +37,7 @@ pub struct NameIndex {
     ids: HashMap<String, usize>,
     /// Code → schemes and places.
     codes: HashMap<String, Vec<(String, usize)>>,
-    /// Folded name → places of all that have it.
+    /// Normalized name → places of all that have it.
     names: HashMap<String, Vec<usize>>,
 }
 
@@ -65,7 +65,7 @@ impl NameIndex {
             self.codes.entry(code.to_owned()).or_default().push((scheme.to_owned(), at));
         }
         for name in names {
-            let holders = self.names.entry(fold(name)).or_default();
+            let holders = self.names.entry(normalized(name)).or_default();
             if !holders.contains(&at) {
                 holders.push(at);
             }
@@ -102,7 +102,7 @@ impl NameIndex {
         let by_code = self.codes.get(text).into_iter().flatten().map(|(_, at)| *at);
         let mut places: Vec<usize> = by_code.filter(|at| self.is_of_kind(*at, kinds)).collect();
         if places.is_empty() {
-            let by_name = self.names.get(&fold(text)).into_iter().flatten().copied();
+            let by_name = self.names.get(&normalized(text)).into_iter().flatten().copied();
             let by_name: Vec<usize> = by_name.filter(|at| self.is_of_kind(*at, kinds)).collect();
             places = self.in_economies(&by_name, economies);
             if places.is_empty() && !by_name.is_empty() {
@@ -146,7 +146,7 @@ impl NameIndex {
 
     /// The ids of the items with the most similar id, code or name, best first; at most [`NEAREST_MAX`].
     pub fn nearest(&self, text: &str, kinds: &[EntityKind]) -> Vec<String> {
-        let mut search = NearestSearch { text: fold(text), best: HashMap::new() };
+        let mut search = NearestSearch { text: normalized(text), best: HashMap::new() };
         for (name, holders) in &self.names {
             for at in holders {
                 if self.is_of_kind(*at, kinds) {
@@ -156,13 +156,13 @@ impl NameIndex {
         }
         for (id, at) in &self.ids {
             if self.is_of_kind(*at, kinds) {
-                search.consider(&fold(id), *at);
+                search.consider(&normalized(id), *at);
             }
         }
         for (code, holders) in &self.codes {
             for (_, at) in holders {
                 if self.is_of_kind(*at, kinds) {
-                    search.consider(&fold(code), *at);
+                    search.consider(&normalized(code), *at);
                 }
             }
         }
@@ -179,15 +179,15 @@ impl NameIndex {
 
 /// How similar each item is to a text.
 struct NearestSearch {
-    /// Folded.
+    /// Normalized.
     text: String,
     /// Place of an item → the best likeness of its id, codes and names.
     best: HashMap<usize, f64>,
 }
 
 impl NearestSearch {
-    fn consider(&mut self, folded: &str, at: usize) {
-        let likeness = strsim::normalized_damerau_levenshtein(folded, &self.text);
+    fn consider(&mut self, normalized: &str, at: usize) {
+        let likeness = strsim::normalized_damerau_levenshtein(normalized, &self.text);
         let best = self.best.entry(at).or_default();
         *best = best.max(likeness);
     }
@@ -221,8 +221,8 @@ pub struct NewIndicator {
 
 /// An id made from a name: `cluster:tokyo-yokohama`. `None` if no letter of the name can stand in an id.
 pub fn entity_id(prefix: &str, name: &str) -> Option<EntityId> {
-    let folded = fold(name);
-    let ascii: String = folded.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == ' ').collect();
+    let normal = normalized(name);
+    let ascii: String = normal.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == ' ').collect();
     let words: Vec<&str> = ascii.split_whitespace().collect();
     if words.is_empty() { None } else { EntityId::new(&format!("{prefix}{}", words.join("-"))).ok() }
 }

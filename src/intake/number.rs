@@ -1,6 +1,7 @@
 //! Numbers as publishers print them → the exact number of the model.
 //!
-//! Invariant: separators are removed and every kind of minus becomes `-`; digits stay: `127,418` is 127418, `3,10` is 3.10.
+//! Invariant: separators are removed and every kind of minus becomes `-`; digits stay: `127,418` is 127418, `3,10` is
+//! 3.10.
 
 use serde::Deserialize;
 
@@ -10,7 +11,8 @@ use crate::model::value::{Number, NumberError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecimalMark {
-    /// A point; in files with `;` between cells a comma as well. Such files have `;` because commas stand in their numbers.
+    /// A point; in files with `;` between cells a comma as well. Such files have `;` because commas stand in their
+    /// numbers.
     #[default]
     Auto,
     Point,

@@ -1,10 +1,10 @@
 //! The loop over the rows of a file, the same for every kind of facts.
 //!
-//! [`visit_rows`] decodes a file, finds its header and hands one row after the other to a [`RowVisitor`], which knows what
-//! the columns mean.
+//! [`visit_rows`] decodes a file, finds its header and hands one row after the other to a [`RowVisitor`], which knows
+//! what the columns mean.
 //!
-//! Invariant: what can be wrong with any file is noted here and nowhere else: its encoding, a missing header, cells beyond
-//! the last column. A visitor notes what is wrong with its own kind of facts.
+//! Invariant: what can be wrong with any file is noted here and nowhere else: its encoding, a missing header, cells
+//! beyond the last column. A visitor notes what is wrong with its own kind of facts.
 
 use std::collections::HashSet;
 

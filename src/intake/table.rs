@@ -122,8 +122,8 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The line that a row starts on. The reader gives the end of the row before, which is ahead of empty lines and of the second
-/// byte of `\r\n`.
+/// The line that a row starts on. The reader gives the end of the row before, which is ahead of empty lines and of the
+/// second byte of `\r\n`.
 fn line(position: &csv::Position, body: &[u8]) -> u64 {
     let start = usize::try_from(position.byte()).unwrap_or(usize::MAX);
     let ends = body.get(start..).unwrap_or_default().iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
@@ -162,8 +162,8 @@ fn text_of(cell: &[u8]) -> &str {
     std::str::from_utf8(cell).unwrap_or_default()
 }
 
-/// Skips the lines at the top that begin with `#`, and counts them. They say where the table is from and may hold quotes without
-/// a pair.
+/// Skips the lines at the top that begin with `#`, and counts them. They say where the table is from and may hold
+/// quotes without a pair.
 fn skip_comments(text: &[u8]) -> (u64, &[u8]) {
     let mut lines = 0;
     let mut rest = text;

@@ -48,7 +48,8 @@ impl EntryBuilder<'_> {
         Ok(EntityId::new(&item.id).ok())
     }
 
-    /// The entity of a row: by its id, if the row has one, else by its name. `economies` is `None` if they are not known.
+    /// The entity of a row: by its id, if the row has one, else by its name. `economies` is `None` if they are not
+    /// known.
     pub(super) fn entity(&mut self, context: &Context<'_>, economies: Option<&[EntityId]>) -> Option<EntityId> {
         if context.text(context.columns.entity).is_empty() {
             self.entity_by_name(context, economies)
@@ -139,8 +140,8 @@ impl EntryBuilder<'_> {
         self.is_free(&long, economies).then_some(long)
     }
 
-    /// Whether neither the catalog nor an earlier row has an entity with this id. A new entity in the same economies is the same
-    /// entity.
+    /// Whether neither the catalog nor an earlier row has an entity with this id. A new entity in the same economies is
+    /// the same entity.
     fn is_free(&self, id: &EntityId, economies: &[EntityId]) -> bool {
         self.reader.directory.entities.id(id.as_str()).is_none()
             && self.new_entities.get(id).is_none_or(|new| new.lies_in == economies)

@@ -1,4 +1,5 @@
-//! Figures that have more than a number: multiplier, qualifier, status, comment, or the reason why the number is missing.
+//! Figures that have more than a number: multiplier, qualifier, status, comment, or the reason why the number is
+//! missing.
 
 use super::{
     super::{profile::EmptyCell, rows::RowContext},
@@ -11,8 +12,8 @@ use crate::model::{
 
 type Context<'a> = RowContext<'a, FigureColumns>;
 
-/// The value of a row; `None` if the producer publishes no figure, or if it cannot be read. What is wrong with its notes is
-/// noted as an error.
+/// The value of a row; `None` if the producer publishes no figure, or if it cannot be read. What is wrong with its
+/// notes is noted as an error.
 pub(super) fn noted_value(context: &Context<'_>, empty: EmptyCell, findings: &mut Findings) -> Option<Value> {
     let figure = figure(context, empty, findings)?;
     let multiplier = multiplier(context, findings);
