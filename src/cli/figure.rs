@@ -19,8 +19,8 @@ pub struct FigureArgs {
     entity: String,
     /// Period, for example 2015 or 2025-06 [default: the latest with a figure]
     period: Option<String>,
-    /// Policy that selects one of several sources: default@1 (the default: by precedence of sources) or newest@1 (the newest
-    /// release)
+    /// Policy that selects one of several sources: default@1 (the default: by precedence of sources) or newest@1
+    /// (the newest release)
     #[arg(long, value_name = "ID@VERSION")]
     policy: Option<String>,
     /// Show only this source
