@@ -1,16 +1,16 @@
-//! `--as-of`: a point of history in a few characters.
+//! `--as-of`: a point of history, written in a few characters.
 
 use crate::proto::{self, as_of::At};
 
-/// The point of history to answer at.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct AsOfArg {
-    /// 2026-05-15: published by then; rev:12: a revision; recorded:2026-05-15T10:00:00Z: an instant of the server's clock
+    /// Answer from this point of history: a date (2026-05-15: what was published by then), a revision (rev:12), or an
+    /// instant of the server's clock (recorded:2026-05-15T10:00:00Z) [default: now]
     #[arg(long = "as-of", value_name = "WHEN", value_parser = parse)]
     pub as_of: Option<proto::AsOf>,
 }
 
-/// Reads what `--as-of` takes.
+/// Parses the value of `--as-of`.
 pub(super) fn parse(text: &str) -> Result<proto::AsOf, String> {
     let at = if let Some(revision) = text.strip_prefix("rev:") {
         At::Revision(revision.parse().map_err(|_| format!("`{revision}` is not a revision number"))?)
@@ -30,14 +30,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_ways_to_name_a_point_of_history() {
-        let at = |text| parse(text).unwrap().at.unwrap();
-        assert_eq!(at("2026-05-15"), At::Released("2026-05-15".into()));
-        assert_eq!(at("rev:12"), At::Revision(12));
+    fn a_point_of_history_is_a_date_a_revision_or_an_instant() {
         let instant = prost_types::Timestamp { seconds: 1_778_839_200, nanos: 0 };
-        assert_eq!(at("recorded:2026-05-15T10:00:00Z"), At::Recorded(instant));
-        for bad in ["", "yesterday", "rev:", "rev:-1", "recorded:2026", "2026-13-01"] {
-            assert!(parse(bad).is_err(), "{bad}");
+        assert_eq!(parse("2026-05-15").unwrap().at, Some(At::Released("2026-05-15".into())));
+        assert_eq!(parse("rev:12").unwrap().at, Some(At::Revision(12)));
+        assert_eq!(parse("recorded:2026-05-15T10:00:00Z").unwrap().at, Some(At::Recorded(instant)));
+    }
+
+    const WRONG: &[&str] = &["", "yesterday", "rev:", "rev:-1", "recorded:2026", "2026-13-01"];
+
+    #[test]
+    fn what_is_no_point_of_history_is_refused() {
+        for text in WRONG {
+            assert!(parse(text).is_err(), "{text}");
         }
     }
 }

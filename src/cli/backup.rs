@@ -1,4 +1,7 @@
-//! `almanac backup`: what the server streams, kept in a file. `almanac restore`: a folder made from such a file.
+//! `almanac backup`: keeps what the server streams in a file. `almanac restore`: makes a data folder from such a file,
+//! without a server.
+//!
+//! Invariant: a file with the name of a backup is whole and on the disk; until then it ends in `.partial`.
 
 use std::{
     fs,
@@ -9,27 +12,28 @@ use std::{
 use super::{error::CliError, session::Session};
 use crate::{ledger::backup::restore, proto};
 
-/// Writes all commits up to a revision to a file, while the server goes on.
+/// Write all commits to a backup file, while the server runs
 #[derive(Debug, Clone, clap::Args)]
 pub struct BackupArgs {
-    /// File to write; it must not be there
+    /// File to write; it must not exist
     pub file: PathBuf,
-    /// Last revision to keep; without it the newest
-    #[arg(long)]
+    /// Last revision in the backup, for example 120 [default: the newest]
+    #[arg(long, value_name = "N")]
     pub revision: Option<u64>,
 }
 
-/// Makes a data folder from a backup; it gets a new history, so that tokens of the old one are refused.
+/// Make a data folder from a backup file
+///
+/// The new folder has a history id of its own, so that the server refuses the resume tokens of the old one.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RestoreArgs {
     /// File that `almanac backup` wrote
     pub file: PathBuf,
-    /// Folder to make; it must be empty or not there
-    #[arg(long, default_value = "almanac-data", env = "ALMANAC_DATA")]
+    /// Folder to make; it must be empty or not exist
+    #[arg(long, value_name = "DIR", default_value = "almanac-data", env = "ALMANAC_DATA")]
     pub data: PathBuf,
 }
 
-/// Keeps the stream under another name until it is whole and on disk.
 pub async fn run(args: BackupArgs, session: &Session) -> Result<(), CliError> {
     if args.file.exists() {
         return Err(CliError::Refused(format!("{} is there already", args.file.display())));
@@ -51,11 +55,13 @@ pub async fn run(args: BackupArgs, session: &Session) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Returns the bytes and the last revision of the backup.
 async fn write(partial: &PathBuf, revision: Option<u64>, session: &Session) -> Result<(u64, u64), CliError> {
     let request = proto::BackupRequest { revision };
     let mut parts = session.admin().backup(request).await?.into_inner();
     let mut file = io::BufWriter::new(fs::File::create(partial)?);
-    let (mut bytes, mut last) = (0, 0);
+    let mut bytes = 0;
+    let mut last = 0;
     while let Some(part) = parts.message().await? {
         file.write_all(&part.data)?;
         bytes += part.data.len() as u64;
@@ -66,7 +72,6 @@ async fn write(partial: &PathBuf, revision: Option<u64>, session: &Session) -> R
     Ok((bytes, last))
 }
 
-/// Works on a file and a folder, without a server.
 pub async fn run_restore(args: RestoreArgs, json: bool) -> Result<(), CliError> {
     let data = args.data.clone();
     let restored = tokio::task::spawn_blocking(move || restore(&args.file, &data)).await;

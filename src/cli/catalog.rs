@@ -1,28 +1,27 @@
-//! `almanac search`.
+//! `almanac search`, and how definitions are printed.
 
 use super::{
     as_of::AsOfArg,
     error::CliError,
     json,
     session::Session,
-    table::{Rows, note},
+    table::{TextTable, note},
 };
 use crate::proto::{self, definition::Item};
 
-/// Finds indicators, entities, sources and rankings by words of their ids, names and codes
+/// Find indicators, entities, sources, rankings and methodologies by words of their ids, names and codes
 #[derive(Debug, clap::Args)]
 pub struct SearchArgs {
-    /// Words, in any order
+    /// Words that all occur, in any order
     #[arg(required = true)]
     words: Vec<String>,
-    /// At most so many
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i32).range(1..=100))]
+    /// Show at most N, from 1 to 100
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(i32).range(1..=100))]
     limit: i32,
     #[command(flatten)]
     when: AsOfArg,
 }
 
-/// Searches.
 pub async fn search(args: SearchArgs, session: &Session) -> Result<(), CliError> {
     let request = proto::SearchCatalogRequest {
         query: args.words.join(" "),
@@ -34,13 +33,13 @@ pub async fn search(args: SearchArgs, session: &Session) -> Result<(), CliError>
     if session.json {
         return json::print_message(&answer, "almanac.v1.SearchCatalogResponse");
     }
-    let mut rows = Rows::new(&["kind", "id", "name", "matched"]);
+    let mut table = TextTable::new(&["kind", "id", "name", "matched"]);
     for hit in &answer.hits {
         let (kind, id, name) = describe(hit.definition.as_ref());
         let matched = if hit.matched == id || hit.matched == name { String::new() } else { hit.matched.clone() };
-        rows.add([kind.to_owned(), id.to_owned(), name.to_owned(), matched]);
+        table.add_row([kind.to_owned(), id.to_owned(), name.to_owned(), matched]);
     }
-    rows.print(session)?;
+    table.print(session)?;
     let more = if answer.next_page_token.is_empty() { "" } else { ", and more: say --limit" };
     note(session, format!("{} found{more}, revision {}", answer.hits.len(), answer.revision))
 }
@@ -57,7 +56,6 @@ pub fn describe(definition: Option<&proto::Definition>) -> (&'static str, &str, 
     }
 }
 
-/// The first line of a description.
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }

@@ -1,32 +1,27 @@
-//! One change, and one row of the state, in one line.
+//! A change, or a row of the state, as one line of text.
 
 use super::{
     catalog, editions,
-    session::{Session, Tone},
+    session::{Session, TextStyle},
     values,
 };
 use crate::proto::{self, Movement, ValueMove, change::Detail, state_row::Item};
 
-/// A change in a line: what it is about, what it was, what it is. With `scoped`, how it stands to the filter.
-pub fn line(session: &Session, change: &proto::Change, scoped: bool) -> String {
+const NO_FIGURE: &str = "no figure";
+
+/// A change: what it is about, and its data before and after. With `with_scope`, also whether the row entered or left
+/// the filter.
+pub fn line(session: &Session, change: &proto::Change, with_scope: bool) -> String {
     let text = match &change.detail {
-        Some(Detail::Value(figure)) => value(session, figure),
+        Some(Detail::Value(figure)) => value_line(session, figure),
         Some(Detail::Entry(entry)) => entry_line(session, entry),
         Some(Detail::Edition(edition)) => edition_line(session, edition),
-        Some(Detail::Definition(definition)) => {
-            let (kind, id, name) = catalog::describe(definition.after.as_ref().or(definition.before.as_ref()));
-            let word = match (&definition.before, &definition.after) {
-                (_, None) => "taken back",
-                (Some(_), Some(_)) => "redefined",
-                (None, Some(_)) => "defined",
-            };
-            format!("{}  {kind} {id}  {name}", session.paint(Tone::Quiet, word))
-        }
+        Some(Detail::Definition(definition)) => definition_line(session, definition),
         None => String::new(),
     };
     let scope = match change.scope() {
-        proto::ChangeScope::Entered if scoped => "  [enters the filter]",
-        proto::ChangeScope::Left if scoped => "  [leaves the filter]",
+        proto::ChangeScope::Entered if with_scope => "  [enters the filter]",
+        proto::ChangeScope::Left if with_scope => "  [leaves the filter]",
         _ => "",
     };
     let names = if change.matched_filters.is_empty() {
@@ -37,43 +32,50 @@ pub fn line(session: &Session, change: &proto::Change, scoped: bool) -> String {
     format!("{text}{scope}{names}")
 }
 
-fn value(session: &Session, change: &proto::ValueChange) -> String {
-    let figure_of = |row: &Option<proto::Observation>| {
-        row.as_ref().map_or_else(|| "no figure".to_owned(), |row| values::value(row.value.as_ref()))
+fn definition_line(session: &Session, change: &proto::DefinitionChange) -> String {
+    let (kind, id, name) = catalog::describe(change.after.as_ref().or(change.before.as_ref()));
+    let word = match (&change.before, &change.after) {
+        (_, None) => "taken back",
+        (Some(_), Some(_)) => "redefined",
+        (None, Some(_)) => "defined",
     };
-    let before = figure_of(&change.before);
-    let after = figure_of(&change.after);
-    // The version that the commit recorded: it names the key, the source and the release.
+    format!("{}  {kind} {id}  {name}", session.paint(TextStyle::Dim, word))
+}
+
+fn value_line(session: &Session, change: &proto::ValueChange) -> String {
+    let before = change.before.as_ref().map_or(NO_FIGURE.to_owned(), |figure| values::value(figure.value.as_ref()));
+    let after = change.after.as_ref().map_or(NO_FIGURE.to_owned(), |figure| values::value(figure.value.as_ref()));
+    // The version that the commit recorded names the key, the source and the release.
     let unset = proto::Observation::default();
     let figure = change.recorded_version.as_ref().or(change.after.as_ref()).or(change.before.as_ref());
     let figure = figure.unwrap_or(&unset);
-    let (tone, what) = match change.r#move() {
-        ValueMove::Unspecified | ValueMove::Added => (Tone::Good, format!("+ {after}")),
-        ValueMove::Revised => (Tone::Strong, format!("{before} → {after}")),
-        ValueMove::Withdrawn => (Tone::Bad, format!("- {before} withdrawn")),
+    let (style, text) = match change.r#move() {
+        ValueMove::Unspecified | ValueMove::Added => (TextStyle::Better, format!("+ {after}")),
+        ValueMove::Revised => (TextStyle::Bold, format!("{before} → {after}")),
+        ValueMove::Withdrawn => (TextStyle::Worse, format!("- {before} withdrawn")),
         ValueMove::Backfilled => {
-            let said = figure.value.as_ref().map_or_else(|| "no figure".to_owned(), |value| values::value(Some(value)));
-            (Tone::Quiet, format!("{said} filled in; now {after}"))
+            let recorded = figure.value.as_ref().map_or(NO_FIGURE.to_owned(), |value| values::value(Some(value)));
+            (TextStyle::Dim, format!("{recorded} filled in; now {after}"))
         }
     };
     let dimensions: Vec<String> = figure.dimensions.iter().map(|pair| format!(" {}={}", pair.id, pair.value)).collect();
-    let subject = format!("{} {} {}{}", figure.indicator, figure.entity, figure.period, dimensions.concat());
-    format!("{subject}  {}  {} of {}", session.paint(tone, &what), figure.source, figure.released)
+    let key = format!("{} {} {}{}", figure.indicator, figure.entity, figure.period, dimensions.concat());
+    format!("{key}  {}  {} of {}", session.paint(style, &text), figure.source, figure.released)
 }
 
 fn entry_line(session: &Session, change: &proto::EntryChange) -> String {
-    let entity = &editions::Move::of_change(change);
-    let tone = match entity.movement {
-        Movement::Entered | Movement::Up => Tone::Good,
-        Movement::Left | Movement::Down | Movement::Withdrawn => Tone::Bad,
-        Movement::Unspecified | Movement::Tied | Movement::Unchanged | Movement::Unknown => Tone::Quiet,
+    let entity = &editions::EntityMove::of_change(change);
+    let style = match entity.movement {
+        Movement::Entered | Movement::Up => TextStyle::Better,
+        Movement::Left | Movement::Down | Movement::Withdrawn => TextStyle::Worse,
+        Movement::Unspecified | Movement::Tied | Movement::Unchanged | Movement::Unknown => TextStyle::Dim,
     };
     let ranks = format!("{} → {}", entity.earlier_rank(), entity.later_rank());
     let economies = match entity.economies() {
         [] => String::new(),
         economies => format!(" ({})", economies.join(", ")),
     };
-    let arrow = session.paint(tone, &format!("{:<9}", entity.arrow()));
+    let arrow = session.paint(style, &format!("{:<9}", entity.arrow()));
     let method = if change.comparable || change.compared_with.is_empty() { "" } else { "  not comparable" };
     format!("{} {}  {arrow} {ranks:<9}  {}{economies}{method}", change.ranking, change.edition, entity.name())
 }
@@ -93,13 +95,13 @@ fn edition_line(session: &Session, change: &proto::EditionChange) -> String {
     };
     format!(
         "{}  {}; {}{against}",
-        session.paint(Tone::Strong, word),
+        session.paint(TextStyle::Bold, word),
         editions::heading(&edition),
         editions::coverage(&edition)
     )
 }
 
-/// A row of the state in a line.
+/// A row of the state.
 pub fn state_line(row: &proto::StateRow) -> String {
     match &row.item {
         Some(Item::Figure(figure)) => {
@@ -110,10 +112,10 @@ pub fn state_line(row: &proto::StateRow) -> String {
             )
         }
         Some(Item::Edition(edition)) => format!("edition  {}", editions::heading(edition)),
-        Some(Item::Entry(held)) => {
-            let entry = held.entry.clone().unwrap_or_default();
+        Some(Item::Entry(row)) => {
+            let entry = row.entry.clone().unwrap_or_default();
             let rank = values::rank(Some(&entry), None);
-            format!("{} {}  {rank}  {}", held.ranking, held.edition, entry.published_name)
+            format!("{} {}  {rank}  {}", row.ranking, row.edition, entry.published_name)
         }
         Some(Item::Definition(definition)) => {
             let (kind, id, name) = catalog::describe(Some(definition));

@@ -1,29 +1,28 @@
-//! `almanac compare`.
+//! `almanac compare`: two editions of a ranking, side by side.
 
 use super::{
     as_of::AsOfArg,
-    editions::{self, Economies},
+    editions::{self, EconomyCodes, EntityMove},
     error::CliError,
     json,
-    session::{Session, Tone},
-    table::{Rows, note},
+    session::{Session, TextStyle},
+    table::{TextTable, note},
 };
 use crate::proto;
 
-/// Shows what moved between two editions, and whether their ranks mean the same
+/// Compare two editions of a ranking: what moved, and whether their ranks mean the same
 #[derive(Debug, clap::Args)]
 pub struct CompareArgs {
-    /// Ranking
+    /// Id of the ranking, for example gii-clusters
     ranking: String,
-    /// The earlier edition
+    /// Earlier edition, for example 2023
     from: String,
-    /// The later edition
+    /// Later edition, for example 2025
     to: String,
     #[command(flatten)]
     when: AsOfArg,
 }
 
-/// Compares.
 pub async fn run(args: CompareArgs, session: &Session) -> Result<(), CliError> {
     let request = proto::CompareEditionsRequest {
         ranking: args.ranking,
@@ -36,20 +35,20 @@ pub async fn run(args: CompareArgs, session: &Session) -> Result<(), CliError> {
     if session.json {
         return json::print_message(&answer, "almanac.v1.CompareEditionsResponse");
     }
-    let economies = Economies::load(session).await?;
+    let economies = EconomyCodes::load(session).await?;
     let earlier = answer.earlier.clone().unwrap_or_default();
     let later = answer.later.clone().unwrap_or_default();
     note(session, format!("from {}", editions::heading(&earlier)))?;
     note(session, format!("to   {}", editions::heading(&later)))?;
     if !answer.comparable {
-        note(session, session.paint(Tone::Strong, "Ranks of these two tables do not mean the same:"))?;
+        note(session, session.paint(TextStyle::Bold, "Ranks of these two tables do not mean the same:"))?;
     }
     for reason in &answer.comparability_notes {
         note(session, format!("  {reason}"))?;
     }
-    let mut rows = Rows::new(&["move", "#before", "#after", "name", "economies", "renamed from"]);
-    for entity in answer.moves.iter().map(editions::Move::of_comparison) {
-        rows.add([
+    let mut table = TextTable::new(&["move", "#before", "#after", "name", "economies", "renamed from"]);
+    for entity in answer.moves.iter().map(EntityMove::of_comparison) {
+        table.add_row([
             entity.arrow(),
             entity.earlier_rank(),
             entity.later_rank(),
@@ -58,16 +57,14 @@ pub async fn run(args: CompareArgs, session: &Session) -> Result<(), CliError> {
             entity.renamed_from().to_owned(),
         ]);
     }
-    rows.print(session)?;
-    let counts: Vec<String> =
-        answer.counts.iter().map(|count| format!("{} {}", count.count, editions::movement(count.movement()))).collect();
-    note(session, counts.join(", "))?;
+    table.print(session)?;
+    note(session, editions::movement_counts(&answer.counts))?;
     note(session, format!("{}: {}", earlier.id, editions::coverage(&earlier)))?;
     note(session, format!("{}: {}", later.id, editions::coverage(&later)))?;
     note(session, format!("revision {}", answer.revision))
 }
 
-/// The whole comparison, as one answer.
+/// All pages as one answer.
 async fn all_pages(
     session: &Session,
     mut request: proto::CompareEditionsRequest,

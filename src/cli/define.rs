@@ -1,4 +1,4 @@
-//! `almanac define`.
+//! `almanac define`: definitions of the catalog, from files.
 
 use std::path::PathBuf;
 
@@ -13,26 +13,25 @@ use super::{
 };
 use crate::proto;
 
-/// A request is closed when it has reached so many bytes, well below the 4 MiB that a server takes.
+/// Most bytes of definitions in one request; well below the 4 MiB that a server accepts.
 const REQUEST_BYTES: usize = 2 << 20;
-/// Most definitions of one request.
+/// Most definitions in one request.
 const REQUEST_DEFINITIONS_MAX: usize = 10_000;
 
-/// Adds or replaces indicators, entities, sources and rankings
+/// Add or replace indicators, entities, sources, rankings and methodologies
 #[derive(Debug, clap::Args)]
 pub struct DefineArgs {
-    /// Catalog files: proto3 JSON of `almanac.v1.DefineCatalogRequest`, one commit each
+    /// Catalog files, proto3 JSON of `almanac.v1.DefineCatalogRequest`; each becomes one commit
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Check everything and show the difference; write nothing
+    /// Check everything and show what would change; write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Note kept with the commit
-    #[arg(long, default_value = "")]
+    /// Note that is kept with the commit [default: none]
+    #[arg(long, default_value = "", hide_default_value = true)]
     note: String,
 }
 
-/// Defines.
 pub async fn run(args: DefineArgs, session: &Session) -> Result<(), CliError> {
     for path in &args.files {
         let name = path.display().to_string();
@@ -56,8 +55,8 @@ fn print(session: &Session, name: &str, dry_run: bool, result: proto::WriteResul
         let response = proto::DefineCatalogResponse { result: Some(result) };
         return json::print_line(&response, "almanac.v1.DefineCatalogResponse");
     }
-    writing::print_answered(session, &result.findings);
-    if writing::refused(&result.findings) {
+    writing::print_answer_findings(session, &result.findings);
+    if writing::has_errors(&result.findings) {
         return Err(CliError::Refused(format!("{name} would be refused")));
     }
     writing::print_replayed(session, &result)?;
@@ -69,7 +68,7 @@ fn print(session: &Session, name: &str, dry_run: bool, result: proto::WriteResul
     line(format!("{name}: {counts}, revision {}", result.revision))
 }
 
-/// Definitions of a catalog file.
+/// The definitions of a catalog file. `name` is what errors call it.
 pub fn read(name: &str, text: &str) -> Result<Vec<proto::Definition>, CliError> {
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
     let request: proto::DefineCatalogRequest = json::read_message(text, "almanac.v1.DefineCatalogRequest")
@@ -80,26 +79,27 @@ pub fn read(name: &str, text: &str) -> Result<Vec<proto::Definition>, CliError> 
     Ok(request.definitions)
 }
 
-/// Sends definitions, in several requests if there are many; a request id then gets their number.
+/// Sends definitions, in several requests if there are many. Then the request ids of all but the first end in `:1`,
+/// `:2` and so on.
 pub async fn send(
     session: &Session,
     definitions: Vec<proto::Definition>,
     options: proto::WriteOptions,
 ) -> Result<Vec<proto::WriteResult>, CliError> {
-    let mut parts = vec![Vec::new()];
+    let mut parts = Vec::new();
+    let mut part = Vec::new();
     let mut bytes = 0;
     for definition in definitions {
         let length = definition.encoded_len();
-        let full = |part: &Vec<_>| bytes + length > REQUEST_BYTES || part.len() == REQUEST_DEFINITIONS_MAX;
-        if parts.last().is_none_or(|part| !part.is_empty() && full(part)) {
-            parts.push(Vec::new());
+        let is_full = bytes + length > REQUEST_BYTES || part.len() == REQUEST_DEFINITIONS_MAX;
+        if is_full && !part.is_empty() {
+            parts.push(std::mem::take(&mut part));
             bytes = 0;
         }
         bytes += length;
-        if let Some(part) = parts.last_mut() {
-            part.push(definition);
-        }
+        part.push(definition);
     }
+    parts.push(part);
     let mut results = Vec::new();
     for (at, definitions) in parts.into_iter().enumerate() {
         let mut options = options.clone();

@@ -1,16 +1,16 @@
-//! How editions, moves and economies read.
+//! How editions, moves and economies are printed.
 
 use std::collections::BTreeMap;
 
-use super::{error::CliError, session::Session, values};
+use super::{error::CliError, session::Session, values, words};
 use crate::proto;
 
-/// ISO alpha-2 codes of economies, by entity id; ids without one read as they are.
+/// ISO 3166-1 alpha-2 codes of economies, by entity id.
 #[derive(Debug, Default)]
-pub struct Economies(BTreeMap<String, String>);
+pub struct EconomyCodes(BTreeMap<String, String>);
 
-impl Economies {
-    /// Asks the server once for all economies.
+impl EconomyCodes {
+    /// Asks the server for all economies, as they are now.
     pub async fn load(session: &Session) -> Result<Self, CliError> {
         let mut codes = BTreeMap::new();
         let mut request = proto::ListEntitiesRequest {
@@ -31,14 +31,14 @@ impl Economies {
         }
     }
 
-    /// `CN, HK`.
+    /// `CN, HK`; an economy without a code is printed by its id.
     pub fn text(&self, ids: &[String]) -> String {
         let codes: Vec<&str> = ids.iter().map(|id| self.0.get(id).unwrap_or(id).as_str()).collect();
         codes.join(", ")
     }
 }
 
-/// `gii-clusters 2025: Title, published 2025-09-01, as published`.
+/// `gii-clusters 2025: Title, published 2025-09-01, corrected`.
 pub fn heading(edition: &proto::Edition) -> String {
     let title = if edition.title.is_empty() { String::new() } else { format!(": {}", edition.title) };
     let basis = match edition.basis() {
@@ -46,20 +46,20 @@ pub fn heading(edition: &proto::Edition) -> String {
         proto::EditionBasis::Restated => format!(", ranks of {} as restated", about(edition)),
         proto::EditionBasis::Counterfactual => format!(", a what-if about {}", about(edition)),
     };
-    let status = match edition.status() {
-        proto::EditionStatus::Provisional => ", provisional",
-        proto::EditionStatus::Corrected => ", corrected",
-        proto::EditionStatus::Withdrawn => ", WITHDRAWN",
-        proto::EditionStatus::Unspecified | proto::EditionStatus::Published => "",
+    let status = match (edition.status(), words::edition_status(edition.status())) {
+        (_, "") => String::new(),
+        (proto::EditionStatus::Withdrawn, word) => format!(", {}", word.to_uppercase()),
+        (_, word) => format!(", {word}"),
     };
     format!("{} {}{title}, published {}{basis}{status}", edition.ranking, edition.id, edition.released)
 }
 
+/// The year or edition that the ranks are about.
 fn about(edition: &proto::Edition) -> &str {
     if edition.about.is_empty() { &edition.id } else { &edition.about }
 }
 
-/// What the edition lists, and what it means not to be listed.
+/// Which ranks an edition lists, and what it means for an entity not to be listed.
 pub fn coverage(edition: &proto::Edition) -> String {
     let coverage = edition.coverage.unwrap_or_default();
     let of = match coverage.universe {
@@ -85,7 +85,7 @@ pub fn coverage(edition: &proto::Edition) -> String {
     }
 }
 
-/// The same in a word or two.
+/// The same in a few words, for a table.
 pub fn coverage_kind(edition: &proto::Edition) -> String {
     let coverage = edition.coverage.unwrap_or_default();
     match coverage.kind() {
@@ -96,10 +96,9 @@ pub fn coverage_kind(edition: &proto::Edition) -> String {
     }
 }
 
-/// How an entity moved between two tables, as a comparison or a change tells it.
+/// How an entity moved between two editions.
 #[derive(Debug)]
-pub struct Move<'a> {
-    /// How it moved.
+pub struct EntityMove<'a> {
     pub movement: proto::Movement,
     entity: &'a str,
     places: Option<i32>,
@@ -110,32 +109,32 @@ pub struct Move<'a> {
     later_absence: Option<&'a proto::Absence>,
 }
 
-impl<'a> Move<'a> {
-    /// Of two editions compared.
-    pub fn of_comparison(told: &'a proto::EntryMove) -> Self {
+impl<'a> EntityMove<'a> {
+    /// In a comparison of two editions.
+    pub fn of_comparison(entry: &'a proto::EntryMove) -> Self {
         Self {
-            movement: told.movement(),
-            entity: &told.entity,
-            places: told.places,
-            renamed: told.renamed,
-            earlier: told.earlier.as_ref(),
-            later: told.later.as_ref(),
-            earlier_absence: told.earlier_absence.as_ref(),
-            later_absence: told.later_absence.as_ref(),
+            movement: entry.movement(),
+            entity: &entry.entity,
+            places: entry.places,
+            renamed: entry.renamed,
+            earlier: entry.earlier.as_ref(),
+            later: entry.later.as_ref(),
+            earlier_absence: entry.earlier_absence.as_ref(),
+            later_absence: entry.later_absence.as_ref(),
         }
     }
 
-    /// Of an edition that changed, against the edition that it was compared with.
-    pub fn of_change(told: &'a proto::EntryChange) -> Self {
+    /// In a change of an edition, against the edition that the server compared it with.
+    pub fn of_change(entry: &'a proto::EntryChange) -> Self {
         Self {
-            movement: told.movement(),
-            entity: &told.entity,
-            places: told.places,
-            renamed: told.renamed,
-            earlier: told.compared.as_ref().or(told.before.as_ref()),
-            later: told.after.as_ref(),
-            earlier_absence: told.earlier_absence.as_ref(),
-            later_absence: told.later_absence.as_ref(),
+            movement: entry.movement(),
+            entity: &entry.entity,
+            places: entry.places,
+            renamed: entry.renamed,
+            earlier: entry.compared.as_ref().or(entry.before.as_ref()),
+            later: entry.after.as_ref(),
+            earlier_absence: entry.earlier_absence.as_ref(),
+            later_absence: entry.later_absence.as_ref(),
         }
     }
 
@@ -154,49 +153,43 @@ impl<'a> Move<'a> {
         }
     }
 
-    /// Its rank in the earlier table.
     pub fn earlier_rank(&self) -> String {
         values::rank(self.earlier, self.earlier_absence)
     }
 
-    /// Its rank in the later table.
     pub fn later_rank(&self) -> String {
         values::rank(self.later, self.later_absence)
     }
 
-    /// The name it is known by: as the later table printed it, else the earlier, else its id.
+    /// The name as the later edition prints it, else the earlier one, else the id.
     pub fn name(&self) -> &'a str {
-        let sides = [self.later, self.earlier];
-        let printed = sides.into_iter().flatten().map(|entry| entry.published_name.as_str());
-        printed.into_iter().find(|name| !name.is_empty()).unwrap_or(self.entity)
+        for entry in [self.later, self.earlier].into_iter().flatten() {
+            if !entry.published_name.is_empty() {
+                return &entry.published_name;
+            }
+        }
+        self.entity
     }
 
-    /// The earlier name, if it is another.
+    /// The name in the earlier edition if it was another; else empty.
     pub fn renamed_from(&self) -> &'a str {
         self.earlier.filter(|_| self.renamed).map_or("", |entry| &entry.published_name)
     }
 
-    /// Its economies, as the later table printed them, else the earlier.
+    /// The economies as the later edition prints them, else the earlier one.
     pub fn economies(&self) -> &'a [String] {
         self.later.or(self.earlier).map_or(&[], |entry| &entry.economies)
     }
 }
 
-/// A movement in a word.
-pub fn movement(movement: proto::Movement) -> &'static str {
-    match movement {
-        proto::Movement::Unspecified | proto::Movement::Unknown => "unknown",
-        proto::Movement::Entered => "entered",
-        proto::Movement::Left => "left",
-        proto::Movement::Up => "up",
-        proto::Movement::Down => "down",
-        proto::Movement::Tied => "tied",
-        proto::Movement::Unchanged => "unchanged",
-        proto::Movement::Withdrawn => "withdrawn",
-    }
+/// How many entities moved how: `3 up, 1 left`.
+pub fn movement_counts(counts: &[proto::MovementCount]) -> String {
+    let words: Vec<String> =
+        counts.iter().map(|count| format!("{} {}", count.count, words::movement(count.movement()))).collect();
+    words.join(", ")
 }
 
-/// Ranks that others give: `18 by businessupturn.com`.
+/// Ranks that others state: `18 by businessupturn.com; 13 by x`.
 pub fn claims(claims: &[proto::RankClaim]) -> String {
     let claims: Vec<String> = claims.iter().map(|claim| format!("{} by {}", claim.rank, claim.claimed_by)).collect();
     claims.join("; ")

@@ -1,182 +1,172 @@
 //! `almanac import`: files of figures.
 //!
-//! One thread reads, unpacks and parses; what it made goes on in packs, so that names which a file brings along are
-//! defined a few times and not once a file, and uploads overlap with parsing. Memory is bounded by a few packs.
+//! A thread unpacks and parses files and hands them on in batches, so that parsing and uploads overlap.
+//!
+//! Invariant: at most three batches are in memory: one that is parsed, one that waits, one that is uploaded.
 
 use std::{path::PathBuf, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Response, Status};
 
 use super::{
     error::CliError,
     files::{self, Document},
+    importer::{CommitQueue, DefinitionTracker, ImportFile, Importer},
     json,
-    order::{Defined, Order, ReadFile, Turns},
     session::Session,
-    table::{Rows, note},
+    table::{TextTable, note},
     upload::{self, FigureMessages},
-    writing::{self, Tally},
+    writing,
 };
 use crate::{
     convert,
-    intake::profile::{Profile, names},
+    intake::profile::{Profile, figure_profile_names},
     model::{id::SourceId, time::Date},
     proto::{self, ingest_observations_request::Part},
 };
 
-/// A pack of parsed files is sent on when it has so many.
-const PACK_FILES_MAX: usize = 64;
-/// Or so many figures, about 20 MB.
-const PACK_POINTS_MAX: usize = 400_000;
-/// Packs that wait for the server.
-const PACKS_MAX: usize = 1;
-/// Uploads at a time: the server writes one after the other, in the order of the files, and takes in the next meanwhile.
+/// Most files of a batch.
+const BATCH_FILES_MAX: usize = 64;
+/// A batch is closed at this many figures, about 20 MB.
+const BATCH_POINTS_MAX: usize = 400_000;
+/// Batches that wait for the server.
+const BATCHES_WAITING_MAX: usize = 1;
+/// Uploads at a time. The server commits one after the other, and receives the next ones meanwhile.
 const UPLOADS_MAX: usize = 4;
-/// Messages that wait for the server, with one commit for all files.
-const MESSAGES_MAX: usize = 4;
-/// Files that are listed one by one in the answer.
+/// Messages that wait for the server in the upload of `--one-commit`.
+const MESSAGES_WAITING_MAX: usize = 4;
+/// Most files with a line of their own in the answer.
 const FILES_LISTED_MAX: usize = 60;
-/// Files whose findings are printed; many files tend to have the same.
+/// Most files whose findings are printed; files of one publisher tend to have the same ones.
 const FILES_EXPLAINED_MAX: usize = 5;
 
-/// What an upload says about what it does not contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Mode {
-    /// Nothing: only what is in the file changes
+pub enum ModeArg {
+    /// Such figures stay as they are
     Merge,
-    /// It is the whole release of each indicator it names: what it lacks is withdrawn as of that release
+    /// Such figures of the indicators in the file are withdrawn as of this release: the file is the whole release
     Replace,
 }
 
-/// Loads files of figures: tables, compressed or not, folders of them and .tar, .tar.gz, .tar.xz archives
+/// Import files of figures
 #[derive(Debug, clap::Args)]
 pub struct ImportArgs {
-    /// Files, folders and archives
+    /// Tables (.csv, .tsv, also .gz), folders of them, and archives (.tar, .tar.gz, .tgz, .tar.xz)
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// How files map to figures: the name of a built-in profile, or a TOML file of your own
-    #[arg(long, help = format!("How files map to figures: {}, or a TOML file of your own", names().join(", ")))]
+    #[arg(long, value_name = "NAME|FILE",
+        help = format!("What the columns mean: {}, or a file of your own", figure_profile_names().join(", ")))]
     profile: String,
-    /// When the producer published them; default: as the file states, else today
+    /// Date on which the producer published the files, for example 2026-05-15 [default: as a file states, else today in
+    /// UTC]
     #[arg(long, value_name = "DATE", value_parser = writing::date)]
     released: Option<Date>,
-    /// Source of figures whose file names none; default: that of the profile
-    #[arg(long)]
+    /// Source of figures whose row names none [default: that of the profile]
+    #[arg(long, value_name = "ID")]
     source: Option<String>,
-    /// What the files say about what they do not contain
+    /// What happens to figures that a file does not contain
     #[arg(long, value_enum, default_value = "merge")]
-    mode: Mode,
-    /// Define the indicators, economies and the source that the files name and the server does not know
+    mode: ModeArg,
+    /// Define the indicators, entities and the source that the catalog does not have
     #[arg(long)]
     define_missing: bool,
-    /// Check everything and show the difference; write nothing
+    /// Check everything and show what would change; write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Note kept with each commit
-    #[arg(long, default_value = "")]
+    /// Note that is kept with each commit [default: none]
+    #[arg(long, default_value = "", hide_default_value = true)]
     note: String,
-    /// One commit for all files, instead of one each
+    /// Write all files in one commit, not one commit for each file
     #[arg(long)]
     one_commit: bool,
 }
 
-/// What became of the files.
-#[derive(Default)]
-struct Report {
-    lines: Vec<(String, proto::WriteResult)>,
-    tally: Tally,
-    files: usize,
-    empty: usize,
-    foreign: Vec<String>,
-    refused: usize,
-    explained: usize,
-    unknown_names: bool,
-    first: u64,
-    last: u64,
-}
-
-/// Imports.
 pub async fn run(args: ImportArgs, session: &Session) -> Result<(), CliError> {
-    let profile = Profile::load(&args.profile).map_err(|error| CliError::Usage(error.to_string()))?;
-    let source = args.source.as_deref().map(SourceId::new).transpose();
-    let source = source.map_err(|error| CliError::Usage(format!("--source: {error}")))?;
-    let mut order = Order::new(session, profile, source, args.define_missing).await?;
-    order.released = args.released;
-    order.replace = args.mode == Mode::Replace;
-    order.dry_run = args.dry_run;
-    order.note = args.note;
+    let importer = Arc::new(importer(&args, session).await?);
     let inputs = files::find(&args.paths)?;
     if inputs.is_empty() {
         return Err(CliError::Refused("there is no table in these folders".into()));
     }
     let progress = progress_bar(session, files::total_bytes(&inputs));
-    let order = Arc::new(order);
-    let (packs, taken) = mpsc::channel(PACKS_MAX);
-    let reading = {
-        let (order, progress) = (order.clone(), progress.clone());
-        tokio::task::spawn_blocking(move || read(&order, &inputs, &progress, &packs))
-    };
-    let mut report = Report::default();
-    let sent = if args.one_commit {
-        send_together(session, &order, taken, &mut report).await
+    let (sender, batches) = mpsc::channel(BATCHES_WAITING_MAX);
+    let reader = importer.clone();
+    let reader_progress = progress.clone();
+    let reading = tokio::task::spawn_blocking(move || read(&reader, &inputs, &reader_progress, &sender));
+    let mut report = ImportReport::default();
+    let outcome = if args.one_commit {
+        send_in_one_commit(session, &importer, batches, &mut report).await
     } else {
-        send_each(session, &order, taken, &mut report).await
+        send_each(session, &importer, batches, &mut report).await
     };
     progress.finish_and_clear();
-    if sent.is_err() && report.files > 0 && !order.dry_run {
-        let (files, counts) = (count_files(report.files), writing::counts(&report.tally.0));
+    if outcome.is_err() && report.files > 0 && !importer.dry_run {
+        let files = count_files(report.files);
+        let counts = writing::counts(&report.total);
         eprintln!("{files} were written before the failure: {counts}; up to revision {}", report.last);
     }
-    sent?;
+    outcome?;
     reading.await.map_err(std::io::Error::other)?;
-    report.print(session, &order)
+    report.print(session, &importer)
 }
 
-/// What the reading thread hands on; an error is the last it says.
-type Pack = std::io::Result<Vec<ReadFile>>;
+async fn importer(args: &ImportArgs, session: &Session) -> Result<Importer, CliError> {
+    let profile = Profile::load(&args.profile).map_err(|error| CliError::Usage(error.to_string()))?;
+    let source = args.source.as_deref().map(SourceId::new).transpose();
+    let source = source.map_err(|error| CliError::Usage(format!("--source: {error}")))?;
+    let mut importer = Importer::new(session, profile, source, args.define_missing).await?;
+    importer.released = args.released;
+    importer.replace = args.mode == ModeArg::Replace;
+    importer.dry_run = args.dry_run;
+    importer.note.clone_from(&args.note);
+    Ok(importer)
+}
 
-/// Parses file after file; stops when nobody takes them any more.
-fn read(order: &Order, inputs: &[files::Input], progress: &ProgressBar, packs: &mpsc::Sender<Pack>) {
-    let mut pack: Vec<ReadFile> = Vec::new();
+/// What the reading thread hands on; an error is the last item.
+type FileBatch = std::io::Result<Vec<ImportFile>>;
+
+/// Reads one file after the other; stops when the receiver is gone.
+fn read(importer: &Importer, inputs: &[files::InputFile], progress: &ProgressBar, batches: &mpsc::Sender<FileBatch>) {
+    let mut batch: Vec<ImportFile> = Vec::new();
     let mut points = 0;
-    let read = files::read_all(inputs, progress, |document: Document| {
-        let file = order.read(&document);
+    let result = files::read_all(inputs, progress, |document: Document| {
+        let file = importer.read(&document);
         points += file.figures.points();
-        pack.push(file);
-        if pack.len() < PACK_FILES_MAX && points < PACK_POINTS_MAX {
+        batch.push(file);
+        if batch.len() < BATCH_FILES_MAX && points < BATCH_POINTS_MAX {
             return true;
         }
         points = 0;
-        packs.blocking_send(Ok(std::mem::take(&mut pack))).is_ok()
+        batches.blocking_send(Ok(std::mem::take(&mut batch))).is_ok()
     });
-    // If nobody takes the last ones, the one who should have has an error to tell.
-    let _ = packs.blocking_send(Ok(pack));
-    if let Err(error) = read {
-        let _ = packs.blocking_send(Err(error));
+    // If the receiver is gone, it has an error of its own to report.
+    let _ = batches.blocking_send(Ok(batch));
+    if let Err(error) = result {
+        let _ = batches.blocking_send(Err(error));
     }
 }
 
 async fn send_each(
     session: &Session,
-    order: &Order,
-    mut packs: mpsc::Receiver<Pack>,
-    report: &mut Report,
+    importer: &Importer,
+    mut batches: mpsc::Receiver<FileBatch>,
+    report: &mut ImportReport,
 ) -> Result<(), CliError> {
-    let mut defined = Defined::default();
-    let mut turns = Turns::default();
-    while let Some(pack) = packs.recv().await {
-        let mut pack = pack?;
-        report.sort_out(session, &mut pack);
-        let uploads = pack.into_iter().map(|mut file| {
-            // Where nothing is written, no file brings anything to the next one: each is checked with all it needs.
-            if order.dry_run {
-                defined = Defined::default();
+    let mut tracker = DefinitionTracker::default();
+    let mut queue = CommitQueue::default();
+    while let Some(batch) = batches.recv().await {
+        let mut batch = batch?;
+        report.remove_unusable(session, &mut batch);
+        let uploads = batch.into_iter().map(|mut file| {
+            // A dry run writes nothing, so each file is checked with all definitions that it needs.
+            if importer.dry_run {
+                tracker = DefinitionTracker::default();
             }
-            let definitions = defined.missing(order, &mut file);
-            order.upload(session, file, definitions, String::new(), turns.next_turn())
+            let definitions = tracker.missing(importer, &mut file);
+            importer.upload(session, file, definitions, String::new(), queue.next_slot())
         });
         let mut uploads = stream::iter(uploads).buffered(UPLOADS_MAX);
         while let Some((name, result)) = uploads.try_next().await? {
@@ -186,63 +176,112 @@ async fn send_each(
     Ok(())
 }
 
-async fn send_together(
+async fn send_in_one_commit(
     session: &Session,
-    order: &Order,
-    mut packs: mpsc::Receiver<Pack>,
-    report: &mut Report,
+    importer: &Importer,
+    mut batches: mpsc::Receiver<FileBatch>,
+    report: &mut ImportReport,
 ) -> Result<(), CliError> {
-    let mut defined = Defined::default();
+    let mut tracker = DefinitionTracker::default();
     let mut released: Option<String> = None;
-    let mut upload = None;
-    let mut end = proto::UploadEnd::default();
-    let mut files = 0;
-    while let Some(pack) = packs.recv().await {
-        let mut pack = pack?;
-        report.sort_out(session, &mut pack);
-        for mut file in pack {
-            let stated = order.released(&file)?;
-            if released.get_or_insert_with(|| stated.clone()) != &stated {
-                let text = format!("{} was released on {stated}, files before it on another day", file.name);
+    let mut upload: Option<SharedUpload> = None;
+    while let Some(batch) = batches.recv().await {
+        let mut batch = batch?;
+        report.remove_unusable(session, &mut batch);
+        for mut file in batch {
+            let date = importer.released(&file)?;
+            if released.get_or_insert_with(|| date.clone()) != &date {
+                let text = format!("{} was released on {date}, files before it on another day", file.name);
                 return Err(CliError::Refused(format!("{text}: leave out --one-commit, or say --released")));
             }
-            // Once a file was refused, the rest is read only for its findings.
+            // Once a file is refused, the others are read only for their findings.
             if report.refused > 0 {
                 continue;
             }
-            let definitions = defined.missing(order, &mut file);
-            let (messages, ..) = upload.get_or_insert_with(|| {
-                let header = convert::upload::ingest(Part::Header(order.header(&stated, String::new(), String::new())));
-                let (messages, taken) = mpsc::channel(MESSAGES_MAX);
-                let mut admin = session.admin();
-                let requests = stream::iter([header]).chain(ReceiverStream::new(taken));
-                (messages, tokio::spawn(async move { admin.ingest_observations(requests).await }))
+            let definitions = tracker.missing(importer, &mut file);
+            let upload = upload.get_or_insert_with(|| {
+                SharedUpload::start(session, importer.header(&date, String::new(), String::new()))
             });
-            files += 1;
-            let batches = upload::definition_batches(definitions).into_iter().map(Part::Definitions);
-            for message in batches.map(convert::upload::ingest).chain(FigureMessages::new(file.figures.series)) {
-                convert::upload::count(&mut end, &message);
-                if messages.send(message).await.is_err() {
-                    break; // The server has answered already: with an error, told below.
-                }
+            upload.send(file, definitions).await;
+        }
+    }
+    let Some(upload) = upload else { return Ok(()) };
+    // Without its end the server writes nothing of an upload.
+    if report.refused > 0 {
+        return Ok(());
+    }
+    let files = upload.files;
+    let result = upload.finish().await?;
+    report.files += files - 1;
+    report.add(session, count_files(files), result)
+}
+
+/// The one upload of all files of `--one-commit`.
+struct SharedUpload {
+    messages: mpsc::Sender<proto::IngestObservationsRequest>,
+    call: JoinHandle<Result<Response<proto::IngestObservationsResponse>, Status>>,
+    /// Counts the messages sent.
+    end: proto::UploadEnd,
+    files: usize,
+}
+
+impl SharedUpload {
+    fn start(session: &Session, header: proto::IngestHeader) -> Self {
+        let (messages, receiver) = mpsc::channel(MESSAGES_WAITING_MAX);
+        let header = convert::upload::ingest(Part::Header(header));
+        let requests = stream::iter([header]).chain(ReceiverStream::new(receiver));
+        let mut admin = session.admin();
+        let call = tokio::spawn(async move { admin.ingest_observations(requests).await });
+        Self { messages, call, end: proto::UploadEnd::default(), files: 0 }
+    }
+
+    /// Sends a file. If the server has ended the call, its answer is the error of [`SharedUpload::finish`].
+    async fn send(&mut self, file: ImportFile, definitions: Vec<proto::Definition>) {
+        self.files += 1;
+        let definitions = upload::definition_batches(definitions).into_iter().map(Part::Definitions);
+        let definitions = definitions.map(convert::upload::ingest);
+        for message in definitions.chain(FigureMessages::new(file.figures.series)) {
+            convert::upload::count(&mut self.end, &message);
+            if self.messages.send(message).await.is_err() {
+                break;
             }
         }
     }
-    let Some((messages, call)) = upload else { return Ok(()) };
-    if report.refused > 0 {
-        return Ok(()); // Without its end nothing of the upload is written.
+
+    async fn finish(self) -> Result<proto::WriteResult, CliError> {
+        // If the call is over, its answer says why.
+        let _ = self.messages.send(convert::upload::ingest(Part::End(self.end))).await;
+        drop(self.messages);
+        let response = self.call.await.map_err(std::io::Error::other)??.into_inner();
+        Ok(response.result.unwrap_or_default())
     }
-    let _ = messages.send(convert::upload::ingest(Part::End(end))).await; // If the call is over, its answer says why.
-    drop(messages);
-    let answer = call.await.map_err(std::io::Error::other)??.into_inner();
-    report.files += files - 1;
-    report.add(session, count_files(files), answer.result.unwrap_or_default())
 }
 
-impl Report {
-    /// Takes out of a pack what has nothing to write, and says why.
-    fn sort_out(&mut self, session: &Session, pack: &mut Vec<ReadFile>) {
-        pack.retain(|file| {
+/// What the server did with the files, for the end of the command.
+#[derive(Default)]
+struct ImportReport {
+    /// One for each file, up to one more than [`FILES_LISTED_MAX`].
+    lines: Vec<(String, proto::WriteResult)>,
+    total: proto::ChangeCounts,
+    files: usize,
+    /// Files without a figure.
+    empty: usize,
+    /// Files that do not fit the profile.
+    foreign: Vec<String>,
+    refused: usize,
+    /// Files whose findings were printed.
+    explained: usize,
+    /// Whether a file was refused because of a name that the catalog does not have.
+    has_unknown_names: bool,
+    /// First revision written, 0 if there is none.
+    first: u64,
+    last: u64,
+}
+
+impl ImportReport {
+    /// Removes the files that have nothing to write, and prints why.
+    fn remove_unusable(&mut self, session: &Session, batch: &mut Vec<ImportFile>) {
+        batch.retain(|file| {
             let figures = &file.figures;
             if figures.foreign && !file.named {
                 self.foreign.push(file.name.clone());
@@ -254,7 +293,7 @@ impl Report {
             }
             if figures.errors > 0 {
                 self.refused += 1;
-                self.unknown_names |= figures.findings.iter().any(|finding| finding.code.starts_with("UNKNOWN_"));
+                self.has_unknown_names |= figures.findings.iter().any(|finding| finding.code.starts_with("UNKNOWN_"));
                 return false;
             }
             let empty = figures.series.is_empty() && !file.replaces();
@@ -271,32 +310,27 @@ impl Report {
         } else {
             writing::print_difference(session, &result)?;
         }
-        writing::print_answered(session, &result.findings);
-        self.refused += usize::from(writing::refused(&result.findings));
-        self.tally.add(&result.counts.unwrap_or_default());
+        writing::print_answer_findings(session, &result.findings);
+        self.refused += usize::from(writing::has_errors(&result.findings));
+        writing::add_counts(&mut self.total, &result.counts.unwrap_or_default());
         self.first = if self.first == 0 { result.revision } else { self.first.min(result.revision) };
         self.last = self.last.max(result.revision);
         if self.lines.len() <= FILES_LISTED_MAX {
-            (result.difference, result.findings) = (Vec::new(), Vec::new());
+            // They are printed; the lines need the counts only.
+            result.difference.clear();
+            result.findings.clear();
             self.lines.push((name, result));
         }
         Ok(())
     }
 
-    fn print(self, session: &Session, order: &Order) -> Result<(), CliError> {
+    fn print(self, session: &Session, importer: &Importer) -> Result<(), CliError> {
+        let profile = &importer.profile.name;
         if !session.json && self.lines.len() > 1 && self.lines.len() <= FILES_LISTED_MAX {
-            let heads = ["file", "#revision", "#added", "#revised", "#unchanged", "#withdrawn", "#filled in"];
-            let mut rows = Rows::new(&heads);
-            for (name, result) in &self.lines {
-                let counts = result.counts.unwrap_or_default();
-                let numbers = [counts.added, counts.revised, counts.unchanged, counts.withdrawn, counts.backfilled];
-                let cells = [name.clone(), result.revision.to_string()];
-                rows.add(cells.into_iter().chain(numbers.map(|number| number.to_string())));
-            }
-            rows.print(session)?;
+            self.print_table(session)?;
         }
         for name in self.foreign.iter().take(FILES_EXPLAINED_MAX) {
-            eprintln!("left out {name}: it has no header of profile {}", order.profile.name);
+            eprintln!("left out {name}: it has no header of profile {profile}");
         }
         if self.foreign.len() > FILES_EXPLAINED_MAX {
             eprintln!("... and {} more", self.foreign.len() - FILES_EXPLAINED_MAX);
@@ -304,18 +338,11 @@ impl Report {
         if self.empty > 0 {
             eprintln!("{} without a figure", count_files(self.empty));
         }
-        let counts = writing::counts(&self.tally.0);
         if !session.json && self.files > 0 {
-            let revisions = match (self.first, self.last) {
-                _ if order.dry_run => "nothing was written".to_owned(),
-                (first, last) if first == last => format!("revision {last}"),
-                (first, last) => format!("revisions {first} to {last}"),
-            };
-            let would = if order.dry_run { "would be " } else { "" };
-            note(session, format!("{}: {would}{counts}; {revisions}", count_files(self.files)))?;
+            note(session, self.summary(importer.dry_run))?;
         }
         if self.refused > 0 {
-            let hint = if self.unknown_names && !order.define_missing {
+            let hint = if self.has_unknown_names && !importer.define_missing {
                 "; --define-missing defines the names that are not known"
             } else {
                 ""
@@ -323,10 +350,40 @@ impl Report {
             return Err(CliError::Refused(format!("{} refused{hint}", count_files(self.refused))));
         }
         if self.files == 0 && self.empty == 0 {
-            let name = &order.profile.name;
-            return Err(CliError::Refused(format!("no file has a header of profile {name}")));
+            return Err(CliError::Refused(format!("no file has a header of profile {profile}")));
         }
         Ok(())
+    }
+
+    fn print_table(&self, session: &Session) -> Result<(), CliError> {
+        let heads = ["file", "#revision", "#added", "#revised", "#unchanged", "#withdrawn", "#filled in"];
+        let mut table = TextTable::new(&heads);
+        for (name, result) in &self.lines {
+            let counts = result.counts.unwrap_or_default();
+            table.add_row([
+                name.clone(),
+                result.revision.to_string(),
+                counts.added.to_string(),
+                counts.revised.to_string(),
+                counts.unchanged.to_string(),
+                counts.withdrawn.to_string(),
+                counts.backfilled.to_string(),
+            ]);
+        }
+        table.print(session)
+    }
+
+    /// `3 files: 12 added, 1 revised, 0 unchanged; revisions 7 to 9`.
+    fn summary(&self, dry_run: bool) -> String {
+        let files = count_files(self.files);
+        let counts = writing::counts(&self.total);
+        if dry_run {
+            format!("{files}: would be {counts}; nothing was written")
+        } else if self.first == self.last {
+            format!("{files}: {counts}; revision {}", self.last)
+        } else {
+            format!("{files}: {counts}; revisions {} to {}", self.first, self.last)
+        }
     }
 }
 

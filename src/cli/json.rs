@@ -1,4 +1,6 @@
-//! Messages as proto3 JSON, the same text that any other protobuf tool gives.
+//! Messages as proto3 JSON: the same text that other protobuf tools give.
+//!
+//! `full_name` is the name of the message in the contract, like `almanac.v1.GetFigureResponse`.
 
 use std::{io::Write, sync::OnceLock};
 
@@ -7,14 +9,14 @@ use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, Serialize
 
 use super::error::CliError;
 
-/// A message as one pretty document on standard output.
+/// Prints a message to standard output, as an indented document.
 pub fn print_message(message: &impl Message, full_name: &str) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
     out.write_all(to_text(message, full_name, true)?.as_bytes())?;
     Ok(out.write_all(b"\n")?)
 }
 
-/// A message as one line.
+/// Prints a message to standard output, as one line.
 pub fn print_line(message: &impl Message, full_name: &str) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
     out.write_all(to_text(message, full_name, false)?.as_bytes())?;
@@ -22,7 +24,7 @@ pub fn print_line(message: &impl Message, full_name: &str) -> Result<(), CliErro
     Ok(out.flush()?)
 }
 
-/// A message from its JSON. Fields that the contract does not have are refused, with the place.
+/// Reads a message. A field that the contract does not have is an error that names the line.
 pub fn read_message<M: Message + Default>(text: &str, full_name: &str) -> Result<M, String> {
     let descriptor = descriptor(full_name).map_err(|error| error.to_string())?;
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -31,7 +33,7 @@ pub fn read_message<M: Message + Default>(text: &str, full_name: &str) -> Result
     dynamic.transcode_to().map_err(|error| error.to_string())
 }
 
-fn failed(what: String) -> CliError {
+fn failure(what: String) -> CliError {
     CliError::Io(std::io::Error::other(what))
 }
 
@@ -39,13 +41,13 @@ fn descriptor(full_name: &str) -> Result<MessageDescriptor, CliError> {
     static POOL: OnceLock<Option<DescriptorPool>> = OnceLock::new();
     let pool = POOL.get_or_init(|| DescriptorPool::decode(crate::proto::DESCRIPTORS).ok());
     let found = pool.as_ref().and_then(|pool| pool.get_message_by_name(full_name));
-    found.ok_or_else(|| failed(format!("the contract has no message {full_name}")))
+    found.ok_or_else(|| failure(format!("the contract has no message {full_name}")))
 }
 
 fn to_text(message: &impl Message, full_name: &str, pretty: bool) -> Result<String, CliError> {
     let descriptor = descriptor(full_name)?;
     let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice());
-    let dynamic = dynamic.map_err(|error| failed(error.to_string()))?;
+    let dynamic = dynamic.map_err(|error| failure(error.to_string()))?;
     let options = SerializeOptions::new().skip_default_fields(true);
     let mut bytes = Vec::new();
     let written = if pretty {
@@ -53,8 +55,8 @@ fn to_text(message: &impl Message, full_name: &str, pretty: bool) -> Result<Stri
     } else {
         dynamic.serialize_with_options(&mut serde_json::Serializer::new(&mut bytes), &options)
     };
-    written.map_err(|error| failed(error.to_string()))?;
-    String::from_utf8(bytes).map_err(|error| failed(error.to_string()))
+    written.map_err(|error| failure(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| failure(error.to_string()))
 }
 
 #[cfg(test)]
@@ -62,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_print_as_proto3_json() {
+    fn messages_are_printed_and_read_as_proto3_json() {
         let message = crate::proto::AsOf { at: Some(crate::proto::as_of::At::Revision(12)) };
         assert_eq!(to_text(&message, "almanac.v1.AsOf", false).unwrap(), r#"{"revision":"12"}"#);
         assert!(to_text(&message, "almanac.v1.Nothing", false).is_err());

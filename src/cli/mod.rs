@@ -1,24 +1,29 @@
 //! Commands for people, on the public gRPC API only.
 //!
-//! [`session`] is the connection, [`error`] says why a command failed, [`table`], [`values`], [`editions`], [`change`] and
-//! [`json`] show answers; then a file per command. Those that read: [`ranking`], [`compare`], [`trajectory`], [`figure`],
-//! [`series`], [`catalog`], [`status`], [`watch`] with [`catching_up`]. Those that write: [`define`], [`import`], [`publish`]; below them [`files`] finds and unpacks,
-//! [`directory`] fetches the names that the server knows, [`order`] makes a file a commit, [`upload`] makes the messages,
-//! [`writing`] shows results and findings. [`serve`] starts the server, [`sample`] loads the sample data into it through
-//! the same functions. [`backup`] keeps what the server streams; its `restore` and [`verify`] work on a folder that no server
-//! has open.
+//! In reading order:
+//! - [`session`] is the connection, [`error`] says why a command failed.
+//! - [`table`], [`values`], [`words`], [`editions`], [`change`] and [`json`] print answers.
+//! - Commands that read: [`ranking`], [`compare`], [`trajectory`], [`figure`], [`series`], [`catalog`], [`status`], and
+//!   [`watch`] with [`progress`].
+//! - Commands that write: [`define`], [`import`], [`publish`]. For them [`files`] finds and unpacks files,
+//!   [`directory`] fetches the names of the catalog, [`importer`] makes a commit of a file, [`upload`] makes the
+//!   messages, and [`writing`] prints results and findings.
+//! - [`serve`] starts the server; [`sample`] loads the sample data into it by the functions of the other commands.
+//! - [`backup`] keeps what the server streams. `restore`, [`verify`] and [`migrate`] work on a folder that no server
+//!   has open.
 //!
-//! Invariants: but for those three and `serve`, nothing here reaches into the server's rooms: whatever a command can do, a
-//! client in any language can do.
-//! Exit code 0 done, 1 refused or failed, 2 wrong usage. Tables and progress bars go to a terminal, never into a pipe.
+//! Invariants:
+//! - Only `serve`, `restore`, `verify` and `migrate` use code of the server. Whatever the other commands do, a client
+//!   in any language can do.
+//! - The exit code is 0 if all was done, 1 if something was refused or failed, 2 for wrong usage.
+//! - Borders, colours and progress go to a terminal, never into a pipe.
 
-// Everything here is private to the room; `pub` means that a sibling uses it.
+// Everything here is private to the command line; `pub` means that a sibling uses it.
 #![allow(unreachable_pub)]
 
 mod as_of;
 mod backup;
 mod catalog;
-mod catching_up;
 mod change;
 mod compare;
 mod define;
@@ -28,9 +33,10 @@ mod error;
 mod figure;
 mod files;
 mod import;
+mod importer;
 mod json;
 mod migrate;
-mod order;
+mod progress;
 mod publish;
 mod ranking;
 mod sample;
@@ -44,6 +50,7 @@ mod upload;
 mod values;
 mod verify;
 mod watch;
+mod words;
 mod writing;
 
 use std::process::ExitCode;
@@ -53,18 +60,22 @@ use clap::{Parser, Subcommand};
 use error::CliError;
 use session::Session;
 
+/// Under this heading every command lists the options that all commands have.
+const GLOBAL_OPTIONS: &str = "Global options";
+
 /// Innovation rankings and statistics: answers at any point of their history, and a feed of every change.
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 110)]
 struct Cli {
-    /// Server to talk to
-    #[arg(long, global = true, env = "ALMANAC_SERVER", default_value = "http://127.0.0.1:50051")]
+    /// URL of the server
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS, value_name = "URL", env = "ALMANAC_SERVER")]
+    #[arg(default_value = "http://127.0.0.1:50051")]
     server: String,
-    /// Token to show it
-    #[arg(long, global = true, env = "ALMANAC_TOKEN", hide_env_values = true)]
+    /// Access token that is sent with every call
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS, env = "ALMANAC_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Answer as JSON: one document, or for watch one line a message
-    #[arg(long, global = true)]
+    /// Print JSON: one document; watch, import and define print one line for each message or commit
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS)]
     json: bool,
     #[command(subcommand)]
     command: Command,
@@ -105,7 +116,7 @@ pub fn main() -> ExitCode {
     };
     match runtime.block_on(run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
-        // A reader that has seen enough (`almanac ... | head`) is no failure.
+        // The reader of a pipe may stop early (`almanac ... | head`); that is no failure.
         Err(CliError::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("almanac: {error}");
@@ -142,7 +153,7 @@ async fn run(cli: Cli) -> Result<(), CliError> {
     }
 }
 
-/// Logs go to standard error; `RUST_LOG` says how much.
+/// Logs go to standard error; `RUST_LOG` sets the level.
 fn start_telemetry() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,almanac=info"));

@@ -1,4 +1,4 @@
-//! `almanac publish`: a table as an edition.
+//! `almanac publish`: a table as an edition of a ranking.
 
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
@@ -9,90 +9,92 @@ use super::{
     directory, editions,
     error::CliError,
     json,
-    session::{Session, Tone},
+    session::{Session, TextStyle},
     table::note,
     upload, writing,
 };
 use crate::{
     intake::{
         editions::{EditionFile, EditionReader},
-        profile::{Profile, names},
+        profile::{Profile, edition_profile_names},
     },
-    model::{finding::Finding, time::Date},
+    model::{catalog::EntityKind, finding::Finding, time::Date},
     proto,
 };
 
-/// Between what was asked and the revision at which it was asked, in a request id that nobody named.
-const GIVEN_AT: char = '@';
+/// Separates the two parts of a request id that the command makes: the digest of the command, and the head at which it
+/// was given.
+const HEAD_SEPARATOR: char = '@';
 
-/// Publishes or corrects an edition of a ranking
+/// Publish or correct an edition of a ranking
 #[derive(Debug, Clone, clap::Args)]
 pub struct PublishArgs {
-    /// Ranking
+    /// Id of the ranking, for example gii-clusters
     pub ranking: String,
     /// Id of the edition, for example 2025
     pub edition: String,
-    /// File with the table
+    /// File with the table, for example gii-clusters-2025.csv
     file: PathBuf,
     #[command(flatten)]
-    about: EditionArgs,
+    attributes: EditionArgs,
     /// Replace an edition that exists
     #[arg(long)]
     correct: bool,
-    /// Define the entities whose names are not known
+    /// Define the entities that the catalog does not have
     #[arg(long)]
     add_entities: bool,
-    /// Check everything and show the difference; write nothing
+    /// Check everything and show what would change; write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Makes a retry safe; default: one that tells a retry from the same command given again after another act
-    #[arg(long)]
+    /// Id that makes a retry safe: the server writes once for each id [default: made from the command and the head, so
+    /// that the same command is a retry until another write to the edition]
+    #[arg(long, value_name = "ID")]
     request_id: Option<String>,
-    /// Note kept with the commit
-    #[arg(long, default_value = "")]
+    /// Note that is kept with the commit [default: none]
+    #[arg(long, default_value = "", hide_default_value = true)]
     note: String,
 }
 
-/// What is said about an edition beside its table.
+/// The attributes of an edition that its table does not say.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct EditionArgs {
-    /// How the file maps to entries
-    #[arg(long, default_value = "almanac-edition",
-        help = format!("How the file maps to entries: {}, or a TOML file of your own", names().join(", ")))]
+    #[arg(long, value_name = "NAME|FILE", default_value = "almanac-edition",
+        help = format!("What the columns mean: {}, or a file of your own", edition_profile_names().join(", ")))]
     pub profile: String,
-    /// When the producer published it; default: today
+    /// Date on which the producer published the edition, for example 2025-09-01 [default: today in UTC]
     #[arg(long, value_name = "DATE", value_parser = writing::date)]
     pub released: Option<Date>,
-    /// Which ranks the table has: all, top, top:N or partial (only some ranks are known)
-    #[arg(long, default_value = "top", value_parser = CoverageArg::from_str)]
+    /// Ranks that the table has: all, top, top:N, or partial (only some are known)
+    #[arg(long, value_name = "RANKS", default_value = "top", value_parser = CoverageArg::from_str)]
     pub coverage: CoverageArg,
-    /// How long the published list is
+    /// Length of the published list [default: N of top:N; for top, the number of entries]
     #[arg(long, value_name = "N")]
     pub listed: Option<u32>,
-    /// How many were ranked in all
+    /// Number of entities that were ranked in all [default: not stated]
     #[arg(long, value_name = "N")]
     pub universe: Option<u32>,
-    /// Methodology of the ranking
-    #[arg(long, default_value = "")]
+    /// Id of the methodology [default: none]
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     pub methodology: String,
-    /// Title
-    #[arg(long, default_value = "")]
+    /// Title of the edition [default: none]
+    #[arg(long, default_value = "", hide_default_value = true)]
     pub title: String,
-    /// as-published: the table of its own time; restated: an earlier year's ranks as a later edition gives them
+    /// Ranks as the edition of their own time gives them, or an earlier year's ranks as a later edition restates them
     #[arg(long, value_enum, default_value = "as-published")]
     pub basis: BasisArg,
-    /// The year or edition that restated ranks are about
-    #[arg(long, default_value = "")]
+    /// Year or edition that restated ranks are about, for example 2022
+    #[arg(long, default_value = "", hide_default_value = true)]
     pub about: String,
-    /// Source; default: that of the ranking
-    #[arg(long, default_value = "")]
+    /// Id of the source [default: that of the ranking]
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     pub source: String,
 }
 
-/// Which ranks a table has.
+/// The value of `--coverage`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CoverageArg {
     kind: proto::CoverageKind,
+    /// N of `top:N`.
     listed: Option<u32>,
 }
 
@@ -113,46 +115,66 @@ impl FromStr for CoverageArg {
     }
 }
 
-/// What kind of table it is.
+/// The value of `--basis`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-#[allow(missing_docs)]
 pub enum BasisArg {
     #[default]
     AsPublished,
     Restated,
 }
 
-/// An edition to publish, read from its file.
+impl From<BasisArg> for proto::EditionBasis {
+    fn from(basis: BasisArg) -> Self {
+        match basis {
+            BasisArg::AsPublished => Self::AsPublished,
+            BasisArg::Restated => Self::Restated,
+        }
+    }
+}
+
+/// A table to read.
+#[derive(Debug, Clone, Copy)]
+pub struct TableFile<'a> {
+    /// What findings call it.
+    pub name: &'a str,
+    pub bytes: &'a [u8],
+}
+
+/// An edition to publish, with its entries.
 #[derive(Debug)]
 pub struct Publication {
-    /// What is sent first; its options are the caller's.
+    /// The first message of the upload. The caller sets the options and whether it is a correction.
     pub header: proto::PublishHeader,
-    /// What the file says.
     pub file: EditionFile,
 }
 
-/// Publishes.
 pub async fn run(args: PublishArgs, session: &Session) -> Result<(), CliError> {
     let name = args.file.display().to_string();
     let bytes = std::fs::read(&args.file).map_err(|error| CliError::Refused(format!("{name}: {error}")))?;
-    let Attempt { request_id, names_at } = attempt(session, &args, &bytes).await?;
+    let RequestIdentity { request_id, names_at } = request_identity(session, &args, &bytes).await?;
     let options = proto::WriteOptions {
-        // What is only checked has no retry to protect.
+        // A dry run writes nothing, so that it needs no protection from a retry.
         request_id: if args.dry_run { String::new() } else { request_id },
         validate_only: args.dry_run,
         note: args.note.clone(),
         document_sha256: writing::digest(&bytes),
         ..Default::default()
     };
-    let (ranking, edition) = (args.ranking.as_str(), args.edition.as_str());
-    let mut read = read(session, (ranking, edition), &args.about, args.add_entities, (&name, &bytes), names_at).await?;
-    read.header.options = Some(options);
-    read.header.correction = args.correct;
-    writing::print_findings(session, &read.file.findings);
-    if read.file.errors > 0 {
-        return Err(refusal(&name, &read.file.findings, args.add_entities));
+    let request = EditionRequest {
+        ranking: &args.ranking,
+        edition: &args.edition,
+        attributes: &args.attributes,
+        add_entities: args.add_entities,
+        names_at,
+    };
+    let mut publication = read(session, request, TableFile { name: &name, bytes: &bytes }).await?;
+    publication.header.options = Some(options);
+    publication.header.correction = args.correct;
+    writing::print_findings(session, &publication.file.findings);
+    if publication.file.errors > 0 {
+        return Err(refusal(&name, &publication.file.findings, args.add_entities));
     }
-    let response = send(session, read).await.map_err(|error| match error {
+    let response = send(session, publication).await.map_err(|error| match error {
         CliError::Status(status) if !args.correct && reason(&status) == "EDITION_EXISTS" => {
             CliError::Refused(format!("{} (--correct)", status.message()))
         }
@@ -161,64 +183,72 @@ pub async fn run(args: PublishArgs, session: &Session) -> Result<(), CliError> {
     print(session, &args, response).await
 }
 
+/// The reason of an error of the server; empty if it gives none.
 fn reason(status: &Status) -> String {
     status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
 }
 
-/// Under which request id a command writes.
-struct Attempt {
+/// How the server tells a new command from a retry.
+struct RequestIdentity {
     request_id: String,
-    /// It is a retry: the revision before the one that it wrote. The names in its file mean what they meant there.
+    /// For a retry, the revision before the one that the first attempt wrote: names in the file mean what they meant
+    /// then. `None` for a new command: names mean what they mean now.
     names_at: Option<u64>,
 }
 
-/// Finds out whether a command is a retry: whether the version that is there was written by a command with the same options and the
-/// same file. A request id that nobody names says which command it is and at which revision it was given, so that the same
-/// command writes again once another act came between, a revert too.
-async fn attempt(session: &Session, args: &PublishArgs, bytes: &[u8]) -> Result<Attempt, CliError> {
-    let command = command_digest(args, bytes);
-    if let Some(known) = edition_at(session, args, None).await? {
-        let wrote = request_id_of(session, known.revision).await?;
-        let retried = match &args.request_id {
-            Some(given) => wrote == *given,
-            None => wrote.split_once(GIVEN_AT).is_some_and(|(by, _)| by == command),
+/// Finds out whether a command is a retry: whether a command with the same options and the same file wrote the current
+/// version of the edition.
+///
+/// A request id that the command makes contains the head at which the command was given. So the same command writes
+/// again once another write, or a revert, has changed the edition.
+async fn request_identity(session: &Session, args: &PublishArgs, bytes: &[u8]) -> Result<RequestIdentity, CliError> {
+    let digest = command_digest(args, bytes);
+    if let Some(current) = edition_at(session, args, None).await? {
+        let request_id = request_id_of(session, current.revision).await?;
+        let is_retry = match &args.request_id {
+            Some(given) => request_id == *given,
+            None => request_id.split_once(HEAD_SEPARATOR).is_some_and(|(of, _)| of == digest),
         };
-        if retried {
-            return Ok(Attempt { request_id: wrote, names_at: Some(known.revision.saturating_sub(1)) });
+        if is_retry {
+            return Ok(RequestIdentity { request_id, names_at: Some(current.revision.saturating_sub(1)) });
         }
     }
     let request_id = match &args.request_id {
         Some(given) => given.clone(),
         None => {
             let head = session.feed().get_head(proto::GetHeadRequest::default()).await?.into_inner().head;
-            format!("{command}{GIVEN_AT}{head}")
+            format!("{digest}{HEAD_SEPARATOR}{head}")
         }
     };
-    Ok(Attempt { request_id, names_at: None })
+    Ok(RequestIdentity { request_id, names_at: None })
 }
 
 fn command_digest(args: &PublishArgs, bytes: &[u8]) -> String {
     let options = format!(
         "{} {} {:?} {} {} {}\n",
-        args.ranking, args.edition, args.about, args.correct, args.add_entities, args.note
+        args.ranking, args.edition, args.attributes, args.correct, args.add_entities, args.note
     );
     writing::digest(&[options.as_bytes(), bytes].concat())
 }
 
-/// The request id that a commit was made under; empty if it had none, or if the commit was dropped by compaction.
+/// The request id of a commit; empty if it has none, or if compaction has dropped the commit.
 async fn request_id_of(session: &Session, revision: u64) -> Result<String, CliError> {
     let request =
         proto::ListCommitsRequest { after_revision: revision.saturating_sub(1), page_size: 1, ..Default::default() };
     match session.feed().list_commits(request).await {
         Ok(answer) => {
-            let first = answer.into_inner().commits.into_iter().next().and_then(|page| page.commit);
-            Ok(first.filter(|commit| commit.revision == revision).map(|commit| commit.request_id).unwrap_or_default())
+            let first = answer.into_inner().commits.into_iter().next();
+            match first.and_then(|page| page.commit) {
+                Some(commit) if commit.revision == revision => Ok(commit.request_id),
+                _ => Ok(String::new()),
+            }
         }
         Err(status) if status.code() == Code::OutOfRange => Ok(String::new()),
         Err(status) => Err(status.into()),
     }
 }
 
+/// An edition as it was at a revision, `None` being now; `None` if there was no such edition.
 async fn edition_at(
     session: &Session,
     args: &PublishArgs,
@@ -243,67 +273,81 @@ fn refusal(name: &str, findings: &[Finding], add_entities: bool) -> CliError {
     CliError::Refused(format!("{name} was refused, nothing was written{hint}"))
 }
 
-/// Reads a table with the names that the server knows, or knew at a revision.
+/// The edition that a table becomes.
+#[derive(Debug, Clone, Copy)]
+pub struct EditionRequest<'a> {
+    pub ranking: &'a str,
+    pub edition: &'a str,
+    pub attributes: &'a EditionArgs,
+    /// Whether to define the entities that the catalog does not have.
+    pub add_entities: bool,
+    /// The revision whose names the table uses; `None` is now.
+    pub names_at: Option<u64>,
+}
+
+/// Reads a table. What is wrong with it is in the findings of the answer.
 pub async fn read(
     session: &Session,
-    (ranking, edition): (&str, &str),
-    about: &EditionArgs,
-    add_entities: bool,
-    (name, bytes): (&str, &[u8]),
-    names_at: Option<u64>,
+    request: EditionRequest<'_>,
+    table: TableFile<'_>,
 ) -> Result<Publication, CliError> {
-    let profile = Profile::load(&about.profile).map_err(|error| CliError::Usage(error.to_string()))?;
+    let attributes = request.attributes;
+    let profile = Profile::load(&attributes.profile).map_err(|error| CliError::Usage(error.to_string()))?;
     let shape = profile.edition().map_err(|error| CliError::Usage(error.to_string()))?;
-    let request = proto::GetRankingRequest { id: ranking.to_owned(), ..Default::default() };
-    let known = session.catalog().get_ranking(request).await?.into_inner().ranking.unwrap_or_default();
-    let subject = directory::kind(known.subject())
-        .ok_or_else(|| CliError::Refused(format!("{ranking} does not say what it ranks")))?;
-    let directory = directory::load(session, names_at).await?;
+    let about = if attributes.about.is_empty() { request.edition } else { &attributes.about };
     let reader = EditionReader {
         profile: &profile,
         shape,
-        directory: &directory,
-        subject,
-        previous_edition: year_before(if about.about.is_empty() { edition } else { &about.about }),
-        add_entities,
+        subject: subject(session, request.ranking).await?,
+        directory: &directory::load(session, request.names_at).await?,
+        previous_edition: year_before(about),
+        add_entities: request.add_entities,
     };
-    let file = reader.read(name, bytes);
-    let coverage = proto::Coverage {
-        kind: about.coverage.kind.into(),
-        listed: about.listed.or(about.coverage.listed).unwrap_or_default(),
-        universe: about.universe.unwrap_or_default(),
-        complete_to: 0,
-    };
-    let edition = proto::Edition {
-        ranking: ranking.to_owned(),
-        id: edition.to_owned(),
-        title: about.title.clone(),
-        basis: match about.basis {
-            BasisArg::AsPublished => proto::EditionBasis::AsPublished,
-            BasisArg::Restated => proto::EditionBasis::Restated,
-        }
-        .into(),
-        about: about.about.clone(),
-        coverage: Some(coverage),
-        methodology: about.methodology.clone(),
-        released: about.released.unwrap_or_else(writing::today).to_string(),
-        source: about.source.clone(),
-        ..Default::default()
-    };
+    let file = reader.read(table.name, table.bytes);
+    let edition = edition(request.ranking, request.edition, attributes);
     let header = proto::PublishHeader { options: None, edition: Some(edition), correction: false };
     Ok(Publication { header, file })
 }
 
-/// The edition that a printed "previous rank" is about. Editions are called by their year, or begin with it.
-fn year_before(edition: &str) -> Option<String> {
-    let year: u16 = edition.get(..4)?.parse().ok()?;
-    let ends = edition[4..].chars().next().is_none_or(|next| !next.is_ascii_digit());
-    (ends && year > 1900).then(|| (year - 1).to_string())
+/// What a ranking ranks.
+async fn subject(session: &Session, ranking: &str) -> Result<EntityKind, CliError> {
+    let request = proto::GetRankingRequest { id: ranking.to_owned(), ..Default::default() };
+    let found = session.catalog().get_ranking(request).await?.into_inner().ranking.unwrap_or_default();
+    directory::kind(found.subject()).ok_or_else(|| CliError::Refused(format!("{ranking} does not say what it ranks")))
 }
 
-/// Publishes, with the definitions that the file needs.
-pub async fn send(session: &Session, read: Publication) -> Result<proto::PublishEditionResponse, CliError> {
-    let Publication { header, file } = read;
+fn edition(ranking: &str, id: &str, attributes: &EditionArgs) -> proto::Edition {
+    let coverage = proto::Coverage {
+        kind: attributes.coverage.kind.into(),
+        listed: attributes.listed.or(attributes.coverage.listed).unwrap_or_default(),
+        universe: attributes.universe.unwrap_or_default(),
+        complete_to: 0,
+    };
+    proto::Edition {
+        ranking: ranking.to_owned(),
+        id: id.to_owned(),
+        title: attributes.title.clone(),
+        basis: proto::EditionBasis::from(attributes.basis).into(),
+        about: attributes.about.clone(),
+        coverage: Some(coverage),
+        methodology: attributes.methodology.clone(),
+        released: attributes.released.unwrap_or_else(writing::today).to_string(),
+        source: attributes.source.clone(),
+        ..Default::default()
+    }
+}
+
+/// The edition that a printed "previous rank" is about: that of the year before. The id of an edition is a year or
+/// begins with one.
+fn year_before(edition: &str) -> Option<String> {
+    let year: u16 = edition.get(..4)?.parse().ok()?;
+    let year_ends = edition[4..].chars().next().is_none_or(|next| !next.is_ascii_digit());
+    (year_ends && year > 1900).then(|| (year - 1).to_string())
+}
+
+/// Publishes an edition, with the definitions that its file needs.
+pub async fn send(session: &Session, publication: Publication) -> Result<proto::PublishEditionResponse, CliError> {
+    let Publication { header, file } = publication;
     let definitions = file.new_entities.into_iter().map(upload::define_entity).collect();
     let messages = upload::publication(header, definitions, &file.entries);
     Ok(session.admin().publish_edition(tokio_stream::iter(messages)).await?.into_inner())
@@ -314,44 +358,50 @@ async fn print(session: &Session, args: &PublishArgs, response: proto::PublishEd
         return json::print_message(&response, "almanac.v1.PublishEditionResponse");
     }
     let result = response.result.unwrap_or_default();
-    writing::print_answered(session, &result.findings);
-    if writing::refused(&result.findings) {
+    writing::print_answer_findings(session, &result.findings);
+    if writing::has_errors(&result.findings) {
         return Err(CliError::Refused("it would be refused".into()));
     }
     writing::print_replayed(session, &result)?;
     writing::print_difference(session, &result)?;
     let edition = match response.edition {
         Some(edition) => edition,
-        // An answer given again names the revision and leaves the rest to be looked up.
+        // The answer to a retry has the revision and no edition.
         None => edition_at(session, args, Some(result.revision)).await?.unwrap_or_default(),
     };
     note(session, editions::heading(&edition))?;
     note(session, editions::coverage(&edition))?;
     note(session, writing::counts(&result.counts.unwrap_or_default()))?;
     if args.dry_run {
-        let entries = result.difference.iter().filter_map(|change| match &change.detail {
-            Some(proto::change::Detail::Entry(entry)) => Some(entry),
-            _ => None,
-        });
-        let comparable = entries.clone().all(|entry| entry.comparable);
-        let mut counts: BTreeMap<i32, u32> = BTreeMap::new();
-        entries.for_each(|entry| *counts.entry(entry.movement).or_default() += 1);
-        let counts: Vec<_> =
-            counts.into_iter().map(|(movement, count)| proto::MovementCount { movement, count }).collect();
-        print_moves(session, &edition.compared_with, &counts)?;
-        if !comparable && !edition.compared_with.is_empty() {
-            note(session, session.paint(Tone::Strong, "ranks of these two tables do not mean the same"))?;
-        }
+        print_planned_moves(session, &edition.compared_with, &result.difference)?;
         return note(session, format!("checked against revision {}; nothing was written", result.revision));
     }
     if !args.correct {
-        compare(session, &edition, result.revision).await?;
+        print_comparison(session, &edition, result.revision).await?;
     }
     note(session, format!("revision {}", result.revision))
 }
 
-/// Says how entries moved, and whether their ranks mean the same as before.
-async fn compare(session: &Session, edition: &proto::Edition, revision: u64) -> Result<(), CliError> {
+/// Prints how entries would move, as far as the difference tells.
+fn print_planned_moves(session: &Session, against: &str, difference: &[proto::Change]) -> Result<(), CliError> {
+    let mut all_comparable = true;
+    let mut counts: BTreeMap<i32, u32> = BTreeMap::new();
+    for change in difference {
+        if let Some(proto::change::Detail::Entry(entry)) = &change.detail {
+            all_comparable &= entry.comparable;
+            *counts.entry(entry.movement).or_default() += 1;
+        }
+    }
+    let counts: Vec<_> = counts.into_iter().map(|(movement, count)| proto::MovementCount { movement, count }).collect();
+    print_movement_counts(session, against, &counts)?;
+    if !all_comparable && !against.is_empty() {
+        note(session, session.paint(TextStyle::Bold, "ranks of these two tables do not mean the same"))?;
+    }
+    Ok(())
+}
+
+/// Prints how entries moved, and whether their ranks mean the same as before.
+async fn print_comparison(session: &Session, edition: &proto::Edition, revision: u64) -> Result<(), CliError> {
     if edition.compared_with.is_empty() {
         return note(session, "there is no edition before it to compare with");
     }
@@ -360,25 +410,27 @@ async fn compare(session: &Session, edition: &proto::Edition, revision: u64) -> 
         earlier_edition: edition.compared_with.clone(),
         later_edition: edition.id.clone(),
         as_of: Some(proto::AsOf { at: Some(proto::as_of::At::Revision(revision)) }),
-        // The counts are those of all pages.
+        // Every page has the counts of all.
         page_size: 1,
         ..Default::default()
     };
     let compared = session.rankings().compare_editions(request).await?.into_inner();
-    print_moves(session, &edition.compared_with, &compared.counts)?;
+    print_movement_counts(session, &edition.compared_with, &compared.counts)?;
     if !compared.comparable {
-        note(session, session.paint(Tone::Strong, "ranks of these two tables do not mean the same:"))?;
+        note(session, session.paint(TextStyle::Bold, "ranks of these two tables do not mean the same:"))?;
     }
-    compared.comparability_notes.iter().try_for_each(|reason| note(session, format!("  {reason}")))
+    for reason in &compared.comparability_notes {
+        note(session, format!("  {reason}"))?;
+    }
+    Ok(())
 }
 
-fn print_moves(session: &Session, against: &str, counts: &[proto::MovementCount]) -> Result<(), CliError> {
+fn print_movement_counts(session: &Session, against: &str, counts: &[proto::MovementCount]) -> Result<(), CliError> {
     if against.is_empty() {
         return Ok(());
     }
-    let said = |count: &proto::MovementCount| format!("{} {}", count.count, editions::movement(count.movement()));
-    let counts: Vec<String> = counts.iter().filter(|count| count.count > 0).map(said).collect();
-    note(session, format!("against {against}: {}", counts.join(", ")))
+    let positive: Vec<_> = counts.iter().filter(|count| count.count > 0).copied().collect();
+    note(session, format!("against {against}: {}", editions::movement_counts(&positive)))
 }
 
 #[cfg(test)]
@@ -386,21 +438,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn coverage_is_said_in_a_word() {
-        let coverage = |text: &str| text.parse::<CoverageArg>();
-        assert_eq!(coverage("top:100").unwrap().listed, Some(100));
-        assert_eq!(coverage("partial").unwrap().kind, proto::CoverageKind::Partial);
-        for bad in ["", "top:", "top:0", "top:-1", "some"] {
-            assert!(coverage(bad).is_err(), "{bad}");
+    fn coverage_is_a_word_or_top_with_a_number() {
+        assert_eq!("top:100".parse::<CoverageArg>().unwrap().listed, Some(100));
+        assert_eq!("partial".parse::<CoverageArg>().unwrap().kind, proto::CoverageKind::Partial);
+        for text in ["", "top:", "top:0", "top:-1", "some"] {
+            assert!(text.parse::<CoverageArg>().is_err(), "{text}");
         }
     }
 
     #[test]
-    fn the_rank_before_is_that_of_the_year_before() {
+    fn the_previous_rank_is_about_the_year_before() {
         assert_eq!(year_before("2023").as_deref(), Some("2022"));
         assert_eq!(year_before("2022-restated-2023").as_deref(), Some("2021"));
-        for none in ["", "first", "20231", "0000"] {
-            assert_eq!(year_before(none), None, "{none}");
+        for edition in ["", "first", "20231", "0000"] {
+            assert_eq!(year_before(edition), None, "{edition}");
         }
     }
 }

@@ -1,56 +1,55 @@
-//! `almanac ranking` and `almanac editions`.
+//! `almanac ranking`: one edition. `almanac editions`: the list of editions.
 
 use super::{
     as_of::AsOfArg,
-    editions::{self, Economies},
+    editions::{self, EconomyCodes},
     error::CliError,
     json,
     session::Session,
-    table::{Rows, note},
+    table::{TextTable, note},
     values,
 };
 use crate::proto;
 
-/// Shows an edition of a ranking
+/// Show an edition of a ranking
 #[derive(Debug, clap::Args)]
 pub struct RankingArgs {
-    /// Ranking, for example gii-clusters
+    /// Id of the ranking, for example gii-clusters
     ranking: String,
-    /// Edition; the newest if not given
-    #[arg(long)]
+    /// Edition, for example 2025 [default: the newest]
+    #[arg(long, value_name = "ID")]
     edition: Option<String>,
-    /// Ranks 1 to N only
+    /// Show only ranks 1 to N
     #[arg(long, value_name = "N")]
     top: Option<u32>,
-    /// Only entries that lie in this economy
+    /// Show only entries that lie in this economy, for example CHN
     #[arg(long, value_name = "ENTITY")]
     economy: Option<String>,
     #[command(flatten)]
     when: AsOfArg,
 }
 
-/// Lists the editions of a ranking
+/// List the editions of a ranking
 #[derive(Debug, clap::Args)]
 pub struct EditionsArgs {
-    /// Ranking
+    /// Id of the ranking, for example gii-clusters
     ranking: String,
     #[command(flatten)]
     when: AsOfArg,
 }
 
-/// Shows an edition.
 pub async fn run(args: RankingArgs, session: &Session) -> Result<(), CliError> {
     let answer = entries(&args, session).await?;
     if session.json {
         return json::print_message(&answer, "almanac.v1.ListEntriesResponse");
     }
-    let economies = Economies::load(session).await?;
+    let economies = EconomyCodes::load(session).await?;
     let edition = answer.edition.clone().unwrap_or_default();
     note(session, editions::heading(&edition))?;
-    let mut rows = Rows::new(&["#rank", "name", "economies", "#score", "id", "#previous", "others say"]);
+    let mut table = TextTable::new(&["#rank", "name", "economies", "#score", "id", "#previous", "others say"]);
     for entry in &answer.entries {
         let previous = entry.previous.first().map_or_else(String::new, |claim| claim.rank.to_string());
-        rows.add([
+        table.add_row([
             values::rank(Some(entry), None),
             entry.published_name.clone(),
             economies.text(&entry.economies),
@@ -60,7 +59,7 @@ pub async fn run(args: RankingArgs, session: &Session) -> Result<(), CliError> {
             editions::claims(&entry.disputed),
         ]);
     }
-    rows.print(session)?;
+    table.print(session)?;
     note(session, editions::coverage(&edition))?;
     if !edition.methodology.is_empty() {
         note(session, format!("method {}", edition.methodology))?;
@@ -74,7 +73,17 @@ pub async fn run(args: RankingArgs, session: &Session) -> Result<(), CliError> {
     note(session, format!("revision {}; remarks on single ranks: --json", answer.revision))
 }
 
-/// All pages, to the rank asked for, as one answer.
+impl RankingArgs {
+    /// Whether `--top` includes an entry. An entry without a rank comes after all others.
+    fn includes(&self, entry: &proto::Entry) -> bool {
+        match self.top {
+            Some(top) => entry.rank.is_some_and(|rank| rank <= top),
+            None => true,
+        }
+    }
+}
+
+/// The pages down to the rank asked for, as one answer.
 async fn entries(args: &RankingArgs, session: &Session) -> Result<proto::ListEntriesResponse, CliError> {
     let mut request = proto::ListEntriesRequest {
         ranking: args.ranking.clone(),
@@ -84,13 +93,12 @@ async fn entries(args: &RankingArgs, session: &Session) -> Result<proto::ListEnt
         page_size: args.top.map_or(1_000, |top| i32::try_from(top.saturating_add(10)).unwrap_or(1_000)),
         ..Default::default()
     };
-    let beyond = |entry: &proto::Entry| args.top.is_some_and(|top| entry.rank.is_none_or(|rank| rank > top));
     let mut all: Option<proto::ListEntriesResponse> = None;
     loop {
         let mut page = session.rankings().list_entries(request.clone()).await?.into_inner();
         let more = std::mem::take(&mut page.next_page_token);
-        let enough = more.is_empty() || page.entries.last().is_some_and(beyond);
-        page.entries.retain(|entry| !beyond(entry));
+        let enough = more.is_empty() || page.entries.last().is_some_and(|last| !args.includes(last));
+        page.entries.retain(|entry| args.includes(entry));
         match &mut all {
             Some(all) => all.entries.append(&mut page.entries),
             None => all = Some(page),
@@ -102,7 +110,6 @@ async fn entries(args: &RankingArgs, session: &Session) -> Result<proto::ListEnt
     }
 }
 
-/// Lists editions.
 pub async fn editions(args: EditionsArgs, session: &Session) -> Result<(), CliError> {
     let mut request =
         proto::ListEditionsRequest { ranking: args.ranking, as_of: args.when.as_of, ..Default::default() };
@@ -116,12 +123,12 @@ pub async fn editions(args: EditionsArgs, session: &Session) -> Result<(), CliEr
     if session.json {
         return json::print_message(&answer, "almanac.v1.ListEditionsResponse");
     }
-    let mut rows =
-        Rows::new(&["edition", "published", "#entries", "coverage", "method", "source", "#revision", "title"]);
+    let mut table =
+        TextTable::new(&["edition", "published", "#entries", "coverage", "method", "source", "#revision", "title"]);
     for edition in &answer.editions {
         let restated = if edition.basis() == proto::EditionBasis::Restated { " (restated)" } else { "" };
         let withdrawn = if edition.status() == proto::EditionStatus::Withdrawn { " (withdrawn)" } else { "" };
-        rows.add([
+        table.add_row([
             format!("{}{restated}{withdrawn}", edition.id),
             edition.released.clone(),
             edition.entry_count.to_string(),
@@ -132,6 +139,6 @@ pub async fn editions(args: EditionsArgs, session: &Session) -> Result<(), CliEr
             edition.title.clone(),
         ]);
     }
-    rows.print(session)?;
+    table.print(session)?;
     note(session, format!("revision {}", answer.revision))
 }

@@ -1,6 +1,6 @@
-//! The sample data that comes with the binary, loaded through the same functions as a user's files.
+//! The sample data of the binary, loaded by the same functions as the files of a user.
 //!
-//! Invariant: every step has a request id of its own, so a second start adds no revision.
+//! Invariant: every step has its own request id, so that a second start adds no revision.
 
 use std::str::FromStr;
 
@@ -12,9 +12,9 @@ use super::{
     define,
     error::CliError,
     files::Document,
-    import::Mode,
-    order::{Order, Turns},
-    publish::{self, BasisArg, CoverageArg, EditionArgs},
+    import::ModeArg,
+    importer::{CommitQueue, Importer},
+    publish::{self, BasisArg, CoverageArg, EditionArgs, EditionRequest, TableFile},
     session::Session,
     writing,
 };
@@ -28,7 +28,7 @@ use crate::{
     proto,
 };
 
-/// Begins the request ids; a new number goes with new content.
+/// All request ids begin so. The number changes with the content of the sample data.
 const REQUEST_PREFIX: &str = "sample:1";
 
 const STEPS: &str = include_str!("../../data/sample.toml");
@@ -69,14 +69,14 @@ const FILES: &[(&str, &[u8])] = &files![
 /// `data/sample.toml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Sample {
-    step: Vec<Step>,
+struct SampleData {
+    step: Vec<SampleStep>,
 }
 
-/// One write, or with `import` one a file.
+/// A step: one write, or with `import` one for each file. Just one of `define`, `publish` and `import` is given.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Step {
+struct SampleStep {
     define: Option<String>,
     publish: Option<String>,
     import: Vec<String>,
@@ -96,9 +96,9 @@ struct Step {
     note: String,
 }
 
-/// Loads it. What was loaded before stays as it is.
+/// Loads the sample data. Steps that were done before change nothing.
 pub async fn load(session: &Session) -> Result<(), CliError> {
-    let sample: Sample = toml::from_str(STEPS).map_err(|error| broken("sample.toml", error))?;
+    let sample: SampleData = toml::from_str(STEPS).map_err(|error| broken("sample.toml", error))?;
     for step in &sample.step {
         match (&step.define, &step.publish, step.import.as_slice()) {
             (Some(file), None, []) => define(session, step, file).await?,
@@ -119,7 +119,7 @@ fn file(name: &str) -> Result<&'static [u8], CliError> {
     found.map(|(_, bytes)| *bytes).ok_or_else(|| broken(name, "is not part of the binary"))
 }
 
-impl Step {
+impl SampleStep {
     fn options(&self, name: &str, bytes: &[u8]) -> proto::WriteOptions {
         proto::WriteOptions {
             request_id: format!("{REQUEST_PREFIX}:{name}"),
@@ -134,25 +134,32 @@ impl Step {
     }
 
     fn edition(&self, name: &str) -> Result<EditionArgs, CliError> {
-        let coverage = self.coverage.as_deref().map(CoverageArg::from_str).transpose();
-        let basis = self.basis.as_deref().map(|text| BasisArg::from_str(text, false)).transpose();
+        let coverage = match &self.coverage {
+            Some(text) => CoverageArg::from_str(text).map_err(|error| broken(name, error))?,
+            None => CoverageArg::default(),
+        };
+        let basis = match &self.basis {
+            Some(text) => BasisArg::from_str(text, false).map_err(|error| broken(name, error))?,
+            None => BasisArg::default(),
+        };
         Ok(EditionArgs {
             profile: self.profile.clone().unwrap_or_else(|| "almanac-edition".to_owned()),
             released: Some(self.released(name)?),
-            coverage: coverage.map_err(|error| broken(name, error))?.unwrap_or_default(),
+            coverage,
             listed: self.listed,
             universe: self.universe,
             methodology: self.methodology.clone(),
             title: self.title.clone(),
-            basis: basis.map_err(|error| broken(name, error))?.unwrap_or_default(),
+            basis,
             about: self.about.clone(),
             source: self.source.clone().unwrap_or_default(),
         })
     }
 }
 
-/// A step that somebody has gone beyond since (the definition it leans on reads otherwise now) is a step done before.
-fn unless_done<T>(name: &str, result: Result<T, CliError>) -> Result<(), CliError> {
+/// Accepts a step that was done before with other content. That happens if a definition that the step depends on has
+/// changed since.
+fn accept_done_before<T>(name: &str, result: Result<T, CliError>) -> Result<(), CliError> {
     match result {
         Ok(_) => Ok(()),
         Err(CliError::Status(status)) if status.code() == Code::AlreadyExists => {
@@ -163,47 +170,54 @@ fn unless_done<T>(name: &str, result: Result<T, CliError>) -> Result<(), CliErro
     }
 }
 
-/// The sample is whole: what is an error in it would otherwise be lost.
+/// Fails at the first error in a file. Nobody would see the findings.
 fn check(name: &str, findings: &[Finding]) -> Result<(), CliError> {
-    let error = findings.iter().find(|finding| finding.severity == Severity::Error);
-    error.map_or(Ok(()), |finding| {
-        Err(broken(name, format!("{} {}: {}", finding.code, finding.location, finding.message)))
-    })
+    match findings.iter().find(|finding| finding.severity == Severity::Error) {
+        Some(error) => Err(broken(name, format!("{} {}: {}", error.code, error.location, error.message))),
+        None => Ok(()),
+    }
 }
 
-async fn define(session: &Session, step: &Step, name: &str) -> Result<(), CliError> {
+async fn define(session: &Session, step: &SampleStep, name: &str) -> Result<(), CliError> {
     let bytes = file(name)?;
     let text = std::str::from_utf8(bytes).map_err(|error| broken(name, error))?;
-    let sent = define::send(session, define::read(name, text)?, step.options(name, bytes)).await;
-    unless_done(name, sent)
+    let result = define::send(session, define::read(name, text)?, step.options(name, bytes)).await;
+    accept_done_before(name, result)
 }
 
-async fn publish(session: &Session, step: &Step, name: &str) -> Result<(), CliError> {
+async fn publish(session: &Session, step: &SampleStep, name: &str) -> Result<(), CliError> {
     let bytes = file(name)?;
-    let about = step.edition(name)?;
-    let mut read = publish::read(session, (&step.ranking, &step.edition), &about, false, (name, bytes), None).await?;
-    check(name, &read.file.findings)?;
-    read.header.options = Some(step.options(name, bytes));
-    unless_done(name, publish::send(session, read).await)
+    let request = EditionRequest {
+        ranking: &step.ranking,
+        edition: &step.edition,
+        attributes: &step.edition(name)?,
+        add_entities: false,
+        names_at: None,
+    };
+    let mut publication = publish::read(session, request, TableFile { name, bytes }).await?;
+    check(name, &publication.file.findings)?;
+    publication.header.options = Some(step.options(name, bytes));
+    accept_done_before(name, publish::send(session, publication).await)
 }
 
-async fn import(session: &Session, step: &Step) -> Result<(), CliError> {
+async fn import(session: &Session, step: &SampleStep) -> Result<(), CliError> {
     let profile = step.profile.as_deref().unwrap_or("almanac-observations");
     let profile = Profile::load(profile).map_err(|error| broken("sample.toml", error))?;
     let source = step.source.as_deref().map(SourceId::new).transpose();
     let source = source.map_err(|error| broken("sample.toml", error))?;
-    let mode = step.mode.as_deref().map(|text| Mode::from_str(text, false)).transpose();
-    let mut order = Order::new(session, profile, source, false).await?;
-    order.replace = mode.map_err(|error| broken("sample.toml", error))? == Some(Mode::Replace);
-    order.note.clone_from(&step.note);
-    let mut turns = Turns::default();
+    let mode = step.mode.as_deref().map(|text| ModeArg::from_str(text, false)).transpose();
+    let mut importer = Importer::new(session, profile, source, false).await?;
+    importer.replace = mode.map_err(|error| broken("sample.toml", error))? == Some(ModeArg::Replace);
+    importer.note.clone_from(&step.note);
+    let mut queue = CommitQueue::default();
     for name in &step.import {
-        order.released = Some(step.released(name)?);
+        importer.released = Some(step.released(name)?);
         let document = Document { name: name.clone(), bytes: file(name)?.to_vec(), named: true };
-        let read = order.read(&document);
-        check(name, &read.figures.findings)?;
-        let sent = order.upload(session, read, Vec::new(), format!("{REQUEST_PREFIX}:{name}"), turns.next_turn()).await;
-        unless_done(name, sent)?;
+        let file = importer.read(&document);
+        check(name, &file.figures.findings)?;
+        let request_id = format!("{REQUEST_PREFIX}:{name}");
+        let result = importer.upload(session, file, Vec::new(), request_id, queue.next_slot()).await;
+        accept_done_before(name, result)?;
     }
     Ok(())
 }
@@ -215,10 +229,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_of_the_sample_is_in_the_binary_and_none_beside() {
-        let sample: Sample = toml::from_str(STEPS).unwrap();
-        let named = sample.step.iter().flat_map(|step| step.define.iter().chain(&step.publish).chain(&step.import));
-        let named: BTreeSet<&str> = named.map(String::as_str).collect();
+    fn the_binary_has_just_the_files_that_the_steps_name() {
+        let sample: SampleData = toml::from_str(STEPS).unwrap();
+        let mut named = BTreeSet::new();
+        for step in &sample.step {
+            for name in step.define.iter().chain(&step.publish).chain(&step.import) {
+                named.insert(name.as_str());
+            }
+        }
         let embedded: BTreeSet<&str> = FILES.iter().map(|(name, _)| *name).collect();
         assert_eq!(named, embedded);
         for step in &sample.step {

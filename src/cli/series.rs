@@ -1,4 +1,4 @@
-//! `almanac series` and `almanac versions`.
+//! `almanac series`: whole series. `almanac versions`: every version of figures.
 
 use std::collections::BTreeSet;
 
@@ -10,48 +10,47 @@ use super::{
     error::CliError,
     json,
     session::Session,
-    table::{Rows, note},
+    table::{TextTable, note},
     values,
 };
 use crate::proto;
 
-/// Shows whole series, one row per figure
+/// Show whole series, one row per figure
 #[derive(Debug, clap::Args)]
 pub struct SeriesArgs {
-    /// Indicator
+    /// Id of the indicator, for example GB.XPD.RSDV.GD.ZS
     indicator: String,
-    /// Entities; all if none is given
+    /// Ids of entities, for example CHN [default: all]
     entities: Vec<String>,
-    /// Only this source; may be repeated
-    #[arg(long)]
+    /// Show only this source; can be repeated
+    #[arg(long, value_name = "ID")]
     source: Vec<String>,
-    /// First period
-    #[arg(long)]
+    /// First period, for example 2015 [default: the first with a figure]
+    #[arg(long, value_name = "PERIOD")]
     from: Option<String>,
-    /// Last period
-    #[arg(long)]
+    /// Last period, itself included [default: the last with a figure]
+    #[arg(long, value_name = "PERIOD")]
     to: Option<String>,
     #[command(flatten)]
     when: AsOfArg,
 }
 
-/// Shows every version of a figure or of a whole series, with its cause
+/// Show every version of a figure, or of all figures of a series, with its cause
 #[derive(Debug, clap::Args)]
 pub struct VersionsArgs {
-    /// Indicator
+    /// Id of the indicator, for example GB.XPD.RSDV.GD.ZS
     indicator: String,
-    /// Entity
+    /// Id of the entity, for example CHN
     entity: String,
-    /// Period; all if not given
+    /// Period, for example 2015 [default: all]
     period: Option<String>,
-    /// Only this source
-    #[arg(long)]
+    /// Show only this source
+    #[arg(long, value_name = "ID")]
     source: Option<String>,
     #[command(flatten)]
     when: AsOfArg,
 }
 
-/// Shows series.
 pub async fn run(args: SeriesArgs, session: &Session) -> Result<(), CliError> {
     let selection = proto::SeriesSelection {
         indicators: vec![args.indicator],
@@ -72,11 +71,11 @@ pub async fn run(args: SeriesArgs, session: &Session) -> Result<(), CliError> {
     if session.json {
         return json::print_message(&answer, "almanac.v1.QueryObservationsResponse");
     }
-    let mut rows = Rows::new(&["entity", "period", "#figure", "source", "dimensions", "released", "#revision"]);
+    let mut table = TextTable::new(&["entity", "period", "#figure", "source", "dimensions", "released", "#revision"]);
     let mut series = BTreeSet::new();
     for figure in &answer.observations {
         let dimensions = dimensions(&figure.dimensions);
-        rows.add([
+        table.add_row([
             figure.entity.clone(),
             figure.period.clone(),
             values::value(figure.value.as_ref()),
@@ -87,22 +86,22 @@ pub async fn run(args: SeriesArgs, session: &Session) -> Result<(), CliError> {
         ]);
         series.insert((figure.entity.as_str(), figure.source.as_str(), dimensions));
     }
-    rows.print(session)?;
+    table.print(session)?;
     let count = answer.observations.len();
     note(session, format!("{count} figures in {} series, revision {}", series.len(), answer.revision))
 }
 
-/// The figures that may be handed out in bulk, and the sources that were left out. A source that was named and may not be
-/// handed out is left out like any other, so that the rest is answered.
+/// The figures that the server gives in bulk, and the sources that it leaves out because their licence forbids it. The
+/// server refuses a request that names such a source; then the rest is asked for without it.
 async fn permitted(
     session: &Session,
     mut selection: proto::SeriesSelection,
     as_of: Option<proto::AsOf>,
 ) -> Result<(proto::QueryObservationsResponse, BTreeSet<String>), CliError> {
     let mut left_out = BTreeSet::new();
-    let named_any = !selection.sources.is_empty();
+    let sources_given = !selection.sources.is_empty();
     loop {
-        if named_any && selection.sources.is_empty() {
+        if sources_given && selection.sources.is_empty() {
             return Ok((proto::QueryObservationsResponse::default(), left_out));
         }
         let error = match observations(session, selection.clone(), as_of.clone()).await {
@@ -119,7 +118,7 @@ async fn permitted(
     }
 }
 
-/// All pages.
+/// All pages as one answer.
 async fn observations(
     session: &Session,
     selection: proto::SeriesSelection,
@@ -136,14 +135,13 @@ async fn observations(
     Ok(answer)
 }
 
-/// The source whose licence a refusal names.
+/// The source that the server refuses because of its licence.
 fn forbidden_source(status: &Status) -> Option<String> {
     let details = status.get_error_details();
     let info = details.error_info().filter(|info| info.reason == "LICENCE")?;
     info.metadata.get("source").cloned()
 }
 
-/// Shows versions.
 pub async fn versions(args: VersionsArgs, session: &Session) -> Result<(), CliError> {
     let mut request = proto::ListVersionsRequest {
         indicator: args.indicator,
@@ -163,12 +161,12 @@ pub async fn versions(args: VersionsArgs, session: &Session) -> Result<(), CliEr
     if session.json {
         return json::print_message(&answer, "almanac.v1.ListVersionsResponse");
     }
-    let mut rows =
-        Rows::new(&["period", "released", "#figure", "source", "dimensions", "cause", "#revision", "recorded"]);
+    let mut table =
+        TextTable::new(&["period", "released", "#figure", "source", "dimensions", "cause", "#revision", "recorded"]);
     for version in &answer.versions {
         let figure =
             if version.withdrawn { "no longer published".to_owned() } else { values::value(version.value.as_ref()) };
-        rows.add([
+        table.add_row([
             version.period.clone(),
             version.released.clone(),
             figure,
@@ -179,12 +177,12 @@ pub async fn versions(args: VersionsArgs, session: &Session) -> Result<(), CliEr
             values::instant(version.recorded.as_ref()),
         ]);
     }
-    rows.print(session)?;
+    table.print(session)?;
     note(session, format!("{} versions, revision {}", answer.versions.len(), answer.revision))
 }
 
 /// `SEX=F;AGE=Y15T24`.
-fn dimensions(given: &[proto::Dimension]) -> String {
-    let pairs: Vec<String> = given.iter().map(|pair| format!("{}={}", pair.id, pair.value)).collect();
+fn dimensions(pairs: &[proto::Dimension]) -> String {
+    let pairs: Vec<String> = pairs.iter().map(|pair| format!("{}={}", pair.id, pair.value)).collect();
     pairs.join(";")
 }

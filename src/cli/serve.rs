@@ -1,9 +1,9 @@
-//! `almanac serve`.
+//! `almanac serve`: starts the server, from options, a file and defaults.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::{NonZeroU32, NonZeroU64},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -17,35 +17,38 @@ use crate::{
 const DATA_DEFAULT: &str = "almanac-data";
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
 
-/// Starts the server
+/// Start the server
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServeArgs {
-    /// Folder of the data, made if it is not there [default: almanac-data]
+    /// Data folder; it is made if it does not exist [default: almanac-data]
     #[arg(long, value_name = "DIR", env = "ALMANAC_DATA")]
     data: Option<PathBuf>,
-    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:50051]
+    /// Address to listen on; port 0 is any free port [default: 127.0.0.1:50051]
     #[arg(long, value_name = "ADDR", env = "ALMANAC_LISTEN")]
     listen: Option<SocketAddr>,
-    /// Load the sample data that comes with the binary; a second start changes nothing
+    /// Load the sample data of the binary; loading it again changes nothing
     #[arg(long)]
     sample_data: bool,
-    /// Listen beyond loopback although there are no tokens and no TLS yet: anybody who reaches the server can write
+    /// Allow an address beyond loopback, although there are no tokens and no TLS: everybody who reaches the server can
+    /// write
     #[arg(long)]
     expose_without_protection: bool,
-    /// Let only the newest N commits be replayed, and drop the list of changes of those before; queries still answer for
-    /// any point of history. This cannot be undone, and ends `almanac backup` and the repair by `almanac verify`
+    /// Keep the changes of the newest N commits only: older commits cannot be replayed, while queries still answer for
+    /// any point of history. Cannot be undone; `almanac backup` and `almanac verify --repair` are no longer possible
+    /// [default: keep all]
     #[arg(long, value_name = "N")]
     keep_revisions: Option<NonZeroU64>,
-    /// The same by age: the commits of the last D days; with --keep-revisions, what either keeps
-    #[arg(long, value_name = "D")]
+    /// Keep the changes of the commits of the last N days only; with --keep-revisions, a commit is kept if either
+    /// option keeps it [default: keep all]
+    #[arg(long, value_name = "N")]
     keep_days: Option<NonZeroU32>,
-    /// Read settings from a TOML file: `data`, `listen`, `sample_data`, `expose_without_protection`, `keep_revisions`,
-    /// `keep_days`, `subscription_max_age_seconds`, `subscription_stall_seconds`; what the command line says wins
+    /// TOML file with settings; options win over it. Keys: data, listen, sample_data, expose_without_protection,
+    /// keep_revisions, keep_days, subscription_max_age_seconds, subscription_stall_seconds
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
-/// The file of `--config`.
+/// The file of `--config`. Seconds below 1 count as 1.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct ConfigFile {
@@ -59,24 +62,28 @@ struct ConfigFile {
     subscription_stall_seconds: Option<u64>,
 }
 
-/// What the command line, then the file, then the defaults say.
+impl ConfigFile {
+    fn read(path: &Path) -> Result<Self, CliError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| CliError::Usage(format!("--config {}: {error}", path.display())))?;
+        toml::from_str(&text).map_err(|error| CliError::Usage(format!("--config {}: {error}", path.display())))
+    }
+}
+
+/// An option wins over the file, and the file over the default.
 #[derive(Debug)]
-struct Settings {
+struct ServeSettings {
     config: Config,
     listen: SocketAddr,
     sample_data: bool,
     expose: bool,
 }
 
-impl Settings {
-    fn of(args: ServeArgs) -> Result<Self, CliError> {
+impl ServeSettings {
+    fn new(args: ServeArgs) -> Result<Self, CliError> {
         let file = match &args.config {
             None => ConfigFile::default(),
-            Some(path) => {
-                let refused = |error: String| CliError::Usage(format!("--config {}: {error}", path.display()));
-                let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
-                toml::from_str(&text).map_err(|error| refused(error.to_string()))?
-            }
+            Some(path) => ConfigFile::read(path)?,
         };
         let mut config = Config::new(args.data.or(file.data).unwrap_or_else(|| DATA_DEFAULT.into()));
         if let Some(seconds) = file.subscription_max_age_seconds {
@@ -98,9 +105,9 @@ impl Settings {
     }
 }
 
-/// Runs until SIGINT or SIGTERM.
+/// Serves until SIGINT or SIGTERM.
 pub async fn run(args: ServeArgs) -> Result<(), CliError> {
-    let settings = Settings::of(args)?;
+    let settings = ServeSettings::new(args)?;
     let listener = server::listen(settings.listen, settings.expose).await?;
     let address = listener.local_addr()?;
     let config = settings.config.clone();
@@ -120,14 +127,14 @@ pub async fn run(args: ServeArgs) -> Result<(), CliError> {
         tracing::info!("the sample data is in, health says SERVING");
     }
     let status = session.admin().get_store_status(proto::GetStoreStatusRequest {}).await?.into_inner();
-    greet(address, &settings.config, &status);
+    print_greeting(address, &settings.config, &status);
     drop(session);
     let served = serving.await.map_err(|error| std::io::Error::other(error.to_string()))?;
     Ok(served?)
 }
 
-/// Says where it listens, what it holds, and what to try next. Standard error: standard output stays free.
-fn greet(address: SocketAddr, config: &Config, status: &proto::GetStoreStatusResponse) {
+/// Prints to standard error where the server listens, what it holds, and what to try next.
+fn print_greeting(address: SocketAddr, config: &Config, status: &proto::GetStoreStatusResponse) {
     let server = if address == LISTEN_DEFAULT { String::new() } else { format!(" --server http://{address}") };
     eprintln!("almanac {} listens on http://{address}", status.server_version);
     eprintln!("  data in {}, revision {}", config.data.display(), status.head);
@@ -141,13 +148,16 @@ fn greet(address: SocketAddr, config: &Config, status: &proto::GetStoreStatusRes
     } else {
         ["define catalog.json", "import data.csv --profile wdi-wide", "watch --from state"]
     };
-    commands.iter().for_each(|command| eprintln!("  almanac{server} {command}"));
+    for command in commands {
+        eprintln!("  almanac{server} {command}");
+    }
 }
 
-/// Done when the process is asked to stop.
+/// Completes at SIGINT or SIGTERM.
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -163,21 +173,21 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Parser)]
-    struct Line {
+    struct ServeCommand {
         #[command(flatten)]
         serve: ServeArgs,
     }
 
-    fn settings(file: &str, line: &[&str]) -> Result<Settings, CliError> {
+    fn settings(file: &str, options: &[&str]) -> Result<ServeSettings, CliError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("almanac.toml");
         std::fs::write(&path, file).unwrap();
         let config = ["serve", "--config", path.to_str().unwrap()];
-        Settings::of(Line::parse_from(config.iter().chain(line)).serve)
+        ServeSettings::new(ServeCommand::parse_from(config.iter().chain(options)).serve)
     }
 
     #[test]
-    fn the_command_line_wins_over_the_file_and_the_file_over_defaults() {
+    fn options_win_over_the_file_and_the_file_over_defaults() {
         let file = "data = \"/srv/almanac\"\nlisten = \"127.0.0.1:4000\"\nsubscription_max_age_seconds = 60\nsubscription_stall_seconds = 5\n";
         let found = settings(file, &["--listen", "127.0.0.1:4001"]).unwrap();
         assert_eq!(found.config.data, PathBuf::from("/srv/almanac"));

@@ -1,4 +1,4 @@
-//! The connection that a command works on.
+//! The connection of a command to the server, and how it prints.
 
 use std::{io::IsTerminal, time::Duration};
 
@@ -16,39 +16,35 @@ use crate::proto::{
     statistics_service_client::StatisticsServiceClient,
 };
 
-/// The transport of all clients.
-pub type Transport = InterceptedService<Channel, Bearer>;
+pub type Transport = InterceptedService<Channel, BearerToken>;
 
-/// A connected server, and how to show answers.
+/// A connection, and how answers are printed.
 #[derive(Debug, Clone)]
 pub struct Session {
     transport: Transport,
-    /// Answers as JSON.
+    /// Whether answers are printed as JSON.
     pub json: bool,
-    /// Standard output is a terminal: tables may have borders, progress may be shown.
+    /// Whether standard output is a terminal. Only then tables have borders and progress is shown.
     pub terminal: bool,
-    /// Colours: on a terminal, unless `NO_COLOR` is set.
+    /// Whether text is coloured: on a terminal, unless `NO_COLOR` is set.
     colour: bool,
 }
 
-/// How a word stands out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tone {
-    /// Good: up, entered, added.
-    Good,
-    /// Bad: down, left, withdrawn.
-    Bad,
-    /// Less important.
-    Quiet,
-    /// More important.
-    Strong,
+pub enum TextStyle {
+    /// Green, for what is better: up, entered, added.
+    Better,
+    /// Red, for what is worse or wrong: down, left, withdrawn, an error.
+    Worse,
+    Dim,
+    Bold,
 }
 
 /// Adds the token to every call.
 #[derive(Debug, Clone)]
-pub struct Bearer(Option<MetadataValue<Ascii>>);
+pub struct BearerToken(Option<MetadataValue<Ascii>>);
 
-impl Interceptor for Bearer {
+impl Interceptor for BearerToken {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(token) = &self.0 {
             request.metadata_mut().insert("authorization", token.clone());
@@ -58,11 +54,10 @@ impl Interceptor for Bearer {
 }
 
 impl Session {
-    /// Connects to a server.
+    /// Connects to a server; waits at most 5 s.
     pub async fn connect(server: &str, token: Option<&str>, json: bool) -> Result<Self, CliError> {
-        let unusable = |error: &dyn std::fmt::Display| CliError::Usage(format!("--server {server}: {error}"));
-        let endpoint = Endpoint::from_shared(server.to_owned()).map_err(|error| unusable(&error))?;
-        let endpoint = endpoint
+        let endpoint = Endpoint::from_shared(server.to_owned())
+            .map_err(|error| CliError::Usage(format!("--server {server}: {error}")))?
             .connect_timeout(Duration::from_secs(5))
             .tcp_nodelay(true)
             .http2_keep_alive_interval(Duration::from_secs(30))
@@ -73,41 +68,36 @@ impl Session {
         let token = token.map_err(|_| CliError::Usage("--token holds characters that a header cannot carry".into()))?;
         let terminal = std::io::stdout().is_terminal();
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
-        Ok(Self { transport: InterceptedService::new(channel, Bearer(token)), json, terminal, colour })
+        Ok(Self { transport: InterceptedService::new(channel, BearerToken(token)), json, terminal, colour })
     }
 
-    /// A word in a tone, where colours are wanted.
-    pub fn paint(&self, tone: Tone, text: &str) -> String {
-        let code = match tone {
-            Tone::Good => "32",
-            Tone::Bad => "31",
-            Tone::Quiet => "2",
-            Tone::Strong => "1",
+    /// The text with the codes of a style, if text is coloured.
+    pub fn paint(&self, style: TextStyle, text: &str) -> String {
+        let code = match style {
+            TextStyle::Better => "32",
+            TextStyle::Worse => "31",
+            TextStyle::Dim => "2",
+            TextStyle::Bold => "1",
         };
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// Definitions.
     pub fn catalog(&self) -> CatalogServiceClient<Transport> {
         CatalogServiceClient::new(self.transport.clone())
     }
 
-    /// Figures.
     pub fn statistics(&self) -> StatisticsServiceClient<Transport> {
         StatisticsServiceClient::new(self.transport.clone())
     }
 
-    /// Editions.
     pub fn rankings(&self) -> RankingServiceClient<Transport> {
         RankingServiceClient::new(self.transport.clone())
     }
 
-    /// Changes.
     pub fn feed(&self) -> FeedServiceClient<Transport> {
         FeedServiceClient::new(self.transport.clone())
     }
 
-    /// Writes.
     pub fn admin(&self) -> AdminServiceClient<Transport> {
         AdminServiceClient::new(self.transport.clone())
     }

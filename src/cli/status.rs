@@ -1,13 +1,12 @@
-//! `almanac status`.
+//! `almanac status`: what the server holds.
 
 use super::{error::CliError, json, session::Session, table::line};
 use crate::proto;
 
-/// Shows what the server holds and how it is; fails if it takes no writes
+/// Show what the server holds; fail with exit code 1 if it takes no writes
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {}
 
-/// Shows the status.
 pub async fn run(session: &Session) -> Result<(), CliError> {
     let status = session.admin().get_store_status(proto::GetStoreStatusRequest {}).await?.into_inner();
     if session.json {

@@ -1,4 +1,4 @@
-//! Tables: with lines and width for a terminal, tab-separated for a pipe.
+//! Tables: aligned and fitted to the width of a terminal, tab-separated in a pipe.
 
 use std::io::Write;
 
@@ -6,28 +6,26 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, pre
 
 use super::{error::CliError, session::Session};
 
-/// A table to be printed.
 #[derive(Debug)]
-pub struct Rows {
+pub struct TextTable {
     heads: Vec<&'static str>,
-    /// Columns of numbers, aligned to the right.
+    /// Indexes of columns that are aligned to the right.
     numbers: Vec<usize>,
     rows: Vec<Vec<String>>,
 }
 
-impl Rows {
-    /// A table with these columns; a head that begins with `#` is a column of numbers.
+impl TextTable {
+    /// A table with these columns. A head that begins with `#` is that of a column of numbers.
     pub fn new(heads: &[&'static str]) -> Self {
         let numbers = (0..heads.len()).filter(|at| heads[*at].starts_with('#')).collect();
         Self { heads: heads.iter().map(|head| head.trim_start_matches('#')).collect(), numbers, rows: Vec::new() }
     }
 
-    /// Adds a row.
-    pub fn add(&mut self, row: impl IntoIterator<Item = String>) {
+    pub fn add_row(&mut self, row: impl IntoIterator<Item = String>) {
         self.rows.push(row.into_iter().collect());
     }
 
-    /// Prints it; columns that are empty throughout are left out on a terminal.
+    /// Prints the table to standard output. On a terminal, columns without any text are left out.
     pub fn print(self, session: &Session) -> Result<(), CliError> {
         let mut out = std::io::stdout().lock();
         if !session.terminal {
@@ -38,9 +36,7 @@ impl Rows {
             }
             return Ok(());
         }
-        let filled: Vec<usize> = (0..self.heads.len())
-            .filter(|at| self.rows.iter().any(|row| row.get(*at).is_some_and(|cell| !cell.is_empty())))
-            .collect();
+        let filled: Vec<usize> = (0..self.heads.len()).filter(|at| self.has_text(*at)).collect();
         let mut table = Table::new();
         table
             .load_style(presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')))
@@ -54,15 +50,19 @@ impl Rows {
         }
         Ok(writeln!(out, "{table}")?)
     }
+
+    fn has_text(&self, column: usize) -> bool {
+        self.rows.iter().any(|row| row.get(column).is_some_and(|cell| !cell.is_empty()))
+    }
 }
 
-/// A line about the table: as it is on a terminal, behind `# ` in a pipe, so that what reads the table can leave it out.
+/// Prints a line about a table. In a pipe it begins with `# `, so that a program which reads the table can skip it.
 pub fn note(session: &Session, text: impl std::fmt::Display) -> Result<(), CliError> {
     let mark = if session.terminal { "" } else { "# " };
     Ok(writeln!(std::io::stdout().lock(), "{mark}{text}")?)
 }
 
-/// A line on standard output.
+/// Prints a line to standard output.
 pub fn line(text: impl std::fmt::Display) -> Result<(), CliError> {
     Ok(writeln!(std::io::stdout().lock(), "{text}")?)
 }

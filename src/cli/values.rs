@@ -1,30 +1,26 @@
-//! Figures as people read them. Digits are those published.
+//! How figures, counts, instants and ranks are printed. Digits stay as published.
 
+use super::words;
 use crate::proto;
 
-/// A figure with its qualifier and multiplier in words.
+/// A figure with its qualifier, multiplier and status in words; empty for `None`.
 pub fn value(value: Option<&proto::Value>) -> String {
     let Some(value) = value else { return String::new() };
-    let Some(number) = value.number else { return missing(value.missing()) };
+    let Some(number) = value.number else { return words::missing_reason(value.missing()).to_owned() };
     let decimals = value.decimals.unwrap_or(0) as usize;
-    let text = if value.exact.is_empty() { format!("{number:.decimals$}") } else { value.exact.clone() };
-    let text = match value.qualifier() {
-        proto::Qualifier::Unspecified | proto::Qualifier::Exact => text,
-        proto::Qualifier::Approximate => format!("~{text}"),
-        proto::Qualifier::AtLeast => format!("≥ {text}"),
-        proto::Qualifier::AtMost => format!("≤ {text}"),
-        proto::Qualifier::Range => format!("{text} to {:.decimals$}", value.upper.unwrap_or(f64::NAN)),
+    let digits = if value.exact.is_empty() { format!("{number:.decimals$}") } else { value.exact.clone() };
+    let qualified = match value.qualifier() {
+        proto::Qualifier::Unspecified | proto::Qualifier::Exact => digits,
+        proto::Qualifier::Approximate => format!("~{digits}"),
+        proto::Qualifier::AtLeast => format!("≥ {digits}"),
+        proto::Qualifier::AtMost => format!("≤ {digits}"),
+        proto::Qualifier::Range => format!("{digits} to {:.decimals$}", value.upper.unwrap_or(f64::NAN)),
     };
-    let mark = match value.status() {
-        proto::ObservationStatus::Provisional => " (provisional)",
-        proto::ObservationStatus::Estimated => " (estimated)",
-        proto::ObservationStatus::Forecast => " (forecast)",
-        proto::ObservationStatus::Break => " (break in series)",
-        proto::ObservationStatus::Imputed => " (imputed)",
-        proto::ObservationStatus::NotSignificant => " (not significant)",
-        proto::ObservationStatus::Unspecified | proto::ObservationStatus::Normal => "",
+    let status = match words::observation_status(value.status()) {
+        "" => String::new(),
+        word => format!(" ({word})"),
     };
-    format!("{text}{}{mark}", multiplier(value.multiplier_pow10))
+    format!("{qualified}{}{status}", multiplier(value.multiplier_pow10))
 }
 
 fn multiplier(power: i32) -> String {
@@ -38,29 +34,9 @@ fn multiplier(power: i32) -> String {
     }
 }
 
-fn missing(reason: proto::MissingReason) -> String {
-    match reason {
-        proto::MissingReason::Unspecified => "missing",
-        proto::MissingReason::NotCollected => "missing: not collected",
-        proto::MissingReason::NotApplicable => "missing: does not apply",
-        proto::MissingReason::Suppressed => "missing: suppressed",
-        proto::MissingReason::NoMeasurement => "missing: no measurement",
-    }
-    .to_owned()
-}
-
-/// A cause in words.
-pub fn cause(cause: i32) -> &'static str {
-    match proto::Cause::try_from(cause).unwrap_or_default() {
-        proto::Cause::Unspecified => "",
-        proto::Cause::FirstRelease => "first release",
-        proto::Cause::ScheduledRevision => "scheduled revision",
-        proto::Cause::Correction => "correction",
-        proto::Cause::MethodChange => "method change",
-        proto::Cause::Withdrawal => "withdrawal",
-        proto::Cause::ReloadUnchanged => "checked, unchanged",
-        proto::Cause::Definition => "definition",
-    }
+/// The cause with this number in the contract; empty if there is no such cause.
+pub fn cause(number: i32) -> &'static str {
+    words::cause(proto::Cause::try_from(number).unwrap_or_default())
 }
 
 /// What a commit changed: `3 added, 1 revised`.
@@ -76,19 +52,18 @@ pub fn counts(counts: &proto::ChangeCounts) -> String {
         (counts.definitions_removed, "definitions taken back"),
         (counts.definitions_unchanged, "definitions unchanged"),
     ];
-    let said: Vec<String> =
-        all.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
-    said.join(", ")
+    let positive = all.iter().filter(|(count, _)| *count > 0);
+    let words: Vec<String> = positive.map(|(count, word)| format!("{count} {word}")).collect();
+    words.join(", ")
 }
 
-/// An instant, to the second.
+/// An instant in UTC, to the second; empty if there is none.
 pub fn instant(timestamp: Option<&prost_types::Timestamp>) -> String {
-    let instant = timestamp.and_then(|given| jiff::Timestamp::new(given.seconds, 0).ok());
+    let instant = timestamp.and_then(|timestamp| jiff::Timestamp::new(timestamp.seconds, 0).ok());
     instant.map_or_else(String::new, |instant| instant.to_string())
 }
 
-/// A rank, or what is known instead of one: `listed` without a rank, `>100` below what is listed, `–` not ranked, `?` not
-/// known.
+/// A rank, or what is known instead: `listed` without a rank, `>100` below the list, `–` not ranked, `?` not known.
 pub fn rank(entry: Option<&proto::Entry>, absence: Option<&proto::Absence>) -> String {
     match (entry, absence) {
         (Some(proto::Entry { rank: Some(rank), tied: true, .. }), _) => format!("={rank}"),
@@ -108,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_read_as_published() {
+    fn figures_are_printed_as_published() {
         let plain = proto::Value { number: Some(2.05701), decimals: Some(5), ..Default::default() };
         assert_eq!(value(Some(&plain)), "2.05701");
         let bound = proto::Value {

@@ -1,29 +1,29 @@
-//! `almanac verify`: the one command beside `serve` and `restore` that works on a folder, not on a server.
+//! `almanac verify`: checks a data folder, without a server.
 
 use std::path::PathBuf;
 
 use super::error::CliError;
 use crate::ledger::verify::{VerifyReport, verify};
 
-/// Checks a data folder that no server has open: every checksum, every commit, the view against the ledger.
+/// Check a data folder that no server has open: every checksum, every commit, the view against the ledger
 #[derive(Debug, Clone, clap::Args)]
 pub struct VerifyArgs {
-    /// Folder of the data
-    #[arg(long, default_value = "almanac-data", env = "ALMANAC_DATA")]
+    /// Data folder
+    #[arg(long, value_name = "DIR", default_value = "almanac-data", env = "ALMANAC_DATA")]
     pub data: PathBuf,
-    /// Make the view again from the ledger if it is not what the ledger says; the old database is kept beside
+    /// Rebuild the view from the ledger if it is damaged; the old database is kept beside the new one
     #[arg(long)]
     pub repair: bool,
 }
 
-/// Checks, says what was found, and fails if it is damage.
+/// Fails if there is damage that was not repaired.
 pub async fn run(args: VerifyArgs, json: bool) -> Result<(), CliError> {
-    let (data, repair) = (args.data.clone(), args.repair);
-    let checked = tokio::task::spawn_blocking(move || verify(&data, repair)).await;
+    let data = args.data.clone();
+    let checked = tokio::task::spawn_blocking(move || verify(&data, args.repair)).await;
     let report =
         checked.map_err(|error| std::io::Error::other(error.to_string()))?.map_err(crate::server::ServeError::from)?;
     if json {
-        println!("{}", as_json(&report));
+        println!("{}", to_json(&report));
     } else {
         print(&report);
     }
@@ -53,7 +53,9 @@ fn print(report: &VerifyReport) {
             println!("{} parts of series in the commits since compared with what the ledger says", report.series);
         }
     }
-    report.problems.iter().for_each(|problem| println!("damage: {problem}"));
+    for problem in &report.problems {
+        println!("damage: {problem}");
+    }
     let more = report.problem_count - report.problems.len() as u64;
     if more > 0 {
         println!("damage: and {more} more");
@@ -65,7 +67,7 @@ fn print(report: &VerifyReport) {
     }
 }
 
-fn as_json(report: &VerifyReport) -> serde_json::Value {
+fn to_json(report: &VerifyReport) -> serde_json::Value {
     serde_json::json!({
         "commits": report.commits,
         "changes": report.changes,

@@ -1,6 +1,6 @@
-//! `almanac watch`: the feed, one line per change.
+//! `almanac watch`: the feed, one line for each change.
 //!
-//! Invariant: the token that is printed, or kept in the state file, never runs ahead of what was printed.
+//! Invariant: the token that is printed, or kept in the state file, is never ahead of the changes that were printed.
 
 use std::{
     io::Write,
@@ -9,12 +9,11 @@ use std::{
 };
 
 use super::{
-    as_of,
-    catching_up::CatchingUp,
-    change,
+    as_of, change,
     error::CliError,
     json,
-    session::{Session, Tone, Transport},
+    progress::CatchUpProgress,
+    session::{Session, TextStyle, Transport},
     table::line,
     values,
 };
@@ -23,50 +22,50 @@ use crate::{
     proto::{self, subscribe_response::Body as Message},
 };
 
-/// Shows every change as it comes, and says at the end how to go on from there
+/// Show every change as it is committed; print at the end how to resume
 #[derive(Debug, clap::Args)]
 pub struct WatchArgs {
-    /// Only these rankings
+    /// Show only these rankings; can be repeated
     #[arg(long, value_name = "ID")]
     ranking: Vec<String>,
-    /// Only these indicators; `GB.*` for all that begin so
+    /// Show only these indicators; `GB.*` is every indicator that begins with `GB.`
     #[arg(long, value_name = "ID")]
     indicator: Vec<String>,
-    /// Only these entities; for clusters their economies too
+    /// Show only these entities; an economy includes the clusters that lie in it
     #[arg(long, value_name = "ID")]
     entity: Vec<String>,
-    /// Only these sources
+    /// Show only these sources
     #[arg(long, value_name = "ID")]
     source: Vec<String>,
-    /// Only these kinds of change
+    /// Show only these kinds of change
     #[arg(long, value_enum)]
-    kind: Vec<Kind>,
-    /// Only commits made for these reasons
+    kind: Vec<KindArg>,
+    /// Show only commits with these causes
     #[arg(long, value_enum)]
-    cause: Vec<Cause>,
-    /// Only entries whose rank is N or better, before or after
+    cause: Vec<CauseArg>,
+    /// Show only entries whose rank is N or better, before or after the change
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     top: u32,
-    /// Only entries that moved N places or more, entered or left
+    /// Show only entries that moved N places or more, entered or left
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     min_places: u32,
-    /// now; start: everything since the first revision; state: what is held, then every change; as-of:WHEN: what was held
-    /// then, and every change since (WHEN as in --as-of); a revision; or a token
+    /// Where to begin: now; start (the first revision); state (all current data, then every change); as-of:WHEN (the
+    /// data of that time, then every change; WHEN as in --as-of); a revision, for example 120; or a resume token
     #[arg(long, default_value = "now", value_parser = start, value_name = "WHERE")]
     from: FollowStart,
-    /// Where the stream is behind, show what several commits changed in the end instead of each of them
+    /// While the stream is behind, show several commits as one: the data before the first and after the last of them
     #[arg(long)]
     conflate: bool,
-    /// End once this revision, or the head of now (`head`), was reached
+    /// End at this revision, or at the revision that is the newest at the start (head) [default: never]
     #[arg(long, value_parser = until, value_name = "REVISION|head")]
     until: Option<Until>,
-    /// Keep the token in this file and resume from it; --from counts only for the first time
+    /// Keep the resume token in this file and resume from it; --from is used only while the file does not exist
     #[arg(long, value_name = "FILE")]
     state_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Kind {
+enum KindArg {
     Value,
     Entry,
     Edition,
@@ -74,7 +73,7 @@ enum Kind {
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Cause {
+enum CauseArg {
     FirstRelease,
     ScheduledRevision,
     Correction,
@@ -90,6 +89,7 @@ enum Until {
     Revision(u64),
 }
 
+/// Parses the value of `--from`.
 fn start(text: &str) -> Result<FollowStart, String> {
     Ok(match text {
         "now" => FollowStart::Now,
@@ -104,6 +104,7 @@ fn start(text: &str) -> Result<FollowStart, String> {
     })
 }
 
+/// Parses the value of `--until`.
 fn until(text: &str) -> Result<Until, String> {
     match text {
         "head" => Ok(Until::Head),
@@ -111,32 +112,32 @@ fn until(text: &str) -> Result<Until, String> {
     }
 }
 
-/// How often the server says where the stream is.
+/// How often the server sends the position while it sends nothing else.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Watches until the end asked for, or Ctrl-C.
+/// Watches until the revision of `--until`, or Ctrl-C.
 pub async fn run(args: WatchArgs, session: &Session) -> Result<(), CliError> {
     let until = match args.until {
         None => None,
         Some(Until::Revision(revision)) => Some(revision),
         Some(Until::Head) => Some(session.feed().get_head(proto::GetHeadRequest::default()).await?.into_inner().head),
     };
-    let kept = args.state_file.as_deref().map(kept_token).transpose()?.flatten();
-    let start = kept.map_or(args.from.clone(), FollowStart::Token);
+    let stored = args.state_file.as_deref().map(read_token).transpose()?.flatten();
+    let start = stored.map_or(args.from.clone(), FollowStart::Token);
     let mut follower = Follower::new(session.feed(), start, filters(&args)).progress_every(PROGRESS_INTERVAL);
     if args.conflate {
         follower = follower.conflate();
     }
-    let mut screen = Screen {
+    let mut printer = EventPrinter {
         session,
         state_file: args.state_file.as_deref(),
-        scoped: args.top > 0,
-        kept: None,
-        catching_up: CatchingUp::new(session),
+        with_scope: args.top > 0,
+        token: None,
+        progress: CatchUpProgress::new(session),
     };
     loop {
         let reached = until.is_some_and(|until| follower.position() >= until && !follower.within_commit());
-        if reached && screen.kept.is_some() {
+        if reached && printer.token.is_some() {
             break;
         }
         let event = tokio::select! {
@@ -144,39 +145,50 @@ pub async fn run(args: WatchArgs, session: &Session) -> Result<(), CliError> {
             _ = tokio::signal::ctrl_c() => break,
         };
         match event {
-            Ok(Some(event)) => screen.show(event, &follower)?,
+            Ok(Some(event)) => printer.print(event, &follower)?,
             Ok(None) => break,
             Err(FollowError::Refused(status)) => return Err(CliError::Status(status)),
             Err(error) => return Err(CliError::Refused(error.to_string())),
         }
     }
-    screen.farewell(&follower)
+    printer.print_how_to_resume(&follower)
 }
 
+impl From<KindArg> for proto::ChangeKind {
+    fn from(kind: KindArg) -> Self {
+        match kind {
+            KindArg::Value => Self::Value,
+            KindArg::Entry => Self::Entry,
+            KindArg::Edition => Self::Edition,
+            KindArg::Definition => Self::Definition,
+        }
+    }
+}
+
+impl From<CauseArg> for proto::Cause {
+    fn from(cause: CauseArg) -> Self {
+        match cause {
+            CauseArg::FirstRelease => Self::FirstRelease,
+            CauseArg::ScheduledRevision => Self::ScheduledRevision,
+            CauseArg::Correction => Self::Correction,
+            CauseArg::MethodChange => Self::MethodChange,
+            CauseArg::Withdrawal => Self::Withdrawal,
+            CauseArg::ReloadUnchanged => Self::ReloadUnchanged,
+            CauseArg::Definition => Self::Definition,
+        }
+    }
+}
+
+/// One filter with all that the options say; none if they say nothing.
 fn filters(args: &WatchArgs) -> Vec<proto::Filter> {
-    let kind = |kind: &Kind| match kind {
-        Kind::Value => proto::ChangeKind::Value.into(),
-        Kind::Entry => proto::ChangeKind::Entry.into(),
-        Kind::Edition => proto::ChangeKind::Edition.into(),
-        Kind::Definition => proto::ChangeKind::Definition.into(),
-    };
-    let cause = |cause: &Cause| match cause {
-        Cause::FirstRelease => proto::Cause::FirstRelease.into(),
-        Cause::ScheduledRevision => proto::Cause::ScheduledRevision.into(),
-        Cause::Correction => proto::Cause::Correction.into(),
-        Cause::MethodChange => proto::Cause::MethodChange.into(),
-        Cause::Withdrawal => proto::Cause::Withdrawal.into(),
-        Cause::ReloadUnchanged => proto::Cause::ReloadUnchanged.into(),
-        Cause::Definition => proto::Cause::Definition.into(),
-    };
     let filter = proto::Filter {
         name: String::new(),
-        kinds: args.kind.iter().map(kind).collect(),
+        kinds: args.kind.iter().map(|kind| proto::ChangeKind::from(*kind).into()).collect(),
         rankings: args.ranking.clone(),
         indicators: args.indicator.clone(),
         entities: args.entity.clone(),
         sources: args.source.clone(),
-        causes: args.cause.iter().map(cause).collect(),
+        causes: args.cause.iter().map(|cause| proto::Cause::from(*cause).into()).collect(),
         rank_at_most: args.top,
         min_places: args.min_places,
         ..Default::default()
@@ -184,7 +196,8 @@ fn filters(args: &WatchArgs) -> Vec<proto::Filter> {
     if filter == proto::Filter::default() { Vec::new() } else { vec![filter] }
 }
 
-fn kept_token(file: &Path) -> Result<Option<String>, CliError> {
+/// The token in a state file; `None` if there is no such file, or if it is empty.
+fn read_token(file: &Path) -> Result<Option<String>, CliError> {
     match std::fs::read_to_string(file) {
         Ok(text) => Ok(Some(text.trim().to_owned()).filter(|token| !token.is_empty())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -192,29 +205,29 @@ fn kept_token(file: &Path) -> Result<Option<String>, CliError> {
     }
 }
 
-/// Shows events, and keeps the token behind them.
-struct Screen<'a> {
+/// Prints events, and stores the token after them.
+struct EventPrinter<'a> {
     session: &'a Session,
     state_file: Option<&'a Path>,
-    /// A rank window was asked for: rows enter and leave it.
-    scoped: bool,
-    /// The token last kept.
-    kept: Option<String>,
-    catching_up: CatchingUp,
+    /// Whether the filter has a limit of rank, which rows enter and leave.
+    with_scope: bool,
+    /// The newest token.
+    token: Option<String>,
+    progress: CatchUpProgress,
 }
 
-impl Screen<'_> {
-    fn show(&mut self, event: FollowEvent, follower: &Follower<Transport>) -> Result<(), CliError> {
-        self.catching_up.saw(&event, follower.position());
+impl EventPrinter<'_> {
+    fn print(&mut self, event: FollowEvent, follower: &Follower<Transport>) -> Result<(), CliError> {
+        self.progress.record(&event, follower.position());
         if self.session.json {
-            self.show_json(event, follower.token())?;
+            self.print_json(event, follower.token())?;
         } else {
-            self.catching_up.above(|| self.show_lines(event))?;
+            self.progress.above(|| self.print_lines(event))?;
         }
-        self.keep(follower.token())
+        self.store_token(follower.token())
     }
 
-    fn show_lines(&self, event: FollowEvent) -> Result<(), CliError> {
+    fn print_lines(&self, event: FollowEvent) -> Result<(), CliError> {
         match event {
             FollowEvent::Opened(opened) => {
                 let behind = opened.head.saturating_sub(opened.start_revision);
@@ -222,57 +235,64 @@ impl Screen<'_> {
                     0 => format!("watching from revision {}", opened.start_revision),
                     behind => format!("watching from revision {}, {behind} behind head", opened.start_revision),
                 };
-                self.aside(&text);
+                self.print_notice(&text);
             }
-            FollowEvent::Rows(rows) => rows.iter().try_for_each(|row| line(change::state_line(row)))?,
+            FollowEvent::Rows(rows) => {
+                for row in &rows {
+                    line(change::state_line(row))?;
+                }
+            }
             FollowEvent::LicencesChanged { left_out } => {
-                self.aside(&licences_changed(&left_out));
-                return Ok(());
+                self.print_notice(&licences_changed(&left_out));
             }
             FollowEvent::StateDiscarded => {
-                self.aside("the connection broke within the state: what came of it does not count, here it is again");
+                self.print_notice(
+                    "the connection broke within the state: discard the rows above, the state begins again",
+                );
             }
             FollowEvent::StateComplete(end) => {
-                self.aside(&format!(
+                self.print_notice(&format!(
                     "the state at revision {} is complete: {} rows, digest checked",
                     end.revision, end.row_count
                 ));
             }
-            FollowEvent::Changes(part) => self.show_part(&part)?,
+            FollowEvent::Changes(part) => self.print_part(&part)?,
             FollowEvent::Progress(_) => {}
             FollowEvent::Lag(lag) => match lag.state() {
-                proto::LagState::CatchingUp => self.aside(&format!("catching up to revision {}", lag.head)),
-                _ => self.aside(&format!("live at revision {}", lag.head)),
+                proto::LagState::CatchingUp => self.print_notice(&format!("catching up to revision {}", lag.head)),
+                _ => self.print_notice(&format!("live at revision {}", lag.head)),
             },
             FollowEvent::Reconnecting { wait, why } => {
-                self.aside(&format!("{why}; coming back in {:.1} s", wait.as_secs_f64()));
+                self.print_notice(&format!("{why}; coming back in {:.1} s", wait.as_secs_f64()));
             }
         }
         Ok(())
     }
 
-    fn show_part(&self, part: &Part) -> Result<(), CliError> {
+    fn print_part(&self, part: &Part) -> Result<(), CliError> {
         if let Some(commit) = &part.commit {
             let counts = commit.counts.unwrap_or_default();
-            let mut said = match part.conflated_from {
+            let mut words = match part.conflated_from {
                 0 => vec![format!("revision {}", part.revision)],
                 from => vec![format!("revisions {from} to {} in one", part.revision)],
             };
-            said.push(values::instant(commit.recorded.as_ref()));
-            // Of a fold they are those of its last commit only.
+            words.push(values::instant(commit.recorded.as_ref()));
+            // Of a conflation they are those of the last commit only.
             if part.conflated_from == 0 {
-                said.extend([values::cause(commit.cause).to_owned(), values::counts(&counts), commit.note.clone()]);
+                words.extend([values::cause(commit.cause).to_owned(), values::counts(&counts), commit.note.clone()]);
             }
-            said.retain(|word| !word.is_empty());
-            line(self.session.paint(Tone::Strong, &said.join(" · ")))?;
+            words.retain(|word| !word.is_empty());
+            line(self.session.paint(TextStyle::Bold, &words.join(" · ")))?;
         }
-        part.changes
-            .iter()
-            .try_for_each(|change| line(format!("  {}", change::line(self.session, change, self.scoped))))
+        for change in &part.changes {
+            line(format!("  {}", change::line(self.session, change, self.with_scope)))?;
+        }
+        Ok(())
     }
 
-    /// The same messages as any client receives, but a commit that was cut goes on where it stopped.
-    fn show_json(&self, event: FollowEvent, token: Option<&str>) -> Result<(), CliError> {
+    /// Prints the messages that any client receives. A commit that a broken connection has cut continues where it
+    /// stopped.
+    fn print_json(&self, event: FollowEvent, token: Option<&str>) -> Result<(), CliError> {
         let token = token.unwrap_or_default().to_owned();
         let message = match event {
             FollowEvent::Opened(opened) => Message::Opened(opened),
@@ -291,79 +311,80 @@ impl Screen<'_> {
             FollowEvent::Progress(revision) => Message::Progress(proto::Progress { revision, resume_token: token }),
             FollowEvent::Lag(lag) => Message::Lag(lag),
             FollowEvent::LicencesChanged { left_out } => {
-                self.aside(&licences_changed(&left_out));
+                self.print_notice(&licences_changed(&left_out));
                 return Ok(());
             }
             FollowEvent::StateDiscarded => {
-                self.aside("the connection broke within the state: it begins again");
+                self.print_notice("the connection broke within the state: the state begins again");
                 return Ok(());
             }
             FollowEvent::Reconnecting { wait, why } => {
-                self.aside(&format!("{why}; coming back in {:.1} s", wait.as_secs_f64()));
+                self.print_notice(&format!("{why}; coming back in {:.1} s", wait.as_secs_f64()));
                 return Ok(());
             }
         };
         json::print_line(&proto::SubscribeResponse { body: Some(message) }, "almanac.v1.SubscribeResponse")
     }
 
-    /// Keeps a token that is new.
-    fn keep(&mut self, token: Option<&str>) -> Result<(), CliError> {
-        if token.is_none() || token == self.kept.as_deref() {
+    /// Stores a token that is new.
+    fn store_token(&mut self, token: Option<&str>) -> Result<(), CliError> {
+        if token.is_none() || token == self.token.as_deref() {
             return Ok(());
         }
-        self.kept = token.map(str::to_owned);
+        self.token = token.map(str::to_owned);
         match (self.state_file, token) {
-            (Some(file), Some(token)) => Ok(write_whole(file, token)?),
+            (Some(file), Some(token)) => Ok(write_token(file, token)?),
             _ => Ok(()),
         }
     }
 
-    /// Says how to go on.
-    fn farewell(&mut self, follower: &Follower<Transport>) -> Result<(), CliError> {
-        self.catching_up.end();
+    fn print_how_to_resume(&mut self, follower: &Follower<Transport>) -> Result<(), CliError> {
+        self.progress.end();
         match (follower.token(), self.state_file) {
-            (None, _) => self.aside("nothing came; there is no token"),
-            (Some(_), Some(file)) => self.aside(&format!("resume with --state-file {}", file.display())),
-            (Some(token), None) => self.aside(&format!("resume with --from {token}")),
+            (None, _) => self.print_notice("nothing was received, so there is no token to resume with"),
+            (Some(_), Some(file)) => self.print_notice(&format!("resume with --state-file {}", file.display())),
+            (Some(token), None) => self.print_notice(&format!("resume with --from {token}")),
         }
         Ok(())
     }
 
-    /// What is not a change goes to standard error.
-    fn aside(&self, text: &str) {
-        eprintln!("{}", self.session.paint(Tone::Quiet, text));
+    /// Prints what is not data to standard error.
+    fn print_notice(&self, text: &str) {
+        eprintln!("{}", self.session.paint(TextStyle::Dim, text));
     }
 }
 
-/// Old or new, never half: a new file takes the place of the old one.
-fn write_whole(file: &Path, token: &str) -> std::io::Result<()> {
-    let mut fresh = file.as_os_str().to_owned();
-    fresh.push(".new");
-    let mut written = std::fs::File::create(&fresh)?;
-    written.write_all(token.as_bytes())?;
-    written.write_all(b"\n")?;
-    written.sync_data()?;
-    std::fs::rename(fresh, file)
+/// Replaces the file as a whole, so that it holds the old or the new token and never a part.
+fn write_token(file: &Path, token: &str) -> std::io::Result<()> {
+    let mut new_path = file.as_os_str().to_owned();
+    new_path.push(".new");
+    let mut new_file = std::fs::File::create(&new_path)?;
+    new_file.write_all(token.as_bytes())?;
+    new_file.write_all(b"\n")?;
+    new_file.sync_data()?;
+    std::fs::rename(new_path, file)
 }
 
 fn licences_changed(left_out: &[String]) -> String {
     match left_out {
-        [] => "every source may be handed on again: what was shown before lacks some".to_owned(),
-        left_out => format!("left out from here on, for their licences: {}", left_out.join(", ")),
+        [] => "no source is left out any more; what was shown before lacks the figures of some".to_owned(),
+        left_out => format!("left out from now on, because of their licences: {}", left_out.join(", ")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::as_of::At;
 
     #[test]
-    fn places_to_start_are_told_apart() {
-        let at = |at| FollowStart::StateAsKnownAt(proto::AsOf { at: Some(at) });
+    fn a_start_is_a_word_a_revision_a_time_or_a_token() {
+        let released = proto::AsOf { at: Some(At::Released("2018-12-31".into())) };
+        let revision = proto::AsOf { at: Some(At::Revision(7)) };
         assert_eq!(start("now").unwrap(), FollowStart::Now);
         assert_eq!(start("12").unwrap(), FollowStart::Range(12, None));
-        assert_eq!(start("as-of:2018-12-31").unwrap(), at(proto::as_of::At::Released("2018-12-31".into())));
-        assert_eq!(start("as-of:rev:7").unwrap(), at(proto::as_of::At::Revision(7)));
+        assert_eq!(start("as-of:2018-12-31").unwrap(), FollowStart::StateAsKnownAt(released));
+        assert_eq!(start("as-of:rev:7").unwrap(), FollowStart::StateAsKnownAt(revision));
         assert_eq!(start("AbC").unwrap(), FollowStart::Token("AbC".into()));
         assert!(start("0").is_err() && start("as-of:").is_err() && start("as-of:yesterday").is_err());
     }

@@ -1,11 +1,11 @@
-//! What the writing commands share: dates and digests, and how results and findings read.
+//! What the writing commands share: dates and digests, and how results and findings are printed.
 
 use sha2::{Digest, Sha256};
 
 use super::{
     change,
     error::CliError,
-    session::{Session, Tone},
+    session::{Session, TextStyle},
     table::{line, note},
 };
 use crate::{
@@ -16,36 +16,32 @@ use crate::{
     proto,
 };
 
-/// Most findings printed of one file.
+/// Most findings that are printed for one file.
 const FINDINGS_PRINTED_MAX: usize = 50;
-/// Most lines of a difference printed.
+/// Most lines of a difference that are printed.
 const DIFFERENCE_PRINTED_MAX: usize = 200;
 
-/// Counts of several commits together.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Tally(pub proto::ChangeCounts);
-
-impl Tally {
-    /// Adds the counts of one.
-    pub fn add(&mut self, counts: &proto::ChangeCounts) {
-        self.0.added += counts.added;
-        self.0.revised += counts.revised;
-        self.0.unchanged += counts.unchanged;
-        self.0.withdrawn += counts.withdrawn;
-        self.0.backfilled += counts.backfilled;
-        self.0.definitions_added += counts.definitions_added;
-        self.0.definitions_revised += counts.definitions_revised;
-        self.0.definitions_unchanged += counts.definitions_unchanged;
-        self.0.definitions_removed += counts.definitions_removed;
-    }
+/// Adds the counts of a commit to those of several commits.
+pub fn add_counts(total: &mut proto::ChangeCounts, counts: &proto::ChangeCounts) {
+    total.added += counts.added;
+    total.revised += counts.revised;
+    total.unchanged += counts.unchanged;
+    total.withdrawn += counts.withdrawn;
+    total.backfilled += counts.backfilled;
+    total.definitions_added += counts.definitions_added;
+    total.definitions_revised += counts.definitions_revised;
+    total.definitions_unchanged += counts.definitions_unchanged;
+    total.definitions_removed += counts.definitions_removed;
 }
 
-/// Counts in words; those that are always said, and those that are when there are any.
+/// Counts in words. Rows added, revised and unchanged are named even if there are none; if a commit has definitions
+/// only, then the definitions are.
 pub fn counts(counts: &proto::ChangeCounts) -> String {
     let rows = counts.added + counts.revised + counts.unchanged + counts.withdrawn + counts.backfilled;
     let definitions = counts.definitions_added + counts.definitions_revised + counts.definitions_unchanged;
     let only_definitions = rows == 0 && definitions > 0;
-    let said = [
+    // Count, word, whether to print a count of zero.
+    let all = [
         (counts.added, "added", !only_definitions),
         (counts.revised, "revised", !only_definitions),
         (counts.unchanged, "unchanged", !only_definitions),
@@ -56,28 +52,33 @@ pub fn counts(counts: &proto::ChangeCounts) -> String {
         (counts.definitions_unchanged, "definitions unchanged", only_definitions),
         (counts.definitions_removed, "definitions taken back", false),
     ];
-    let said = said.into_iter().filter(|(count, _, always)| *always || *count > 0);
-    said.map(|(count, word, _)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
+    let mut words = Vec::new();
+    for (count, word, even_zero) in all {
+        if even_zero || count > 0 {
+            words.push(format!("{count} {word}"));
+        }
+    }
+    words.join(", ")
 }
 
-/// SHA-256, hex.
+/// SHA-256 in lower-case hexadecimal digits.
 pub fn digest(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Today, in UTC.
+/// The current date in UTC.
 pub fn today() -> Date {
     let day = now().0.div_euclid(86_400_000_000);
     i32::try_from(day).ok().and_then(Date::from_days).unwrap_or(Date::EPOCH)
 }
 
-/// A `--released` date.
+/// Parses the value of `--released`.
 pub fn date(text: &str) -> Result<Date, String> {
     Date::parse(text).map_err(|error| error.to_string())
 }
 
-/// Prints findings of a file to standard error: they are about the input, not the answer.
+/// Prints findings about a file to standard error.
 pub fn print_findings(session: &Session, findings: &[Finding]) {
     for finding in findings.iter().take(FINDINGS_PRINTED_MAX) {
         let error = finding.severity == Severity::Error;
@@ -89,7 +90,7 @@ pub fn print_findings(session: &Session, findings: &[Finding]) {
 }
 
 /// Prints findings of the server to standard error.
-pub fn print_answered(session: &Session, findings: &[proto::Finding]) {
+pub fn print_answer_findings(session: &Session, findings: &[proto::Finding]) {
     for finding in findings.iter().take(FINDINGS_PRINTED_MAX) {
         let error = finding.severity() == proto::FindingSeverity::Error;
         print_finding(session, error, &finding.location, &finding.code, &finding.message, &finding.suggestions);
@@ -100,18 +101,18 @@ pub fn print_answered(session: &Session, findings: &[proto::Finding]) {
 }
 
 fn print_finding(session: &Session, error: bool, location: &str, code: &str, message: &str, suggestions: &[String]) {
-    let word = if error { session.paint(Tone::Bad, "error") } else { session.paint(Tone::Quiet, "warning") };
+    let word = if error { session.paint(TextStyle::Worse, "error") } else { session.paint(TextStyle::Dim, "warning") };
     let near =
         if suggestions.is_empty() { String::new() } else { format!("; did you mean {}?", suggestions.join(", ")) };
     eprintln!("{word} {code} {location}: {message}{near}");
 }
 
-/// Whether the server found errors; a write that only validates says so here, not in its status.
-pub fn refused(findings: &[proto::Finding]) -> bool {
+/// Whether the server found errors. A write that only validates returns them as findings, not as an error status.
+pub fn has_errors(findings: &[proto::Finding]) -> bool {
     findings.iter().any(|finding| finding.severity() == proto::FindingSeverity::Error)
 }
 
-/// Says aloud that nothing was done, where an earlier request was answered again.
+/// Prints that nothing was written, if the server answered with the result of an earlier request.
 pub fn print_replayed(session: &Session, result: &proto::WriteResult) -> Result<(), CliError> {
     if !result.replayed {
         return Ok(());
@@ -120,17 +121,17 @@ pub fn print_replayed(session: &Session, result: &proto::WriteResult) -> Result<
         "NOTHING WAS WRITTEN: the same request was done before, in revision {}; this is its answer again",
         result.revision
     );
-    note(session, session.paint(Tone::Bad, &text))
+    note(session, session.paint(TextStyle::Worse, &text))
 }
 
-/// Prints what a write would change, as the feed would say it.
+/// Prints what a write changes, as `almanac watch` does.
 pub fn print_difference(session: &Session, result: &proto::WriteResult) -> Result<(), CliError> {
     for change in result.difference.iter().take(DIFFERENCE_PRINTED_MAX) {
         line(change::line(session, change, false))?;
     }
-    let unsaid = result.difference.len().saturating_sub(DIFFERENCE_PRINTED_MAX) as u64 + result.difference_left_out;
-    if unsaid > 0 {
-        note(session, format!("... and {unsaid} more changes"))?;
+    let left_out = result.difference.len().saturating_sub(DIFFERENCE_PRINTED_MAX) as u64 + result.difference_left_out;
+    if left_out > 0 {
+        note(session, format!("... and {left_out} more changes"))?;
     }
     Ok(())
 }

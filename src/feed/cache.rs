@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use super::lock::lock;
+use crate::store::lock::lock;
 
 /// Most bytes of matches and encoded pages that are kept for sharing.
 pub const SHARED_BYTES_MAX: usize = 32 << 20;

@@ -8,8 +8,8 @@ use std::{collections::VecDeque, sync::Mutex};
 
 use tokio::sync::watch;
 
-use super::{filter::Filters, lock::lock};
-use crate::model::id::Revision;
+use super::filter::Filters;
+use crate::{model::id::Revision, store::lock::lock};
 
 /// Matching commits that a group remembers. A subscriber that is further behind walks through all commits.
 pub(super) const REMEMBERED_MATCHES_MAX: usize = 64;

@@ -5,8 +5,8 @@ use std::{
     sync::{Arc, Mutex, Weak},
 };
 
-use super::{filter::Filters, group::Group, index::Index, lock::lock};
-use crate::model::id::Revision;
+use super::{filter::Filters, group::Group, index::Index};
+use crate::{model::id::Revision, store::lock::lock};
 
 /// All groups that have subscribers.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@
 //!
 //! | modules | what they are for |
 //! |---|---|
-//! | [`error`], [`lock`] | why a stream ends; locks that survive a panic |
+//! | [`error`] | why a stream ends |
 //! | [`filter`] | which changes a subscriber wants, and what licences hide from it |
 //! | [`token`] | where a stream is, in the form that clients keep |
 //! | [`stamps`], [`weight`], [`cache`] | facts about commits, sizes of changes, the bound on shared bytes |
@@ -43,7 +43,6 @@ mod group_registry;
 pub mod hub;
 mod index;
 mod licences;
-mod lock;
 pub mod matches;
 pub mod page;
 pub mod page_changes;

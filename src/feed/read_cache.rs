@@ -8,8 +8,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::{lock::lock, shared_changes::SharedChanges};
-use crate::{ledger::log::Header, model::id::Revision};
+use super::shared_changes::SharedChanges;
+use crate::{ledger::log::Header, model::id::Revision, store::lock::lock};
 
 /// Most ledger pages.
 const READ_PAGES_MAX: usize = 256;

@@ -17,11 +17,13 @@ use super::{
     group::Group,
     group_registry::GroupRegistry,
     index::Index,
-    lock::lock,
     matches::{self, GroupPages},
     stamps::CommitStamps,
 };
-use crate::model::change::{Cause, Change};
+use crate::{
+    model::change::{Cause, Change},
+    store::lock::lock,
+};
 
 /// Some changes of a commit, in order.
 #[derive(Debug)]

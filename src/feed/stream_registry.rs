@@ -22,7 +22,7 @@ use std::{
 use futures_util::task::AtomicWaker;
 use tokio::{sync::watch, time::Instant};
 
-use super::lock::lock;
+use crate::store::lock::lock;
 
 /// A connection is closed this long after its streams were told to end.
 pub const CLOSE_AFTER: Duration = Duration::from_secs(1);

@@ -1,12 +1,15 @@
 //! Files → checked records.
 //!
-//! In reading order: [`encoding`] turns bytes into text, [`table`] finds the header among preambles and gives rows with
-//! their line numbers, [`number`] reads figures as people print them; a [`profile`] says which column is what, [`names`]
-//! finds the entity that a name or code means. From these [`figures`] makes series and [`editions`] makes entries.
+//! In reading order: [`encoding`] turns bytes into text. [`table`] finds the header, and gives rows with their line
+//! numbers. [`number`] reads numbers as publishers print them. A [`profile`] says what each column means. [`names`]
+//! finds the entity that a name or a code stands for. [`rows`] is the loop over the rows of a file; [`figures`] makes
+//! series of the rows, [`editions`] makes entries.
 //!
-//! Invariants: synchronous and pure, but for profiles that a user names; digits are kept exactly as printed; nothing is
-//! guessed in silence. What is wrong becomes a finding that names file, line and column, and a file with an error gives
-//! nothing to write.
+//! Invariants:
+//! - Everything here is synchronous and pure; only [`profile::Profile::load`] reads a file, when a user names one.
+//! - Digits stay exactly as printed.
+//! - A name that is only similar to a known one is suggested in a finding and never used.
+//! - What is wrong becomes a finding that names file, line and column. A file with an error gives nothing to write.
 
 pub mod editions;
 pub mod encoding;
@@ -14,4 +17,5 @@ pub mod figures;
 pub mod names;
 pub mod number;
 pub mod profile;
+pub mod rows;
 pub mod table;

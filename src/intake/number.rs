@@ -1,37 +1,36 @@
-//! Figures as people print them → the exact number of the model.
+//! Numbers as publishers print them → the exact number of the model.
 //!
-//! Invariant: separators and kinds of minus are taken off, digits never are: `127,418` is 127418, `3,10` is 3.10.
+//! Invariant: separators are removed and every kind of minus becomes `-`; digits stay: `127,418` is 127418, `3,10` is
+//! 3.10.
 
 use serde::Deserialize;
 
 use crate::model::value::{Number, NumberError};
 
-/// Which character stands before the decimals.
+/// The character before the decimals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecimalMark {
-    /// A point; in files with `;` between cells a comma as well, for that is why they have it.
+    /// A point; in files with `;` between cells a comma as well. Such files have `;` because commas stand in their
+    /// numbers.
     #[default]
     Auto,
-    /// Always a point.
     Point,
-    /// Always a comma.
     Comma,
-    /// Either: each figure has at most one of them.
+    /// A point or a comma; each number has at most one of them.
     Either,
 }
 
-/// How figures of a file are printed.
+/// How the numbers of a file are printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Style {
-    /// Before the decimals.
+pub struct NumberFormat {
     pub decimal: DecimalMark,
-    /// Between groups of three digits. Blanks always may.
+    /// Characters that may stand between groups of three digits. Blanks always may.
     pub thousands: Vec<char>,
 }
 
-impl Style {
-    /// The style of a file with this separator between cells.
+impl NumberFormat {
+    /// The format of a file with this separator between cells.
     pub fn new(decimal: DecimalMark, thousands: &str, separator: u8) -> Self {
         let decimal = match (decimal, separator) {
             (DecimalMark::Auto, b';') => DecimalMark::Either,
@@ -41,7 +40,7 @@ impl Style {
         Self { decimal, thousands: thousands.chars().collect() }
     }
 
-    /// Reads a figure.
+    /// Reads a number. What can be read in two ways is an error.
     pub fn parse(&self, text: &str) -> Result<Number, NumberError> {
         let text = text.trim();
         if (self.decimal != DecimalMark::Comma || !text.contains('.'))
@@ -53,7 +52,7 @@ impl Style {
         Number::parse(&plain)
     }
 
-    /// The same figure with `-` and `.` and nothing between its digits.
+    /// The same number with `-` and `.` and nothing between its digits; `None` if it is not printed in this format.
     fn plain(&self, text: &str) -> Option<String> {
         let (minus, digits) = match text.strip_prefix(['-', '\u{2212}', '\u{FE63}', '\u{FF0D}']) {
             Some(digits) => ("-", digits.trim_start()),
@@ -70,22 +69,15 @@ impl Style {
             Some((whole, fraction)) => (whole, Some(fraction)),
             None => (digits, None),
         };
-        let between = |letter: char| {
-            letter != mark
-                && (matches!(letter, ' ' | '\u{A0}' | '\u{202F}' | '\u{2009}') || self.thousands.contains(&letter))
-        };
-        let groups: Vec<&str> = whole.split(between).collect();
-        let digits_only = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        let grouped = match groups.as_slice() {
-            [one] => digits_only(one) || (one.is_empty() && fraction.is_some()),
+        let groups: Vec<&str> = whole.split(|letter| letter != mark && self.separates_groups(letter)).collect();
+        let well_grouped = match groups.as_slice() {
+            [one] => is_digits(one) || (one.is_empty() && fraction.is_some()),
             [first, rest @ ..] => {
-                digits_only(first)
-                    && first.len() <= 3
-                    && rest.iter().all(|group| digits_only(group) && group.len() == 3)
+                is_digits(first) && first.len() <= 3 && rest.iter().all(|group| is_digits(group) && group.len() == 3)
             }
             [] => false,
         };
-        if !grouped {
+        if !well_grouped {
             return None;
         }
         let mut plain = format!("{minus}{}", groups.concat());
@@ -95,6 +87,14 @@ impl Style {
         }
         Some(plain)
     }
+
+    fn separates_groups(&self, letter: char) -> bool {
+        matches!(letter, ' ' | '\u{A0}' | '\u{202F}' | '\u{2009}') || self.thousands.contains(&letter)
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -103,67 +103,78 @@ mod tests {
 
     use super::*;
 
-    fn read(decimal: DecimalMark, thousands: &str, text: &str) -> Option<String> {
-        Style::new(decimal, thousands, b',').parse(text).ok().map(|number| number.text())
+    fn print(sign: &str, whole: &str, mark: char, fraction: Option<&str>) -> String {
+        match fraction {
+            Some(fraction) => format!("{sign}{whole}{mark}{fraction}"),
+            None => format!("{sign}{whole}"),
+        }
     }
 
+    fn read(decimal: DecimalMark, thousands: &str, text: &str) -> Option<String> {
+        NumberFormat::new(decimal, thousands, b',').parse(text).ok().map(|number| number.text())
+    }
+
+    const READABLE: &[(&str, &str)] = &[
+        ("127,418", "127418"),
+        ("1,275,418.50", "1275418.50"),
+        ("\u{2212}1", "-1"),
+        ("3.0", "3.0"),
+        (" 61 ", "61"),
+        ("0.594539921118996", "0.594539921118996"),
+        ("1.5E-05", "1.5E-05"),
+        ("127\u{A0}418", "127418"),
+    ];
+
+    const AMBIGUOUS: &[&str] =
+        &["1,27", "12,3456", "1,,275", "1.2.3", ",275", "n/a", "-", "", "1,275,", "−−1", "4 of 5"];
+
     #[test]
-    fn figures_as_publishers_print_them() {
-        for (text, expected) in [
-            ("127,418", "127418"),
-            ("1,275,418.50", "1275418.50"),
-            ("\u{2212}1", "-1"),
-            ("3.0", "3.0"),
-            (" 61 ", "61"),
-            ("0.594539921118996", "0.594539921118996"),
-            ("1.5E-05", "1.5E-05"),
-            ("127\u{A0}418", "127418"),
-        ] {
-            assert_eq!(read(DecimalMark::Auto, ",", text).as_deref(), Some(expected), "{text}");
+    fn numbers_are_read_as_publishers_print_them() {
+        for (text, expected) in READABLE {
+            assert_eq!(read(DecimalMark::Auto, ",", text).as_deref(), Some(*expected), "{text}");
         }
         assert_eq!(read(DecimalMark::Comma, ".", "1.234,50").as_deref(), Some("1234.50"));
         assert_eq!(read(DecimalMark::Comma, ".", "1.234").as_deref(), Some("1234"));
-        assert_eq!(Style::new(DecimalMark::Auto, "", b';').parse("28,70").unwrap().text(), "28.70");
-        assert_eq!(Style::new(DecimalMark::Auto, "", b';').parse("28.70").unwrap().text(), "28.70");
+        assert_eq!(NumberFormat::new(DecimalMark::Auto, "", b';').parse("28,70").unwrap().text(), "28.70");
+        assert_eq!(NumberFormat::new(DecimalMark::Auto, "", b';').parse("28.70").unwrap().text(), "28.70");
     }
 
     #[test]
-    fn what_could_mean_two_things_is_refused() {
-        for bad in ["1,27", "12,3456", "1,,275", "1.2.3", ",275", "n/a", "-", "", "1,275,", "−−1", "4 of 5"] {
+    fn what_is_no_number_or_could_be_two_is_refused() {
+        for bad in AMBIGUOUS {
             assert_eq!(read(DecimalMark::Auto, ",", bad), None, "{bad}");
         }
         assert_eq!(read(DecimalMark::Auto, "", "127,418"), None, "no separator was agreed on");
-        assert!(Style::new(DecimalMark::Auto, "", b';').parse("1.234,5").is_err());
+        assert!(NumberFormat::new(DecimalMark::Auto, "", b';').parse("1.234,5").is_err());
     }
 
     proptest! {
-        /// Model: the plain text. Printed in another country's way it reads as the same digits.
+        /// The model is the plain text: a number reads as the same digits, however a country prints it.
         #[test]
-        fn every_print_of_a_number_reads_as_its_digits(
+        fn a_number_reads_as_its_digits_in_every_format(
             negative: bool, whole in "0|[1-9][0-9]{0,11}", fraction in proptest::option::of("[0-9]{1,6}"), comma: bool,
         ) {
-            let (mark, between) = if comma { (',', '.') } else { ('.', ',') };
+            let (mark, separator) = if comma { (',', '.') } else { ('.', ',') };
             let mut grouped = String::new();
             for (at, digit) in whole.chars().enumerate() {
                 if at > 0 && (whole.len() - at).is_multiple_of(3) {
-                    grouped.push(between);
+                    grouped.push(separator);
                 }
                 grouped.push(digit);
             }
-            let print = |minus: &str, whole: &str, mark: char| {
-                let sign = if negative { minus } else { "" };
-                format!("{sign}{whole}{}", fraction.as_ref().map(|digits| format!("{mark}{digits}")).unwrap_or_default())
-            };
             let decimal = if comma { DecimalMark::Comma } else { DecimalMark::Point };
-            let style = Style::new(decimal, &between.to_string(), b';');
-            let plain = print("-", &whole, '.');
-            prop_assert_eq!(style.parse(&print("\u{2212}", &grouped, mark)).unwrap().text(), plain.clone());
-            prop_assert_eq!(style.parse(&print("-", &whole, mark)).unwrap().text(), plain);
+            let format = NumberFormat::new(decimal, &separator.to_string(), b';');
+            let fraction = fraction.as_deref();
+            let plain = print(if negative { "-" } else { "" }, &whole, '.', fraction);
+            let typeset = print(if negative { "\u{2212}" } else { "" }, &grouped, mark, fraction);
+            let typed = print(if negative { "-" } else { "" }, &whole, mark, fraction);
+            prop_assert_eq!(format.parse(&typeset).unwrap().text(), plain.clone());
+            prop_assert_eq!(format.parse(&typed).unwrap().text(), plain);
         }
 
         #[test]
         fn any_text_is_refused_or_read(text in "[-−0-9.,' eE]{0,12}") {
-            let _ = Style::new(DecimalMark::Either, ",'", b';').parse(&text);
+            let _ = NumberFormat::new(DecimalMark::Either, ",'", b';').parse(&text);
         }
     }
 }

@@ -1,95 +1,83 @@
-//! Profiles: how a file maps to facts. A profile is a small TOML file; those of known publishers are built in, and a
-//! user's own file works the same way.
+//! Profiles: what the columns of a file mean.
+//!
+//! A profile is a small TOML file. Those of known publishers are built in; a user's own file works the same way.
+//!
+//! Invariants: a built-in profile is for editions or for figures. A key that is not known is an error.
 
 use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
 
-use super::number::{DecimalMark, Style};
+use super::number::{DecimalMark, NumberFormat};
 use crate::model::catalog::{EntityKind, Frequency};
 
-const BUILT_IN: [(&str, &str); 5] = [
+/// Names and texts of the built-in profiles for editions.
+const FOR_EDITIONS: [(&str, &str); 2] = [
     ("almanac-edition", include_str!("profiles/almanac-edition.toml")),
-    ("almanac-observations", include_str!("profiles/almanac-observations.toml")),
     ("gii-clusters", include_str!("profiles/gii-clusters.toml")),
+];
+
+/// Names and texts of the built-in profiles for figures.
+const FOR_FIGURES: [(&str, &str); 3] = [
+    ("almanac-observations", include_str!("profiles/almanac-observations.toml")),
     ("wdi-long", include_str!("profiles/wdi-long.toml")),
     ("wdi-wide", include_str!("profiles/wdi-wide.toml")),
 ];
 
-/// Why there is no such profile.
+/// Why a profile cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProfileError {
-    /// Neither built in nor a file.
+    /// The name is neither that of a built-in profile nor the path of a file.
     #[error("there is no profile `{name}`: built in are {}; a path to a TOML file works too", names().join(", "))]
-    Unknown {
-        /// As given.
-        name: String,
-    },
+    Unknown { name: String },
     /// The file cannot be read.
     #[error("profile {path}: {error}")]
-    Unreadable {
-        /// Which file.
-        path: String,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// The file is no profile.
+    Unreadable { path: String, error: std::io::Error },
+    /// The file is not a profile.
     #[error("profile {path}: {error}")]
-    Malformed {
-        /// Which file.
-        path: String,
-        /// Why.
-        error: Box<toml::de::Error>,
-    },
-    /// It maps to the other kind of facts, or to none.
-    #[error("profile `{name}` is not for {wanted}")]
-    OtherFacts {
-        /// Its name.
-        name: String,
-        /// What was to be read.
-        wanted: &'static str,
-    },
+    Malformed { path: String, error: Box<toml::de::Error> },
+    /// The profile is for the other kind of facts, or for none.
+    #[error("profile `{name}` is not for {facts}")]
+    OtherFacts { name: String, facts: &'static str },
 }
 
-/// How a file maps to facts.
+/// What the columns of a file mean.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
-    /// Its name.
     pub name: String,
-    /// What it is for.
+    /// What kind of file it is for, in a sentence.
     pub about: String,
-    /// How the file is written.
     #[serde(default)]
-    pub read: Reading,
-    /// Where an edition is in it.
+    pub read: FileFormat,
+    /// For files with an edition.
     pub edition: Option<EditionShape>,
-    /// Where figures are in it.
+    /// For files with figures.
     pub figures: Option<FigureShape>,
-    /// Who published it, for those who define what is missing.
+    /// The source of such files. `--define-missing` defines it if the catalog does not have it.
     pub source: Option<SourceShape>,
 }
 
-/// How a file is written.
+/// How a file is written, whatever its columns mean.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Reading {
-    /// What may stand between cells, first choice first.
+pub struct FileFormat {
+    /// Characters that may stand between cells, first choice first. Default: comma, semicolon, tab.
     pub separators: Vec<char>,
-    /// What stands before decimals.
+    /// Default: [`DecimalMark::Auto`].
     pub decimal: DecimalMark,
-    /// What may stand between groups of three digits, each character one choice.
+    /// Characters that may stand between groups of three digits. Default: none but blanks.
     pub thousands: String,
-    /// Cells that say that there is no figure.
+    /// Texts of cells that say that there is no number. Default: the empty cell.
     pub missing: Vec<String>,
-    /// Lines that begin so end the table.
+    /// A row whose first cell begins with one of these ends the table.
     pub footers: Vec<String>,
-    /// The cell above the header that the release date comes after.
+    /// The text of the cell, above the header, whose right neighbour is the release date.
     pub released: Option<String>,
 }
 
-impl Default for Reading {
+impl Default for FileFormat {
     fn default() -> Self {
         Self {
             separators: vec![',', ';', '\t'],
@@ -102,55 +90,59 @@ impl Default for Reading {
     }
 }
 
-impl Reading {
-    /// Separators as the reader takes them; they are ASCII.
+impl FileFormat {
+    /// The separators as bytes, as the reader of tables needs them. They have to be ASCII.
     pub fn separators(&self) -> Vec<u8> {
         self.separators.iter().filter_map(|letter| u8::try_from(*letter).ok()).collect()
     }
 
-    /// How figures are printed in a file with this separator.
-    pub fn style(&self, separator: u8) -> Style {
-        Style::new(self.decimal, &self.thousands, separator)
+    /// How numbers are printed in a file with this separator between cells.
+    pub fn numbers(&self, separator: u8) -> NumberFormat {
+        NumberFormat::new(self.decimal, &self.thousands, separator)
     }
 
-    /// Whether a cell says that there is no figure.
+    /// Whether a row that begins with this cell ends the table.
+    pub fn is_footer(&self, first_cell: &str) -> bool {
+        self.footers.iter().any(|footer| first_cell.starts_with(footer.as_str()))
+    }
+
+    /// Whether a cell says that there is no number.
     pub fn is_missing(&self, cell: &str) -> bool {
         self.missing.iter().any(|missing| missing == cell)
     }
 }
 
-/// Columns of an edition, by name.
+/// The names of the columns of an edition.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)]
 pub struct EditionShape {
     pub rank: Option<String>,
     pub tied: Option<String>,
     pub entity: Option<String>,
     pub name: Option<String>,
     pub economies: Option<String>,
-    /// Schemes of the codes in `economies`, first choice first.
+    /// Schemes of the codes in `economies`, first choice first. Default: ISO 3166-1, WIPO ST.3, World Bank.
     pub economy_schemes: Vec<String>,
     pub score: Option<String>,
     pub previous: Option<String>,
     pub disputed: Option<String>,
     pub note: Option<String>,
-    /// Letters at the end of names and codes that point to a footnote.
+    /// Characters at the end of names and codes that point to a footnote, and are removed.
     pub footnote_marks: String,
-    /// Columns `raw:<id>`, `score:<id>`, `rank:<id>` and `year:<id>` are components.
+    /// Whether columns `raw:<id>`, `score:<id>`, `rank:<id>` and `year:<id>` are those of components.
     pub component_prefixes: bool,
     pub components: Vec<ComponentShape>,
 }
 
-/// Columns of a component.
+/// The names of the columns of a component.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)]
 pub struct ComponentShape {
     pub id: String,
     pub raw: Option<String>,
     pub score: Option<String>,
     pub rank: Option<String>,
+    /// The year of the data.
     pub year: Option<String>,
 }
 
@@ -158,54 +150,52 @@ pub struct ComponentShape {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layout {
-    /// One line a figure.
+    /// One row for each figure.
     Long,
-    /// One column a period.
+    /// One row for each series, one column for each period.
     Wide,
 }
 
-/// What a cell without a figure says.
+/// What a cell without a number means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Empty {
-    /// Nothing: the producer publishes no figure.
+pub enum EmptyCell {
+    /// The producer publishes no figure.
     #[default]
     NoFigure,
-    /// That the figure is missing, for the reason in its column.
+    /// The figure is missing; the column `missing` says why.
     Missing,
 }
 
-/// How the name of a file is the id of its indicator.
+/// How the name of a file becomes the id of its indicator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum FileName {
-    /// As it is.
+pub enum FileNameCase {
     AsIs,
-    /// In capitals.
     UpperCase,
 }
 
-/// Columns of figures, by name.
+/// The names of the columns of figures.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
 pub struct FigureShape {
     pub layout: Layout,
     pub indicator: Option<String>,
     pub indicator_name: Option<String>,
-    pub indicator_from_file: Option<FileName>,
+    /// The file is named after its indicator.
+    pub indicator_from_file: Option<FileNameCase>,
     pub entity: String,
     pub entity_name: Option<String>,
-    /// `entity` holds names of entities of this kind, not codes or ids.
+    /// The column `entity` holds names of entities of this kind, not codes or ids.
     entity_names_of: Option<KindName>,
-    /// Letters at the end of names that point to a footnote.
+    /// Characters at the end of names that point to a footnote, and are removed.
     #[serde(default)]
     pub footnote_marks: String,
-    /// Schemes of the codes in `entity`, first choice first; else they are ids.
+    /// Schemes of the codes in the column `entity`, first choice first. A code that is in none of them is an id.
     #[serde(default)]
     pub entity_schemes: Vec<String>,
     pub source: Option<String>,
-    /// Source of figures that do not name one.
+    /// Source of the figures whose row names none.
     pub default_source: Option<String>,
     pub period: Option<String>,
     pub value: Option<String>,
@@ -215,25 +205,26 @@ pub struct FigureShape {
     pub status: Option<String>,
     pub missing: Option<String>,
     pub comment: Option<String>,
+    /// A column whose name begins so holds codes of a dimension; the rest of the name is its id.
     pub dimension_prefix: Option<String>,
-    /// Ids of dimensions and the columns of their codes.
+    /// Id of a dimension → the column with its codes.
     #[serde(default)]
     pub dimensions: BTreeMap<String, String>,
     #[serde(default)]
-    pub empty: Empty,
-    /// Words in the period column that are no period; their lines are left out.
+    pub empty: EmptyCell,
+    /// Words in the column `period` that are no period; rows with them are left out.
     #[serde(default)]
     pub skip_periods: Vec<String>,
-    /// Codes that mean the world.
+    /// Codes of the world. An entity that is defined from a file gets its kind by these codes and by `groups`.
     #[serde(default)]
     pub world: Vec<String>,
-    /// Codes that mean groups of economies.
+    /// Codes of groups of economies.
     #[serde(default)]
     pub groups: Vec<String>,
     /// Licence of indicators that are defined from a file.
     #[serde(default)]
     pub licence: String,
-    /// Frequency of them.
+    /// Frequency of indicators that are defined from a file.
     #[serde(default)]
     frequency: FrequencyName,
 }
@@ -258,7 +249,7 @@ enum KindName {
 }
 
 impl FigureShape {
-    /// The kind of entities whose names are in the file, if it has names instead of codes.
+    /// The kind of the entities whose names are in the file; `None` if the file has codes or ids.
     pub fn entity_names_of(&self) -> Option<EntityKind> {
         self.entity_names_of.map(|kind| match kind {
             KindName::Economy => EntityKind::Economy,
@@ -268,7 +259,6 @@ impl FigureShape {
         })
     }
 
-    /// Frequency of indicators that are defined from a file.
     pub fn frequency(&self) -> Frequency {
         match self.frequency {
             FrequencyName::NotStated => Frequency::NotStated,
@@ -279,10 +269,9 @@ impl FigureShape {
     }
 }
 
-/// A source as a profile describes it.
+/// A source, as a profile describes it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)]
 pub struct SourceShape {
     pub id: String,
     pub producer: String,
@@ -291,15 +280,28 @@ pub struct SourceShape {
     pub licence: String,
 }
 
-/// Names of the built-in profiles.
-pub fn names() -> Vec<&'static str> {
-    BUILT_IN.iter().map(|(name, _)| *name).collect()
+/// Names of the built-in profiles for editions.
+pub fn edition_profile_names() -> Vec<&'static str> {
+    FOR_EDITIONS.iter().map(|(name, _)| *name).collect()
+}
+
+/// Names of the built-in profiles for figures.
+pub fn figure_profile_names() -> Vec<&'static str> {
+    FOR_FIGURES.iter().map(|(name, _)| *name).collect()
+}
+
+/// Names of all built-in profiles, in alphabetical order.
+fn names() -> Vec<&'static str> {
+    let mut names = edition_profile_names();
+    names.extend(figure_profile_names());
+    names.sort_unstable();
+    names
 }
 
 impl Profile {
-    /// A built-in profile by name, or a user's own by path.
+    /// A built-in profile by its name, or a user's own by its path.
     pub fn load(name: &str) -> Result<Self, ProfileError> {
-        if let Some((_, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
+        if let Some((_, text)) = FOR_EDITIONS.iter().chain(&FOR_FIGURES).find(|(built_in, _)| *built_in == name) {
             return Self::parse(name, text);
         }
         if !Path::new(name).is_file() {
@@ -310,21 +312,23 @@ impl Profile {
         Self::parse(name, &text)
     }
 
-    /// Parses one; `path` is what it is called in an error.
+    /// Parses a profile. `path` is what errors call it.
     pub fn parse(path: &str, text: &str) -> Result<Self, ProfileError> {
         toml::from_str(text).map_err(|error| ProfileError::Malformed { path: path.to_owned(), error: Box::new(error) })
     }
 
-    /// Where an edition is, if it is for editions.
+    /// The columns of an edition. A profile for figures is an error.
     pub fn edition(&self) -> Result<&EditionShape, ProfileError> {
-        let other = || ProfileError::OtherFacts { name: self.name.clone(), wanted: "editions" };
-        self.edition.as_ref().ok_or_else(other)
+        self.edition.as_ref().ok_or_else(|| self.other_facts("editions"))
     }
 
-    /// Where figures are, if it is for figures.
+    /// The columns of figures. A profile for editions is an error.
     pub fn figures(&self) -> Result<&FigureShape, ProfileError> {
-        let other = || ProfileError::OtherFacts { name: self.name.clone(), wanted: "figures" };
-        self.figures.as_ref().ok_or_else(other)
+        self.figures.as_ref().ok_or_else(|| self.other_facts("figures"))
+    }
+
+    fn other_facts(&self, facts: &'static str) -> ProfileError {
+        ProfileError::OtherFacts { name: self.name.clone(), facts }
     }
 }
 
@@ -334,12 +338,16 @@ mod tests {
 
     #[test]
     fn every_built_in_profile_loads_under_its_name() {
-        for name in names() {
+        for name in edition_profile_names() {
             let profile = Profile::load(name).unwrap();
             assert_eq!(profile.name, name);
-            assert!(profile.edition.is_some() != profile.figures.is_some(), "{name} is for one kind of facts");
+            assert!(profile.edition().is_ok() && profile.figures().is_err(), "{name}");
         }
-        assert!(Profile::load("wdi-wide").unwrap().edition().is_err());
+        for name in figure_profile_names() {
+            let profile = Profile::load(name).unwrap();
+            assert_eq!(profile.name, name);
+            assert!(profile.figures().is_ok() && profile.edition().is_err(), "{name}");
+        }
     }
 
     #[test]

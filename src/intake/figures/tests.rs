@@ -1,6 +1,6 @@
-//! Snippets of the real files, with what is wrong in them.
+//! Parts of published files, right and wrong.
 
-use super::{super::names::Named, *};
+use super::{super::names::CatalogItem, *};
 use crate::model::{
     catalog::EntityKind,
     value::{MissingReason, Qualifier, Status},
@@ -8,22 +8,27 @@ use crate::model::{
 
 fn directory() -> Directory {
     let mut directory = Directory::default();
-    let mut entity = |id: &str, codes: &[(&'static str, &'static str)], name: &str| {
-        let thing = Named { id: id.into(), kind: Some(EntityKind::Economy), lies_in: Vec::new() };
-        directory.entities.add(thing, codes.iter().copied(), [name]);
-    };
-    entity("CHN", &[("world-bank", "CHN"), ("iso3166-1-alpha2", "CN")], "China");
-    entity("ROU", &[("world-bank", "ROU"), ("world-bank-2013", "ROM")], "Romania");
+    directory.entities.add(
+        CatalogItem { id: "CHN".into(), kind: Some(EntityKind::Economy), lies_in: Vec::new() },
+        [("world-bank", "CHN"), ("iso3166-1-alpha2", "CN")],
+        ["China"],
+    );
+    directory.entities.add(
+        CatalogItem { id: "ROU".into(), kind: Some(EntityKind::Economy), lies_in: Vec::new() },
+        [("world-bank", "ROU"), ("world-bank-2013", "ROM")],
+        ["Romania"],
+    );
     for id in ["GB.XPD.RSDV.GD.ZS", "patents"] {
-        let thing = Named { id: id.into(), kind: None, lies_in: Vec::new() };
-        directory.indicators.add(thing, [], [id]);
+        let indicator = CatalogItem { id: id.into(), kind: None, lies_in: Vec::new() };
+        directory.indicators.add(indicator, [], [id]);
     }
     directory
 }
 
 fn read(profile: &str, name: &str, text: impl AsRef<[u8]>, define_missing: bool) -> FigureFile {
     let profile = Profile::load(profile).unwrap();
-    let (shape, source) = (profile.figures().unwrap(), SourceId::new("s").unwrap());
+    let shape = profile.figures().unwrap();
+    let source = SourceId::new("s").unwrap();
     let directory = directory();
     let reader =
         FigureReader { profile: &profile, shape, directory: &directory, source: Some(&source), define_missing };
@@ -32,12 +37,13 @@ fn read(profile: &str, name: &str, text: impl AsRef<[u8]>, define_missing: bool)
 
 /// `entity period text` of every figure, in order.
 fn figures(file: &FigureFile) -> Vec<String> {
-    let of = |series: &Series| {
-        let entity = series.key.entity.clone();
-        let said = series.points.iter().map(move |point| format!("{entity} {} {}", point.period, print(&point.value)));
-        said.collect::<Vec<_>>()
-    };
-    file.series.iter().flat_map(of).collect()
+    let mut lines = Vec::new();
+    for series in &file.series {
+        for point in &series.points {
+            lines.push(format!("{} {} {}", series.key.entity, point.period, print(&point.value)));
+        }
+    }
+    lines
 }
 
 fn codes(file: &FigureFile) -> Vec<(&str, &str)> {
@@ -50,7 +56,7 @@ const WIDE: &str = "\u{FEFF}\"Data Source\",\"World Development Indicators\",\n\
     \"Romania\",\"ROM\",\"Research and\ndevelopment (% of GDP)\",\"GB.XPD.RSDV.GD.ZS\",\"0.594539921118996\",\"..\",\"\",\n";
 
 #[test]
-fn a_download_of_the_world_bank() {
+fn a_download_of_the_world_bank_is_read() {
     let file = read("wdi-wide", "API.csv", WIDE, false);
     assert_eq!(codes(&file), []);
     assert_eq!(figures(&file), ["CHN 2015 2.0", "CHN 2016 2.05701", "ROU 1960 0.594539921118996"]);
@@ -87,12 +93,12 @@ fn a_long_file_is_named_after_its_indicator() {
 }
 
 #[test]
-fn what_is_not_known_is_refused_once_or_defined() {
+fn an_unknown_name_is_refused_once_or_defined() {
     let text = "Country Name,Country Code,Year,Value\nChina,CNH,2015,1\nChina,CNH,2016,2\nWorld,WLD,2016,3\nArab World,ARB,2016,4\n";
     let refused = read("wdi-long", "GB.XPD.RSDV.GD.ZS.csv", text, false);
     assert_eq!(codes(&refused)[0], ("UNKNOWN_ENTITY", "GB.XPD.RSDV.GD.ZS.csv:2, column Country Code"));
     assert_eq!((refused.errors, refused.points()), (3, 0));
-    assert_eq!(refused.findings[0].suggestions, ["CHN"], "its name says which");
+    assert_eq!(refused.findings[0].suggestions, ["CHN"], "the name beside the code says which");
     let defined = read("wdi-long", "NEW.csv", text, true);
     assert_eq!((defined.errors, defined.points()), (0, 4));
     let kinds: Vec<_> = defined.new_entities.iter().map(|new| (new.id.as_str(), new.kind)).collect();
@@ -101,7 +107,7 @@ fn what_is_not_known_is_refused_once_or_defined() {
 }
 
 #[test]
-fn a_figure_that_comes_twice_is_noticed_and_a_contradiction_refused() {
+fn a_repeated_figure_is_a_warning_and_a_contradiction_is_an_error() {
     let head = "Country Name,Country Code,Year,Value\n";
     let twice = read("wdi-long", "patents.csv", format!("{head}China,CHN,2015,1.0\nChina,CHN,2015,1.0\n"), true);
     assert_eq!((twice.errors, twice.findings[0].code.as_str(), twice.points()), (0, "DUPLICATE_ROW", 1));
@@ -114,7 +120,7 @@ fn a_figure_that_comes_twice_is_noticed_and_a_contradiction_refused() {
 }
 
 #[test]
-fn change_is_no_year_and_na_no_number() {
+fn what_is_no_period_number_or_name_is_an_error_with_line_and_column() {
     let text = "Country Name,Country Code,Year,Value\nChina,CHN,Change,−1\nChina,CHN,2015,NA\nChina,,2015,1\n";
     let file = read("wdi-long", "GB.XPD.RSDV.GD.ZS.csv", text, false);
     assert_eq!(
@@ -128,14 +134,14 @@ fn change_is_no_year_and_na_no_number() {
 }
 
 #[test]
-fn another_file_is_said_to_be_one() {
+fn a_file_without_the_header_of_the_profile_is_foreign() {
     let file = read("wdi-wide", "ind_list.csv", "Indicator_Name,Indicator_Code\nPatents,IP.PAT\n", true);
     assert!(file.foreign);
     assert_eq!(codes(&file), [("NO_HEADER", "ind_list.csv")]);
 }
 
 #[test]
-fn semicolons_decimal_commas_and_latin_1() {
+fn semicolons_decimal_commas_and_latin_1_are_read() {
     let text = b"indicator;entity;period;value;comment\npatents;CHN;2020;28,70;\xE9tude\npatents;CHN;2019;\"1.234\";\n";
     let file = read("almanac-observations", "a.csv", text, false);
     assert_eq!(codes(&file), [("NOT_UTF8", "a.csv")]);
@@ -144,7 +150,7 @@ fn semicolons_decimal_commas_and_latin_1() {
 }
 
 #[test]
-fn figures_of_the_press() {
+fn figures_with_notes_are_read() {
     let text = "# from five articles, \"as printed\n\
         indicator,entity,period,value,multiplier,qualifier,upper,status,missing,source,dim:SEX\n\
         patents,CHN,2024,3.6,trillion,at-least,,,,press,\n\
@@ -164,38 +170,45 @@ fn figures_of_the_press() {
     assert_eq!(file.series[1].key.source.as_str(), "s");
 }
 
+/// A row, and the place and the code of its finding.
+const WRONG_NOTES: &[(&str, &str, &str)] = &[
+    ("patents,CHN,2024,,,,,,", "NO_REASON", "a.csv:2, column missing"),
+    ("patents,CHN,2024,1,,,,,L", "VALUE_AND_REASON", "a.csv:2, column missing"),
+    ("patents,CHN,2024,1,many,,,,", "BAD_MULTIPLIER", "a.csv:2, column multiplier"),
+    ("patents,CHN,2024,1,,nearly,,,", "BAD_QUALIFIER", "a.csv:2, column qualifier"),
+    ("patents,CHN,2024,1,,range,,,", "BAD_QUALIFIER", "a.csv:2, column qualifier"),
+    ("patents,CHN,2024,1,,at-least,2,,", "BAD_QUALIFIER", "a.csv:2, column qualifier"),
+    ("patents,CHN,2024,2,,range,1,,", "BAD_RANGE", "a.csv:2, column upper"),
+    ("patents,CHN,2024,2,,range,3.5,,", "BAD_RANGE", "a.csv:2, column upper"),
+    ("patents,CHN,2024,2,,,,X,", "BAD_STATUS", "a.csv:2, column status"),
+    ("patents,CHN,2024,2,,,,,,more", "EXTRA_CELL", "a.csv:2"),
+];
+
 #[test]
-fn slips_in_notes_name_their_column() {
+fn a_wrong_note_is_an_error_with_line_and_column() {
     let head = "indicator,entity,period,value,multiplier,qualifier,upper,status,missing\n";
-    for (row, code) in [
-        ("patents,CHN,2024,,,,,,", "NO_REASON"),
-        ("patents,CHN,2024,1,,,,,L", "VALUE_AND_REASON"),
-        ("patents,CHN,2024,1,many,,,,", "BAD_MULTIPLIER"),
-        ("patents,CHN,2024,1,,nearly,,,", "BAD_QUALIFIER"),
-        ("patents,CHN,2024,1,,range,,,", "BAD_QUALIFIER"),
-        ("patents,CHN,2024,1,,at-least,2,,", "BAD_QUALIFIER"),
-        ("patents,CHN,2024,2,,range,1,,", "BAD_RANGE"),
-        ("patents,CHN,2024,2,,range,3.5,,", "BAD_RANGE"),
-        ("patents,CHN,2024,2,,,,X,", "BAD_STATUS"),
-        ("patents,CHN,2024,2,,,,,,more", "EXTRA_CELL"),
-    ] {
+    for (row, code, location) in WRONG_NOTES {
         let file = read("almanac-observations", "a.csv", format!("{head}{row}\n"), false);
-        assert_eq!(file.findings.iter().map(|finding| finding.code.as_str()).collect::<Vec<_>>(), [code], "{row}");
-        assert!(file.findings[0].location.starts_with("a.csv:2"), "{row}");
+        assert_eq!(codes(&file), [(*code, *location)], "{row}");
     }
-    let file =
-        read("almanac-observations", "a.csv", "indicator,entity,period,value,qualifer\npatents,CHN,2024,1,\n", false);
+}
+
+#[test]
+fn a_column_without_a_meaning_is_a_warning() {
+    let text = "indicator,entity,period,value,qualifer\npatents,CHN,2024,1,\n";
+    let file = read("almanac-observations", "a.csv", text, false);
     assert_eq!(codes(&file), [("IGNORED_COLUMN", "a.csv")]);
     assert!(file.findings[0].message.contains("qualifer"));
 }
 
 #[test]
-fn a_users_own_profile_with_names_footnotes_and_dimensions() {
+fn a_profile_of_a_user_has_names_footnotes_and_dimensions() {
     let text = "name = \"mine\"\nabout = \"\"\n[read]\nmissing = [\"NA\"]\n[figures]\nlayout = \"long\"\n\
         indicator_from_file = \"as-is\"\nentity = \"Economies\"\nentity_names_of = \"economy\"\nfootnote_marks = \"*\"\n\
         period = \"Year\"\nvalue = \"Score\"\nskip_periods = [\"Change\"]\ndimensions = { UNIT = \"unit\" }\n";
     let profile = Profile::parse("mine.toml", text).unwrap();
-    let (directory, source) = (directory(), SourceId::new("s").unwrap());
+    let directory = directory();
+    let source = SourceId::new("s").unwrap();
     let reader = FigureReader {
         profile: &profile,
         shape: profile.figures().unwrap(),
@@ -218,21 +231,23 @@ fn a_users_own_profile_with_names_footnotes_and_dimensions() {
 }
 
 #[test]
-fn a_copy_in_another_order_is_the_same() {
-    let rows = ["China,CHN,2015,1.0", "China,CHN,2016,2.0", "Romania,ROU,2015,3.0"];
-    let text = |rows: &[&str]| format!("Country Name,Country Code,Year,Value\n{}\n", rows.join("\n"));
-    let sorted = |rows: &[&str]| {
-        let mut figures = figures(&read("wdi-long", "patents.csv", text(rows), true));
-        figures.sort();
-        figures
-    };
-    assert_eq!(sorted(&rows), sorted(&[rows[2], rows[1], rows[0]]));
+fn the_order_of_rows_does_not_matter() {
+    let rows = "China,CHN,2015,1.0\nChina,CHN,2016,2.0\nRomania,ROU,2015,3.0\n";
+    let reversed = "Romania,ROU,2015,3.0\nChina,CHN,2016,2.0\nChina,CHN,2015,1.0\n";
+    assert_eq!(sorted_figures(rows), sorted_figures(reversed));
+}
+
+fn sorted_figures(rows: &str) -> Vec<String> {
+    let text = format!("Country Name,Country Code,Year,Value\n{rows}");
+    let mut figures = figures(&read("wdi-long", "patents.csv", text, true));
+    figures.sort();
+    figures
 }
 
 proptest::proptest! {
     /// No bytes make a reader panic.
     #[test]
-    fn any_file_is_refused_or_read(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200), row in "[-0-9A-Z,;\"\r\n.]{0,80}") {
+    fn any_bytes_are_refused_or_read(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200), row in "[-0-9A-Z,;\"\r\n.]{0,80}") {
         let _ = read("wdi-wide", "a.csv", &bytes, true);
         let _ = read("wdi-wide", "a.csv", format!("{WIDE}{row}"), true);
         let _ = read("wdi-long", "a.csv", format!("Country Name,Country Code,Year,Value\n{row}"), true);

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use almanac::{intake::profile::Profile, rpc::status::Reason};
+use almanac::{intake::profile::Profile, rpc::reason::Reason};
 
 use super::markdown::{Page, root};
 
@@ -17,15 +17,28 @@ const TYPES: &str = "proto/almanac/v1/types.proto";
 fn errors_has_every_reason_with_its_status() {
     let contract = std::fs::read_to_string(root().join(TYPES)).unwrap();
     let written = statuses_of_the_contract(&contract);
-    let raised: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.as_str_name()).collect();
-    assert_eq!(written.keys().map(String::as_str).collect::<BTreeSet<_>>(), raised);
+    let raised: BTreeMap<String, String> =
+        Reason::ALL.iter().map(|reason| (reason.as_str_name().to_owned(), code_name(*reason))).collect();
+    assert_eq!(written, raised, "the contract against the code");
 
     let page = Page::read("docs/errors.md");
     let rows = page.rows.iter().filter(|row| row.cells.len() == 4);
     let listed: Vec<(String, String)> = rows.map(|row| (plain(&row.cells[0]), plain(&row.cells[1]))).collect();
     let told: BTreeMap<String, String> = listed.iter().cloned().collect();
-    assert_eq!(told.len(), listed.len(), "a reason is told twice");
-    assert_eq!(told, written);
+    assert_eq!(told.len(), listed.len(), "a reason stands twice");
+    assert_eq!(told, raised, "the page against the code");
+}
+
+/// The status of a reason as the contract and the page write it: `INVALID_ARGUMENT`.
+fn code_name(reason: Reason) -> String {
+    let mut name = String::new();
+    for letter in format!("{:?}", reason.code()).chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
 }
 
 /// `ERROR_REASON_` values and the status that the comment above each begins with.

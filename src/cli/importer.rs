@@ -1,4 +1,6 @@
-//! One order to load figures: what holds for all its files, and how one file becomes one commit.
+//! Imports files of figures: what holds for all files of a command, and how one file becomes one commit.
+//!
+//! Invariant: commits are in the order of the files, although several uploads run at a time.
 
 use std::collections::BTreeSet;
 
@@ -24,50 +26,50 @@ use crate::{
     proto::{self, ingest_observations_request::Part},
 };
 
-/// What holds for all files.
+/// What holds for all files of a command.
 #[derive(Debug)]
-pub struct Order {
-    /// How a file maps to figures.
+pub struct Importer {
     pub profile: Profile,
     shape: FigureShape,
     directory: Directory,
+    /// Ids of the sources in the catalog.
     sources: BTreeSet<String>,
+    /// Source of figures whose row names none.
     source: Option<SourceId>,
-    /// Names that nobody knows are to be defined.
+    /// Whether to define the names that the catalog does not have.
     pub define_missing: bool,
-    /// When the producer published it, if it was said.
+    /// Default: the date that a file states, else today.
     pub released: Option<Date>,
-    /// A file is the whole release of its indicators.
+    /// Whether a file is the whole release of its indicators. Default: no.
     pub replace: bool,
-    /// Nothing is to be written.
+    /// Whether to check only and write nothing. Default: no.
     pub dry_run: bool,
-    /// Note of each commit.
+    /// Kept with each commit. Default: empty.
     pub note: String,
 }
 
-/// A file that was read.
+/// A file that was read, on its way to the server.
 #[derive(Debug)]
-pub struct ReadFile {
-    /// What it is called.
+pub struct ImportFile {
+    /// What findings call it.
     pub name: String,
-    /// It was named, not found in a folder or archive.
+    /// Whether the user named it; else it was found in a folder or an archive.
     pub named: bool,
-    /// What it says.
     pub figures: FigureFile,
-    /// It is the whole release of these, whatever it holds.
+    /// Indicators of which this file is the whole release.
     replaced: Vec<String>,
     sha256: String,
 }
 
-impl ReadFile {
-    /// Whether it says something even without a figure.
+impl ImportFile {
+    /// Whether the upload changes something even without a figure.
     pub fn replaces(&self) -> bool {
         !self.replaced.is_empty()
     }
 }
 
-impl Order {
-    /// Asks the server for the names it knows.
+impl Importer {
+    /// Fetches the catalog's names. A profile that is not for figures is an error.
     pub async fn new(
         session: &Session,
         profile: Profile,
@@ -75,13 +77,14 @@ impl Order {
         define_missing: bool,
     ) -> Result<Self, CliError> {
         let shape = profile.figures().map_err(|error| CliError::Usage(error.to_string()))?.clone();
-        let own = shape.default_source.as_deref().map(SourceId::new).transpose();
-        let own = own.map_err(|error| CliError::Usage(format!("profile {}: {error}", profile.name)))?;
+        let default_source = shape.default_source.as_deref().map(SourceId::new).transpose();
+        let default_source =
+            default_source.map_err(|error| CliError::Usage(format!("profile {}: {error}", profile.name)))?;
         Ok(Self {
             shape,
             directory: directory::load(session, None).await?,
             sources: directory::sources(session).await?,
-            source: source.or(own),
+            source: source.or(default_source),
             profile,
             define_missing,
             released: None,
@@ -91,8 +94,7 @@ impl Order {
         })
     }
 
-    /// Reads a file.
-    pub fn read(&self, document: &Document) -> ReadFile {
+    pub fn read(&self, document: &Document) -> ImportFile {
         let reader = FigureReader {
             profile: &self.profile,
             shape: &self.shape,
@@ -101,16 +103,17 @@ impl Order {
             define_missing: self.define_missing,
         };
         let figures = reader.read(&document.name, &document.bytes);
-        let whole = self.replace && self.shape.source.is_none();
-        let replaced = if whole { figures.indicators.iter().map(ToString::to_string).collect() } else { Vec::new() };
+        let is_whole_release = self.replace && self.shape.source.is_none();
+        let replaced =
+            if is_whole_release { figures.indicators.iter().map(ToString::to_string).collect() } else { Vec::new() };
         let sha256 = writing::digest(&document.bytes);
-        ReadFile { name: document.name.clone(), named: document.named, figures, replaced, sha256 }
+        ImportFile { name: document.name.clone(), named: document.named, figures, replaced, sha256 }
     }
 
-    /// The release date of a file: as ordered, as it states, or today.
-    pub fn released(&self, file: &ReadFile) -> Result<String, CliError> {
+    /// The release date of a file: that of the command, else that of the file, else today.
+    pub fn released(&self, file: &ImportFile) -> Result<String, CliError> {
         match (&self.released, &file.figures.released) {
-            (Some(ordered), _) => Ok(ordered.to_string()),
+            (Some(date), _) => Ok(date.to_string()),
             (None, None) => Ok(writing::today().to_string()),
             (None, Some(stated)) => match Date::parse(stated) {
                 Ok(date) => Ok(date.to_string()),
@@ -137,16 +140,17 @@ impl Order {
         }
     }
 
-    /// Writes a file as one commit, once it is its turn: uploads run side by side, commits are in the order of the files.
+    /// Writes a file as one commit. The end of the upload waits for the slot, so the server commits after the slot
+    /// before.
     pub async fn upload(
         &self,
         session: &Session,
-        mut file: ReadFile,
+        mut file: ImportFile,
         definitions: Vec<proto::Definition>,
         request_id: String,
-        turn: Turn,
+        slot: CommitSlot,
     ) -> Result<(String, proto::WriteResult), CliError> {
-        let Turn { before, done } = turn;
+        let CommitSlot { before, done } = slot;
         let mut header = self.header(&self.released(&file)?, std::mem::take(&mut file.sha256), request_id);
         if !file.replaced.is_empty() {
             header.replaced_indicators = std::mem::take(&mut file.replaced);
@@ -155,7 +159,7 @@ impl Order {
         let messages = FigureUpload::new(header, definitions, file.figures.series);
         let answer = session.admin().ingest_observations(ending_after(messages, before)).await;
         let answer = answer.map_err(|status| match status.code() {
-            // Callers with a request id of their own know what this means.
+            // Callers that give a request id handle this.
             Code::AlreadyExists => CliError::from(status),
             _ => CliError::Refused(format!("{}: {}", file.name, CliError::from(status))),
         })?;
@@ -164,27 +168,29 @@ impl Order {
     }
 }
 
-/// A place in a row of uploads.
+/// A place in the order of commits.
 #[derive(Debug)]
-pub struct Turn {
+pub struct CommitSlot {
+    /// Completes when the commit before is done; is dropped if that failed. `None` for the first.
     before: Option<oneshot::Receiver<()>>,
     done: oneshot::Sender<()>,
 }
 
-/// A row of uploads.
+/// Puts the commits of uploads that run at the same time into an order.
 #[derive(Debug, Default)]
-pub struct Turns(Option<oneshot::Receiver<()>>);
+pub struct CommitQueue {
+    last: Option<oneshot::Receiver<()>>,
+}
 
-impl Turns {
-    /// The next place.
-    pub fn next_turn(&mut self) -> Turn {
+impl CommitQueue {
+    pub fn next_slot(&mut self) -> CommitSlot {
         let (done, after) = oneshot::channel();
-        Turn { before: self.0.replace(after), done }
+        CommitSlot { before: self.last.replace(after), done }
     }
 }
 
-/// The messages of an upload, the end of it once its turn has come. If it never comes, since what was to come before failed, the
-/// upload breaks off without its end, and nothing of it is written.
+/// The messages of an upload; the last one comes once `before` is done. If the commit before failed, the upload breaks
+/// off without its end, and the server writes nothing of it.
 fn ending_after(
     messages: FigureUpload,
     before: Option<oneshot::Receiver<()>>,
@@ -201,28 +207,28 @@ fn ending_after(
     })
 }
 
-/// Definitions that were sent on the way.
+/// Remembers which definitions an import has sent, so that each is sent once.
 #[derive(Debug, Default)]
-pub struct Defined {
+pub struct DefinitionTracker {
     ids: BTreeSet<String>,
-    source: bool,
+    is_source_done: bool,
 }
 
-impl Defined {
-    /// Definitions that a file needs and that no file before it brought.
-    pub fn missing(&mut self, order: &Order, file: &mut ReadFile) -> Vec<proto::Definition> {
+impl DefinitionTracker {
+    /// The definitions that a file needs and that no file before it has brought.
+    pub fn missing(&mut self, importer: &Importer, file: &mut ImportFile) -> Vec<proto::Definition> {
         let mut definitions = Vec::new();
-        if !order.define_missing {
+        if !importer.define_missing {
             return definitions;
         }
-        let described = order.profile.source.as_ref();
-        let wanted = order.source.as_ref().map(SourceId::as_str);
-        if let Some(source) = described.filter(|source| Some(source.id.as_str()) == wanted && !self.source)
-            && !order.sources.contains(&source.id)
+        if !self.is_source_done
+            && let (Some(source), Some(id)) = (&importer.profile.source, &importer.source)
+            && source.id == id.as_str()
+            && !importer.sources.contains(&source.id)
         {
             definitions.push(upload::define_source(source));
         }
-        self.source = true;
+        self.is_source_done = true;
         for entity in std::mem::take(&mut file.figures.new_entities) {
             if self.ids.insert(format!("entity {}", entity.id)) {
                 definitions.push(upload::define_entity(entity));
@@ -230,7 +236,7 @@ impl Defined {
         }
         for indicator in std::mem::take(&mut file.figures.new_indicators) {
             if self.ids.insert(format!("indicator {}", indicator.id)) {
-                definitions.push(upload::define_indicator(indicator, &order.shape));
+                definitions.push(upload::define_indicator(indicator, &importer.shape));
             }
         }
         definitions
