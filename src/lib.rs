@@ -1,8 +1,9 @@
 //! # Almanac
 //!
 //! Almanac keeps innovation rankings and statistics, answers typed queries about them at any point of their history, and
-//! streams every new edition and every revised figure to subscribers. This page is the map of the code: read it once and
-//! you can name the room of any line.
+//! streams every new edition and every revised figure to subscribers. This page is the map of the code: after reading it
+//! once you can name the room of any line. A room is a module at the top level. `docs/dev/architecture.md` follows one write
+//! and one read through the rooms; `docs/dev/glossary.md` defines the words.
 //!
 //! ## The picture
 //!
@@ -11,7 +12,7 @@
 //!      │                        │  gRPC, gRPC-Web            ▲  answers, changes
 //!      ▼                        ▼                            │
 //!  ┌────────┐  messages   ┌───────────────────────────────────────┐
-//!  │ intake │────────────▶│ rpc: decode → call → encode           │  server: listener, health,
+//!  │ intake │────────────▶│ rpc: convert → call → convert         │  server: listener, health,
 //!  └────────┘  (by cli)   └───────────────────────────────────────┘  limits, shutdown
 //!                            │ writes          ▲ reads     ▲ changes
 //!                            ▼                 │           │
@@ -26,58 +27,74 @@
 //!                            ▼                 │
 //!                      ┌───────────────────────────┐
 //!                      │ store: the view and the   │   model, ranking: pure types and functions,
-//!                      │ ledger's pages, on sled   │   used by every room, importing none
+//!                      │ ledger's pages, on sled   │   used by every room, importing none above them
 //!                      └───────────────────────────┘
 //! ```
 //!
 //! ## The rooms, in reading order
 //!
+//! A test (`tests/it/layers.rs`) reads this table and compares it with every `use` of the crate.
+//!
 //! | room | what it is for | may use |
 //! |---|---|---|
 //! | [`model`] | what a fact is: ids, periods, figures digit by digit, versions on three time axes, editions, changes | nothing |
 //! | [`ranking`] | pure functions over editions: compare two tables, without ever turning "unknown" into "left" | `model` |
-//! | [`store`] | sled and its rules; series blocks, chunks, the view; the only room that knows the engine | `model` |
-//! | [`ledger`] | the one writer: plan a commit, append its pages, seal it, apply it; recovery; compaction | `store`, `ranking` |
-//! | [`query`] | reading the view at a revision, an instant or a release date; selection policies | `store`, `ledger` (read only) |
-//! | [`feed`] | filters, tokens, the ring of recent commits; one subscriber is a cursor over ring and ledger | `query`, `ledger` (read only) |
-//! | [`convert`] | what both ends make of the contract's messages: the digest of a state | `proto` |
-//! | [`rpc`] | one thin file per service: decode, call, encode; every error becomes a status in one place | all above, `proto` |
-//! | [`server`] | open a folder, recover, listen, serve, end politely | `rpc` |
-//! | [`intake`] | files → checked records: encodings, tables, profiles, names | `model` |
-//! | [`client`] | following the feed from Rust: checks the promises, resumes by itself | `convert`, `proto` |
-//! | [`cli`] | the commands, on the public API only | `intake`, `client`, `proto`; `serve` uses `server`, `verify` and `restore` use `ledger` |
+//! | [`store`] | sled and its rules; blocks of series, chunks, the view; the only room that knows the engine | `model` |
+//! | [`ledger`] | the one writer: plan a commit, append its pages, seal it, apply it; recovery, compaction, backups | `model`, `ranking`, `store` |
+//! | [`query`] | reads of the view at a revision, an instant or a release date; selection policies | `model`, `ranking`, `store`, `ledger` |
+//! | [`feed`] | filters, tokens, the ring of recent commits; a subscriber is a position in ring or ledger | `model`, `ranking`, `store`, `ledger`, `query` |
+//! | [`convert`] | messages of the contract from and to values, one file a topic; the digest of a state | `model`, `ledger`, `query`, `feed`, `proto` |
+//! | [`rpc`] | one thin file for each service: convert, call, convert; every error becomes a status in one place | `model`, `store`, `ledger`, `query`, `feed`, `convert`, `proto` |
+//! | [`server`] | open a folder, recover, listen, serve, stop politely | `model`, `store`, `ledger`, `query`, `feed`, `rpc`, `proto` |
+//! | [`intake`] | files to checked records: encodings, tables, profiles, names | `model` |
+//! | [`client`] | the follower: subscribes, checks the promises, resumes by itself | `convert`, `proto` |
+//! | [`cli`] | the commands, on the public API only | `model`, `intake`, `client`, `convert`, `proto`; in `error`, `serve`, `verify`: `server`; in `backup`, `error`, `migrate`, `serve`, `verify`: `ledger` |
+//!
+//! `query` and `feed` only read the ledger: the writer alone assigns revisions.
 //!
 //! ## One direction
 //!
-//! A write goes down: `rpc → ledger → store`; what it changed comes up: `ledger → feed → rpc`. A read goes `rpc → query →
-//! store`. A commit is planned against the view, so that it holds only what really changes, with before and after. Its
-//! pages are appended and flushed; one small head record seals it; then it is durable. Applying it to the view is
-//! idempotent. Only after that is the writer answered and the feed told.
+//! A write goes down: `rpc → ledger → store`. What it changed comes up: `ledger → feed → rpc`. A read goes `rpc → query →
+//! store`. The planner compares a write with the view and keeps only what really changes, with before and after. The writer
+//! appends the pages of the commit and flushes them; one small header seals it; then the commit is durable. The writer
+//! applies it to the view, which can be repeated without harm. Only then it tells the feed and answers the client.
 //!
 //! ## Invariants
 //!
-//! - Revisions are dense: 1, 2, 3, … Only [`ledger`] assigns them. A commit is there whole or not at all.
-//! - Each commit continues a hash chain; tokens carry it. Two folders that agree on it at a revision agree on all before it.
-//! - A request with a field that the server does not know is refused: what narrows a question is never passed over.
-//! - Nothing is answered or published that is not on disk. If a flush fails, nothing is written or published until a
-//!   restart, and health says so.
+//! - Revisions are dense: 1, 2, 3, … Only [`ledger`] assigns them. A commit exists whole or not at all.
+//! - Each commit continues a hash chain, and tokens carry the chain. Two folders with the same chain at a revision hold the
+//!   same commits up to there.
+//! - The server refuses a request with a field that it does not know: it never ignores what narrows a question.
+//! - Nothing is answered or published that is not on disk. If a flush fails, the server writes and publishes nothing until
+//!   a restart, and its health says so.
 //! - Readers see nothing above the applied revision: five million figures appear at once.
-//! - The view can be thrown away: it is what the ledger says. Only where the owner asked for compaction it cannot.
-//! - Figures are never changed, only followed by later versions; what is taken back is followed by a retraction. Digits come
-//!   back as they were published.
-//! - No queue belongs to a subscriber; a slow one costs its cursor, and one that takes nothing is given up, with a way back.
+//! - The view can be rebuilt from the ledger, unless the operator chose compaction.
+//! - Figures are never changed, only followed by later versions; a figure that is taken back is followed by a retraction.
+//!   Digits come back as they were published.
+//! - No subscriber has a queue. A slow one costs its position. The server ends the stream of one that takes nothing, with a
+//!   token to come back with.
 //! - Every queue, page and batch has a bound with a name.
-//! - Async only at the edge: `model`, `ranking`, `store`, `ledger`, `query` and `intake` are synchronous. What may wait for
-//!   the disk is done where [`store::offload`] says: off the async threads; in simulated worlds on the only thread there is.
+//! - Async only at the edge: [`model`], [`ranking`], [`store`], [`ledger`], [`query`] and [`intake`] are synchronous, except
+//!   `store/offload.rs`, `ledger/writer/handle.rs` and `ledger/writer/run.rs`. What may wait for the disk runs through
+//!   [`store::offload`]: off the async threads; in a simulation on its only thread.
+//! - Faults on purpose and the disk in memory exist only with the cargo feature `fault-injection`, which tests turn on.
 //! - Deliberately absent: a replication protocol, a query language, a cache of answers, and any unsafe code.
 //!
 //! ## Where to start reading
 //!
-//! - How is a figure stored, and which version answers? [`model::series`], then [`store::series`] and the file
-//!   `src/store/format.md`.
+//! - How is a figure stored, and which version answers? [`model::series`], then [`store::series`] and
+//!   `docs/dev/store-format.md`.
 //! - What happens on a write? [`ledger::writer`], then [`ledger::plan`].
 //! - What does a subscriber get, and when? [`feed::subscription`], then [`client`] for the other end.
-//! - Which error does a client see? [`rpc::status`].
+//! - Which error does a client see? [`rpc::reason`], then [`rpc::status`].
+//!
+//! ## Cargo features
+//!
+//! | feature | what it builds |
+//! |---|---|
+//! | `server` (default) | everything: the server, the command line, the follower |
+//! | `client` | the contract and the follower, without sled, clap and the readers of files |
+//! | `fault-injection` | crashes and failures on purpose; for tests alone |
 //!
 //! ## Why each dependency is here
 //!
@@ -88,12 +105,12 @@
 //! | bytes, http-body | the feed's own body: encoded once, shared by all streams |
 //! | tokio, tokio-stream, futures-util | the async edge: sockets, signals, channels; streams of requests and answers |
 //! | sled | the embedded store, pinned: the store's rules were measured on 0.34.7 |
-//! | crc32fast, sha2 | checksums of stored values; request and document digests, tokens |
+//! | crc32fast, sha2 | checksums of stored values; digests of requests and documents, tokens |
 //! | getrandom | history ids, the secret behind tokens, jitter |
 //! | serde, rmp-serde | definitions and editions as self-describing records |
 //! | jiff | calendar dates and instants |
 //! | thiserror, tracing, tracing-subscriber | errors and logs |
-//! | csv, encoding_rs, flate2, lzma-rust2, tar, toml | reading real files: tables, old encodings, compression, archives, profiles; flate2 also compresses the feed's pages |
+//! | csv, encoding_rs, flate2, lzma-rust2, tar, toml | real files: tables, old encodings, compression, archives, profiles; flate2 also compresses the feed's pages |
 //! | strsim | "did you mean" |
 //! | base64 | tokens as text |
 //! | clap, comfy-table, indicatif | the command line: arguments, tables, progress |
@@ -101,7 +118,8 @@
 //! | protox, tonic-prost-build (build) | the contract without an installed protoc |
 //! | proptest, tempfile (tests) | properties against plain models; folders |
 //! | h2 (tests) | calls that are reset in the middle, with any error code |
-//! | turmoil, hyper-util (tests) | simulated worlds: one thread, with a network and a time that a seed rules |
+//! | turmoil, hyper-util (tests) | the simulation: one thread, with a network and a clock that a seed decides |
+//! | snapbox, pulldown-cmark, rustix (tests) | the pages of `docs/`: finding their blocks, a terminal to run them in, comparing outputs |
 
 #[cfg(feature = "server")]
 pub mod cli;

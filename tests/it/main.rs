@@ -35,6 +35,7 @@ mod fixture;
 mod fuzzing;
 mod harness;
 mod health;
+mod layers;
 mod licences;
 mod loading;
 mod migration;
