@@ -39,7 +39,6 @@ const REVERTED: u8 = 8;
 const REVERTED_DEFINITION: u8 = 9;
 const REVERTED_EDITION: u8 = 10;
 
-/// A decoded page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LedgerPage {
     /// Number of its first change in the commit.

@@ -72,7 +72,6 @@ pub(super) struct CommitSummary {
     pub(super) edition: Option<Edition>,
 }
 
-/// Translates one commit.
 pub(super) struct Translation<'a> {
     /// The view before the commit.
     view: &'a View,
