@@ -88,8 +88,8 @@ impl Application<'_> {
                 let released = released.ok_or_else(|| missing(self.header.commit.revision, "its release date"))?;
                 self.writer.full_release(&indicator, &source, released, self.header.commit.revision)?;
             }
-            Record::Definition(_, after) => self.writer.definition(self.header.commit.revision, &after)?,
-            Record::Edition(before, after) => {
+            Record::Definition { after, .. } => self.writer.definition(self.header.commit.revision, &after)?,
+            Record::Edition { before, after } => {
                 self.close_table()?;
                 let entries = match before {
                     Some(before) if before.stands() && after.stands() => self.entries_of(*before)?,

@@ -207,27 +207,15 @@ pub enum RestoreError {
     NoBackup { file: PathBuf },
     /// A later version of Almanac made the file.
     #[error("{file} has backup format {found}, and this almanac reads format {VERSION}; use the version that made it")]
-    NewerFormat {
-        file: PathBuf,
-        /// Its format version.
-        found: u8,
-    },
+    NewerFormat { file: PathBuf, found: u8 },
     /// An earlier version of Almanac made the file.
     #[error(
         "{file} has backup format {found} of an earlier almanac, and this one reads format {VERSION}; restore it with the version that made it, then bring the folder over with `almanac migrate OLD NEW`"
     )]
-    OlderFormat {
-        file: PathBuf,
-        /// Its format version.
-        found: u8,
-    },
+    OlderFormat { file: PathBuf, found: u8 },
     /// The file is not what was written.
     #[error("{file} is damaged ({detail}); nothing was restored")]
-    Damaged {
-        file: PathBuf,
-        /// What is wrong.
-        detail: String,
-    },
+    Damaged { file: PathBuf, detail: String },
     /// The folder is in the way, or cannot be made.
     #[error(transparent)]
     Open(#[from] OpenError),

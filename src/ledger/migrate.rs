@@ -72,7 +72,6 @@ pub enum MigrateError {
         /// The old folder.
         folder: PathBuf,
         revision: Revision,
-        /// What is wrong.
         detail: String,
     },
     /// A folder cannot be opened or made, or one is in the way.
@@ -199,7 +198,7 @@ fn commit_of(old: OldCommit, summary: &CommitSummary, receipt: Option<&OldReceip
 /// Definitions are counted apart. A commit of format 2 has definitions or data, never both.
 fn counts_of(old: &OldCounts, released: Option<Date>, summary: &CommitSummary, receipt: Option<&OldReceipt>) -> Counts {
     // A commit without records has definitions, or is a correction that changes nothing. The receipt of such a correction has
-    // an edition; without a receipt nothing tells the two apart.
+    // an edition; without a receipt the two look alike.
     let answers_edition = receipt.is_some_and(|receipt| receipt.edition.is_some());
     if summary.has_data || released.is_some() || answers_edition {
         return Counts {

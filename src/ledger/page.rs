@@ -39,7 +39,6 @@ const REVERTED: u8 = 8;
 const REVERTED_DEFINITION: u8 = 9;
 const REVERTED_EDITION: u8 = 10;
 
-/// A decoded page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LedgerPage {
     /// Number of its first change in the commit.
@@ -85,8 +84,8 @@ impl PageEncoder {
                 self.name(indicator.as_str());
                 self.name(source.as_str());
             }
-            Record::Definition(before, after) => self.packed(DEFINITION, &pack(&(before, after))?),
-            Record::Edition(before, after) => self.packed(EDITION, &pack(&(before, after))?),
+            Record::Definition { before, after } => self.packed(DEFINITION, &pack(&(before, after))?),
+            Record::Edition { before, after } => self.packed(EDITION, &pack(&(before, after))?),
             Record::OlderEdition { standing, older } => self.packed(OLDER_EDITION, &pack(&(standing, older))?),
             Record::OlderEntry(entry) => self.packed(OLDER_ENTRY, &pack(entry)?),
             Record::Entry(change) => self.packed(ENTRY, &pack(change)?),
@@ -198,11 +197,11 @@ fn read_record<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>, room: usiz
         }
         DEFINITION => {
             let (before, after) = unpack(reader.bytes()?)?;
-            Record::Definition(before, after)
+            Record::Definition { before, after }
         }
         EDITION => {
             let (before, after) = unpack(reader.bytes()?)?;
-            Record::Edition(before, after)
+            Record::Edition { before, after }
         }
         OLDER_EDITION => {
             let (standing, older) = unpack(reader.bytes()?)?;

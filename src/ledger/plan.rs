@@ -95,10 +95,7 @@ pub enum PlanError {
     },
     /// Later commits build on the commits to take back.
     #[error("revisions {} build on what is to be taken back; take them back in the same call, or first", first_of(.revisions))]
-    RevertConflict {
-        /// Those later commits.
-        revisions: BTreeSet<Revision>,
-    },
+    RevertConflict { revisions: BTreeSet<Revision> },
     /// A commit to take back does not exist yet.
     #[error("revision {asked} is not there, head is {head}")]
     AboveHead { asked: Revision, head: Revision },
@@ -141,7 +138,6 @@ pub struct Outcome {
     pub reverts: bool,
 }
 
-/// Plans one write.
 #[derive(Debug)]
 pub struct Planner<'a> {
     ledger: &'a Ledger,

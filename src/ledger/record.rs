@@ -21,10 +21,16 @@ pub enum Record {
     Series(SeriesKey, Vec<RecordedRow>),
     /// The commit is a whole release of an indicator by a source: figures that it does not name are withdrawn.
     FullRelease(IndicatorId, SourceId),
-    /// A definition, before and after.
-    Definition(Option<Box<Definition>>, Box<Definition>),
-    /// An edition, before and after; its entries follow.
-    Edition(Option<Box<Edition>>, Box<Edition>),
+    Definition {
+        before: Option<Box<Definition>>,
+        after: Box<Definition>,
+    },
+    /// An edition; changes of its entries follow.
+    Edition {
+        /// The version that stood.
+        before: Option<Box<Edition>>,
+        after: Box<Edition>,
+    },
     /// A version of an edition that is older than the one that stands, filled in behind it; its entries follow.
     OlderEdition {
         /// The version that stands before and after.
@@ -119,11 +125,11 @@ impl Record {
                 changes.map(|change| Change::Figure(Box::new(change))).collect()
             }
             Self::FullRelease(..) | Self::OlderEntry(_) | Self::Reverted(_) => Vec::new(),
-            Self::Definition(before, after) => {
+            Self::Definition { before, after } => {
                 vec![Change::Definition(DefinitionChange { before: before.clone(), after: Some(after.clone()) })]
             }
             Self::RevertedDefinition(change) => vec![Change::Definition(change.clone())],
-            Self::Edition(before, after) | Self::RevertedEdition { before, after } => {
+            Self::Edition { before, after } | Self::RevertedEdition { before, after } => {
                 vec![Change::Edition { before: before.clone(), after: after.clone(), backfilled: None }]
             }
             Self::OlderEdition { standing, older } => vec![Change::Edition {
@@ -140,8 +146,8 @@ impl Record {
         match self {
             Self::Series(_, rows) => rows.iter().filter(|row| row.movement.is_some()).count() as u64,
             Self::FullRelease(..) | Self::OlderEntry(_) | Self::Reverted(_) => 0,
-            Self::Definition(..)
-            | Self::Edition(..)
+            Self::Definition { .. }
+            | Self::Edition { .. }
             | Self::OlderEdition { .. }
             | Self::Entry(..)
             | Self::RevertedDefinition(_)

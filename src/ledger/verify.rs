@@ -101,8 +101,8 @@ impl VerifyReport {
 ///
 /// # Errors
 ///
-/// Only where nothing can be said about the folder: it is locked, cannot be written, or has no database. Damage is a
-/// problem in the report.
+/// Only where the check cannot begin: the folder is locked, cannot be written, or has no database. Damage is a problem in
+/// the report.
 pub fn verify(folder: &Path, repair: bool) -> std::result::Result<VerifyReport, OpenError> {
     let rebuilt = folder.join(REBUILD_FOLDER);
     let store = folder.join(STORE_FOLDER);

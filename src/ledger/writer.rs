@@ -26,7 +26,7 @@ use crate::{
     store::{lock::lock, offload::Offload},
 };
 
-/// Most writes that wait. A client whose write comes on top is told to come back.
+/// Most writes that wait. One more is refused with [`WriteError::Busy`].
 pub const WAITING_WRITES_MAX: usize = 64;
 
 /// What every write says about itself.
@@ -80,7 +80,6 @@ pub enum WriteError {
     /// The request id belongs to a request with other content.
     #[error("request id `{request_id}` was used for other content, in revision {revision}")]
     RequestReused {
-        /// The id.
         request_id: RequestId,
         /// The commit of the first request.
         revision: Revision,
@@ -90,7 +89,6 @@ pub enum WriteError {
     HeadMoved {
         /// The revision that the client named.
         expected: Revision,
-        /// Head now.
         head: Revision,
     },
     /// The plan failed, mostly because its subject is missing or exists already.

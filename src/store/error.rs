@@ -50,16 +50,12 @@ impl From<sled::Error> for StoreError {
 pub enum OpenError {
     /// Another process has the folder open.
     #[error("{folder} is in use by another almanac process; stop it, or choose another folder with --data")]
-    Locked {
-        /// The data folder.
-        folder: PathBuf,
-    },
+    Locked { folder: PathBuf },
     /// A later version of Almanac wrote the folder.
     #[error(
         "{folder} has format {found}, and this almanac reads format {FORMAT_VERSION}; use the version that wrote it"
     )]
     NewerFormat {
-        /// The data folder.
         folder: PathBuf,
         /// The text of its format file.
         found: String,
@@ -68,16 +64,12 @@ pub enum OpenError {
     #[error(
         "{folder} has format {FORMAT_VERSION_BEFORE}, and this almanac reads format {FORMAT_VERSION}; `almanac migrate {folder} NEW` makes a folder NEW of it and leaves it as it is"
     )]
-    FormatBefore {
-        /// The data folder.
-        folder: PathBuf,
-    },
+    FormatBefore { folder: PathBuf },
     /// The folder has a format that is too old to migrate.
     #[error(
         "{folder} has format {found} of an early almanac, and this one reads format {FORMAT_VERSION}; start with an empty folder and load again"
     )]
     OlderFormat {
-        /// The data folder.
         folder: PathBuf,
         /// Its format version.
         found: u32,
@@ -90,14 +82,10 @@ pub enum OpenError {
     },
     /// The folder holds files that Almanac did not make.
     #[error("{folder} is not an almanac folder and not empty; choose another with --data")]
-    ForeignFolder {
-        /// The folder.
-        folder: PathBuf,
-    },
+    ForeignFolder { folder: PathBuf },
     /// The disk is full or read-only, or this user may not write there.
     #[error("{folder} cannot be written ({detail}); free some space, or let this user write there")]
     Unwritable {
-        /// The data folder.
         folder: PathBuf,
         /// What the system said.
         detail: String,
@@ -106,22 +94,15 @@ pub enum OpenError {
     #[error(
         "{folder} holds no almanac database, or it was moved away; `almanac verify` finishes a repair that was cut off"
     )]
-    NoStore {
-        /// The data folder.
-        folder: PathBuf,
-    },
+    NoStore { folder: PathBuf },
     /// A folder is to be made where there is data already.
     #[error("{folder} holds data already; choose a folder that is empty or not there")]
-    Occupied {
-        /// The folder.
-        folder: PathBuf,
-    },
+    Occupied { folder: PathBuf },
     /// sled cannot open its files.
     #[error(
         "the database in {folder} is damaged ({detail}); its files were left as they are: `almanac verify` says more, `almanac restore` puts a backup into another folder"
     )]
     Damaged {
-        /// The data folder.
         folder: PathBuf,
         /// What sled said.
         detail: String,

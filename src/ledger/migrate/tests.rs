@@ -1,9 +1,12 @@
 //! Folders that Almanac 0.1 made. `tests/data/README.md` describes them.
 
+mod answers;
+
 use std::{collections::BTreeSet, fs::File, sync::Arc};
 
 use tempfile::TempDir;
 
+use self::answers::{commits, editions, figures, point, versions};
 use super::*;
 use crate::{
     ledger::{Ledger, page::LedgerPage, verify::verify},
@@ -11,28 +14,14 @@ use crate::{
         catalog::{Definition, DefinitionKind},
         change::{Change, EntryChange, Movement},
         edition::{CoverageKind, Edition, EditionStatus, Entry},
-        id::{EditionId, EntityId, IndicatorId, RankingId, RequestId},
-        series::{FigureVersion, SeriesKey},
-        value::{Figure, Value},
+        id::{EditionId, RankingId, RequestId},
     },
     query::{
         Snapshot,
-        series::Selection,
         snapshot::{AsOf, Reader},
     },
     ranking::compare::{Standing, absence, movement},
 };
-
-const INDICATORS: [&str; 2] = ["RD", "PAT"];
-const ENTITIES: [&str; 4] = ["CHN", "USA", "JPN", "KOR"];
-const EDITIONS: [(&str, &str); 6] = [
-    ("clusters", "2022"),
-    ("clusters", "2023"),
-    ("clusters", "2024"),
-    ("index", "2023"),
-    ("index", "2024"),
-    ("index", "2025"),
-];
 
 /// A folder of format 2, and the answers of Almanac 0.1 about it.
 struct Case {
@@ -95,7 +84,7 @@ struct Opened {
 
 impl Opened {
     fn migrated(archive: &str) -> Self {
-        let (folder, old) = unpacked(archive);
+        let (folder, old) = extract(archive);
         let new = folder.path().join("new");
         migrate(&old, &new).unwrap();
         let engine = Arc::new(Engine::open(&new).unwrap());
@@ -168,89 +157,14 @@ fn row_at(snapshot: &Snapshot, change: &EntryChange, edition: &EditionId) -> Opt
     table.entries.iter().find(|entry| entry.entity == change.entity).cloned()
 }
 
-fn unpacked(archive: &str) -> (TempDir, PathBuf) {
+/// Extracts an archive of test data. Returns the temporary folder and the data folder in it.
+fn extract(archive: &str) -> (TempDir, PathBuf) {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let file = File::open(data.join(format!("{archive}.tar.gz"))).unwrap();
     let folder = tempfile::tempdir().unwrap();
     tar::Archive::new(flate2::read::GzDecoder::new(file)).unpack(folder.path()).unwrap();
     let old = folder.path().join(archive);
     (folder, old)
-}
-
-fn figure(value: Option<&Value>) -> String {
-    match value.map(|value| &value.figure) {
-        None => "none".to_owned(),
-        Some(Figure::Missing(_)) => "missing".to_owned(),
-        Some(Figure::Number(number)) => number.text(),
-    }
-}
-
-fn version(key: &SeriesKey, row: &FigureVersion) -> String {
-    let dimensions = if key.dimensions.as_str().is_empty() { "-" } else { key.dimensions.as_str() };
-    let figure = figure(row.value());
-    let FigureVersion { period, released, revision, .. } = row;
-    format!("{} {} {} {dimensions} {period} {figure} {released} {revision}", key.indicator, key.entity, key.source)
-}
-
-fn versions(snapshot: &Snapshot) -> Vec<String> {
-    let mut lines = Vec::new();
-    for indicator in INDICATORS {
-        for entity in ENTITIES {
-            let indicator = IndicatorId::new(indicator).unwrap();
-            let entity = EntityId::new(entity).unwrap();
-            // Not every folder knows them.
-            let Ok(found) = snapshot.versions(&indicator, &entity, None, None) else { continue };
-            lines.extend(found.iter().map(|found| format!("version {}", version(&found.series, &found.version))));
-        }
-    }
-    lines
-}
-
-fn commits(reader: &Reader) -> Vec<String> {
-    let mut lines = Vec::new();
-    for revision in 1..=reader.head().0 {
-        let Commit { recorded, cause, note, request_id, released, .. } = &*reader.commit(Revision(revision)).unwrap();
-        let request = request_id.as_ref().map_or("-".to_owned(), ToString::to_string);
-        let released = released.map_or("-".to_owned(), |day| day.to_string());
-        let line = format!("commit {revision} {} {cause:?} {request} {released} {note}", recorded.0);
-        lines.push(line.trim_end().to_owned());
-    }
-    lines
-}
-
-fn figures(snapshot: &Snapshot, at: &str) -> Vec<String> {
-    let indicators = INDICATORS.map(|id| IndicatorId::new(id).unwrap()).to_vec();
-    let selection = Selection { indicators, ..Selection::default() };
-    let mut lines = Vec::new();
-    for series in snapshot.series(&selection, None) {
-        let series = series.unwrap();
-        for figure in series.figures {
-            lines.push(format!("figure {at} {}", version(&series.key, &figure.version)));
-        }
-    }
-    lines
-}
-
-fn editions(snapshot: &Snapshot, at: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (ranking, id) in EDITIONS {
-        let Some(edition) = edition_at(snapshot, ranking, id).filter(|edition| edition.stands()) else { continue };
-        let Edition { status, methodology, released, revision, .. } = &*edition;
-        lines.push(format!("edition {at} {id} {status:?} {methodology} {released} {revision}"));
-        for entry in &snapshot.view().table(&edition).unwrap().entries {
-            let score = figure(entry.score.as_ref());
-            let rank = entry.rank.unwrap();
-            lines.push(format!("entry {at} {id} {rank} {} {score} {}", entry.entity, entry.published_name));
-        }
-    }
-    lines
-}
-
-fn point(at: &str) -> AsOf {
-    match at.strip_prefix("rev:") {
-        Some(revision) => AsOf::Revision(Revision(revision.parse().unwrap())),
-        None => AsOf::Released(Date::parse(at).unwrap()),
-    }
 }
 
 #[test]
@@ -454,8 +368,8 @@ fn an_edition_without_a_source_gets_that_of_its_ranking_at_that_time() {
 }
 
 #[test]
-fn a_folder_of_the_format_before_is_refused_and_told_the_way_out() {
-    let (folder, old) = unpacked("format-2");
+fn a_folder_of_the_format_before_is_refused_and_the_error_names_migrate() {
+    let (folder, old) = extract("format-2");
     let refused = Engine::open(&old).unwrap_err();
     assert!(matches!(refused, OpenError::FormatBefore { .. }), "{refused}");
     let new = folder.path().join("new");
@@ -476,7 +390,7 @@ fn a_folder_of_the_format_before_is_refused_and_told_the_way_out() {
 
 #[test]
 fn a_compacted_folder_is_refused_and_nothing_is_made() {
-    let (folder, old) = unpacked("format-2-compacted");
+    let (folder, old) = extract("format-2-compacted");
     let new = folder.path().join("new");
     let refused = migrate(&old, &new).unwrap_err();
     assert!(matches!(refused, MigrateError::Compacted { floor: Revision(14), .. }), "{refused}");
@@ -485,8 +399,8 @@ fn a_compacted_folder_is_refused_and_nothing_is_made() {
 
 /// A crash leaves only the folder under its other name; the next run begins again.
 #[test]
-fn what_a_crash_left_of_a_migration_is_replaced() {
-    let (folder, old) = unpacked("format-2");
+fn a_migration_replaces_what_a_crash_left_of_one() {
+    let (folder, old) = extract("format-2");
     let new = folder.path().join("new");
     let left = folder.path().join("new.migrating");
     fs::create_dir(&left).unwrap();
@@ -497,7 +411,7 @@ fn what_a_crash_left_of_a_migration_is_replaced() {
 
 #[test]
 fn a_damaged_commit_is_named_and_nothing_is_made() {
-    let (folder, old) = unpacked("format-2");
+    let (folder, old) = extract("format-2");
     let engine = Engine::open_before(&old).unwrap();
     let pages_of_4 = [&[keys::PAGES][..], &4u64.to_be_bytes()].concat();
     let keys: Vec<_> = engine.scan(&pages_of_4, None).map(|item| item.unwrap().0).collect();

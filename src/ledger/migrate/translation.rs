@@ -72,7 +72,6 @@ pub(super) struct CommitSummary {
     pub(super) edition: Option<Edition>,
 }
 
-/// Translates one commit.
 pub(super) struct Translation<'a> {
     /// The view before the commit.
     view: &'a View,
@@ -223,7 +222,7 @@ impl<'a> Translation<'a> {
             Some(_) => self.summary.definitions_revised += 1,
             None => self.summary.definitions_added += 1,
         }
-        self.sink.add(Record::Definition(before, Box::new(definition)))
+        self.sink.add(Record::Definition { before, after: Box::new(definition) })
     }
 
     fn add_edition(&mut self, before: Option<&OldEdition>, old: OldEdition) -> Result<()> {
@@ -243,7 +242,7 @@ impl<'a> Translation<'a> {
         };
         let after = self.edition(old, newest.as_deref())?;
         let before = standing.as_ref().map(|standing| Box::new(standing.as_ref().clone()));
-        self.sink.add(Record::Edition(before, Box::new(after.clone())))?;
+        self.sink.add(Record::Edition { before, after: Box::new(after.clone()) })?;
         self.summary.edition = Some(after.clone());
         let standing = standing.map(|standing| self.table_index(&standing)).transpose()?;
         self.edition = Some(EditionChange { after, standing, compared, seen: HashSet::new() });

@@ -47,7 +47,7 @@ impl Planner<'_> {
                 self.check_in_use(methodology, &location);
             }
             let before = before.map(|before| Box::new(before.as_ref().clone()));
-            self.emit(Record::Definition(before, Box::new(definition)))?;
+            self.emit(Record::Definition { before, after: Box::new(definition) })?;
         }
         Ok(())
     }

@@ -67,7 +67,7 @@ impl Planner<'_> {
         self.outcome.edition = Some(table.edition.clone());
         self.outcome.corrects = correction;
         let before = standing.as_deref().map(boxed);
-        self.emit(Record::Edition(before, boxed(&table.edition)))?;
+        self.emit(Record::Edition { before, after: boxed(&table.edition) })?;
         self.emit_entries(&table, compared.as_deref(), correction)
     }
 
@@ -129,7 +129,7 @@ impl Planner<'_> {
         let after = Edition { effective: Some(day), ..self.withdrawn(&standing) };
         self.outcome.released = Some(day);
         self.outcome.edition = Some(after.clone());
-        self.emit(Record::Edition(Some(boxed(&standing)), Box::new(after)))?;
+        self.emit(Record::Edition { before: Some(boxed(&standing)), after: Box::new(after) })?;
         self.emit_withdrawn(&table)
     }
 

@@ -6,8 +6,8 @@
 //! A revert can be reverted by the same rules: the commits that it named count again.
 //!
 //! Later commits were planned against the reverted ones. If one of them would have been planned otherwise, the planner refuses
-//! the revert and names that commit. Only what a commit recorded counts as said by it. An upload that repeats a stored figure
-//! for the same release date adds nothing, so it does not keep that figure from being taken back.
+//! the revert and names that commit. Only records count: an upload that repeats a stored figure for the same release date
+//! records nothing, so it does not keep that figure from being taken back.
 //!
 //! Invariant: a revert that is not refused leaves, at every release date, the answers that the remaining commits alone would
 //! have made.

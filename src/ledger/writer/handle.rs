@@ -33,7 +33,7 @@ use crate::{
 /// Sends writes to the writer's thread.
 #[derive(Debug)]
 pub struct Writer {
-    /// `None`: the writer was told to stop.
+    /// `None` after [`Writer::stop`].
     commands: Mutex<Option<mpsc::Sender<Command>>>,
     stop_reason: StopReason,
     cursors: Arc<StoredCursors>,
