@@ -192,7 +192,7 @@ impl Upload {
         let Some(packed) = self.series.get(key) else { return Ok(Vec::new()) };
         let mut points = Vec::with_capacity(packed.count);
         if let Some(aside) = &self.aside {
-            let mut file = lock(&aside);
+            let mut file = lock(aside);
             for (offset, length) in &packed.aside {
                 let mut parts = vec![0; *length];
                 file.seek(SeekFrom::Start(*offset))?;
