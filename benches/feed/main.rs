@@ -200,7 +200,8 @@ fn print_idle(name: &str, process: &Process, before: u64, streams: usize) -> Out
 fn print_commits(name: &str, times: &[CommitTiming]) {
     let mut times = times.to_vec();
     times.sort_by_key(|timing| timing.all);
-    let (Some(median), Some(most)) = (times.get(times.len() / 2), times.last()) else { return };
+    let Some(most) = times.last() else { return };
+    let median = &times[times.len() / 2];
     let memory = times.iter().map(|timing| timing.memory).max().unwrap_or(0);
     println!(
         "  {name:<13} first to last {:>5.0} ms at the median, {:>5.0} ms at the most; sent to last {:>5.0} ms, {:>5.0} ms; \

@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::{
+    StoreError,
     bytes::{corrupt, frame, unframe},
     catalog::Catalog,
     engine::{Batch, Engine, Result},
@@ -23,7 +24,7 @@ use super::{
 use crate::model::{
     catalog::Definition,
     edition::{Edition, Table},
-    id::{EntityId, IndicatorId, Revision, SourceId},
+    id::{EntityId, IdError, IndicatorId, Revision, SourceId},
     period::Period,
     series::{Dimensions, FigureVersion, Horizon, SeriesKey},
     time::Date,
@@ -107,7 +108,6 @@ impl View {
     /// The key of a series. An error if a number has no name: the view is damaged.
     pub fn series_key(&self, ids: SeriesIds) -> Result<SeriesKey> {
         let names = lock::read(&self.names);
-        let not_an_id = |_| corrupt("a name that is no id");
         Ok(SeriesKey {
             indicator: IndicatorId::new(names.name(NameKind::Indicator, ids.indicator)?).map_err(not_an_id)?,
             entity: EntityId::new(names.name(NameKind::Entity, ids.entity)?).map_err(not_an_id)?,
@@ -336,6 +336,10 @@ impl FullRelease {
             revision: Revision(u64::from_be_bytes(*revision)),
         })
     }
+}
+
+fn not_an_id(_: IdError) -> StoreError {
+    corrupt("a name that is no id")
 }
 
 fn read_mark(value: &[u8]) -> Result<u64> {
