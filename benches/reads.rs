@@ -1,7 +1,7 @@
-//! Point reads against a service that does nothing: `GetFigure` and `ListEntries` (10), 64 in flight, over a socket.
+//! Point reads compared with a service that does nothing: `GetFigure` and `ListEntries` (10), 64 in flight, over a socket.
 //!
-//! `cargo bench --bench reads`. The other service is tonic's own with the same methods, giving the same answers from
-//! memory; so the ratio is what finding the answer costs. Server and client share the machine.
+//! Run `cargo bench --bench reads`. The other service has the same methods and gives the same answers from memory; so the
+//! ratio of the two rates is what finding an answer costs. Server and client share the machine.
 
 use std::{
     error::Error,
@@ -32,7 +32,7 @@ const CONNECTIONS: usize = 8;
 const IN_FLIGHT: usize = 64;
 const ROUND: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 3;
-/// Small and large: the answer must not get slower with what is stored.
+/// A small and a large store: an answer must not get slower with the size.
 const SERIES: [usize; 2] = [1_000, 200_000];
 const ENTITIES: usize = 200;
 const YEARS: std::ops::Range<usize> = 2000..2020;
@@ -71,56 +71,69 @@ async fn measure(series: usize) -> Outcome<f64> {
     };
     let entries = proto::ListEntriesRequest { ranking: "ranking".into(), page_size: 10, ..Default::default() };
     let channels = connect(address).await?;
-    let noop = NoOp {
+    let idle_service = IdleService {
         figure: StatisticsServiceClient::new(channels[0].clone()).get_figure(figure.clone()).await?.into_inner(),
         entries: RankingServiceClient::new(channels[0].clone()).list_entries(entries.clone()).await?.into_inner(),
     };
-    let idle = connect(noop.serve().await?).await?;
+    let idle = connect(idle_service.serve().await?).await?;
 
-    let get_figure = |channel: Channel| {
-        let (mut client, request) = (StatisticsServiceClient::new(channel), figure.clone());
-        async move { client.get_figure(request).await.map(drop) }
-    };
-    let list_entries = |channel: Channel| {
-        let (mut client, request) = (RankingServiceClient::new(channel), entries.clone());
-        async move { client.list_entries(request).await.map(drop) }
-    };
-    let (mut figures, mut listed) = ([0.0; 2], [0.0; 2]);
-    // Turn by turn, so that what else the machine does meets both alike.
+    // Mean rates of Almanac and of the idle service.
+    let mut figure_rates = [0.0; 2];
+    let mut entry_rates = [0.0; 2];
+    // In turns, so that other load on the machine slows both alike.
     for _ in 0..ROUNDS {
-        for (at, channels) in [&channels, &idle].into_iter().enumerate() {
-            figures[at] += rate(channels, &get_figure).await? / ROUNDS as f64;
-            listed[at] += rate(channels, &list_entries).await? / ROUNDS as f64;
+        for (service, channels) in [&channels, &idle].into_iter().enumerate() {
+            figure_rates[service] += rate(channels, &GetFigure(&figure)).await? / ROUNDS as f64;
+            entry_rates[service] += rate(channels, &ListEntries(&entries)).await? / ROUNDS as f64;
         }
     }
     println!("{series} series");
-    for (what, [ours, nothing]) in [("GetFigure", figures), ("ListEntries (10)", listed)] {
+    for (what, [ours, nothing]) in [("GetFigure", figure_rates), ("ListEntries (10)", entry_rates)] {
         println!("  {what:<17} {ours:>8.0}/s, doing nothing {nothing:>8.0}/s: {:.2}", ours / nothing);
     }
     let _ = stop.send(());
     drop(channels);
     serving.await??;
-    Ok(figures[0])
+    Ok(figure_rates[0])
 }
 
-/// Answers a second, with so many in flight over some connections.
-async fn rate<F, T>(channels: &[Channel], call: &F) -> Outcome<f64>
-where
-    F: Fn(Channel) -> T,
-    T: Future<Output = Result<(), Status>>,
-{
+/// A read that is measured.
+trait Call {
+    async fn call(&self, channel: Channel) -> Result<(), Status>;
+}
+
+struct GetFigure<'a>(&'a proto::GetFigureRequest);
+
+impl Call for GetFigure<'_> {
+    async fn call(&self, channel: Channel) -> Result<(), Status> {
+        StatisticsServiceClient::new(channel).get_figure(self.0.clone()).await.map(drop)
+    }
+}
+
+struct ListEntries<'a>(&'a proto::ListEntriesRequest);
+
+impl Call for ListEntries<'_> {
+    async fn call(&self, channel: Channel) -> Result<(), Status> {
+        RankingServiceClient::new(channel).list_entries(self.0.clone()).await.map(drop)
+    }
+}
+
+/// Answers a second during one round, with [`IN_FLIGHT`] calls at a time.
+async fn rate(channels: &[Channel], call: &impl Call) -> Outcome<f64> {
     let started = Instant::now();
-    let one = async |channel: &Channel| {
-        let mut answers = 0u64;
-        while started.elapsed() < ROUND {
-            call(channel.clone()).await?;
-            answers += 1;
-        }
-        Ok::<u64, Status>(answers)
-    };
-    let all = (0..IN_FLIGHT).map(|at| one(&channels[at % channels.len()]));
-    let answers: u64 = futures_util::future::try_join_all(all).await?.into_iter().sum();
+    let workers = (0..IN_FLIGHT).map(|worker| repeat(call, &channels[worker % channels.len()], started));
+    let answers: u64 = futures_util::future::try_join_all(workers).await?.into_iter().sum();
     Ok(answers as f64 / started.elapsed().as_secs_f64())
+}
+
+/// Calls one after the other until the round ends; returns how many.
+async fn repeat(call: &impl Call, channel: &Channel, started: Instant) -> Result<u64, Status> {
+    let mut answers = 0;
+    while started.elapsed() < ROUND {
+        call.call(channel.clone()).await?;
+        answers += 1;
+    }
+    Ok(answers)
 }
 
 async fn connect(address: SocketAddr) -> Outcome<Vec<Channel>> {
@@ -131,39 +144,50 @@ async fn connect(address: SocketAddr) -> Outcome<Vec<Channel>> {
     Ok(channels)
 }
 
-fn indicator(at: usize) -> String {
-    format!("IND.{at}")
+fn indicator(number: usize) -> String {
+    format!("IND.{number}")
 }
 
-fn entity(at: usize) -> String {
-    format!("E{at:03}")
+fn entity(number: usize) -> String {
+    format!("E{number:03}")
 }
 
+/// Loads the catalog, one commit of figures and one edition.
 async fn fill(address: SocketAddr, series: usize) -> Outcome<()> {
     let mut admin = AdminServiceClient::connect(format!("http://{address}")).await?;
-    let object = |object| proto::Definition { item: Some(object) };
-    let mut definitions: Vec<proto::Definition> = vec![
-        object(Item::Source(proto::Source { id: "source".into(), title: "Source".into(), ..Default::default() })),
-        object(Item::Ranking(proto::Ranking {
-            id: "ranking".into(),
-            name: "Ranking".into(),
-            subject: proto::EntityKind::Economy.into(),
-            source: "source".into(),
-            ..Default::default()
-        })),
-    ];
-    definitions.extend((0..ENTITIES).map(|at| {
-        let (id, kind) = (entity(at), proto::EntityKind::Economy.into());
-        object(Item::Entity(proto::Entity { name: id.clone(), id, kind, ..Default::default() }))
-    }));
-    definitions.extend((0..series / ENTITIES).map(|at| {
-        let id = indicator(at);
-        object(Item::Indicator(proto::Indicator { name: id.clone(), id, ..Default::default() }))
-    }));
-    admin.define_catalog(proto::DefineCatalogRequest { definitions, ..Default::default() }).await?;
+    let indicators = series / ENTITIES;
+    let request = proto::DefineCatalogRequest { definitions: catalog(indicators), ..Default::default() };
+    admin.define_catalog(request).await?;
+    ingest_figures(&mut admin, indicators).await?;
+    publish_edition(&mut admin).await
+}
 
+fn catalog(indicators: usize) -> Vec<proto::Definition> {
+    let source = proto::Source { id: "source".into(), title: "Source".into(), ..Default::default() };
+    let ranking = proto::Ranking {
+        id: "ranking".into(),
+        name: "Ranking".into(),
+        subject: proto::EntityKind::Economy.into(),
+        source: "source".into(),
+        ..Default::default()
+    };
+    let mut items = vec![Item::Source(source), Item::Ranking(ranking)];
+    for number in 0..ENTITIES {
+        let id = entity(number);
+        let kind = proto::EntityKind::Economy.into();
+        items.push(Item::Entity(proto::Entity { name: id.clone(), id, kind, ..Default::default() }));
+    }
+    for number in 0..indicators {
+        let id = indicator(number);
+        items.push(Item::Indicator(proto::Indicator { name: id.clone(), id, ..Default::default() }));
+    }
+    items.into_iter().map(|item| proto::Definition { item: Some(item) }).collect()
+}
+
+async fn ingest_figures(admin: &mut AdminServiceClient<Channel>, indicators: usize) -> Outcome<()> {
     let header = proto::IngestHeader { released: "2020-01-01".into(), ..Default::default() };
-    let batches = (0..series / ENTITIES).map(|of| {
+    let mut batches = Vec::new();
+    for of in 0..indicators {
         let series = (0..ENTITIES).map(|about| proto::SeriesBatch {
             indicator: indicator(of),
             entity: entity(about),
@@ -171,11 +195,14 @@ async fn fill(address: SocketAddr, series: usize) -> Outcome<()> {
             points: YEARS.map(|year| point(year, of * 31 + about * 7 + year)).collect(),
             dimensions: Vec::new(),
         });
-        proto::ObservationBatch { series: series.collect() }
-    });
-    let messages = almanac::convert::upload::figures(header, Vec::new(), batches.collect());
+        batches.push(proto::ObservationBatch { series: series.collect() });
+    }
+    let messages = almanac::convert::upload::figures(header, Vec::new(), batches);
     admin.ingest_observations(tokio_stream::iter(messages)).await?;
+    Ok(())
+}
 
+async fn publish_edition(admin: &mut AdminServiceClient<Channel>) -> Outcome<()> {
     let header = proto::PublishHeader {
         edition: Some(proto::Edition {
             ranking: "ranking".into(),
@@ -203,22 +230,22 @@ fn point(year: usize, seed: usize) -> proto::IngestPoint {
     proto::IngestPoint { period: year.to_string(), value: Some(value), withdrawn: false }
 }
 
-/// Gives answers that it was given.
+/// A service that finds nothing: it returns one answer for each method.
 #[derive(Debug, Clone)]
-struct NoOp {
+struct IdleService {
     figure: proto::GetFigureResponse,
     entries: proto::ListEntriesResponse,
 }
 
-impl NoOp {
+impl IdleService {
     async fn serve(self) -> Outcome<SocketAddr> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
-        let this = Arc::new(self);
+        let service = Arc::new(self);
         let routes = tonic::transport::Server::builder()
-            .add_service(StatisticsServiceServer::from_arc(this.clone()))
-            .add_service(RankingServiceServer::from_arc(this));
+            .add_service(StatisticsServiceServer::from_arc(service.clone()))
+            .add_service(RankingServiceServer::from_arc(service));
         tokio::spawn(routes.serve_with_incoming(incoming));
         Ok(address)
     }
@@ -226,8 +253,8 @@ impl NoOp {
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send + 'a>>;
 
-/// As `tonic::async_trait` would write them; it does not look into macros.
-macro_rules! nothing {
+/// Methods that are not measured, as `tonic::async_trait` would expand them: it does not look into macros.
+macro_rules! unimplemented {
     ($($method:ident($request:ident) -> $answer:ty;)*) => {$(
         fn $method<'a, 'b>(&'a self, _: Request<proto::$request>) -> Answer<'b, $answer>
         where
@@ -240,7 +267,7 @@ macro_rules! nothing {
 }
 
 #[tonic::async_trait]
-impl StatisticsService for NoOp {
+impl StatisticsService for IdleService {
     async fn get_figure(
         &self,
         _: Request<proto::GetFigureRequest>,
@@ -249,7 +276,7 @@ impl StatisticsService for NoOp {
     }
 
     type StreamSeriesStream = tokio_stream::Empty<Result<proto::StreamSeriesResponse, Status>>;
-    nothing! {
+    unimplemented! {
         query_observations(QueryObservationsRequest) -> proto::QueryObservationsResponse;
         stream_series(StreamSeriesRequest) -> Self::StreamSeriesStream;
         list_series(ListSeriesRequest) -> proto::ListSeriesResponse;
@@ -258,7 +285,7 @@ impl StatisticsService for NoOp {
 }
 
 #[tonic::async_trait]
-impl RankingService for NoOp {
+impl RankingService for IdleService {
     async fn list_entries(
         &self,
         _: Request<proto::ListEntriesRequest>,
@@ -266,7 +293,7 @@ impl RankingService for NoOp {
         Ok(Response::new(self.entries.clone()))
     }
 
-    nothing! {
+    unimplemented! {
         list_editions(ListEditionsRequest) -> proto::ListEditionsResponse;
         get_edition(GetEditionRequest) -> proto::GetEditionResponse;
         compare_editions(CompareEditionsRequest) -> proto::CompareEditionsResponse;

@@ -1,7 +1,8 @@
-//! How fast, how large, how much memory: a whole statistical database as one commit, straight through the writer.
+//! Time, size and memory of one commit that holds a whole statistical database. It goes directly to the writer.
 //!
-//! `cargo bench --bench storage` makes up yearly series; `cargo bench --bench storage -- DIR` takes the wide files of the
-//! World Bank in a folder (Country Name, Country Code, Indicator Name, Indicator Code, 1960, …). `README.md` has figures.
+//! `cargo bench --bench storage` makes up yearly series. `cargo bench --bench storage -- DIR` reads the wide files of the
+//! World Bank in a folder (columns Country Name, Country Code, Indicator Name, Indicator Code, 1960, …). `README.md` has
+//! results.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,8 +34,10 @@ use almanac::{
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// Made-up data: so many indicators of so many entities over so many years.
-const MADE_UP: (usize, usize, i16) = (400, 200, 50);
+/// The size of made-up data.
+const INDICATORS: usize = 400;
+const ENTITIES: usize = 200;
+const YEARS: i16 = 50;
 const SOURCE: &str = "worldbank";
 
 fn main() -> Outcome<()> {
@@ -42,47 +45,7 @@ fn main() -> Outcome<()> {
     let data = tempfile::tempdir()?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     println!("memory before: {} MiB", resident("VmRSS")?);
-    {
-        let engine = Arc::new(Engine::open(data.path())?);
-        let ledger = Arc::new(Ledger::open(engine.clone())?);
-        let view = Arc::new(View::open(engine.clone())?);
-        catch_up(ledger.as_ref(), &view)?;
-        let writer = Writer::start(ledger, view, Setup::default(), |_| {})?;
-        let write = |act| runtime.block_on(writer.write(WriteOptions::default(), act));
-
-        let mut upload = Upload::new(Date::parse("2013-12-21")?, Mode::Merge, BTreeSet::new(), data.path());
-        let mut names = (BTreeSet::new(), BTreeSet::new());
-        let (mut gathering, mut reading, mut values, mut series) = (Duration::ZERO, Instant::now(), 0u64, 0u64);
-        let mut read = Duration::ZERO;
-        each_series(folder.as_deref(), |key, points| {
-            read += reading.elapsed();
-            names.0.insert(key.indicator.clone());
-            names.1.insert(key.entity.clone());
-            (values, series) = (values + points.len() as u64, series + 1);
-            let started = Instant::now();
-            upload.add(key, points)?;
-            gathering += started.elapsed();
-            reading = Instant::now();
-            Ok(())
-        })?;
-        println!("{values} values in {series} series; read in {:.2} s", read.as_secs_f64());
-        println!("gathered in {:.2} s; memory {} MiB", gathering.as_secs_f64(), resident("VmRSS")?);
-        write(WriteRequest::Define(definitions(&names.0, &names.1)))?;
-        let started = Instant::now();
-        let written: WriteAnswer = write(WriteRequest::Ingest { upload, definitions: Vec::new() })?;
-        let took = started.elapsed();
-        assert_eq!(written.counts.added, values);
-        let all = took + gathering;
-        println!(
-            "committed in {:.2} s: {:.2} M values/s",
-            took.as_secs_f64(),
-            values as f64 / took.as_secs_f64() / 1e6
-        );
-        println!("gathered and committed: {:.2} M values/s", values as f64 / all.as_secs_f64() / 1e6);
-        println!("memory {} MiB, at most {} MiB", resident("VmRSS")?, resident("VmHWM")?);
-        print_sizes(&engine)?;
-        writer.stop();
-    }
+    load(folder.as_deref(), data.path(), &runtime)?;
     println!("folder {:.1} MB", folder_bytes(data.path())? as f64 / 1e6);
     for round in ["first", "second"] {
         let started = Instant::now();
@@ -95,59 +58,134 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-fn each_series(folder: Option<&Path>, mut take: impl FnMut(SeriesKey, Vec<Point>) -> Outcome<()>) -> Outcome<()> {
-    let key = |indicator: &str, entity: &str| -> Outcome<SeriesKey> {
-        Ok(SeriesKey {
+/// Loads the series of a folder, or made-up ones, in one commit, and prints what it took.
+fn load(folder: Option<&Path>, data: &Path, runtime: &tokio::runtime::Runtime) -> Outcome<()> {
+    let engine = Arc::new(Engine::open(data)?);
+    let ledger = Arc::new(Ledger::open(engine.clone())?);
+    let view = Arc::new(View::open(engine.clone())?);
+    catch_up(&ledger, &view)?;
+    let writer = Writer::start(ledger, view, Setup::default(), |_| {})?;
+
+    let mut loading = Loading::new(Upload::new(Date::parse("2013-12-21")?, Mode::Merge, BTreeSet::new(), data));
+    match folder {
+        Some(folder) => read_series(folder, &mut loading)?,
+        None => make_up_series(&mut loading)?,
+    }
+    let Loading { upload, indicators, entities, values, series, reading, gathering, .. } = loading;
+    println!("{values} values in {series} series; read in {:.2} s", reading.as_secs_f64());
+    println!("gathered in {:.2} s; memory {} MiB", gathering.as_secs_f64(), resident("VmRSS")?);
+
+    let define = WriteRequest::Define(definitions(&indicators, &entities));
+    runtime.block_on(writer.write(WriteOptions::default(), define))?;
+    let started = Instant::now();
+    let ingest = WriteRequest::Ingest { upload, definitions: Vec::new() };
+    let answer: WriteAnswer = runtime.block_on(writer.write(WriteOptions::default(), ingest))?;
+    let committing = started.elapsed();
+    assert_eq!(answer.counts.added, values);
+    let rate = values as f64 / committing.as_secs_f64() / 1e6;
+    println!("committed in {:.2} s: {rate:.2} M values/s", committing.as_secs_f64());
+    let rate = values as f64 / (gathering + committing).as_secs_f64() / 1e6;
+    println!("gathered and committed: {rate:.2} M values/s");
+    println!("memory {} MiB, at most {} MiB", resident("VmRSS")?, resident("VmHWM")?);
+    print_sizes(&engine)?;
+    writer.stop();
+    Ok(())
+}
+
+/// An upload that grows, and the time that this takes.
+struct Loading {
+    upload: Upload,
+    indicators: BTreeSet<IndicatorId>,
+    entities: BTreeSet<EntityId>,
+    values: u64,
+    series: u64,
+    /// Time spent on making or reading series.
+    reading: Duration,
+    /// Time spent on adding them to the upload.
+    gathering: Duration,
+    /// Since when the next series is read.
+    reading_since: Instant,
+}
+
+impl Loading {
+    fn new(upload: Upload) -> Self {
+        Self {
+            upload,
+            indicators: BTreeSet::new(),
+            entities: BTreeSet::new(),
+            values: 0,
+            series: 0,
+            reading: Duration::ZERO,
+            gathering: Duration::ZERO,
+            reading_since: Instant::now(),
+        }
+    }
+
+    fn add(&mut self, indicator: &str, entity: &str, points: Vec<Point>) -> Outcome<()> {
+        self.reading += self.reading_since.elapsed();
+        let key = SeriesKey {
             indicator: IndicatorId::new(indicator)?,
             entity: EntityId::new(entity)?,
             source: SourceId::new(SOURCE)?,
             dimensions: Dimensions::default(),
-        })
-    };
-    let Some(folder) = folder else {
-        let (indicators, entities, years) = MADE_UP;
-        let mut state = 0x9e37_79b9_7f4a_7c15u64;
-        for indicator in 0..indicators {
-            for entity in 0..entities {
-                let mut mantissa = 1_000_000;
-                let points = (0..years).map(|year| {
-                    state ^= state << 13;
-                    state ^= state >> 7;
-                    state ^= state << 17;
-                    mantissa += (state % 20_001) as i64 - 9_000;
-                    let number = Number::Decimal { mantissa, decimals: 4 };
-                    Ok((Period::year(1970 + year).ok_or("a year")?, Some(Value::number(number))))
-                });
-                take(key(&format!("IND.{indicator:04}"), &format!("E{entity:03}"))?, points.collect::<Outcome<_>>()?)?;
+        };
+        self.indicators.insert(key.indicator.clone());
+        self.entities.insert(key.entity.clone());
+        self.values += points.len() as u64;
+        self.series += 1;
+        let started = Instant::now();
+        self.upload.add(key, points)?;
+        self.gathering += started.elapsed();
+        self.reading_since = Instant::now();
+        Ok(())
+    }
+}
+
+fn make_up_series(loading: &mut Loading) -> Outcome<()> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    for indicator in 0..INDICATORS {
+        for entity in 0..ENTITIES {
+            let mut mantissa = 1_000_000;
+            let mut points = Vec::new();
+            for year in 0..YEARS {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                mantissa += (state % 20_001) as i64 - 9_000;
+                let number = Number::Decimal { mantissa, decimals: 4 };
+                points.push((Period::year(1970 + year).ok_or("a year")?, Some(Value::number(number))));
             }
+            loading.add(&format!("IND.{indicator:04}"), &format!("E{entity:03}"), points)?;
         }
-        return Ok(());
-    };
+    }
+    Ok(())
+}
+
+fn read_series(folder: &Path, loading: &mut Loading) -> Outcome<()> {
     for file in csv_files(folder)? {
         let mut reader = csv::Reader::from_path(&file)?;
-        let years: BTreeMap<usize, Period> = reader
-            .headers()?
-            .iter()
-            .enumerate()
-            .skip(4)
-            .filter_map(|(at, title)| Some((at, Period::parse(title).ok()?)))
-            .collect();
+        let mut years: BTreeMap<usize, Period> = BTreeMap::new();
+        for (column, title) in reader.headers()?.iter().enumerate().skip(4) {
+            if let Ok(period) = Period::parse(title) {
+                years.insert(column, period);
+            }
+        }
         let mut row = csv::StringRecord::new();
         while reader.read_record(&mut row)? {
             let mut points = Vec::new();
-            for (at, period) in &years {
-                let Some(text) = row.get(*at).filter(|text| !text.is_empty()) else { continue };
+            for (column, period) in &years {
+                let Some(text) = row.get(*column).filter(|text| !text.is_empty()) else { continue };
                 points.push((*period, Some(Value::number(Number::parse(text)?))));
             }
             if !points.is_empty() {
-                take(key(row.get(3).ok_or("no indicator")?, row.get(1).ok_or("no entity")?)?, points)?;
+                loading.add(row.get(3).ok_or("no indicator")?, row.get(1).ok_or("no entity")?, points)?;
             }
         }
     }
     Ok(())
 }
 
-/// Every wide file below a folder; others (lists of names) are passed over.
+/// Every CSV file below a folder that has more than four columns. The others are lists of names.
 fn csv_files(folder: &Path) -> Outcome<Vec<PathBuf>> {
     let mut found = Vec::new();
     for item in std::fs::read_dir(folder)? {
@@ -203,13 +241,14 @@ fn definitions(indicators: &BTreeSet<IndicatorId>, entities: &BTreeSet<EntityId>
     source.chain(indicators).chain(entities).collect()
 }
 
-/// Bytes of keys and values by key space, before sled's own overhead.
+/// Prints the number of keys of each key space, and the bytes of keys and values, without sled's overhead.
 fn print_sizes(engine: &Engine) -> Outcome<()> {
     let mut spaces: BTreeMap<char, (u64, u64)> = BTreeMap::new();
     for item in engine.scan(&[], None) {
         let (key, value) = item?;
-        let space = spaces.entry(char::from(key[0])).or_default();
-        *space = (space.0 + 1, space.1 + (key.len() + value.len()) as u64);
+        let (keys, bytes) = spaces.entry(char::from(key[0])).or_default();
+        *keys += 1;
+        *bytes += (key.len() + value.len()) as u64;
     }
     for (space, (keys, bytes)) in spaces {
         println!("  key space {space}: {keys} keys, {:.1} MB", bytes as f64 / 1e6);
@@ -226,7 +265,7 @@ fn folder_bytes(folder: &Path) -> Outcome<u64> {
     Ok(bytes)
 }
 
-/// A figure of `/proc/self/status`, in MiB; 0 where there is none.
+/// A line of `/proc/self/status` in MiB; 0 on systems without it.
 fn resident(what: &str) -> Outcome<u64> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with(what));

@@ -1,4 +1,4 @@
-//! The real binary, its data, its writes and its streams.
+//! Almanac's real binary: its data, its writes and its streams.
 
 use std::{
     io::{BufRead, BufReader},
@@ -14,66 +14,75 @@ use prost::Message;
 use tonic::{Request, Status, Streaming, client::Grpc, transport::Channel};
 use tonic_prost::ProstCodec;
 
-use crate::{CHANGES_EACH, ECONOMIES, FILTERS, Outcome, crowd::Glance, process::Process};
+use crate::{CHANGES_EACH, ECONOMIES, FILTERS, Outcome, crowd::StreamMessage, process::Process};
 
 const SOURCE: &str = "source";
-/// A series of its own, for small commits.
+/// The indicator of the small commits.
 const SINGLE: &str = "SINGLE";
-/// A figure's remark: with it a change, which has the figure before and after, takes about 250 bytes.
+/// The comment of a figure. With it a change, which has the figure before and after, takes about 250 bytes.
 const REMARK: &str = "As printed in the producer's table of the year, before rounding, in current prices.";
 
-/// A message, as far as it is looked at.
+/// A message of `Subscribe`, as far as subscribers decode it.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Glimpse {
+pub(crate) struct MessageOutline {
     #[prost(message, optional, tag = "1")]
     opened: Option<Nothing>,
     #[prost(message, optional, tag = "4")]
-    commit_page: Option<PageGlimpse>,
+    commit_page: Option<PageOutline>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Nothing {}
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct PageGlimpse {
+struct PageOutline {
     #[prost(bool, tag = "4")]
     last_page: bool,
 }
 
-impl Glance for Glimpse {
-    fn opens(&self) -> bool {
+impl StreamMessage for MessageOutline {
+    fn is_opened(&self) -> bool {
         self.opened.is_some()
     }
 
-    fn brings(&self) -> usize {
+    fn things(&self) -> usize {
         usize::from(self.commit_page.as_ref().is_some_and(|page| page.last_page))
     }
 }
 
-/// What a subscriber asks for.
+/// What a subscriber follows.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Asked {
-    /// The figures of one economy.
+pub(crate) enum Watched {
+    /// The figures of one economy, by its number.
     Economy(usize),
-    /// The small commits.
+    /// The figure of the small commits.
     Single,
 }
 
-fn request(asked: Asked) -> proto::SubscribeRequest {
-    let filter = match asked {
-        Asked::Economy(at) => proto::Filter { entities: vec![economy(at % FILTERS)], ..Default::default() },
-        Asked::Single => proto::Filter { indicators: vec![SINGLE.into()], ..Default::default() },
+fn request(watched: Watched) -> proto::SubscribeRequest {
+    let filter = match watched {
+        Watched::Economy(at) => proto::Filter { entities: vec![economy(at % FILTERS)], ..Default::default() },
+        Watched::Single => proto::Filter { indicators: vec![SINGLE.into()], ..Default::default() },
     };
     proto::SubscribeRequest { start: Some(Start::Now(proto::StartNow {})), filters: vec![filter], ..Default::default() }
 }
 
-/// Opens a stream, of ours or of the server that does nothing.
-pub(crate) async fn open(channel: Channel, asked: Asked) -> Result<Streaming<Glimpse>, Status> {
+/// Opens a stream of the figures of an economy.
+pub(crate) async fn open_economy(channel: Channel, number: usize) -> Result<Streaming<MessageOutline>, Status> {
+    open(channel, Watched::Economy(number)).await
+}
+
+/// Opens a stream of the figure of the small commits.
+pub(crate) async fn open_single(channel: Channel, _number: usize) -> Result<Streaming<MessageOutline>, Status> {
+    open(channel, Watched::Single).await
+}
+
+async fn open(channel: Channel, watched: Watched) -> Result<Streaming<MessageOutline>, Status> {
     let mut grpc = Grpc::new(channel);
     grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
     let path = http::uri::PathAndQuery::from_static("/almanac.v1.FeedService/Subscribe");
-    let codec = ProstCodec::<proto::SubscribeRequest, Glimpse>::default();
-    Ok(grpc.server_streaming(Request::new(request(asked)), path, codec).await?.into_inner())
+    let codec = ProstCodec::<proto::SubscribeRequest, MessageOutline>::default();
+    Ok(grpc.server_streaming(Request::new(request(watched)), path, codec).await?.into_inner())
 }
 
 /// A server on a folder of its own.
@@ -86,17 +95,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it, with the catalog.
+    /// Starts the server and defines the catalog.
     pub(crate) async fn start(folder: &Path) -> Outcome<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_almanac"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(folder);
         let mut child = command.env("RUST_LOG", "warn").stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-        let said = child.stderr.take().ok_or("no standard error")?;
+        let log = child.stderr.take().ok_or("no standard error")?;
         let process = Process(child);
-        let mut lines = BufReader::new(said).lines();
-        let greeting = lines.find_map(|line| line.ok()?.split_once(" listens on ").map(|(_, at)| at.trim().to_owned()));
-        let address = greeting.ok_or("the server did not start")?;
-        // Read on, so that it never waits for us.
+        let mut lines = BufReader::new(log).lines();
+        let address = lines.find_map(|line| line.ok()?.split_once(" listens on ").map(|(_, at)| at.trim().to_owned()));
+        let address = address.ok_or("the server did not start")?;
+        // Its log must be read on, or the server waits when the pipe is full.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         let channel = Channel::from_shared(address.clone())?.tcp_nodelay(true).connect().await?;
         let mut admin = AdminServiceClient::new(channel);
@@ -104,15 +113,16 @@ impl Server {
         Ok(Self { process, address, admin, writes: 0 })
     }
 
-    /// One commit: a figure of each indicator for each economy.
+    /// Makes one commit: a figure of each indicator for each economy.
     pub(crate) async fn write_many(&mut self) -> Outcome<()> {
-        let batches = (0..CHANGES_EACH)
-            .flat_map(|indicator| (0..ECONOMIES).map(move |of| (format!("IND.{indicator:02}"), economy(of))))
-            .map(|(indicator, entity)| self.batch(indicator, entity));
-        self.write(batches.collect()).await
+        let mut batches = Vec::new();
+        for number in 0..CHANGES_EACH {
+            batches.extend((0..ECONOMIES).map(|of| self.batch(indicator(number), economy(of))));
+        }
+        self.write(batches).await
     }
 
-    /// One commit of one figure.
+    /// Makes one commit of one figure.
     pub(crate) async fn write_one(&mut self) -> Outcome<()> {
         let batch = self.batch(SINGLE.into(), economy(0));
         self.write(vec![batch]).await
@@ -135,7 +145,7 @@ impl Server {
         Ok(())
     }
 
-    /// What each filter was sent of the newest commit, as it goes over the wire.
+    /// The messages of the newest commit for each filter, as gRPC frames.
     pub(crate) async fn sent_of_newest(&self) -> Outcome<Vec<Vec<u8>>> {
         let channel = Channel::from_shared(self.address.clone())?.connect().await?;
         let mut feed = FeedServiceClient::new(channel);
@@ -143,8 +153,8 @@ impl Server {
         let mut all = Vec::new();
         for filter in 0..FILTERS {
             let start = Start::Range(proto::StartRange { first_revision: head, last_revision: head });
-            let asked = proto::SubscribeRequest { start: Some(start), ..request(Asked::Economy(filter)) };
-            let mut stream = feed.subscribe(asked).await?.into_inner();
+            let watched = proto::SubscribeRequest { start: Some(start), ..request(Watched::Economy(filter)) };
+            let mut stream = feed.subscribe(watched).await?.into_inner();
             let mut bytes = Vec::new();
             while let Some(message) = stream.message().await? {
                 if let Some(proto::subscribe_response::Body::CommitPage(_)) = &message.body {
@@ -160,19 +170,24 @@ impl Server {
 }
 
 /// The id of an economy.
-pub(crate) fn economy(at: usize) -> String {
-    format!("E{at:03}")
+pub(crate) fn economy(number: usize) -> String {
+    format!("E{number:03}")
+}
+
+fn indicator(number: usize) -> String {
+    format!("IND.{number:02}")
 }
 
 fn catalog() -> Vec<proto::Definition> {
-    let define = |object| proto::Definition { item: Some(object) };
     let source = proto::Source { id: SOURCE.into(), title: "Source".into(), ..Default::default() };
-    let entities = (0..ECONOMIES).map(|at| {
-        let (id, kind) = (economy(at), proto::EntityKind::Economy.into());
-        define(Item::Entity(proto::Entity { name: id.clone(), id, kind, ..Default::default() }))
-    });
-    let ids = (0..CHANGES_EACH).map(|at| format!("IND.{at:02}")).chain([SINGLE.to_owned()]);
-    let indicators =
-        ids.map(|id| define(Item::Indicator(proto::Indicator { name: id.clone(), id, ..Default::default() })));
-    [define(Item::Source(source))].into_iter().chain(entities).chain(indicators).collect()
+    let mut items = vec![Item::Source(source)];
+    for number in 0..ECONOMIES {
+        let id = economy(number);
+        let kind = proto::EntityKind::Economy.into();
+        items.push(Item::Entity(proto::Entity { name: id.clone(), id, kind, ..Default::default() }));
+    }
+    for id in (0..CHANGES_EACH).map(indicator).chain([SINGLE.to_owned()]) {
+        items.push(Item::Indicator(proto::Indicator { name: id.clone(), id, ..Default::default() }));
+    }
+    items.into_iter().map(|item| proto::Definition { item: Some(item) }).collect()
 }

@@ -1,4 +1,4 @@
-//! Subscribers: the same client for every server, which looks at no more of a message than it must.
+//! The subscribers: one client for all servers. It decodes only the parts of a message that it counts.
 
 use std::{
     future::Future,
@@ -9,97 +9,101 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tonic::{Status, Streaming, transport::Channel};
-
 use almanac::store::lock::lock;
+use tonic::{Status, Streaming, transport::Channel};
 
 use crate::Outcome;
 
-/// How long anything may take.
+/// Most time that anything may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
-/// What a message tells.
-pub(crate) trait Glance: prost::Message + Default + Send + 'static {
-    /// The stream stands.
-    fn opens(&self) -> bool;
-    /// So many of the things that are waited for.
-    fn brings(&self) -> usize;
+/// A message of a stream, as far as subscribers decode it.
+pub(crate) trait StreamMessage: prost::Message + Default + Send + 'static {
+    /// Whether the server opens the stream with it.
+    fn is_opened(&self) -> bool;
+    /// How many things it brings of those that are counted: whole commits, or single keys.
+    fn things(&self) -> usize;
 }
 
-/// What a crowd saw.
+/// What all subscribers received together.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     opened: AtomicUsize,
     seen: AtomicUsize,
-    /// When the first and the last thing of a round were seen.
+    /// When the first and the last thing of a round were received.
     span: Mutex<Option<(Instant, Instant)>>,
-    /// When the things that all wait for were sent; then how long each took to each subscriber is noted.
+    /// When the things that reach every subscriber were sent.
     sent: Mutex<Vec<Instant>>,
-    took: Mutex<Vec<Duration>>,
-    lost: Mutex<Option<Status>>,
+    /// From then until one subscriber received it, for each thing and subscriber.
+    latencies: Mutex<Vec<Duration>>,
+    /// Why a stream ended, if one did.
+    ended: Mutex<Option<Status>>,
 }
 
 impl Tally {
-    /// So many streams stand.
-    pub(crate) async fn opened(&self, streams: usize) -> Outcome<()> {
-        self.until(|| self.opened.load(Ordering::Relaxed) >= streams).await
+    /// Waits until so many streams are open.
+    pub(crate) async fn wait_until_opened(&self, streams: usize) -> Outcome<()> {
+        self.wait_until(|| self.opened.load(Ordering::Relaxed) >= streams).await
     }
 
-    /// So many things were seen in all since the start; when the first and the last of this round were.
-    pub(crate) async fn seen(&self, things: usize) -> Outcome<(Instant, Instant)> {
-        self.until(|| self.seen.load(Ordering::Acquire) >= things).await?;
+    /// Waits until subscribers have received so many things since the start. Returns when the first and the last thing since
+    /// the call before were received.
+    pub(crate) async fn wait_until_seen(&self, things: usize) -> Outcome<(Instant, Instant)> {
+        self.wait_until(|| self.seen.load(Ordering::Acquire) >= things).await?;
         let span = lock(&self.span).take();
         Ok(span.ok_or("nothing was seen")?)
     }
 
-    /// Something that all wait for is sent now.
-    pub(crate) fn sends(&self) {
+    /// Notes that a thing which reaches every subscriber is sent now.
+    pub(crate) fn note_sent(&self) {
         lock(&self.sent).push(Instant::now());
     }
 
-    /// How long those things took to each subscriber, sorted.
-    pub(crate) fn took(&self) -> Vec<Duration> {
-        let mut took = std::mem::take(&mut *lock(&self.took));
-        took.sort_unstable();
-        took
+    /// The latencies of the things that were noted, for each subscriber, sorted.
+    pub(crate) fn take_latencies(&self) -> Vec<Duration> {
+        let mut latencies = std::mem::take(&mut *lock(&self.latencies));
+        latencies.sort_unstable();
+        latencies
     }
 
-    async fn until(&self, is: impl Fn() -> bool) -> Outcome<()> {
+    async fn wait_until(&self, is_reached: impl Fn() -> bool) -> Outcome<()> {
         let started = Instant::now();
-        while !is() {
-            if let Some(status) = lock(&self.lost).clone() {
+        while !is_reached() {
+            if let Some(status) = lock(&self.ended).clone() {
                 return Err(status.into());
             }
             if started.elapsed() > DEADLINE {
-                return Err("the crowd did not get what it should".into());
+                return Err("subscribers did not receive everything in time".into());
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         Ok(())
     }
 
-    fn see(&self, things: usize, seen_before: usize) {
+    /// Counts things that one subscriber received after `seen_before` others.
+    fn note_seen(&self, things: usize, seen_before: usize) {
         let now = Instant::now();
         let mut span = lock(&self.span);
         *span = Some((span.map_or(now, |(first, _)| first), now));
         drop(span);
         let sent = lock(&self.sent);
-        let took = sent.iter().skip(seen_before).take(things).map(|sent| now - *sent);
-        lock(&self.took).extend(took);
+        let latencies = sent.iter().skip(seen_before).take(things).map(|sent| now - *sent);
+        lock(&self.latencies).extend(latencies);
         drop(sent);
         self.seen.fetch_add(things, Ordering::Release);
     }
 }
 
-/// Streams on connections; they end when this is dropped.
+/// Open streams; they end when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Crowd {
+pub(crate) struct Subscribers {
     pub(crate) tally: Arc<Tally>,
     _tasks: tokio::task::JoinSet<()>,
 }
 
-impl Crowd {
-    /// So many streams on each of so many connections, all open.
+impl Subscribers {
+    /// Opens so many streams on each of so many connections, and waits until all are open. `open` gets the number of the
+    /// stream.
     pub(crate) async fn open<T, F>(
         address: &str,
         connections: usize,
@@ -107,7 +111,7 @@ impl Crowd {
         open: impl Fn(Channel, usize) -> F,
     ) -> Outcome<Self>
     where
-        T: Glance,
+        T: StreamMessage,
         F: Future<Output = Result<Streaming<T>, Status>> + Send + 'static,
     {
         let tally = Arc::new(Tally::default());
@@ -119,17 +123,20 @@ impl Crowd {
                 let tally = tally.clone();
                 tasks.spawn(async move {
                     let ended = follow(opening, &tally).await;
-                    *lock(&tally.lost) = Some(ended);
+                    *lock(&tally.ended) = Some(ended);
                 });
             }
-            tally.opened((connection + 1) * streams).await?;
+            tally.wait_until_opened((connection + 1) * streams).await?;
         }
         Ok(Self { tally, _tasks: tasks })
     }
 }
 
-/// Reads for ever; gives why it could not.
-async fn follow<T: Glance>(opening: impl Future<Output = Result<Streaming<T>, Status>>, tally: &Tally) -> Status {
+/// Reads a stream until it ends; returns why.
+async fn follow<T: StreamMessage>(
+    opening: impl Future<Output = Result<Streaming<T>, Status>>,
+    tally: &Tally,
+) -> Status {
     let mut stream = match opening.await {
         Ok(stream) => stream,
         Err(status) => return status,
@@ -138,12 +145,12 @@ async fn follow<T: Glance>(opening: impl Future<Output = Result<Streaming<T>, St
     loop {
         match stream.message().await {
             Ok(Some(message)) => {
-                if message.opens() {
+                if message.is_opened() {
                     tally.opened.fetch_add(1, Ordering::Relaxed);
                 }
-                let things = message.brings();
+                let things = message.things();
                 if things > 0 {
-                    tally.see(things, seen);
+                    tally.note_seen(things, seen);
                     seen += things;
                 }
             }

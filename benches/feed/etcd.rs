@@ -1,7 +1,7 @@
-//! etcd, as what else a user could take: Debian's package `etcd-server`, spoken to with the few messages needed here.
+//! etcd, which a user could take instead: Debian's package `etcd-server`, with the few messages that are needed here.
 //!
-//! A watcher is a stream of its own, as a subscriber is. A commit is one transaction; etcd's limits on its length and its
-//! operations are raised for that.
+//! A watcher has a stream of its own, as a subscriber has. A commit is one transaction; etcd's limits on its length and on
+//! its operations are raised for that.
 
 use std::{
     net::TcpListener,
@@ -15,8 +15,8 @@ use tonic_prost::ProstCodec;
 
 use crate::{
     CHANGES_EACH, ECONOMIES, FILTERS, Outcome,
-    almanac::{Asked, economy},
-    crowd::{DEADLINE, Glance},
+    almanac::{Watched, economy},
+    crowd::{DEADLINE, StreamMessage},
     process::Process,
 };
 
@@ -56,11 +56,11 @@ struct WatchCreateRequest {
     range_end: Vec<u8>,
 }
 
-/// An answer of which nothing is looked at.
+/// A message of which nothing is decoded.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Unread {}
 
-/// A message of a watcher, as far as it is looked at.
+/// A message of a watcher, as far as subscribers decode it.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct WatchResponse {
     #[prost(bool, tag = "3")]
@@ -69,33 +69,44 @@ pub(crate) struct WatchResponse {
     events: Vec<Unread>,
 }
 
-impl Glance for WatchResponse {
-    fn opens(&self) -> bool {
+impl StreamMessage for WatchResponse {
+    fn is_opened(&self) -> bool {
         self.created
     }
 
-    fn brings(&self) -> usize {
+    fn things(&self) -> usize {
         self.events.len()
     }
 }
 
-/// Opens a watcher on the keys of an economy.
-pub(crate) async fn open(channel: Channel, asked: Asked) -> Result<Streaming<WatchResponse>, Status> {
-    let prefix = match asked {
-        Asked::Economy(at) => format!("{}/", economy(at % FILTERS)),
-        Asked::Single => SINGLE.into(),
+/// Opens a watcher of the keys of an economy.
+pub(crate) async fn open_economy(channel: Channel, number: usize) -> Result<Streaming<WatchResponse>, Status> {
+    open(channel, Watched::Economy(number)).await
+}
+
+/// Opens a watcher of the key of the small commits.
+pub(crate) async fn open_single(channel: Channel, _number: usize) -> Result<Streaming<WatchResponse>, Status> {
+    open(channel, Watched::Single).await
+}
+
+async fn open(channel: Channel, watched: Watched) -> Result<Streaming<WatchResponse>, Status> {
+    let prefix = match watched {
+        Watched::Economy(at) => format!("{}/", economy(at % FILTERS)),
+        Watched::Single => SINGLE.into(),
     };
-    // Up to the first key that does not begin so.
+    // The first key that does not start with the prefix.
     let mut range_end = prefix.clone().into_bytes();
-    range_end.last_mut().into_iter().for_each(|last| *last += 1);
+    if let Some(last) = range_end.last_mut() {
+        *last += 1;
+    }
     let create = WatchRequest { create: Some(WatchCreateRequest { key: prefix.into_bytes(), range_end }) };
     let mut grpc = Grpc::new(channel);
     grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-    // The watcher lives as long as what it may still ask.
-    let asking = futures_util::StreamExt::chain(tokio_stream::once(create), tokio_stream::pending());
+    // The stream of requests must not end, or the watcher ends with it.
+    let requests = futures_util::StreamExt::chain(tokio_stream::once(create), tokio_stream::pending());
     let path = http::uri::PathAndQuery::from_static("/etcdserverpb.Watch/Watch");
     let codec = ProstCodec::<WatchRequest, WatchResponse>::default();
-    Ok(grpc.streaming(Request::new(asking), path, codec).await?.into_inner())
+    Ok(grpc.streaming(Request::new(requests), path, codec).await?.into_inner())
 }
 
 /// A server of one node on a folder of its own.
@@ -108,10 +119,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it; `None` if it is not on this machine.
+    /// Starts the server; `None` if etcd is not on this machine.
     pub(crate) async fn start(scratch: &Path) -> Outcome<Option<Self>> {
-        let free = || Ok::<_, std::io::Error>(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
-        let (clients, peers) = (format!("http://127.0.0.1:{}", free()?), format!("http://127.0.0.1:{}", free()?));
+        let clients = format!("http://127.0.0.1:{}", free_port()?);
+        let peers = format!("http://127.0.0.1:{}", free_port()?);
         let mut command = Command::new("etcd");
         command.arg("--data-dir").arg(scratch.join("etcd"));
         command.args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients]);
@@ -133,21 +144,26 @@ impl Server {
             }
         };
         let mut server = Self { process, address: clients, channel, writes: 0 };
-        // Answered once it has a leader.
+        // etcd answers it once it has elected a leader.
         server.write_one().await?;
         Ok(Some(server))
     }
 
-    /// One transaction: a key of each economy for each indicator, with values of so many bytes.
+    /// Makes one transaction: a key of each economy for each indicator, with values of so many bytes.
     pub(crate) async fn write_many(&mut self, value_bytes: usize) -> Outcome<()> {
         self.writes += 1;
         let value = format!("{:0>value_bytes$}", self.writes).into_bytes();
-        let keys = (0..CHANGES_EACH).flat_map(|at| (0..ECONOMIES).map(move |of| format!("{}/{at:02}", economy(of))));
-        let put = |key: String| RequestOp { put: Some(PutRequest { key: key.into_bytes(), value: value.clone() }) };
-        self.call("/etcdserverpb.KV/Txn", TxnRequest { success: keys.map(put).collect() }).await
+        let mut success = Vec::new();
+        for indicator in 0..CHANGES_EACH {
+            for number in 0..ECONOMIES {
+                let key = format!("{}/{indicator:02}", economy(number)).into_bytes();
+                success.push(RequestOp { put: Some(PutRequest { key, value: value.clone() }) });
+            }
+        }
+        self.call("/etcdserverpb.KV/Txn", TxnRequest { success }).await
     }
 
-    /// One key.
+    /// Writes one key.
     pub(crate) async fn write_one(&mut self) -> Outcome<()> {
         self.writes += 1;
         let put = PutRequest { key: SINGLE.into(), value: self.writes.to_string().into_bytes() };
@@ -161,4 +177,9 @@ impl Server {
         grpc.unary(Request::new(request), path, ProstCodec::<T, Unread>::default()).await?;
         Ok(())
     }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

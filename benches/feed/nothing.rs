@@ -1,6 +1,7 @@
-//! A service that does nothing: it sends the same bytes to the same streams, framed and shared beforehand. The limit.
+//! The idle service: it sends the same bytes to the same streams, made and shared beforehand. No feed can be faster.
 //!
-//! It is this program again, in a process of its own. A line on its standard input makes it send; at its end, it ends.
+//! It is this program in another process. A line on its standard input makes it send to all streams; the end of the input
+//! ends it.
 
 use std::{
     convert::Infallible,
@@ -23,10 +24,10 @@ use tonic_prost::ProstDecoder;
 
 use crate::{Outcome, almanac::economy, process::Process};
 
-/// Makes this program that service.
+/// Started with this argument, the program is the idle service.
 pub(crate) const ARGUMENT: &str = "--nothing";
 
-/// The service as a process.
+/// The idle service in its process.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) process: Process,
@@ -34,7 +35,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it with what it is to send to each filter.
+    /// Starts the service with the bytes that it sends for each filter.
     pub(crate) fn start(sent: &[Vec<u8>], scratch: &Path) -> Outcome<Self> {
         let path = scratch.join("sent");
         let mut file = std::fs::File::create(&path)?;
@@ -45,23 +46,24 @@ impl Server {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(ARGUMENT).arg(&path).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
-        let said = child.stdout.take().ok_or("no standard output")?;
+        let output = child.stdout.take().ok_or("no standard output")?;
         let process = Process(child);
         let mut address = String::new();
-        BufReader::new(said).read_line(&mut address)?;
+        BufReader::new(output).read_line(&mut address)?;
         Ok(Self { process, address: address.trim().to_owned() })
     }
 
-    /// Has it send.
+    /// Makes the service send its bytes on every stream.
     pub(crate) fn send(&mut self) -> Outcome<()> {
         Ok(self.process.0.stdin.as_mut().ok_or("no standard input")?.write_all(b"\n")?)
     }
 }
 
-/// What the process does.
+/// Runs the idle service until its standard input ends. `path` is the file that [`Server::start`] wrote.
 pub(crate) async fn serve(path: &str) -> Outcome<()> {
     let mut file = std::fs::File::open(path)?;
-    let (mut sent, mut length) = (Vec::new(), [0; 4]);
+    let mut sent = Vec::new();
+    let mut length = [0; 4];
     while file.read_exact(&mut length).is_ok() {
         let mut bytes = vec![0; u32::from_be_bytes(length) as usize];
         file.read_exact(&mut bytes)?;
@@ -71,8 +73,8 @@ pub(crate) async fn serve(path: &str) -> Outcome<()> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("http://{}", listener.local_addr()?);
     let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
-    let door = Door { sent: Arc::new(sent), rounds: rounds.clone() };
-    tokio::spawn(tonic::transport::Server::builder().add_service(door).serve_with_incoming(incoming));
+    let feed = IdleFeed { sent: Arc::new(sent), rounds: rounds.clone() };
+    tokio::spawn(tonic::transport::Server::builder().add_service(feed).serve_with_incoming(incoming));
     tokio::task::spawn_blocking(move || {
         for _ in std::io::stdin().lines() {
             rounds.send_modify(|round| *round += 1);
@@ -83,16 +85,16 @@ pub(crate) async fn serve(path: &str) -> Outcome<()> {
 }
 
 #[derive(Debug, Clone)]
-struct Door {
+struct IdleFeed {
     sent: Arc<Vec<Bytes>>,
     rounds: watch::Sender<u64>,
 }
 
-impl NamedService for Door {
+impl NamedService for IdleFeed {
     const NAME: &'static str = "almanac.v1.FeedService";
 }
 
-impl Service<http::Request<Body>> for Door {
+impl Service<http::Request<Body>> for IdleFeed {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
@@ -102,18 +104,20 @@ impl Service<http::Request<Body>> for Door {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let (sent, rounds) = (self.sent.clone(), self.rounds.subscribe());
+        let sent = self.sent.clone();
+        let rounds = self.rounds.subscribe();
         async move {
             let decoder = ProstDecoder::<proto::SubscribeRequest>::default();
             let mut messages = Streaming::new_request(decoder, request.into_body(), None, None);
-            let asked = messages.message().await.ok().flatten().unwrap_or_default();
-            let wanted = asked.filters.first().and_then(|filter| filter.entities.first());
-            let at = (0..sent.len()).find(|at| Some(&economy(*at)) == wanted).unwrap_or(0);
+            let request = messages.message().await.ok().flatten().unwrap_or_default();
+            let entity = request.filters.first().and_then(|filter| filter.entities.first());
+            let filter = (0..sent.len()).find(|number| Some(&economy(*number)) == entity).unwrap_or(0);
             let opened = proto::subscribe_response::Body::Opened(proto::Opened::default());
             let opened = proto::SubscribeResponse { body: Some(opened) }.encode_to_vec();
             let mut framed = vec![0, 0, 0, 0, opened.len() as u8];
             framed.extend_from_slice(&opened);
-            let body = Sending { opened: Some(framed.into()), sends: sent[at].clone(), next: Some(next(rounds)) };
+            let body =
+                IdleStream { opened: Some(framed.into()), bytes: sent[filter].clone(), next: Some(next(rounds)) };
             let mut response = http::Response::new(Body::new(body));
             let kind = http::HeaderValue::from_static("application/grpc");
             response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
@@ -123,19 +127,21 @@ impl Service<http::Request<Body>> for Door {
     }
 }
 
+/// Resolves at the next round; `None`: there is no further one.
 type Next = Pin<Box<dyn Future<Output = Option<watch::Receiver<u64>>> + Send>>;
 
 fn next(mut rounds: watch::Receiver<u64>) -> Next {
     Box::pin(async move { rounds.changed().await.is_ok().then_some(rounds) })
 }
 
-struct Sending {
+struct IdleStream {
     opened: Option<Bytes>,
-    sends: Bytes,
+    /// What is sent in every round.
+    bytes: Bytes,
     next: Option<Next>,
 }
 
-impl http_body::Body for Sending {
+impl http_body::Body for IdleStream {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -149,7 +155,6 @@ impl http_body::Body for Sending {
         let Some(coming) = &mut self.next else { return Poll::Ready(None) };
         let rounds = ready!(coming.as_mut().poll(context));
         self.next = rounds.map(next);
-        let sends = self.next.is_some().then(|| Ok(Frame::data(self.sends.clone())));
-        Poll::Ready(sends)
+        Poll::Ready(self.next.is_some().then(|| Ok(Frame::data(self.bytes.clone()))))
     }
 }

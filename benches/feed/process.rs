@@ -1,36 +1,35 @@
-//! A server as a process of its own, so that its memory can be read; ended by its own id.
+//! A server as a process of its own, so that its memory and its processor time can be read.
 
 use std::process::Child;
 
 use crate::Outcome;
 
-/// A process that ends with this.
+/// A process that is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Process(pub(crate) Child);
 
 impl Process {
-    /// Its figures.
-    pub(crate) fn figures(&self) -> Figures {
-        Figures(self.0.id())
+    pub(crate) fn stats(&self) -> ProcessStats {
+        ProcessStats(self.0.id())
     }
 }
 
-/// What the system says of a process, by its id.
+/// Reads what the system knows about the process with this id.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Figures(u32);
+pub(crate) struct ProcessStats(u32);
 
-impl Figures {
-    /// Memory it has now, in kB.
+impl ProcessStats {
+    /// Resident memory, in kB.
     pub(crate) fn resident(&self) -> Outcome<u64> {
         self.status("VmRSS:")
     }
 
-    /// Starts a new count of the most memory it had.
+    /// Sets the peak of memory back to the memory of now.
     pub(crate) fn forget_peak(&self) -> Outcome<()> {
         Ok(std::fs::write(format!("/proc/{}/clear_refs", self.0), "5")?)
     }
 
-    /// The most memory it had since then, in kB.
+    /// Most resident memory since [`ProcessStats::forget_peak`], in kB.
     pub(crate) fn peak(&self) -> Outcome<u64> {
         self.status("VmHWM:")
     }
@@ -41,13 +40,14 @@ impl Figures {
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
-    /// Processor time it took so far, in seconds.
+    /// Processor time since the start of the process, in seconds.
     pub(crate) fn processor(&self) -> Outcome<f64> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0))?;
-        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-        let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-        // Hundredths of a second, on every Linux we know.
-        Ok((ticks(11) + ticks(12)) / 100.0)
+        // After the name, which is in parentheses: the 12th field is the user's ticks, the 13th the system's.
+        let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+        let ticks: f64 = fields.skip(11).take(2).filter_map(|text| text.parse::<f64>().ok()).sum();
+        // A tick is a hundredth of a second on every Linux we know.
+        Ok(ticks / 100.0)
     }
 }
 

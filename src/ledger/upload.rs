@@ -203,7 +203,7 @@ impl Upload {
         let Some(encoded) = self.series.get(key) else { return Ok(Vec::new()) };
         let mut points = Vec::with_capacity(encoded.count);
         if let Some(overflow) = &self.overflow {
-            let mut file = lock(&overflow);
+            let mut file = lock(overflow);
             for part in &encoded.in_file {
                 let mut bytes = vec![0; part.bytes];
                 file.seek(SeekFrom::Start(part.offset))?;

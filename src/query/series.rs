@@ -373,14 +373,12 @@ impl Snapshot {
         let indicators = selection.indicators.iter().map(IndicatorId::as_str);
         let sources = selection.sources.iter().map(SourceId::as_str);
         let left_out = selection.left_out.iter().map(SourceId::as_str);
-        let entities = match self.entities(selection)? {
-            Some(ids) => Some(self.numbers(NameKind::Entity, ids.iter().map(EntityId::as_str)).into_iter().collect()),
-            None => None,
-        };
+        let entities = self.entities(selection)?;
+        let entities = entities.map(|ids| self.numbers(NameKind::Entity, ids.iter().map(EntityId::as_str)));
         let all_sources = selection.sources.is_empty();
         Ok(SeriesFilter {
             indicators: self.numbers(NameKind::Indicator, indicators),
-            entities,
+            entities: entities.map(|numbers| numbers.into_iter().collect()),
             sources: if all_sources { None } else { Some(self.numbers(NameKind::Source, sources)) },
             left_out: self.numbers(NameKind::Source, left_out),
         })

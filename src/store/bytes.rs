@@ -162,7 +162,7 @@ pub fn frame(version: u8, body: &[u8]) -> Vec<u8> {
 
 /// The body of a frame. Fails if it is too short, damaged, or of another version.
 pub fn unframe(version: u8, framed: &[u8]) -> Result<&[u8]> {
-    let (Some(checksum), Some(rest)) = (framed.first_chunk::<4>(), framed.get(4..)) else {
+    let Some((checksum, rest)) = framed.split_first_chunk::<4>() else {
         return Err(corrupt("a frame shorter than its head"));
     };
     if crc32fast::hash(rest) != u32::from_le_bytes(*checksum) {

@@ -1,10 +1,13 @@
-//! An ordered map: sled 0.34.7 on disk ([`SledDisk`]), behind the few operations Almanac needs, under the rules that keep
-//! it safe. Simulations run it over a disk in memory, under the same rules.
+//! An ordered map of bytes on disk: sled 0.34.7 with the few operations that Almanac needs. In simulations the same map
+//! is in memory, under the same rules.
 //!
-//! The rules, each from a measurement or a reading of sled's source:
-//! values of at most 4 KiB (longer ones can land in blob files that are never synced); batches of at most 200 operations
-//! (1,000 took 1.2 GB of memory, 200 took 135 MB, at the same speed); `flush` ends in `sync_file_range`, so a `sync_data`
-//! on an own handle follows it; opening and flushing may panic on damaged files, so both are caught.
+//! Invariants, each from a measurement or from sled's source:
+//!
+//! - A value has at most 4 KiB: sled may put a longer one into a blob file that it never syncs.
+//! - A batch has at most 200 operations: 1,000 took 1.2 GB of memory, 200 took 135 MB, at the same speed.
+//! - After `flush` the log is synced through a handle of our own: sled's `flush` ends with `sync_file_range`, which does not
+//!   make data durable.
+//! - Opening and flushing are guarded with `catch_unwind`: sled may panic on damaged files.
 
 use std::{
     fs, io,
@@ -25,26 +28,26 @@ use super::{
 pub const VALUE_BYTES_MAX: usize = 4096;
 /// Most operations of a batch.
 pub const BATCH_OPS_MAX: usize = 200;
-/// Most bytes of a batch: keys and values.
+/// Most bytes of keys and values in a batch.
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
-/// Version of everything in the folder; another one is refused.
+/// Version of the format of a data folder. Folders of another version are refused.
 pub const FORMAT_VERSION: u32 = 3;
-/// The format before, which `almanac migrate` reads.
+/// The version before, which `almanac migrate` reads.
 pub const FORMAT_VERSION_BEFORE: u32 = 2;
-/// sled's page cache. Memory overshoots it about twofold.
+/// Size of sled's page cache. sled uses about twice as much memory.
 const CACHE_BYTES: u64 = 64 << 20;
-/// How often sled's own thread flushes and reclaims space; without it space is never reclaimed.
+/// How often sled's own thread flushes and reclaims space. Without that thread sled never reclaims space.
 const FLUSH_EVERY_MS: u64 = 400;
-/// How long to wait for a folder that a stopping process still holds.
+/// How long opening waits for a folder that another process, which is about to end, still locks.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 const FORMAT_FILE: &str = "FORMAT";
-/// The same, before it has its name.
+/// The format file while it is written.
 const FORMAT_FILE_NEW: &str = "FORMAT.new";
-/// The folder of sled's files within the data folder.
+/// The folder of sled's files in the data folder.
 pub const STORE_FOLDER: &str = "store";
 
-/// The map.
+/// The ordered map of a data folder. One process opens it at a time.
 #[derive(Debug)]
 pub struct Engine {
     disk: Box<dyn Disk>,
@@ -52,14 +55,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens the folder, making it if it is not there.
+    /// Opens a data folder; makes it if there is none, or if it is empty.
     pub fn open(folder: &Path) -> std::result::Result<Self, OpenError> {
         faults::arm()?;
         prepare_folder(folder)?;
         Self::open_prepared(folder)
     }
 
-    /// Opens a folder of the format before, to read it.
+    /// Opens a folder of [`FORMAT_VERSION_BEFORE`], to read it. Folders of any other version are refused.
     pub fn open_before(folder: &Path) -> std::result::Result<Self, OpenError> {
         match prepare_folder(folder) {
             Err(OpenError::FormatBefore { .. }) if folder.join(STORE_FOLDER).is_dir() => Self::open_prepared(folder),
@@ -83,7 +86,7 @@ impl Engine {
                 return Err(OpenError::Unwritable { folder: folder.to_owned(), detail: detail.text });
             }
             Err(detail) => {
-                // A broken snapshot is repairable: without it sled reads its log. Moved, never deleted.
+                // Without a snapshot sled reads its log instead, so a broken one is moved away. It is never deleted.
                 let moved = set_snapshots_aside(&path)?;
                 tracing::warn!(detail = detail.text, moved, "the database did not open");
                 if moved == 0 {
@@ -99,43 +102,43 @@ impl Engine {
         Ok(Self { disk: Box::new(SledDisk { db, log }), folder: folder.to_owned() })
     }
 
-    /// The map on a disk in memory. Files put aside go to the system's folder for them.
+    /// A map on a disk in memory. Its [`Engine::folder`] is the system's folder for temporary files.
     #[cfg(feature = "fault-injection")]
     pub fn in_memory(disk: MemoryDisk) -> Self {
         Self { disk: Box::new(disk), folder: std::env::temp_dir() }
     }
 
-    /// The folder it lives in.
+    /// The data folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The value of a key.
+    /// The value of a key; `None` if there is none.
     pub fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>> {
         self.disk.get(key)
     }
 
-    /// The last key at or before this one, with its value.
+    /// The largest key that is not above this one, with its value; `None` if there is none.
     pub fn last_at_or_before(&self, key: &[u8]) -> Result<Option<Item>> {
         self.disk.last_at_or_before(key)
     }
 
-    /// The first key after this one, with its value.
+    /// The smallest key above this one, with its value; `None` if there is none.
     pub fn first_after(&self, key: &[u8]) -> Result<Option<Item>> {
         self.disk.first_after(key)
     }
 
-    /// All keys with a prefix, in order, from `from` on (which must have the prefix too).
+    /// All keys with a prefix and their values, in key order. `from`, which must have the prefix, is the first key; `None`:
+    /// all keys. On disk, writes that come meanwhile may be seen.
     pub fn scan(&self, prefix: &[u8], from: Option<&[u8]>) -> Items {
         self.disk.range(from.unwrap_or(prefix).to_vec(), prefix_end(prefix))
     }
 
-    /// Starts a batch.
     pub fn batch(&self) -> Batch<'_> {
         Batch { engine: self, ops: Vec::new(), bytes: 0 }
     }
 
-    /// Makes everything written so far durable. An error or panic in here means that nobody knows what is on disk.
+    /// Makes everything that was written so far durable. After an error it is not known what is on disk.
     pub fn sync(&self) -> Result<()> {
         faults::fail_at(FailPoint::Sync)?;
         self.disk.sync()
@@ -146,16 +149,16 @@ impl Engine {
         self.disk.apply(ops)
     }
 
-    /// Bytes on disk.
+    /// Size on disk; 0 if the system does not tell.
     pub fn disk_bytes(&self) -> u64 {
         self.disk.bytes()
     }
 }
 
-/// Operations that become visible together, as long as they fit into one batch of sled's.
+/// Operations that become visible together if they stay within [`BATCH_OPS_MAX`] and [`BATCH_BYTES_MAX`].
 ///
-/// A longer run of operations is cut: each part is atomic, the whole is not. What needs more than that is hidden behind
-/// the `applied` mark by its writer.
+/// A longer batch is written in parts: each part is atomic, the whole is not. Its writer keeps readers from the parts with
+/// a mark that moves at the end, as the view does.
 #[derive(Debug)]
 #[must_use = "a batch does nothing until it is written"]
 pub struct Batch<'a> {
@@ -165,7 +168,7 @@ pub struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Sets a key.
+    /// Sets a key. Fails if the value is longer than [`VALUE_BYTES_MAX`], or if a full batch cannot be written.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         if value.len() > VALUE_BYTES_MAX {
             return Err(StoreError::corrupt(format!("a value of {} bytes is above {VALUE_BYTES_MAX}", value.len())));
@@ -175,19 +178,19 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Removes a key.
+    /// Removes a key, if it is there. Fails if a full batch cannot be written.
     pub fn remove(&mut self, key: &[u8]) -> Result<()> {
         self.make_room(key.len())?;
         self.ops.push((key.into(), None));
         Ok(())
     }
 
-    /// What comes after is never visible without what came before.
+    /// Orders the batch: operations after the barrier are never visible without those before it.
     pub fn barrier(&mut self) -> Result<()> {
         self.write_part()
     }
 
-    /// Writes what is left. Visible afterwards, durable after [`Engine::sync`].
+    /// Writes the rest of the batch. It is visible afterwards, and durable after [`Engine::sync`].
     pub fn write(mut self) -> Result<()> {
         self.write_part()
     }
@@ -209,7 +212,7 @@ impl Batch<'_> {
     }
 }
 
-/// The first key after all keys with a prefix.
+/// The first key above all keys with a prefix; `None` if there is none.
 fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
     let mut end = prefix[..=last].to_vec();
@@ -217,10 +220,11 @@ fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(end)
 }
 
-/// Says in the folder which format it has. Under its name the file is always whole: one that a crash left empty would
+/// Writes the format file if there is none. It gets its name only when it is whole: a file that a crash left empty would
 /// make the folder one of an unknown format.
 fn mark_format(folder: &Path) -> io::Result<()> {
-    let (file, new) = (folder.join(FORMAT_FILE), folder.join(FORMAT_FILE_NEW));
+    let file = folder.join(FORMAT_FILE);
+    let new = folder.join(FORMAT_FILE_NEW);
     if file.exists() {
         return Ok(());
     }
@@ -230,6 +234,7 @@ fn mark_format(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
 }
 
+/// Makes the folder, or checks that it is empty or of this format.
 fn prepare_folder(folder: &Path) -> std::result::Result<(), OpenError> {
     fs::create_dir_all(folder).map_err(|error| of_folder(folder, error))?;
     match fs::read_to_string(folder.join(FORMAT_FILE)) {
@@ -237,7 +242,7 @@ fn prepare_folder(folder: &Path) -> std::result::Result<(), OpenError> {
             let version = text.trim().strip_prefix("almanac ").and_then(|version| version.parse::<u32>().ok());
             match version {
                 Some(FORMAT_VERSION) if folder.join(STORE_FOLDER).is_dir() => Ok(()),
-                // To make an empty one now would hide that something went missing.
+                // A new, empty database would hide that the old one is missing.
                 Some(FORMAT_VERSION) => Err(OpenError::NoStore { folder: folder.to_owned() }),
                 Some(FORMAT_VERSION_BEFORE) => Err(OpenError::FormatBefore { folder: folder.to_owned() }),
                 Some(found @ ..FORMAT_VERSION) => Err(OpenError::OlderFormat { folder: folder.to_owned(), found }),
@@ -245,9 +250,9 @@ fn prepare_folder(folder: &Path) -> std::result::Result<(), OpenError> {
             }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // Only our own half-made folder may be there: killed between making `store` and writing the format file.
-            let ours = |name: &std::ffi::OsStr| name == STORE_FOLDER || name == FORMAT_FILE_NEW;
-            let foreign = fs::read_dir(folder)?.flatten().any(|item| !ours(&item.file_name()));
+            // These two may be there if a process was killed before it had written the format file.
+            let mut names = fs::read_dir(folder)?.flatten().map(|item| item.file_name());
+            let foreign = names.any(|name| name != STORE_FOLDER && name != FORMAT_FILE_NEW);
             if foreign { Err(OpenError::ForeignFolder { folder: folder.to_owned() }) } else { Ok(()) }
         }
         Err(error) => Err(error.into()),
@@ -266,7 +271,7 @@ fn open_sled(path: &Path) -> std::result::Result<sled::Db, OpenFailure> {
         Ok(Ok(db)) => Ok(db),
         Ok(Err(error)) => {
             let text = error.to_string();
-            // sled wraps the failed lock in an error of kind Other; its text is all there is.
+            // sled reports a failed lock as an error of kind `Other`, so only its text tells.
             let unwritable = matches!(&error, sled::Error::Io(error) if is_unwritable(error.kind()));
             Err(OpenFailure { locked: text.contains("could not acquire lock"), unwritable, text })
         }
@@ -281,12 +286,13 @@ fn of_folder(folder: &Path, error: io::Error) -> OpenError {
     }
 }
 
-/// Whether an error is about writing, and says nothing about what is there.
+/// Whether an error means that the disk cannot be written, and nothing about the data on it.
 fn is_unwritable(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     matches!(kind, FileTooLarge | PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
 }
 
+/// Renames sled's snapshots, so that sled does not find them. Returns how many there were.
 fn set_snapshots_aside(path: &Path) -> io::Result<usize> {
     let mut moved = 0;
     for item in fs::read_dir(path)?.flatten() {
@@ -306,7 +312,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_is_cut_at_its_bounds_and_long_values_are_refused() {
+    fn a_batch_is_written_in_parts_at_its_bounds_and_long_values_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::open(folder.path()).unwrap();
         let mut batch = engine.batch();
@@ -322,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_opener_a_newer_format_and_a_foreign_folder_are_told_so() {
+    fn a_locked_folder_another_format_and_a_foreign_folder_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::open(folder.path()).unwrap();
         assert!(matches!(Engine::open(folder.path()), Err(OpenError::Locked { .. })));
@@ -340,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_snapshots_are_set_aside_and_the_data_is_there() {
+    fn broken_snapshots_are_moved_away_and_the_data_is_there() {
         let folder = tempfile::tempdir().unwrap();
         for round in 0..3u8 {
             let engine = Engine::open(folder.path()).unwrap();

@@ -1,11 +1,13 @@
-//! Series blocks: every version of every period of a series, in blocks of at most 4 KiB.
+//! Series blocks: all versions of all periods of a series, in blocks of at most 4 KiB.
 //!
-//! The key of a block is its series and the name of its first row; the first block of a series has an empty name, so that
-//! earlier rows find it. Numbers in keys are written so that they sort as they count and small ones are short. A row belongs to the last block whose key is not above the row's name. A block that grows too
-//! long is cut in two: appending a version costs by the block, not by the series.
+//! The key of a block is its series and the name of its first version. The first block of a series has an empty name, so
+//! that versions before it belong to it too. A version belongs to the last block whose key is not above the version's own
+//! key. Numbers in keys sort as they count, and small ones are short. A block that grows too long is split in two; so adding
+//! a version costs as much as a block, not as much as its series.
 //!
-//! Invariant: readers may run beside the one writer, and a crash or a failed write may come between the parts of a cut. Its
-//! right part is written first, so a row may be there twice but is never missing; what a later block says stands.
+//! Invariant: no version is ever missing, though readers run beside the writer, and a crash or a failed write may come
+//! between the two halves of a split. The right half is written first. Until the left one is written too, both blocks have
+//! versions of the right half; of these, the later block counts.
 
 use super::{
     bytes::{Reader, corrupt, frame, unframe},
@@ -13,14 +15,14 @@ use super::{
     error::Result,
     versions::{decode_versions, encode_versions},
 };
-use crate::model::{period::Period, series::FigureVersion};
+use crate::model::{id::Revision, period::Period, series::FigureVersion, time::Date};
 
 const TABLE: u8 = b'S';
 const VERSION: u8 = 2;
-/// A block is cut above this; with its head it stays below [`super::engine::VALUE_BYTES_MAX`].
+/// A longer block is split. With its frame a block stays below [`super::engine::VALUE_BYTES_MAX`].
 const BLOCK_BYTES_MAX: usize = 4_000;
 
-/// A series by its numbers in the dictionary. Sorts as its keys do.
+/// A series, by the numbers that the view gives to names. Sorts as the keys of blocks do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesIds {
     pub indicator: u32,
@@ -32,24 +34,29 @@ pub struct SeriesIds {
 impl SeriesIds {
     fn key(self) -> Vec<u8> {
         let mut key = vec![TABLE];
-        [self.indicator, self.entity, self.source, self.dimensions]
-            .iter()
-            .for_each(|part| put_ordered(&mut key, *part));
+        for number in [self.indicator, self.entity, self.source, self.dimensions] {
+            put_ordered(&mut key, number);
+        }
         key
     }
 
+    /// The series of a block's key.
     fn of_key(key: &[u8]) -> Result<Self> {
         let mut reader = Reader::new(key);
         reader.byte()?;
-        let mut part = || read_ordered(&mut reader);
-        Ok(Self { indicator: part()?, entity: part()?, source: part()?, dimensions: part()? })
+        Ok(Self {
+            indicator: read_ordered(&mut reader)?,
+            entity: read_ordered(&mut reader)?,
+            source: read_ordered(&mut reader)?,
+            dimensions: read_ordered(&mut reader)?,
+        })
     }
 }
 
-/// Up to here one byte says it all; above, its high bits say how many bytes follow.
+/// A number up to this one is its own byte. Above, the first byte is this plus the number of bytes that follow.
 const ONE_BYTE_MAX: u32 = 0xc0;
 
-/// Appends a number such that byte order is number order and no code is the start of another.
+/// Appends a number so that bytes sort as numbers do, and no code is the start of another.
 fn put_ordered(key: &mut Vec<u8>, number: u32) {
     let bytes = number.to_be_bytes();
     match number {
@@ -75,15 +82,18 @@ fn read_ordered(reader: &mut Reader<'_>) -> Result<u32> {
     }
 }
 
-/// Which series a scan visits: all, those of an indicator, or those of an indicator and entity.
+/// Which series a scan visits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeriesScope {
     All,
+    /// Those of an indicator.
     Indicator(u32),
+    /// Those of an indicator and an entity.
     Figure(u32, u32),
 }
 
 impl SeriesScope {
+    /// What the keys of all blocks of the scope start with.
     fn prefix(self) -> Vec<u8> {
         let mut prefix = vec![TABLE];
         match self {
@@ -98,52 +108,54 @@ impl SeriesScope {
     }
 }
 
-fn row_key(ids: SeriesIds, row: &FigureVersion) -> Vec<u8> {
-    name_key(ids, row.period, row.revision.0, row.released.days())
+fn version_key(ids: SeriesIds, version: &FigureVersion) -> Vec<u8> {
+    name_key(ids, version.name())
 }
 
-fn name_key(ids: SeriesIds, period: Period, revision: u64, released: i32) -> Vec<u8> {
+/// The key of a version with this [`FigureVersion::name`].
+fn name_key(ids: SeriesIds, (period, revision, released): (Period, Revision, Date)) -> Vec<u8> {
     let mut key = ids.key();
     key.extend_from_slice(&period.sort_key());
-    key.extend_from_slice(&revision.to_be_bytes());
-    key.extend_from_slice(&(released as u32 ^ 0x8000_0000).to_be_bytes());
+    key.extend_from_slice(&revision.0.to_be_bytes());
+    key.extend_from_slice(&released.sort_key());
     key
 }
 
-/// All rows of a series, sorted.
+/// All versions of a series, sorted; none if there is no such series.
 pub fn read(engine: &Engine, ids: SeriesIds) -> Result<Vec<FigureVersion>> {
-    let mut rows = Vec::new();
+    let mut versions = Vec::new();
     for item in engine.scan(&ids.key(), None) {
-        merge(&mut rows, decode(&item?.1)?);
+        merge(&mut versions, decode(&item?.1)?);
     }
-    Ok(rows)
+    Ok(versions)
 }
 
-/// All rows of one period of a series.
+/// All versions of one period of a series, sorted. It reads one block, unless the period's versions fill several.
 pub fn read_period(engine: &Engine, ids: SeriesIds, period: Period) -> Result<Vec<FigureVersion>> {
     let mut blocks = Vec::new();
-    let mut at = name_key(ids, period, u64::MAX, i32::MAX);
-    // One block, unless the period has so many versions that they fill several.
-    while let Some((key, block)) = engine.last_at_or_before(&at)? {
+    let mut upper = name_key(ids, (period, Revision::MAX, Date::MAX));
+    while let Some((key, block)) = engine.last_at_or_before(&upper)? {
         if !key.starts_with(&ids.key()) {
             break;
         }
-        let rows = decode(&block)?;
-        let goes_on = rows.first().is_none_or(|row| row.period == period);
-        blocks.push(rows);
-        match before(&key) {
-            Some(key) if goes_on => at = key,
+        let block = decode(&block)?;
+        let starts_within_period = block.first().is_none_or(|version| version.period == period);
+        blocks.push(block);
+        match key_before(&key) {
+            Some(key) if starts_within_period => upper = key,
             _ => break,
         }
     }
-    let mut rows = Vec::new();
-    blocks.into_iter().rev().for_each(|block| merge(&mut rows, block));
-    rows.retain(|row| row.period == period);
-    Ok(rows)
+    let mut versions = Vec::new();
+    for block in blocks.into_iter().rev() {
+        merge(&mut versions, block);
+    }
+    versions.retain(|version| version.period == period);
+    Ok(versions)
 }
 
-/// The largest key below another of the same length.
-fn before(key: &[u8]) -> Option<Vec<u8>> {
+/// The largest key of the same length below another; `None` if there is none.
+fn key_before(key: &[u8]) -> Option<Vec<u8>> {
     let mut key = key.to_vec();
     for byte in key.iter_mut().rev() {
         let (less, borrow) = byte.overflowing_sub(1);
@@ -155,23 +167,28 @@ fn before(key: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
-/// The first series of a scope after another, without its rows.
+/// The first series of a scope, or the first after another one; `None` if there is none. It reads no versions.
 pub fn next_series(engine: &Engine, scope: SeriesScope, after: Option<SeriesIds>) -> Result<Option<SeriesIds>> {
     let prefix = scope.prefix();
-    let found = match after {
+    let next = match after {
         Some(ids) => engine.first_after(&name_key_max(ids))?,
         None => engine.scan(&prefix, None).next().transpose()?,
     };
-    found.filter(|(key, _)| key.starts_with(&prefix)).map(|(key, _)| SeriesIds::of_key(&key)).transpose()
+    match next {
+        Some((key, _)) if key.starts_with(&prefix) => SeriesIds::of_key(&key).map(Some),
+        _ => Ok(None),
+    }
 }
 
+/// A key that is not below that of any block of a series, and below those of all later series.
 fn name_key_max(ids: SeriesIds) -> Vec<u8> {
     let mut key = ids.key();
     key.extend_from_slice(&[u8::MAX; 20]);
     key
 }
 
-/// Visits every series of a scope from one on (itself included), in key order.
+/// Every series of a scope with all its versions, sorted, in key order; from a series on, which is included. After an error
+/// in a block the rest of its series may follow as if it were all of it: do not go on after an error.
 pub fn scan(
     engine: &Engine,
     scope: SeriesScope,
@@ -184,45 +201,35 @@ pub fn scan(
             Err(error) => return Some(Err(error)),
         };
         let series = SeriesIds::of_key(&key).and_then(|ids| Ok((ids, decode(&block)?)));
-        let (ids, mut rows) = match series {
+        let (ids, mut versions) = match series {
             Ok(series) => series,
             Err(error) => return Some(Err(error)),
         };
-        // A block that cannot be read must not end its series early.
+        // An error belongs to the series too: without it the series would seem to end early.
         while let Some(item) = blocks.next_if(|item| item.as_ref().map_or(true, |(key, _)| key.starts_with(&ids.key())))
         {
             match item.and_then(|(_, block)| decode(&block)) {
-                Ok(more) => merge(&mut rows, more),
+                Ok(more) => merge(&mut versions, more),
                 Err(error) => return Some(Err(error)),
             }
         }
-        Some(Ok((ids, rows)))
+        Some(Ok((ids, versions)))
     })
 }
 
-/// Adds rows, sorted by name, to a series. A row that is there already is replaced: doing it twice is doing it once.
+/// Adds versions, sorted by name, to a series. A version with the name of one that is there replaces it; so an insert that
+/// is repeated changes nothing.
 ///
-/// Nothing else may be pending in the batch for this series.
-pub fn insert(engine: &Engine, batch: &mut Batch<'_>, ids: SeriesIds, mut rows: Vec<FigureVersion>) -> Result<()> {
-    // From the last row back, so that blocks to the right are written first.
-    while let Some(last) = rows.last() {
-        let found = engine.last_at_or_before(&row_key(ids, last))?.filter(|(key, _)| key.starts_with(&ids.key()));
-        let (key, mut block) = match found {
-            Some((key, block)) => {
-                let mut block = decode(&block)?;
-                // A cut that was not finished left rows here that the next block has too, and may have newer ones beside.
-                if let Some((next, _)) = engine.first_after(&key)?.filter(|(next, _)| next.starts_with(&ids.key())) {
-                    block.truncate(block.partition_point(|row| row_key(ids, row)[..] < next[..]));
-                }
-                (key.to_vec(), block)
-            }
-            None => (ids.key(), Vec::new()),
-        };
-        let belongs = rows.partition_point(|row| row_key(ids, row) < key);
-        for row in rows.split_off(belongs) {
-            match block.binary_search_by_key(&row.name(), FigureVersion::name) {
-                Ok(at) => block[at] = row,
-                Err(at) => block.insert(at, row),
+/// The batch must hold nothing else of this series.
+pub fn insert(engine: &Engine, batch: &mut Batch<'_>, ids: SeriesIds, mut versions: Vec<FigureVersion>) -> Result<()> {
+    // From the last version back, so that blocks to the right are written first.
+    while let Some(last) = versions.last() {
+        let (key, mut block) = block_of(engine, ids, last)?;
+        let first_of_block = versions.partition_point(|version| version_key(ids, version) < key);
+        for version in versions.split_off(first_of_block) {
+            match block.binary_search_by_key(&version.name(), FigureVersion::name) {
+                Ok(position) => block[position] = version,
+                Err(position) => block.insert(position, version),
             }
         }
         put_block(batch, ids, &key, &block)?;
@@ -230,37 +237,52 @@ pub fn insert(engine: &Engine, batch: &mut Batch<'_>, ids: SeriesIds, mut rows: 
     Ok(())
 }
 
-fn put_block(batch: &mut Batch<'_>, ids: SeriesIds, key: &[u8], rows: &[FigureVersion]) -> Result<()> {
+/// The key and the versions of the block that a version belongs to; an empty first block if the series has none.
+fn block_of(engine: &Engine, ids: SeriesIds, version: &FigureVersion) -> Result<(Vec<u8>, Vec<FigureVersion>)> {
+    let series = ids.key();
+    let found = engine.last_at_or_before(&version_key(ids, version))?;
+    let Some((key, block)) = found.filter(|(key, _)| key.starts_with(&series)) else {
+        return Ok((series, Vec::new()));
+    };
+    let mut block = decode(&block)?;
+    // A split that was not finished left versions here that the next block has too; there they may have been replaced.
+    if let Some((next, _)) = engine.first_after(&key)?.filter(|(next, _)| next.starts_with(&series)) {
+        block.truncate(block.partition_point(|version| version_key(ids, version)[..] < next[..]));
+    }
+    Ok((key.to_vec(), block))
+}
+
+fn put_block(batch: &mut Batch<'_>, ids: SeriesIds, key: &[u8], versions: &[FigureVersion]) -> Result<()> {
     let mut body = Vec::new();
-    encode_versions(&mut body, rows);
+    encode_versions(&mut body, versions);
     if body.len() <= BLOCK_BYTES_MAX {
         return batch.put(key, &frame(VERSION, &body));
     }
-    let (left, right) = rows.split_at(rows.len() / 2);
-    let first = right.first().ok_or_else(|| corrupt("one row longer than a block"))?;
-    put_block(batch, ids, &row_key(ids, first), right)?;
-    // A batch that fails may be visible in part, and in any order.
+    let (left, right) = versions.split_at(versions.len() / 2);
+    let first = right.first().ok_or_else(|| corrupt("one version longer than a block"))?;
+    put_block(batch, ids, &version_key(ids, first), right)?;
+    // Without a barrier a batch that fails could leave the left half visible and the right one not.
     batch.barrier()?;
     put_block(batch, ids, key, left)
 }
 
-/// Checks the form of a block.
+/// Fails if a block does not have the form that [`insert`] writes.
 pub fn check(block: &[u8]) -> Result<()> {
     decode(block).map(|_| ())
 }
 
 fn decode(block: &[u8]) -> Result<Vec<FigureVersion>> {
     let mut reader = Reader::new(unframe(VERSION, block)?);
-    let rows = decode_versions(&mut reader)?;
-    if reader.is_empty() { Ok(rows) } else { Err(corrupt("bytes after the last row")) }
+    let versions = decode_versions(&mut reader)?;
+    if reader.is_empty() { Ok(versions) } else { Err(corrupt("bytes after the last version")) }
 }
 
-/// Appends the rows of a later block. Of its part of the series it knows best.
-fn merge(rows: &mut Vec<FigureVersion>, later: Vec<FigureVersion>) {
+/// Appends the versions of a later block. From its first version on, the later block counts.
+fn merge(versions: &mut Vec<FigureVersion>, later: Vec<FigureVersion>) {
     if let Some(first) = later.first().map(FigureVersion::name) {
-        rows.truncate(rows.partition_point(|row| row.name() < first));
+        versions.truncate(versions.partition_point(|version| version.name() < first));
     }
-    rows.extend(later);
+    versions.extend(later);
 }
 
 #[cfg(test)]
@@ -269,26 +291,48 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{super::versions::tests::any_version, *};
-    use crate::model::{id::Revision, series::Statement};
+    use super::{
+        super::{engine::VALUE_BYTES_MAX, versions::tests::any_version},
+        *,
+    };
+    use crate::model::{
+        series::Statement,
+        value::{Number, Value},
+    };
 
     const IDS: SeriesIds = SeriesIds { indicator: 1, entity: 2, source: 3, dimensions: 0 };
 
-    fn insert_all(engine: &Engine, ids: SeriesIds, mut rows: Vec<FigureVersion>) {
-        rows.sort_by_key(FigureVersion::name);
-        rows.dedup_by_key(|row| row.name());
+    fn insert_all(engine: &Engine, ids: SeriesIds, mut versions: Vec<FigureVersion>) {
+        versions.sort_by_key(FigureVersion::name);
+        versions.dedup_by_key(|version| version.name());
         let mut batch = engine.batch();
-        insert(engine, &mut batch, ids, rows).unwrap();
+        insert(engine, &mut batch, ids, versions).unwrap();
         batch.write().unwrap();
     }
 
-    fn count_blocks(engine: &Engine) -> usize {
-        engine.scan(&IDS.key(), None).count()
+    fn version(period: Period, revision: u64, mantissa: i64, decimals: u8) -> FigureVersion {
+        FigureVersion {
+            period,
+            revision: Revision(revision),
+            released: Date::from_days(20_000 + revision as i32).unwrap(),
+            statement: Statement::Figure(Value::number(Number::Decimal { mantissa, decimals })),
+        }
+    }
+
+    /// The month of this number from January 1820 on.
+    fn month(number: i64) -> Period {
+        Period::parse(&format!("{:04}-{:02}", 1820 + number / 12, number % 12 + 1)).unwrap()
+    }
+
+    /// A figure whose digits have no pattern, so that blocks fill up.
+    fn monthly(number: i64, revision: u64) -> FigureVersion {
+        let mantissa = (number * 7_919 * 1_000_003) % 1_000_000_007 + revision as i64 * 1_000_000_000;
+        version(month(number), revision, mantissa, 9)
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(40))]
-        /// Model: a sorted map by row name. Uploads in any order and with repeats; neighbours stay as they are.
+        /// Model: a sorted map by the names of versions. Uploads come in any order and with repeats.
         #[test]
         fn blocks_hold_what_a_sorted_map_holds(uploads in proptest::collection::vec(proptest::collection::vec(any_version(), 1..300), 1..6)) {
             let folder = tempfile::tempdir().unwrap();
@@ -300,14 +344,16 @@ mod tests {
             let mut model = BTreeMap::new();
             for upload in &uploads {
                 let mut once = BTreeMap::new();
-                upload.iter().for_each(|row| { once.entry(row.name()).or_insert_with(|| row.clone()); });
+                for version in upload {
+                    once.entry(version.name()).or_insert_with(|| version.clone());
+                }
                 insert_all(&engine, IDS, once.values().cloned().collect());
                 model.extend(once);
                 prop_assert_eq!(read(&engine, IDS).unwrap(), model.values().cloned().collect::<Vec<_>>());
             }
-            for row in model.values() {
-                let expected: Vec<FigureVersion> = model.values().filter(|other| other.period == row.period).cloned().collect();
-                prop_assert_eq!(read_period(&engine, IDS, row.period).unwrap(), expected);
+            for version in model.values() {
+                let expected: Vec<FigureVersion> = model.values().filter(|other| other.period == version.period).cloned().collect();
+                prop_assert_eq!(read_period(&engine, IDS, version.period).unwrap(), expected);
             }
             let all: Vec<SeriesIds> = scan(&engine, SeriesScope::All, None).map(|series| series.unwrap().0).collect();
             prop_assert_eq!(all, vec![neighbours[0], IDS, neighbours[1]]);
@@ -317,89 +363,66 @@ mod tests {
     }
 
     #[test]
-    fn one_figure_revised_for_ever_touches_one_block_at_a_time() {
+    fn two_thousand_versions_of_one_figure_fill_several_blocks() {
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::open(folder.path()).unwrap();
-        let row = |revision: u64| FigureVersion {
-            period: Period::year(2024).unwrap(),
-            revision: Revision(revision),
-            released: crate::model::time::Date::from_days(20_000 + revision as i32).unwrap(),
-            statement: Statement::Figure(crate::model::value::Value::number(crate::model::value::Number::Decimal {
-                mantissa: revision as i64 * 7919,
-                decimals: 3,
-            })),
-        };
+        let year = Period::year(2024).unwrap();
         for revision in 1..=2_000 {
-            insert_all(&engine, IDS, vec![row(revision)]);
+            insert_all(&engine, IDS, vec![version(year, revision, revision as i64 * 7919, 3)]);
         }
-        assert!(count_blocks(&engine) > 3);
-        let rows = read_period(&engine, IDS, Period::year(2024).unwrap()).unwrap();
-        assert_eq!(rows.len(), 2_000);
-        assert_eq!(rows.last().unwrap().revision, Revision(2_000));
-        assert!(
-            engine.scan(&IDS.key(), None).all(|item| item.unwrap().1.len() <= super::super::engine::VALUE_BYTES_MAX)
-        );
+        let blocks: Vec<_> = engine.scan(&IDS.key(), None).map(|item| item.unwrap().1).collect();
+        assert!(blocks.len() > 3);
+        assert!(blocks.iter().all(|block| block.len() <= VALUE_BYTES_MAX));
+        let versions = read_period(&engine, IDS, year).unwrap();
+        assert_eq!(versions.len(), 2_000);
+        assert_eq!(versions.last().unwrap().revision, Revision(2_000));
     }
 
     #[test]
     fn a_long_series_of_several_versions_comes_back_whole() {
+        const MONTHS: i64 = 2_400;
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::open(folder.path()).unwrap();
-        let month = |month: i64| Period::parse(&format!("{:04}-{:02}", 1820 + month / 12, month % 12 + 1)).unwrap();
-        let row = |at: i64, revision: u64| FigureVersion {
-            period: month(at),
-            revision: Revision(revision),
-            released: crate::model::time::Date::from_days(20_000 + revision as i32).unwrap(),
-            statement: Statement::Figure(crate::model::value::Value::number(crate::model::value::Number::Decimal {
-                mantissa: (at * 7_919 * 1_000_003) % 1_000_000_007 + revision as i64 * 1_000_000_000,
-                decimals: 9,
-            })),
-        };
         for revision in 1..4 {
-            insert_all(&engine, IDS, (0..2_400).map(|at| row(at, revision)).collect());
-            let expected: Vec<FigureVersion> = (0..2_400)
-                .flat_map(|at| (1..=revision).map(move |revision| (at, revision)))
-                .map(|(at, revision)| row(at, revision))
-                .collect();
+            insert_all(&engine, IDS, (0..MONTHS).map(|number| monthly(number, revision)).collect());
+            let mut expected = Vec::new();
+            for number in 0..MONTHS {
+                expected.extend((1..=revision).map(|revision| monthly(number, revision)));
+            }
             assert_eq!(read(&engine, IDS).unwrap(), expected);
-            for at in 0..2_400 {
-                assert_eq!(read_period(&engine, IDS, month(at)).unwrap().len() as u64, revision, "month {at}");
+            for number in 0..MONTHS {
+                let versions = read_period(&engine, IDS, month(number)).unwrap();
+                assert_eq!(versions.len() as u64, revision, "month {number}");
             }
         }
     }
 
     #[test]
-    fn a_cut_that_a_crash_left_half_done_is_finished_by_doing_it_again() {
+    fn a_split_that_a_crash_left_half_done_is_finished_by_the_same_insert() {
+        const MONTHS: i64 = 600;
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::open(folder.path()).unwrap();
-        let row = |month: i64, revision: u64| FigureVersion {
-            period: Period::parse(&format!("{:04}-{:02}", 1820 + month / 12, month % 12 + 1)).unwrap(),
-            revision: Revision(revision),
-            released: crate::model::time::Date::from_days(20_000 + revision as i32).unwrap(),
-            statement: Statement::Figure(crate::model::value::Value::number(crate::model::value::Number::Decimal {
-                mantissa: (month * 7_919 * 1_000_003) % 1_000_000_007,
-                decimals: 9,
-            })),
-        };
-        let first: Vec<FigureVersion> = (0..600).map(|month| row(month, 1)).collect();
-        let second: Vec<FigureVersion> = (0..600).map(|month| row(month, 2)).collect();
-        insert_all(&engine, IDS, first.clone());
+        insert_all(&engine, IDS, (0..MONTHS).map(|number| monthly(number, 1)).collect());
         let before: Vec<_> = engine.scan(&IDS.key(), None).map(Result::unwrap).collect();
+        let second: Vec<FigureVersion> = (0..MONTHS).map(|number| monthly(number, 2)).collect();
         insert_all(&engine, IDS, second.clone());
         let expected = read(&engine, IDS).unwrap();
-        assert_eq!(expected.len(), 1_200);
-        // As if only the right parts had been written: every block that was there is as it was.
+        assert_eq!(expected.len() as i64, 2 * MONTHS);
+        // As if only the right halves had been written: every block of before is as it was.
         let mut batch = engine.batch();
-        before.iter().for_each(|(key, block)| batch.put(key, block).unwrap());
+        for (key, block) in &before {
+            batch.put(key, block).unwrap();
+        }
         batch.write().unwrap();
-        for month in 0..600 {
-            let found = read_period(&engine, IDS, row(month, 1).period).unwrap();
-            assert!(found.contains(&row(month, 1)), "a row that was there went missing");
+        for number in 0..MONTHS {
+            let versions = read_period(&engine, IDS, month(number)).unwrap();
+            assert!(versions.contains(&monthly(number, 1)), "the first version of month {number} is missing");
         }
         insert_all(&engine, IDS, second);
         assert_eq!(read(&engine, IDS).unwrap(), expected);
-        for month in 0..600 {
-            assert_eq!(read_period(&engine, IDS, row(month, 1).period).unwrap(), [row(month, 1), row(month, 2)]);
+        for number in 0..MONTHS {
+            let versions = read_period(&engine, IDS, month(number)).unwrap();
+            assert_eq!(versions, [monthly(number, 1), monthly(number, 2)]);
         }
     }
 }

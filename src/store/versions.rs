@@ -1,13 +1,13 @@
-//! Versions of figures, packed into columns.
+//! Versions of figures, encoded in columns. The series blocks of the view, the pages of the ledger and uploads use this
+//! encoding; `format.md` describes it byte by byte.
 //!
-//! The rows of one series look alike: the same commit, yearly periods, the same decimals. So each field is a column of
-//! runs, and only the digits themselves take room: periods as steps of their unit, the few (revision, release date) pairs
-//! once, numbers as integers with their decimals, each as the difference from the one before at a common scale, in a code
-//! that takes little more than the bits of the difference. Used by the series blocks
-//! of the view and by the pages of the ledger; the format is in
-//! `docs/dev/store-format.md`.
+//! The versions of one series are much alike: of the same commit, with yearly periods and the same decimals. So each field
+//! is a column of runs, and little more than the digits takes room. Periods are steps of their unit. The few pairs of
+//! revision and release date (vintages) are listed once. Numbers are integers with their decimals: each is the difference
+//! from the one before, at a common scale, in a code that takes little more than the bits of the difference. Blocks of the
+//! view and pages of the ledger use it; `docs/dev/store-format.md` has the format.
 //!
-//! Invariant: any rows come back as they were, in their order, the text of every number included.
+//! Invariant: any versions come back as they were, in their order, with the text of every number.
 
 use super::{
     bytes::{Reader, corrupt, put_bytes, put_golomb, put_runs, put_signed, put_varint},
@@ -15,57 +15,80 @@ use super::{
 };
 use crate::model::{
     id::Revision,
-    period::{Period, Unit},
     series::{FigureVersion, Statement},
     time::Date,
     value::{Figure, MissingReason, Notes, Number, Value},
 };
 
-/// Most rows packed together.
+mod periods;
+
+use periods::{put_periods, read_periods};
+
+/// Most versions that are encoded together.
 pub const VERSIONS_MAX: usize = 1 << 20;
 
-/// Shapes of what a row states: the number of decimals of a plain number, or one of these. `SHAPE_SCALED` is a plain number
+/// The shape of a statement is the number of decimals of a plain number, or one of these. `SHAPE_SCALED` is a plain number
 /// whose decimals follow from the common scale.
 const SHAPE_SCALED: u8 = 31;
 const SHAPE_TEXT: u8 = 32;
 const SHAPE_MISSING: u8 = 33;
 const SHAPE_NO_FIGURE: u8 = 34;
 const SHAPE_RETRACTED: u8 = 35;
-/// Added to a shape when notes follow.
+/// Added to a shape if notes follow.
 const WITH_NOTES: u8 = 64;
 
-/// Packs rows.
-pub fn encode_versions(out: &mut Vec<u8>, rows: &[FigureVersion]) {
-    put_varint(out, rows.len() as u64);
-    put_periods(out, rows);
-    put_vintages(out, rows);
-    let plain: Vec<(i64, u8)> = rows.iter().filter_map(plain_number).collect();
+const MISSING_REASONS: [MissingReason; 4] = [
+    MissingReason::NotCollected,
+    MissingReason::NotApplicable,
+    MissingReason::Suppressed,
+    MissingReason::NoMeasurement,
+];
+
+/// The byte of a missing reason.
+fn missing_code(reason: MissingReason) -> u8 {
+    match reason {
+        MissingReason::NotCollected => 0,
+        MissingReason::NotApplicable => 1,
+        MissingReason::Suppressed => 2,
+        MissingReason::NoMeasurement => 3,
+    }
+}
+
+/// Appends versions, at most [`VERSIONS_MAX`].
+pub fn encode_versions(out: &mut Vec<u8>, versions: &[FigureVersion]) {
+    put_varint(out, versions.len() as u64);
+    put_periods(out, versions);
+    put_vintages(out, versions);
+    let plain: Vec<(i64, u8)> = versions.iter().filter_map(plain_number).collect();
     let common = CommonScale::of(&plain);
-    let shapes: Vec<u8> = rows.iter().map(|row| shape(&row.statement, common.is_some())).collect();
+    let shapes: Vec<u8> = versions.iter().map(|version| shape(&version.statement, common.is_some())).collect();
     put_runs(out, &shapes, |out, shape| out.push(shape));
     if let Some(common) = common {
         out.extend_from_slice(&[common.decimals, common.decimals_min, common.zeros]);
     }
-    let mut scale = Scale::default();
-    let differences: Vec<u64> = plain
-        .iter()
-        .map(|(mantissa, decimals)| match common {
-            Some(common) => scale.difference(common.raise(*mantissa, *decimals).unwrap_or(0), 0),
-            None => scale.difference(*mantissa, *decimals),
-        })
-        .collect();
+    let mut previous = PreviousNumber::default();
+    let mut differences = Vec::with_capacity(plain.len());
+    for (mantissa, decimals) in plain {
+        differences.push(match common {
+            Some(common) => previous.difference(common.raise(mantissa, decimals).unwrap_or(0), 0),
+            None => previous.difference(mantissa, decimals),
+        });
+    }
     if !differences.is_empty() {
         put_golomb(out, &differences);
     }
-    rows.iter().filter_map(FigureVersion::value).for_each(|value| put_rest(out, value));
+    for value in versions.iter().filter_map(FigureVersion::value) {
+        put_rest(out, value);
+    }
 }
 
-/// Unpacks rows.
+/// Reads what [`encode_versions`] wrote.
 pub fn decode_versions(reader: &mut Reader<'_>) -> Result<Vec<FigureVersion>> {
     decode_versions_up_to(reader, VERSIONS_MAX)
 }
 
-/// Unpacks rows where there are at most so many. A few bytes can say a million rows: this bounds the memory that takes.
+/// Reads what [`encode_versions`] wrote; more than `limit` versions are refused. A few bytes can stand for a million
+/// versions, so the limit bounds the memory that damaged bytes can take.
 pub fn decode_versions_up_to(reader: &mut Reader<'_>, limit: usize) -> Result<Vec<FigureVersion>> {
     let count = reader.count(limit)?;
     let periods = read_periods(reader, count)?;
@@ -77,40 +100,44 @@ pub fn decode_versions_up_to(reader: &mut Reader<'_>, limit: usize) -> Result<Ve
         false => None,
     };
     let mut differences = if plain > 0 { reader.golomb(plain)? } else { Vec::new() }.into_iter();
-    let mut scale = Scale::default();
-    let mut rows = Vec::with_capacity(count);
+    let mut previous = PreviousNumber::default();
+    let mut versions = Vec::with_capacity(count);
     for ((period, (revision, released)), shape) in periods.into_iter().zip(vintages).zip(shapes) {
         let statement = match shape {
             SHAPE_NO_FIGURE => Statement::NoFigure,
             SHAPE_RETRACTED => Statement::Retracted,
-            _ => Statement::Figure(read_value(reader, shape, common, &mut scale, &mut differences)?),
+            _ => Statement::Figure(read_value(reader, shape, common, &mut previous, &mut differences)?),
         };
-        rows.push(FigureVersion { period, revision, released, statement });
+        versions.push(FigureVersion { period, revision, released, statement });
     }
-    Ok(rows)
+    Ok(versions)
 }
 
-fn plain_number(row: &FigureVersion) -> Option<(i64, u8)> {
-    match &row.value()?.figure {
+/// Mantissa and decimals of a [`Number::Decimal`]; `None` for any other statement.
+fn plain_number(version: &FigureVersion) -> Option<(i64, u8)> {
+    match &version.value()?.figure {
         Figure::Number(Number::Decimal { mantissa, decimals }) => Some((*mantissa, *decimals)),
         _ => None,
     }
 }
 
-/// Numbers printed without idle zeros, but with at least so many decimals: at the scale of the longest, the zeros at the
-/// end of each say how many decimals it has. Zeros that all of them end in are left out.
+/// A scale for numbers that are printed without needless zeros at the end, but with at least so many decimals. At the
+/// decimals of the longest number, the zeros at the end of each tell its own decimals. Zeros at the end of all numbers are
+/// left out.
 #[derive(Debug, Clone, Copy)]
 struct CommonScale {
+    /// Most decimals of a number.
     decimals: u8,
     decimals_min: u8,
+    /// Zeros that are left out, at most [`ZEROS_MAX`].
     zeros: u8,
 }
 
 impl CommonScale {
-    /// The scale from which all numbers come back as they were, if there is one.
+    /// The scale of numbers (mantissa, decimals); `None` if some of them would not come back from it as they were.
     fn of(plain: &[(i64, u8)]) -> Option<Self> {
-        let decimals = plain.iter().map(|(_, decimals)| *decimals);
-        let (decimals_max, decimals_min) = (decimals.clone().max()?, decimals.min()?);
+        let decimals_max = plain.iter().map(|(_, decimals)| *decimals).max()?;
+        let decimals_min = plain.iter().map(|(_, decimals)| *decimals).min()?;
         let mut common = Self { decimals: decimals_max, decimals_min, zeros: ZEROS_MAX };
         for (mantissa, decimals) in plain {
             let raised = mantissa.checked_mul(power_of_ten(common.decimals - decimals)?)?;
@@ -118,18 +145,22 @@ impl CommonScale {
                 common.zeros -= 1;
             }
         }
-        let comes_back = |(mantissa, decimals): &(i64, u8)| {
-            let common_mantissa = common.raise(*mantissa, *decimals);
-            common_mantissa.and_then(|raised| common.lower(raised)) == Some((*mantissa, *decimals))
-        };
-        plain.iter().all(comes_back).then_some(common)
+        for (mantissa, decimals) in plain {
+            let raised = common.raise(*mantissa, *decimals)?;
+            if common.lower(raised)? != (*mantissa, *decimals) {
+                return None;
+            }
+        }
+        Some(common)
     }
 
+    /// The mantissa of a number at this scale; `None` if an `i64` does not hold it.
     fn raise(self, mantissa: i64, decimals: u8) -> Option<i64> {
         let raised = mantissa.checked_mul(power_of_ten(self.decimals.checked_sub(decimals)?)?)?;
         Some(raised / power_of_ten(self.zeros)?)
     }
 
+    /// The number (mantissa, decimals) of a mantissa at this scale; `None` if an `i64` does not hold it.
     fn lower(self, mantissa: i64) -> Option<(i64, u8)> {
         let mut mantissa = mantissa.checked_mul(power_of_ten(self.zeros)?)?;
         let mut decimals = self.decimals;
@@ -141,21 +172,21 @@ impl CommonScale {
     }
 }
 
-/// Most zeros left out.
 const ZEROS_MAX: u8 = 15;
 
 fn power_of_ten(exponent: u8) -> Option<i64> {
     10i64.checked_pow(u32::from(exponent))
 }
 
-/// The number before, to which the next is a difference: both at the decimals of the next.
+/// The number from which the next one is a difference, at the decimals of the next one.
 #[derive(Debug, Default)]
-struct Scale {
+struct PreviousNumber {
     mantissa: i64,
     decimals: u8,
 }
 
-impl Scale {
+impl PreviousNumber {
+    /// The mantissa at other decimals; 0 if an `i64` does not hold it.
     fn base(&self, decimals: u8) -> i64 {
         let base = match decimals.checked_sub(self.decimals) {
             Some(more) => power_of_ten(more).and_then(|power| self.mantissa.checked_mul(power)),
@@ -164,12 +195,14 @@ impl Scale {
         base.unwrap_or(0)
     }
 
+    /// The zigzag form of the difference of the next number, which becomes the previous one.
     fn difference(&mut self, mantissa: i64, decimals: u8) -> u64 {
         let difference = mantissa.wrapping_sub(self.base(decimals));
         *self = Self { mantissa, decimals };
         ((difference << 1) ^ (difference >> 63)) as u64
     }
 
+    /// The mantissa of the next number, which becomes the previous one, from the zigzag form of its difference.
     fn mantissa(&mut self, difference: u64, decimals: u8) -> i64 {
         let difference = (difference >> 1) as i64 ^ -((difference & 1) as i64);
         let mantissa = self.base(decimals).wrapping_add(difference);
@@ -193,20 +226,15 @@ fn shape(statement: &Statement, scaled: bool) -> u8 {
     figure | if value.notes().is_some() { WITH_NOTES } else { 0 }
 }
 
-/// What is not in a column of its own.
+/// Appends what is in no column: number texts, missing reasons and notes.
 fn put_rest(out: &mut Vec<u8>, value: &Value) {
     match &value.figure {
         Figure::Number(Number::Decimal { .. }) => {}
         Figure::Number(Number::Text(text)) => put_bytes(out, text.as_bytes()),
-        Figure::Missing(reason) => out.push(match reason {
-            MissingReason::NotCollected => 0,
-            MissingReason::NotApplicable => 1,
-            MissingReason::Suppressed => 2,
-            MissingReason::NoMeasurement => 3,
-        }),
+        Figure::Missing(reason) => out.push(missing_code(*reason)),
     }
     if let Some(notes) = value.notes() {
-        // Notes are rare and may grow: self-describing.
+        // Notes are rare, and later versions may add fields to them; so they have field names.
         put_bytes(out, &rmp_serde::to_vec_named(notes).unwrap_or_default());
     }
 }
@@ -215,28 +243,26 @@ fn read_value(
     reader: &mut Reader<'_>,
     shape: u8,
     common: Option<CommonScale>,
-    scale: &mut Scale,
+    previous: &mut PreviousNumber,
     differences: &mut impl Iterator<Item = u64>,
 ) -> Result<Value> {
     let figure = match shape & !WITH_NOTES {
         SHAPE_TEXT => Figure::Number(Number::parse(reader.text()?).map_err(|_| corrupt("a number text that is none"))?),
-        SHAPE_MISSING => Figure::Missing(match reader.byte()? {
-            0 => MissingReason::NotCollected,
-            1 => MissingReason::NotApplicable,
-            2 => MissingReason::Suppressed,
-            3 => MissingReason::NoMeasurement,
-            _ => return Err(corrupt("an unknown reason for a missing figure")),
-        }),
+        SHAPE_MISSING => {
+            let code = reader.byte()?;
+            let reason = MISSING_REASONS.into_iter().find(|reason| missing_code(*reason) == code);
+            Figure::Missing(reason.ok_or_else(|| corrupt("an unknown reason for a missing figure"))?)
+        }
         SHAPE_SCALED => {
             let difference = differences.next().ok_or_else(|| corrupt("a number is missing"))?;
             let common = common.ok_or_else(|| corrupt("a number without its scale"))?;
-            let lowered = common.lower(scale.mantissa(difference, 0));
+            let lowered = common.lower(previous.mantissa(difference, 0));
             let (mantissa, decimals) = lowered.ok_or_else(|| corrupt("a number above its range"))?;
             Figure::Number(Number::Decimal { mantissa, decimals })
         }
         decimals @ 0..SHAPE_SCALED => {
             let difference = differences.next().ok_or_else(|| corrupt("a number is missing"))?;
-            let mantissa = scale.mantissa(difference, decimals);
+            let mantissa = previous.mantissa(difference, decimals);
             Figure::Number(Number::Decimal { mantissa, decimals })
         }
         _ => return Err(corrupt("an unknown shape of a value")),
@@ -248,151 +274,51 @@ fn read_value(
     Ok(Value::new(figure, notes))
 }
 
-/// A (unit, position) pair: periods of one unit are steps apart. Spans that are not one unit long are (days, start) with
-/// their length.
-fn place(period: Period) -> (u8, i64, i64) {
-    if let Some(year) = whole_year(period) {
-        return (0, year, 0);
-    }
-    let (year, month, _) = period.start().ymd();
-    let (year, month) = (i64::from(year), i64::from(month) - 1);
-    let one_year = period.end().ymd().0 == period.start().ymd().0;
-    match period.unit() {
-        Unit::Half => (1, year * 2 + month / 6, 0),
-        Unit::Quarter => (2, year * 4 + month / 3, 0),
-        Unit::Months if one_year && period.end().ymd().1 == period.start().ymd().1 => (3, year * 12 + month, 0),
-        _ => (4, i64::from(period.start().days()), i64::from(period.end().days()) - i64::from(period.start().days())),
-    }
-}
-
-/// The year that a period is, if it is one: most are, and this is quicker than the calendar.
-fn whole_year(period: Period) -> Option<i64> {
-    let (start, end) = (i64::from(period.start().days()), i64::from(period.end().days()));
-    // Near enough: 400 years are 146,097 days. New year of the next year is the day after the end.
-    let year = (end + DAYS_BEFORE_1970) * 400 / 146_097 + 1;
-    let found = [year - 1, year, year + 1].into_iter().find(|year| *year >= 1 && new_year(*year) == start)?;
-    (new_year(found + 1) - 1 == end).then_some(found)
-}
-
-/// Days from the first of January of the year 1 to that of 1970.
-const DAYS_BEFORE_1970: i64 = 719_162;
-
-/// The first of January of a year from 1 on, in days from 1970.
-fn new_year(year: i64) -> i64 {
-    let years = year - 1;
-    years * 365 + years / 4 - years / 100 + years / 400 - DAYS_BEFORE_1970
-}
-
-fn period_at(unit: u8, position: i64, length: i64) -> Option<Period> {
-    let months = |per_year: i64| -> Option<Period> {
-        let (year, part) = (position.div_euclid(per_year), position.rem_euclid(per_year));
-        let span = i8::try_from(12 / per_year).ok()?;
-        let first = i8::try_from(part).ok()? * span + 1;
-        let start = Date::from_ymd(i16::try_from(year).ok()?, first, 1)?;
-        let end = match first + span {
-            13 => Date::from_ymd(i16::try_from(year).ok()?, 12, 31)?,
-            next => Date::from_ymd(i16::try_from(year).ok()?, next, 1)?.plus_days(-1)?,
-        };
-        Period::from_days(start, end)
-    };
-    match unit {
-        0 => {
-            let year = Some(position).filter(|year| (1..=9999).contains(year))?;
-            let day = |days: i64| Date::from_days(i32::try_from(days).ok()?);
-            Period::from_days(day(new_year(year))?, day(new_year(year + 1) - 1)?)
+/// Appends the distinct (revision, release date) pairs, and if there are several, the number of each version's pair.
+fn put_vintages(out: &mut Vec<u8>, versions: &[FigureVersion]) {
+    let mut vintages: Vec<(Revision, Date)> = Vec::new();
+    let mut numbers = Vec::with_capacity(versions.len());
+    for version in versions {
+        let vintage = (version.revision, version.released);
+        let number = vintages.iter().position(|other| *other == vintage).unwrap_or(vintages.len());
+        if number == vintages.len() {
+            vintages.push(vintage);
         }
-        1 => months(2),
-        2 => months(4),
-        3 => months(12),
-        4 => {
-            let start = Date::from_days(i32::try_from(position).ok()?)?;
-            Period::from_days(start, start.plus_days(i32::try_from(length).ok()?)?)
-        }
-        _ => None,
+        numbers.push(number);
     }
-}
-
-fn put_periods(out: &mut Vec<u8>, rows: &[FigureVersion]) {
-    let places: Vec<_> = rows.iter().map(|row| place(row.period)).collect();
-    let mut previous = (0, 0);
-    // A run is (unit, step, length): 50 years in a row are two runs.
-    let steps: Vec<_> = places
-        .iter()
-        .map(|&(unit, position, length)| {
-            let base = if previous.0 == unit { previous.1 } else { 0 };
-            previous = (unit, position);
-            (unit, position - base, length)
-        })
-        .collect();
-    put_runs(out, &steps, |out, (unit, step, length)| {
-        out.push(unit);
-        put_signed(out, step);
-        if unit == 4 {
-            put_signed(out, length);
-        }
-    });
-}
-
-fn read_periods(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Period>> {
-    let steps = reader.runs(count, |reader| {
-        let unit = reader.byte()?;
-        let step = reader.signed()?;
-        Ok((unit, step, if unit == 4 { reader.signed()? } else { 0 }))
-    })?;
-    let mut previous = (0, 0i64);
-    steps
-        .into_iter()
-        .map(|(unit, step, length)| {
-            let base = if previous.0 == unit { previous.1 } else { 0 };
-            let position = base.wrapping_add(step);
-            previous = (unit, position);
-            period_at(unit, position, length).ok_or_else(|| corrupt("a period outside the calendar"))
-        })
-        .collect()
-}
-
-fn put_vintages(out: &mut Vec<u8>, rows: &[FigureVersion]) {
-    let mut known: Vec<(Revision, Date)> = Vec::new();
-    let numbers: Vec<usize> = rows
-        .iter()
-        .map(|row| {
-            let vintage = (row.revision, row.released);
-            known.iter().position(|other| *other == vintage).unwrap_or_else(|| {
-                known.push(vintage);
-                known.len() - 1
-            })
-        })
-        .collect();
-    put_varint(out, known.len() as u64);
-    let mut previous = (0u64, 0i64);
-    for (revision, released) in &known {
-        put_signed(out, revision.0.wrapping_sub(previous.0) as i64);
-        put_signed(out, i64::from(released.days()) - previous.1);
-        previous = (revision.0, i64::from(released.days()));
+    put_varint(out, vintages.len() as u64);
+    let mut previous_revision = 0u64;
+    let mut previous_day = 0i64;
+    for (revision, released) in &vintages {
+        let day = i64::from(released.days());
+        put_signed(out, revision.0.wrapping_sub(previous_revision) as i64);
+        put_signed(out, day - previous_day);
+        previous_revision = revision.0;
+        previous_day = day;
     }
-    if known.len() > 1 {
+    if vintages.len() > 1 {
         put_runs(out, &numbers, |out, number| put_varint(out, number as u64));
     }
 }
 
 fn read_vintages(reader: &mut Reader<'_>, count: usize) -> Result<Vec<(Revision, Date)>> {
     let distinct = reader.count(count)?;
-    let mut known = Vec::with_capacity(distinct);
-    let mut previous = (0u64, 0i64);
+    let mut vintages = Vec::with_capacity(distinct);
+    let mut revision = 0u64;
+    let mut day = 0i64;
     for _ in 0..distinct {
-        previous = (previous.0.wrapping_add(reader.signed()? as u64), previous.1.wrapping_add(reader.signed()?));
-        let released = i32::try_from(previous.1).ok().and_then(Date::from_days);
-        known.push((Revision(previous.0), released.ok_or_else(|| corrupt("a release date outside the calendar"))?));
+        revision = revision.wrapping_add(reader.signed()? as u64);
+        day = day.wrapping_add(reader.signed()?);
+        let released = i32::try_from(day).ok().and_then(Date::from_days);
+        vintages.push((Revision(revision), released.ok_or_else(|| corrupt("a release date outside the calendar"))?));
     }
-    if let [only] = known[..] {
+    if let [only] = vintages[..] {
         return Ok(vec![only; count]);
     }
     reader.runs(count, |reader| {
-        let number = reader.varint()?;
-        usize::try_from(number)
-            .ok()
-            .and_then(|number| known.get(number).copied())
-            .ok_or_else(|| corrupt("an unknown vintage"))
+        let number = usize::try_from(reader.varint()?).ok();
+        let vintage = number.and_then(|number| vintages.get(number).copied());
+        vintage.ok_or_else(|| corrupt("an unknown vintage"))
     })
 }
 
@@ -401,7 +327,10 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::value::{Qualifier, Status};
+    use crate::model::{
+        period::Period,
+        value::{Qualifier, Status},
+    };
 
     pub(crate) fn any_period() -> impl Strategy<Value = Period> {
         prop_oneof![
@@ -451,23 +380,23 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn rows_come_back_as_they_were(rows in proptest::collection::vec(any_version(), 0..80)) {
+        fn versions_come_back_as_they_were(versions in proptest::collection::vec(any_version(), 0..80)) {
             let mut out = Vec::new();
-            encode_versions(&mut out, &rows);
+            encode_versions(&mut out, &versions);
             let mut reader = Reader::new(&out);
-            prop_assert_eq!(decode_versions(&mut reader).unwrap(), rows);
+            prop_assert_eq!(decode_versions(&mut reader).unwrap(), versions);
             prop_assert!(reader.is_empty());
         }
 
         #[test]
-        fn damaged_rows_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn damaged_bytes_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode_versions(&mut Reader::new(&bytes));
         }
     }
 
     #[test]
     fn a_yearly_series_of_one_vintage_takes_little_more_than_its_digits() {
-        let rows: Vec<FigureVersion> = (1960..2014)
+        let versions: Vec<FigureVersion> = (1960..2014)
             .map(|year| FigureVersion {
                 period: Period::year(year).unwrap(),
                 revision: Revision(3),
@@ -479,7 +408,7 @@ pub(crate) mod tests {
             })
             .collect();
         let mut out = Vec::new();
-        encode_versions(&mut out, &rows);
+        encode_versions(&mut out, &versions);
         assert!(out.len() <= 54 + 24, "{} bytes for 54 figures of one byte each", out.len());
     }
 }

@@ -1,7 +1,8 @@
-//! What queries read: series blocks, editions, the catalog; and the one way to write them.
+//! The view: what queries read. Series blocks, editions and the catalog, and the writer that applies a commit to them.
 //!
-//! Invariant: nothing above [`View::applied`] is visible. Series rows carry their revision, so a commit of any size is
-//! applied in many batches and appears at once when the mark moves. Writing the same commit again changes nothing.
+//! Invariants: readers see nothing above [`View::applied`]. A version of a figure has its revision; so a commit of any size
+//! is applied in many batches, and all of it becomes visible at once when the mark moves. Applying a commit again changes
+//! nothing.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -12,6 +13,7 @@ use std::{
 };
 
 use super::{
+    StoreError,
     bytes::{corrupt, frame, unframe},
     catalog::Catalog,
     engine::{Batch, Engine},
@@ -23,7 +25,8 @@ use super::{
 use crate::model::{
     catalog::Definition,
     edition::{Edition, Table},
-    id::{EntityId, IndicatorId, Revision, SourceId},
+    id::{EntityId, IdError, IndicatorId, Revision, SourceId},
+    period::Period,
     series::{Dimensions, FigureVersion, Horizon, SeriesKey},
     time::Date,
 };
@@ -32,10 +35,9 @@ const NAMES: u8 = b'D';
 const FULL_RELEASES: u8 = b'V';
 const APPLIED_KEY: &[u8] = b"Mapplied";
 const VERSION: u8 = 1;
-/// Entries of editions kept decoded, over all editions.
+/// Most entries of decoded tables in the cache. One table is cached even if it has more.
 const CACHED_ENTRIES_MAX: usize = 200_000;
 
-/// The view.
 #[derive(Debug)]
 pub struct View {
     engine: Arc<Engine>,
@@ -46,7 +48,7 @@ pub struct View {
 }
 
 impl View {
-    /// Opens the view in an engine.
+    /// Reads the names and the catalog into memory.
     pub fn open(engine: Arc<Engine>) -> Result<Self> {
         let names = Names::load(&engine)?;
         let mut catalog = Catalog::default();
@@ -79,22 +81,22 @@ impl View {
         Revision(self.applied.load(Ordering::Acquire))
     }
 
-    /// The catalog as of now, with all its history.
+    /// The catalog as of the last commit, with all versions. Later commits do not change what is returned.
     pub fn catalog(&self) -> Arc<Catalog> {
         lock::read(&self.catalog).clone()
     }
 
-    /// The engine underneath, for its size and for syncing.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
     }
 
-    /// The number of an indicator's, entity's or source's name, if any series has it.
+    /// The number of a name in the keys of series; `None` if no series has the name.
     pub fn number(&self, kind: NameKind, name: &str) -> Option<u32> {
         lock::read(&self.names).number(kind, name)
     }
 
-    /// The numbers of a series, if it is there.
+    /// The numbers of a series; `None` if one of its names has none, so that the series does not exist. With numbers the
+    /// series may still have no versions.
     pub fn series_ids(&self, key: &SeriesKey) -> Option<SeriesIds> {
         Some(SeriesIds {
             indicator: self.number(NameKind::Indicator, key.indicator.as_str())?,
@@ -104,39 +106,33 @@ impl View {
         })
     }
 
-    /// The name of a series.
+    /// The key of a series. An error if a number has no name: the view is damaged.
     pub fn series_key(&self, ids: SeriesIds) -> Result<SeriesKey> {
         let names = lock::read(&self.names);
-        let name = |kind, number| names.name(kind, number).ok_or_else(|| corrupt("a series without a name"));
-        let id = |_| corrupt("a name that is no id");
         Ok(SeriesKey {
-            indicator: IndicatorId::new(name(NameKind::Indicator, ids.indicator)?).map_err(id)?,
-            entity: EntityId::new(name(NameKind::Entity, ids.entity)?).map_err(id)?,
-            source: SourceId::new(name(NameKind::Source, ids.source)?).map_err(id)?,
-            dimensions: Dimensions::from_stored(name(NameKind::Dimensions, ids.dimensions)?.to_owned()),
+            indicator: IndicatorId::new(names.name(NameKind::Indicator, ids.indicator)?).map_err(not_an_id)?,
+            entity: EntityId::new(names.name(NameKind::Entity, ids.entity)?).map_err(not_an_id)?,
+            source: SourceId::new(names.name(NameKind::Source, ids.source)?).map_err(not_an_id)?,
+            dimensions: Dimensions::from_stored(names.name(NameKind::Dimensions, ids.dimensions)?.to_owned()),
         })
     }
 
-    /// All rows of a series, sorted.
+    /// All versions of a series, sorted; none if there is no such series.
     pub fn versions(&self, ids: SeriesIds) -> Result<Vec<FigureVersion>> {
         series::read(&self.engine, ids)
     }
 
-    /// All rows of one period of a series.
-    pub fn versions_of_period(
-        &self,
-        ids: SeriesIds,
-        period: crate::model::period::Period,
-    ) -> Result<Vec<FigureVersion>> {
+    /// All versions of one period of a series, sorted.
+    pub fn versions_of_period(&self, ids: SeriesIds, period: Period) -> Result<Vec<FigureVersion>> {
         series::read_period(&self.engine, ids, period)
     }
 
-    /// The first series of a scope after another.
+    /// The first series of a scope, or the first after another one; `None` if there is none.
     pub fn next_series(&self, scope: SeriesScope, after: Option<SeriesIds>) -> Result<Option<SeriesIds>> {
         series::next_series(&self.engine, scope, after)
     }
 
-    /// Every series of a scope with its rows, from one on.
+    /// Every series of a scope with all its versions, sorted, in key order; from a series on, which is included.
     pub fn scan_series(
         &self,
         scope: SeriesScope,
@@ -145,7 +141,7 @@ impl View {
         series::scan(&self.engine, scope, from)
     }
 
-    /// A version of an edition with its entries.
+    /// The table of a version of an edition, from the cache or from the disk.
     pub fn table(&self, edition: &Arc<Edition>) -> Result<Arc<Table>> {
         if let Some(table) = self.cached(edition) {
             return Ok(table);
@@ -156,44 +152,46 @@ impl View {
         Ok(table)
     }
 
-    /// The same, if it is at hand: never waits for the disk.
+    /// The table of a version of an edition, if the cache has it. It never waits for the disk.
     pub fn cached(&self, edition: &Edition) -> Option<Arc<Table>> {
         lock(&self.tables).get(edition)
     }
 
-    /// The first day after another on which a source released an indicator whole.
+    /// The first day after another on which there is a full release of an indicator by a source that is not reverted. `ids`
+    /// are the numbers of the two.
     pub fn next_full_release(&self, ids: (u32, u32), after: Date) -> Result<Option<Date>> {
         let catalog = self.catalog();
         let from = full_release_key(ids, after, Revision::MAX);
         for item in self.engine.scan(&full_release_prefix(ids), Some(&from)) {
-            let whole = FullRelease::of(&item?.0)?;
-            if whole.released > after && !catalog.reverts().is_reverted(whole.revision, Revision::MAX) {
-                return Ok(Some(whole.released));
+            let release = FullRelease::of_key(&item?.0)?;
+            if release.released > after && !catalog.reverts().is_reverted(release.revision, Revision::MAX) {
+                return Ok(Some(release.released));
             }
         }
         Ok(None)
     }
 
-    /// The newest day within a horizon on which a source released an indicator whole.
+    /// The newest day within a horizon on which there is a full release of an indicator by a source that is not reverted.
+    /// `ids` are the numbers of the two.
     pub fn newest_full_release(&self, ids: (u32, u32), horizon: Horizon) -> Result<Option<Date>> {
         let catalog = self.catalog();
         for item in self.engine.scan(&full_release_prefix(ids), None).rev() {
-            let whole = FullRelease::of(&item?.0)?;
-            let admitted = whole.released <= horizon.released && whole.revision <= horizon.revision;
-            if admitted && !catalog.reverts().is_reverted(whole.revision, horizon.revision) {
-                return Ok(Some(whole.released));
+            let release = FullRelease::of_key(&item?.0)?;
+            let admitted = release.released <= horizon.released && release.revision <= horizon.revision;
+            if admitted && !catalog.reverts().is_reverted(release.revision, horizon.revision) {
+                return Ok(Some(release.released));
             }
         }
         Ok(None)
     }
 
-    /// Every whole release: of one indicator by one source, or of all.
+    /// Every full release, reverted ones included: of one indicator by one source, or with `None` of all.
     pub fn full_releases(&self, of: Option<(u32, u32)>) -> impl Iterator<Item = Result<FullRelease>> {
         let prefix = of.map_or_else(|| vec![FULL_RELEASES], full_release_prefix);
-        self.engine.scan(&prefix, None).map(|item| FullRelease::of(&item?.0))
+        self.engine.scan(&prefix, None).map(|item| FullRelease::of_key(&item?.0))
     }
 
-    /// Starts to apply a commit. There is one writer.
+    /// Starts to apply a commit. Only one commit may be applied at a time.
     pub fn write(&self) -> ViewWriter<'_> {
         ViewWriter {
             view: self,
@@ -205,7 +203,7 @@ impl View {
     }
 }
 
-/// Applies one commit.
+/// Applies one commit to the view.
 #[derive(Debug)]
 #[must_use = "a commit is invisible until it is finished"]
 pub struct ViewWriter<'a> {
@@ -217,18 +215,18 @@ pub struct ViewWriter<'a> {
 }
 
 impl ViewWriter<'_> {
-    /// Adds rows, sorted by name, to a series. Each series at most once per commit.
-    pub fn series(&mut self, key: &SeriesKey, rows: Vec<FigureVersion>) -> Result<()> {
+    /// Adds versions, sorted by name, to a series. A commit may name each series once.
+    pub fn series(&mut self, key: &SeriesKey, versions: Vec<FigureVersion>) -> Result<()> {
         let ids = SeriesIds {
-            indicator: self.name(NameKind::Indicator, key.indicator.as_str())?,
-            entity: self.name(NameKind::Entity, key.entity.as_str())?,
-            source: self.name(NameKind::Source, key.source.as_str())?,
-            dimensions: self.name(NameKind::Dimensions, key.dimensions.as_str())?,
+            indicator: self.number(NameKind::Indicator, key.indicator.as_str())?,
+            entity: self.number(NameKind::Entity, key.entity.as_str())?,
+            source: self.number(NameKind::Source, key.source.as_str())?,
+            dimensions: self.number(NameKind::Dimensions, key.dimensions.as_str())?,
         };
-        series::insert(&self.view.engine, &mut self.batch, ids, rows)
+        series::insert(&self.view.engine, &mut self.batch, ids, versions)
     }
 
-    /// Notes that a commit is a source's whole release of an indicator.
+    /// Records that a commit is a full release of an indicator by a source.
     pub fn full_release(
         &mut self,
         indicator: &IndicatorId,
@@ -236,8 +234,9 @@ impl ViewWriter<'_> {
         released: Date,
         revision: Revision,
     ) -> Result<()> {
-        let ids = (self.name(NameKind::Indicator, indicator.as_str())?, self.name(NameKind::Source, source.as_str())?);
-        self.batch.put(&full_release_key(ids, released, revision), &frame(VERSION, &[]))
+        let indicator = self.number(NameKind::Indicator, indicator.as_str())?;
+        let source = self.number(NameKind::Source, source.as_str())?;
+        self.batch.put(&full_release_key((indicator, source), released, revision), &frame(VERSION, &[]))
     }
 
     /// Adds a version of a definition.
@@ -247,41 +246,48 @@ impl ViewWriter<'_> {
         Ok(())
     }
 
-    /// Adds a version of an edition.
+    /// Adds a version of an edition with its entries.
     pub fn table(&mut self, table: &Table) -> Result<()> {
         records::put_table(&mut self.batch, table)?;
         self.editions.push(table.edition.clone());
         Ok(())
     }
 
-    /// From a revision on these commits count as never made.
+    /// From the revision of a revert on, these commits do not count.
     pub fn revert(&mut self, revert: Revision, revisions: BTreeSet<Revision>) -> Result<()> {
         records::put_revert(&mut self.batch, revert, &revisions)?;
         self.reverts.push((revert, revisions));
         Ok(())
     }
 
-    /// Makes the commit visible.
+    /// Writes what is left, then makes the commit visible to readers.
     pub fn finish(mut self, revision: Revision) -> Result<()> {
         self.batch.put(APPLIED_KEY, &frame(VERSION, &revision.0.to_le_bytes()))?;
         self.batch.write()?;
         if !(self.definitions.is_empty() && self.editions.is_empty() && self.reverts.is_empty()) {
             let mut catalog = lock::write(&self.view.catalog);
             let next = Arc::make_mut(&mut catalog);
-            self.definitions.into_iter().for_each(|(revision, definition)| next.define(revision, definition));
-            self.editions.into_iter().for_each(|edition| next.publish(edition));
-            self.reverts.into_iter().for_each(|(revert, revisions)| next.revert(revert, revisions));
+            for (revision, definition) in self.definitions {
+                next.define(revision, definition);
+            }
+            for edition in self.editions {
+                next.publish(edition);
+            }
+            for (revert, revisions) in self.reverts {
+                next.revert(revert, revisions);
+            }
         }
         self.view.applied.store(revision.0, Ordering::Release);
         Ok(())
     }
 
-    fn name(&mut self, kind: NameKind, name: &str) -> Result<u32> {
+    /// The number of a name, which is given one if it has none.
+    fn number(&mut self, kind: NameKind, name: &str) -> Result<u32> {
         if let Some(number) = self.view.number(kind, name) {
             return Ok(number);
         }
         let number = lock::write(&self.view.names).add(kind, name);
-        // In the same or an earlier batch than the first row that uses it.
+        // The name is written in the same batch as the first block that needs it, or in an earlier one.
         self.batch.put(&[&[NAMES, kind as u8], name.as_bytes()].concat(), &frame(VERSION, &number.to_le_bytes()))?;
         Ok(number)
     }
@@ -296,37 +302,45 @@ fn full_release_prefix(ids: (u32, u32)) -> Vec<u8> {
 
 fn full_release_key(ids: (u32, u32), released: Date, revision: Revision) -> Vec<u8> {
     let mut key = full_release_prefix(ids);
-    key.extend_from_slice(&(released.days() as u32 ^ 0x8000_0000).to_be_bytes());
+    key.extend_from_slice(&released.sort_key());
     key.extend_from_slice(&revision.0.to_be_bytes());
     key
 }
 
-/// A commit that is a source's whole release of an indicator.
+/// A commit that is a full release: it has all figures of an indicator that a source published on a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FullRelease {
     /// Number of the indicator's name.
     pub indicator: u32,
     /// Number of the source's name.
     pub source: u32,
-    /// The day of the release.
     pub released: Date,
-    /// The commit.
     pub revision: Revision,
 }
 
 impl FullRelease {
-    fn of(key: &[u8]) -> Result<Self> {
-        let lacking = || corrupt("a whole release whose key is too short");
-        let number = |from: usize| key.get(from..from + 4).and_then(|bytes| bytes.first_chunk().copied());
-        let number = |from: usize| number(from).map(u32::from_be_bytes).ok_or_else(lacking);
-        let revision = key.get(13..).and_then(|bytes| bytes.first_chunk().copied()).ok_or_else(lacking)?;
-        Ok(Self {
-            indicator: number(1)?,
-            source: number(5)?,
-            released: Date::from_days((number(9)? ^ 0x8000_0000) as i32).ok_or_else(lacking)?,
-            revision: Revision(u64::from_be_bytes(revision)),
+    /// Reads what [`full_release_key`] made. Bytes after the revision are not looked at.
+    fn of_key(key: &[u8]) -> Result<Self> {
+        Self::parse_key(key).ok_or_else(|| corrupt("a whole release whose key is too short"))
+    }
+
+    fn parse_key(key: &[u8]) -> Option<Self> {
+        let (_, rest) = key.split_first()?;
+        let (indicator, rest) = rest.split_first_chunk()?;
+        let (source, rest) = rest.split_first_chunk()?;
+        let (released, rest) = rest.split_first_chunk()?;
+        let revision = rest.first_chunk()?;
+        Some(Self {
+            indicator: u32::from_be_bytes(*indicator),
+            source: u32::from_be_bytes(*source),
+            released: Date::from_sort_key(*released)?,
+            revision: Revision(u64::from_be_bytes(*revision)),
         })
     }
+}
+
+fn not_an_id(_: IdError) -> StoreError {
+    corrupt("a name that is no id")
 }
 
 fn read_mark(value: &[u8]) -> Result<u64> {
@@ -334,7 +348,7 @@ fn read_mark(value: &[u8]) -> Result<u64> {
     Ok(u64::from_le_bytes(*bytes))
 }
 
-/// What has a number, so that keys are short.
+/// Kinds of names that have numbers, so that keys are short. The discriminant is the byte on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameKind {
     Indicator = 1,
@@ -343,7 +357,8 @@ pub enum NameKind {
     Dimensions = 4,
 }
 
-/// Names and their numbers, both ways; numbers are dense from 0.
+/// Names and their numbers, both ways. The numbers of a kind are 0, 1, 2, … without gaps. In the arrays, a kind has the
+/// position of its discriminant less one.
 #[derive(Debug, Default)]
 struct Names {
     numbers: [HashMap<Arc<str>, u32>; 4],
@@ -372,8 +387,10 @@ impl Names {
         self.numbers[kind as usize - 1].get(name).copied()
     }
 
-    fn name(&self, kind: NameKind, number: u32) -> Option<&str> {
-        self.names[kind as usize - 1].get(number as usize).map(AsRef::as_ref)
+    /// The name of a number in the key of a series.
+    fn name(&self, kind: NameKind, number: u32) -> Result<&str> {
+        let name = self.names[kind as usize - 1].get(number as usize);
+        name.map(AsRef::as_ref).ok_or_else(|| corrupt("a series without a name"))
     }
 
     fn add(&mut self, kind: NameKind, name: &str) -> u32 {
@@ -386,7 +403,7 @@ impl Names {
     }
 }
 
-/// Decoded editions, newest use last.
+/// Decoded tables, the one that was used last at the end.
 #[derive(Debug, Default)]
 struct TableCache {
     tables: Vec<Arc<Table>>,
@@ -394,12 +411,8 @@ struct TableCache {
 
 impl TableCache {
     fn get(&mut self, edition: &Edition) -> Option<Arc<Table>> {
-        let same = |table: &Arc<Table>| {
-            let known = &table.edition;
-            known.revision == edition.revision && known.edition == edition.edition && known.ranking == edition.ranking
-        };
-        let at = self.tables.iter().rposition(same)?;
-        let table = self.tables.remove(at);
+        let position = self.tables.iter().rposition(|table| is_same_version(&table.edition, edition))?;
+        let table = self.tables.remove(position);
         self.tables.push(table.clone());
         Some(table)
     }
@@ -411,4 +424,8 @@ impl TableCache {
             entries -= self.tables.remove(0).entries.len();
         }
     }
+}
+
+fn is_same_version(a: &Edition, b: &Edition) -> bool {
+    a.revision == b.revision && a.edition == b.edition && a.ranking == b.ranking
 }
