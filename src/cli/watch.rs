@@ -135,6 +135,8 @@ pub async fn run(args: WatchArgs, session: &Session) -> Result<(), CliError> {
         token: None,
         progress: CatchUpProgress::new(session),
     };
+    // One future for the whole loop: it also notices a Ctrl-C that comes while an event is printed.
+    let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
         let reached = until.is_some_and(|until| follower.position() >= until && !follower.within_commit());
         if reached && printer.token.is_some() {
@@ -142,7 +144,7 @@ pub async fn run(args: WatchArgs, session: &Session) -> Result<(), CliError> {
         }
         let event = tokio::select! {
             event = follower.next() => event,
-            _ = tokio::signal::ctrl_c() => break,
+            _ = &mut interrupt => break,
         };
         match event {
             Ok(Some(event)) => printer.print(event, &follower)?,

@@ -171,7 +171,7 @@ fn assert_whole(act: &WriteRequest, commit: &WholeCommit) {
             );
         }
         WriteRequest::Publish(_, entries) => {
-            assert_eq!(counts.added + counts.revised + counts.unchanged, entries.len() as u64)
+            assert_eq!(counts.added + counts.revised + counts.unchanged, entries.len() as u64);
         }
         WriteRequest::Withdraw(..) => assert_eq!(changes, counts.withdrawn + 1),
     }

@@ -35,8 +35,6 @@ const SERVER: &str = "127.0.0.1:50051";
 const SECOND_SERVER: &str = "127.0.0.1:50052";
 /// Ports that no outgoing connection of another test takes by itself.
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
-/// How long a command may take to end at Ctrl-C before it is pressed again.
-const INTERRUPT_INTERVAL: Duration = Duration::from_secs(2);
 /// A command that goes on.
 const SERVE: &str = "almanac serve";
 /// A line that stands for Ctrl-C.
@@ -300,14 +298,10 @@ impl Background {
         printed
     }
 
-    /// Ends it by Ctrl-C, and again if it was just printing and did not notice, as a person does.
+    /// Ends it by Ctrl-C.
     fn interrupt(&mut self, expected: &str, addresses: &[Address]) -> Result<String, Wrong> {
-        let deadline = Instant::now() + LIMIT;
-        let mut ended = None;
-        while ended.is_none() && Instant::now() < deadline {
-            self.running.interrupt();
-            ended = self.running.wait(INTERRUPT_INTERVAL);
-        }
+        self.running.interrupt();
+        let ended = self.running.wait(LIMIT);
         let printed = self.unseen(&self.running.printed(), addresses);
         match ended {
             Some(status) if status.success() => compare(&printed, expected),
