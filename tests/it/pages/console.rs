@@ -12,7 +12,7 @@
 
 use std::{
     net::TcpListener,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use snapbox::{Assert, IntoData};
