@@ -24,11 +24,7 @@ use tokio::{
 };
 use tonic::{Code, Status, Streaming};
 
-use crate::{
-    fixture::*,
-    harness::{Clients, DEADLINE, WholeCommit, World, long},
-    process::Process,
-};
+use crate::support::{Clients, DEADLINE, TestServer, WholeCommit, fixture::*, long, process::Process};
 
 /// Streams of one connection, below the server's limit: room for calls is left.
 const STREAMS_PER_CONNECTION: usize = 100;
@@ -448,8 +444,8 @@ async fn a_change_is_matched_once_and_encoded_once_whoever_listens() {
 /// Nothing rings for a commit that does not match; the end of a range is told all the same.
 #[tokio::test]
 async fn a_range_ends_with_its_last_revision_whether_that_matches_or_not() {
-    let world = World::empty().await;
-    let clients = &world.clients;
+    let server = TestServer::empty().await;
+    let clients = &server.clients;
     clients.define(WriteOptions::default(), catalog()).await.unwrap();
     let request = SubscribeRequest {
         start: Some(Start::Range(StartRange { first_revision: 2, last_revision: 4 })),
@@ -472,5 +468,5 @@ async fn a_range_ends_with_its_last_revision_whether_that_matches_or_not() {
     let goodbye = tokio::time::timeout(DEADLINE, ended).await.expect("the range ends");
     assert_eq!(goodbye.reason(), GoodbyeReason::RangeComplete);
     drop(stream);
-    world.end().await;
+    server.end().await;
 }

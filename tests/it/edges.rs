@@ -13,13 +13,16 @@ use almanac::{
 use tonic::Code;
 
 use crate::{
-    author::Author,
     compaction::floor_becomes,
-    fixture::*,
-    harness::{Clients, DEADLINE, Dice, World, assert_refused, at_revision, long},
-    process::copy_folder,
-    promises::{self, Truth},
-    watch::{Recording, Watch},
+    support::{
+        Clients, DEADLINE, Dice, TestServer, assert_refused, at_revision,
+        author::Author,
+        fixture::*,
+        long,
+        oracle::{self, CommitLog},
+        process::copy_folder,
+        watch::{Recording, Watch},
+    },
 };
 
 /// Where the commits come from that a stream sees.
@@ -123,9 +126,9 @@ async fn first_token(clients: &Clients, kind: &str, start: Start) -> String {
 
 /// A history with something for every filter, and all that was known of it before its older commits were dropped.
 struct Past {
-    world: World,
+    server: TestServer,
     author: Author,
-    truth: Truth,
+    log: CommitLog,
     /// Tokens of every place, by kind of filter and revision, taken while it was head.
     tokens: HashMap<(&'static str, u64), String>,
 }
@@ -133,32 +136,32 @@ struct Past {
 impl Past {
     async fn new(phase: Phase, floor: Floor) -> Self {
         let kept = NonZeroU64::new(KEPT).filter(|_| floor == Floor::Raised);
-        let world = World::with(|config| config.keep = Keep { revisions: kept, ..Keep::default() }).await;
+        let server = TestServer::with(|config| config.keep = Keep { revisions: kept, ..Keep::default() }).await;
         let dice = Dice::new(&format!("{phase:?} edges, {floor:?} floor"));
         let author = Author::new(dice, "steward", if long() { 900 } else { 40 });
-        let mut past = Self { world, author, truth: Truth::default(), tokens: HashMap::new() };
+        let mut past = Self { server, author, log: CommitLog::default(), tokens: HashMap::new() };
         past.learn().await;
-        past.world.clients.define(WriteOptions::default(), catalog()).await.unwrap();
+        past.server.clients.define(WriteOptions::default(), catalog()).await.unwrap();
         past.learn().await;
         past.go_on(8).await;
         // Something for every filter, and something that the filter by cause leaves out, whatever the dice say.
-        past.world.clients.publish(partial(edition("1990")), entries(&[1, 2, 3, 4])).await.unwrap();
+        past.server.clients.publish(partial(edition("1990")), entries(&[1, 2, 3, 4])).await.unwrap();
         past.learn().await;
-        past.world.clients.publish(correction(partial(edition("1990"))), entries(&[2, 1, 3, 4])).await.unwrap();
+        past.server.clients.publish(correction(partial(edition("1990"))), entries(&[2, 1, 3, 4])).await.unwrap();
         past.learn().await;
         let figures = ["bank", "press"].map(|source| batch(RD, "CHN", source, &[("1066", "1.5")]));
-        past.world.clients.ingest(released("2024-01-01"), figures.to_vec()).await.unwrap();
+        past.server.clients.ingest(released("2024-01-01"), figures.to_vec()).await.unwrap();
         past.learn().await;
         past.go_on(5).await;
         if floor == Floor::Raised {
-            floor_becomes(&past.world.clients, past.truth.head() - KEPT + 1).await;
+            floor_becomes(&past.server.clients, past.log.head() - KEPT + 1).await;
             // Started without the wish, the floor stays where it is while others write.
-            past.world.restart_with(|config| config.keep = Keep::default()).await;
+            past.server.restart_with(|config| config.keep = Keep::default()).await;
             if phase == Phase::Ring {
                 past.go_on(4).await;
             }
         } else if phase == Phase::Ledger {
-            past.world.restart().await;
+            past.server.restart().await;
         }
         past
     }
@@ -166,22 +169,22 @@ impl Past {
     /// Writes, and remembers.
     async fn go_on(&mut self, commits: usize) {
         for _ in 0..commits {
-            write(&self.world.clients, &mut self.author, 1).await;
+            write(&self.server.clients, &mut self.author, 1).await;
             self.learn().await;
         }
     }
 
     async fn learn(&mut self) {
-        self.truth.read_on(&self.world.clients).await;
-        let head = self.truth.head();
+        self.log.read_on(&self.server.clients).await;
+        let head = self.log.head();
         for kind in FILTERS {
-            self.tokens.insert((kind, head), token_at(&self.world.clients, kind, head).await);
+            self.tokens.insert((kind, head), token_at(&self.server.clients, kind, head).await);
         }
     }
 
     /// Opens a stream at every edge in every way; checks the refusals where head stands still.
     async fn open(&self, phase: Phase, kind: &'static str) -> Vec<Watch> {
-        let clients = &self.world.clients;
+        let clients = &self.server.clients;
         let found = clients.feed.clone().get_head(GetHeadRequest::default()).await.unwrap().into_inner();
         let (floor, head) = (found.floor, found.head);
         let mut watches = Vec::new();
@@ -248,7 +251,7 @@ async fn every_edge(phase: Phase, floor: Floor) {
     let mut past = Past::new(phase, floor).await;
     let mut watches = Vec::new();
     if phase == Phase::Live {
-        let (clients, mut author) = (past.world.clients.clone(), past.author.clone());
+        let (clients, mut author) = (past.server.clients.clone(), past.author.clone());
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let writing = tokio::spawn(async move {
             while !*stopped.borrow() {
@@ -273,14 +276,14 @@ async fn every_edge(phase: Phase, floor: Floor) {
             return;
         }
     }
-    let Past { world, mut truth, .. } = past;
-    let recordings = read_all(&world.clients, watches).await;
-    truth.read_on(&world.clients).await;
+    let Past { server, mut log, .. } = past;
+    let recordings = read_all(&server.clients, watches).await;
+    log.read_on(&server.clients).await;
     for recording in &recordings {
-        check(&world.clients, &truth, recording, recording.opened().start_revision).await;
+        check(&server.clients, &log, recording, recording.opened().start_revision).await;
     }
-    worth_something(&recordings, &truth);
-    world.end().await;
+    worth_something(&recordings, &log);
+    server.end().await;
 }
 
 /// The last revision that a stream was asked for, if it was.
@@ -292,19 +295,19 @@ fn last_wanted(start: &Start) -> Option<u64> {
 }
 
 /// Holds a recording to the promises. Those that cost many questions are asked once a place, not once a way to start there.
-async fn check(clients: &Clients, truth: &Truth, recording: &Recording, began: u64) {
+async fn check(clients: &Clients, log: &CommitLog, recording: &Recording, began: u64) {
     let Some(last) = last_wanted(&recording.start) else {
         if matches!(recording.start, Start::ResumeToken(_)) {
-            return promises::check_recorded(truth, recording, began);
+            return oracle::check_recorded(log, recording, began);
         }
-        return promises::check(clients, truth, recording, began).await;
+        return oracle::check(clients, log, recording, began).await;
     };
-    promises::check_recorded(truth, recording, began);
+    oracle::check_recorded(log, recording, began);
     if let Some(goodbye) = recording.goodbye() {
         assert_eq!(goodbye.reason(), GoodbyeReason::RangeComplete);
         assert_eq!(
             recording.commits(),
-            truth.seen(&recording.filters, began, last),
+            log.expected(&recording.filters, began, last),
             "all of the range and nothing more"
         );
     }
@@ -312,8 +315,8 @@ async fn check(clients: &Clients, truth: &Truth, recording: &Recording, began: u
 
 /// Streams cut by a restart go on by their last token, as if nothing had been.
 async fn restart(past: Past, watches: Vec<Watch>) {
-    let Past { mut world, mut author, mut truth, .. } = past;
-    let head = world.clients.head().await;
+    let Past { mut server, mut author, mut log, .. } = past;
+    let head = server.clients.head().await;
     let mut open = Vec::new();
     for mut watch in watches {
         if last_wanted(&watch.start).is_none() {
@@ -321,16 +324,16 @@ async fn restart(past: Past, watches: Vec<Watch>) {
             open.push(watch);
         }
     }
-    write(&world.clients, &mut author, 2).await;
-    world.stop().await;
+    write(&server.clients, &mut author, 2).await;
+    server.stop().await;
     let mut before = Vec::new();
     for watch in open {
         let recording = watch.ended().await.unwrap();
         assert_eq!(recording.goodbye().unwrap().reason(), GoodbyeReason::Shutdown);
         before.push(recording);
     }
-    world.restart().await;
-    let clients = world.clients.clone();
+    server.restart().await;
+    let clients = server.clients.clone();
     write(&clients, &mut author, 2).await;
     let mut after = Vec::new();
     for recording in &before {
@@ -338,17 +341,17 @@ async fn restart(past: Past, watches: Vec<Watch>) {
         after.push(Watch::open(&clients, token(kept), recording.filters.clone()).await.unwrap());
     }
     let after = read_all(&clients, after).await;
-    truth.read_on(&clients).await;
+    log.read_on(&clients).await;
     for (first, second) in before.iter().zip(&after) {
         let began = first.opened().start_revision;
-        check(&clients, &truth, first, began).await;
-        promises::durable(&truth, first, began);
-        promises::check_recorded(&truth, second, began);
+        check(&clients, &log, first, began).await;
+        oracle::durable(&log, first, began);
+        oracle::check_recorded(&log, second, began);
         let both: Vec<_> = [first.commits(), second.commits()].concat();
-        assert_eq!(both, truth.seen(&first.filters, began, u64::MAX), "the two together miss and repeat nothing");
+        assert_eq!(both, log.expected(&first.filters, began, u64::MAX), "the two together miss and repeat nothing");
     }
-    worth_something(&before, &truth);
-    world.end().await;
+    worth_something(&before, &log);
+    server.end().await;
 }
 
 async fn read_all(clients: &Clients, watches: Vec<Watch>) -> Vec<Recording> {
@@ -368,10 +371,10 @@ async fn read_all(clients: &Clients, watches: Vec<Watch>) -> Vec<Recording> {
 }
 
 /// Every kind of filter saw something, and each but none saw less than there is.
-fn worth_something(recordings: &[Recording], truth: &Truth) {
+fn worth_something(recordings: &[Recording], log: &CommitLog) {
     assert!(recordings.len() >= FILTERS.len() * 10, "{} streams", recordings.len());
     let first = recordings.iter().map(|one| one.opened().start_revision).min().unwrap();
-    let replayed = truth.commits.iter().filter(|commit| commit.commit.revision > first);
+    let replayed = log.commits.iter().filter(|commit| commit.commit.revision > first);
     let whole: usize = replayed.map(|commit| commit.changes.len()).sum();
     for kind in FILTERS {
         let of_kind = recordings.iter().filter(|one| one.filters == filters(kind));
@@ -429,19 +432,19 @@ const MOVING_KEPT: u64 = 6;
 #[tokio::test]
 async fn while_the_floor_moves_a_stream_is_whole_or_says_that_it_is_not() {
     let kept = NonZeroU64::new(MOVING_KEPT);
-    let world = World::with(|config| config.keep = Keep { revisions: kept, ..Keep::default() }).await;
-    let clients = world.clients.clone();
+    let server = TestServer::with(|config| config.keep = Keep { revisions: kept, ..Keep::default() }).await;
+    let clients = server.clients.clone();
     let mut author = Author::new(Dice::new("moving floor"), "steward", 40);
-    let mut truth = Truth::default();
+    let mut log = CommitLog::default();
     clients.define(WriteOptions::default(), catalog()).await.unwrap();
-    truth.read_on(&clients).await;
+    log.read_on(&clients).await;
     for _ in 0..8 {
         write(&clients, &mut author, 1).await;
-        truth.read_on(&clients).await;
+        log.read_on(&clients).await;
     }
     floor_becomes(&clients, 4).await;
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let (writer, mut known) = (clients.clone(), truth);
+    let (writer, mut known) = (clients.clone(), log);
     let writing = tokio::spawn(async move {
         while !*stopped.borrow() {
             for _ in 0..2 {
@@ -473,22 +476,22 @@ async fn while_the_floor_moves_a_stream_is_whole_or_says_that_it_is_not() {
         moves.until_covers(found.head + 1).await;
     }
     stop.send_replace(true);
-    let truth = writing.await.unwrap();
+    let log = writing.await.unwrap();
     let head = clients.head().await;
     let floor = clients.feed.clone().get_head(GetHeadRequest::default()).await.unwrap().into_inner().floor;
     assert!(refused >= FILTERS.len() * ROUNDS, "below the floor is always refused");
     assert!(floor > 20, "the floor moved on, it is {floor}");
     let mut whole = 0;
     for watch in watches {
-        let (recording, broke) = watch.covers_or_breaks(head).await;
-        promises::check_recorded(&truth, &recording, recording.opened().start_revision);
+        let (recording, broke) = watch.until_covers_or_fails(head).await;
+        oracle::check_recorded(&log, &recording, recording.opened().start_revision);
         match broke {
             Some(status) => drop(assert_refused::<()>(Err(status), Code::OutOfRange, "BELOW_FLOOR")),
             None => whole += 1,
         }
     }
     assert!(whole > FILTERS.len(), "only {whole} streams were whole");
-    world.end().await;
+    server.end().await;
 }
 
 /// How a token is taken by each of the calls that take one.
@@ -508,25 +511,25 @@ async fn refusals(clients: &Clients, kind: &str, kept: &str) -> Vec<Result<(), t
 /// the server lost.
 #[tokio::test]
 async fn a_token_of_a_commit_that_the_folder_lacks_is_ahead_and_then_of_another_history() {
-    let mut world = world().await;
+    let mut server = server_with_catalog().await;
     let mut author = Author::new(Dice::new("a folder put back"), "steward", 4);
-    write(&world.clients, &mut author, 3).await;
-    let head = world.clients.head().await;
-    world.stop().await;
+    write(&server.clients, &mut author, 3).await;
+    let head = server.clients.head().await;
+    server.stop().await;
     let older = tempfile::tempdir().unwrap();
-    copy_folder(&world.data(), older.path());
-    world.restart().await;
-    write(&world.clients, &mut author, 2).await;
+    copy_folder(&server.data(), older.path());
+    server.restart().await;
+    write(&server.clients, &mut author, 2).await;
     let mut kept = Vec::new();
     for (kind, at) in FILTERS.into_iter().flat_map(|kind| (head - 1..=head + 2).map(move |at| (kind, at))) {
-        kept.push((kind, at, token_at(&world.clients, kind, at).await));
+        kept.push((kind, at, token_at(&server.clients, kind, at).await));
     }
-    world.stop().await;
+    server.stop().await;
     // Somebody puts a copy of the folder back, which is no restore: the history's name stays.
-    std::fs::remove_dir_all(world.data()).unwrap();
-    copy_folder(older.path(), &world.data());
-    world.restart().await;
-    let clients = world.clients.clone();
+    std::fs::remove_dir_all(server.data()).unwrap();
+    copy_folder(older.path(), &server.data());
+    server.restart().await;
+    let clients = server.clients.clone();
     let begun = std::time::Instant::now();
     let mut asking = Vec::new();
     for (kind, at, kept) in kept.clone() {
@@ -569,29 +572,29 @@ async fn a_token_of_a_commit_that_the_folder_lacks_is_ahead_and_then_of_another_
             }
         }
     }
-    world.end().await;
+    server.end().await;
 }
 
 /// A server that is behind another one of the same history, by a moment: the token is good as soon as it caught up.
 #[tokio::test]
 async fn a_token_that_is_ahead_is_taken_once_the_server_is_there() {
-    let mut world = world().await;
+    let mut server = server_with_catalog().await;
     let request = |value: &str| {
         let options = Some(request(&format!("write-{value}")));
         (IngestHeader { options, ..released("2024-01-01") }, vec![batch(RD, "CHN", "bank", &[("1900", value)])])
     };
-    world.stop().await;
+    server.stop().await;
     let older = tempfile::tempdir().unwrap();
-    copy_folder(&world.data(), older.path());
-    world.restart_with(|config| config.clock = still()).await;
+    copy_folder(&server.data(), older.path());
+    server.restart_with(|config| config.clock = still()).await;
     let (header, figures) = request("1");
-    let head = world.clients.ingest(header, figures).await.unwrap().revision;
-    let kept = token_at(&world.clients, "none", head).await;
-    world.stop().await;
-    std::fs::remove_dir_all(world.data()).unwrap();
-    copy_folder(older.path(), &world.data());
-    world.restart().await;
-    let clients = world.clients.clone();
+    let head = server.clients.ingest(header, figures).await.unwrap().revision;
+    let kept = token_at(&server.clients, "none", head).await;
+    server.stop().await;
+    std::fs::remove_dir_all(server.data()).unwrap();
+    copy_folder(older.path(), &server.data());
+    server.restart().await;
+    let clients = server.clients.clone();
     let waiting = {
         let clients = clients.clone();
         tokio::spawn(async move { refusals(&clients, "none", &kept).await })
@@ -602,7 +605,7 @@ async fn a_token_that_is_ahead_is_taken_once_the_server_is_there() {
     for taken in waiting.await.unwrap() {
         taken.unwrap();
     }
-    world.end().await;
+    server.end().await;
 }
 
 fn still() -> Clock {
@@ -612,8 +615,8 @@ fn still() -> Clock {
 #[tokio::test]
 async fn a_stream_above_those_of_a_connection_waits_for_one_to_end() {
     const STREAMS: usize = 256;
-    let world = world().await;
-    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", world.address())).unwrap();
+    let server = server_with_catalog().await;
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", server.address())).unwrap();
     let clients = Clients::on(endpoint.connect().await.unwrap());
     let mut streams = Vec::new();
     for _ in 0..STREAMS {
@@ -623,12 +626,12 @@ async fn a_stream_above_those_of_a_connection_waits_for_one_to_end() {
     }
     let one_more = tokio::spawn(async move { clients.head().await });
     // Others are not concerned.
-    world.clients.define(WriteOptions::default(), vec![indicator("new", "New")]).await.unwrap();
+    server.clients.define(WriteOptions::default(), vec![indicator("new", "New")]).await.unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     assert!(!one_more.is_finished(), "it waits, without an error");
     streams.pop();
     let head = tokio::time::timeout(DEADLINE, one_more).await.expect("it goes on when another ended").unwrap();
     assert_eq!(head, 2);
     drop(streams);
-    world.end().await;
+    server.end().await;
 }

@@ -7,13 +7,12 @@ use almanac::proto::{
 };
 use tonic::Code;
 
-use crate::{
+use crate::support::{
+    Clients, DEADLINE, Dice, TestServer, WholeCommit, assert_refused, at_recorded, at_released, at_revision,
     author::Author,
     fixture::*,
-    harness::{
-        Clients, DEADLINE, Dice, WholeCommit, World, assert_refused, at_recorded, at_released, at_revision, long,
-    },
-    promises::{self, Truth},
+    long,
+    oracle::{self, CommitLog},
     replica::{self, Replica},
     steward::Steward,
     watch::{Recording, Watch, covered},
@@ -73,9 +72,9 @@ fn all_filters() -> Vec<Vec<Filter>> {
 #[tokio::test]
 async fn every_promise_holds_for_every_filter_and_start_while_writes_go_on() {
     let mut dice = Dice::new("every_promise");
-    let mut world = world().await;
-    let clients = world.clients.clone();
-    let mut author = Steward::new(dice.clone(), "steward", 900).who_reverts();
+    let mut server = server_with_catalog().await;
+    let clients = server.clients.clone();
+    let mut author = Steward::new(dice.clone(), "steward", 900).with_reverts();
     let filters = all_filters();
     // Something for every filter, whatever the dice say.
     let figures = INDICATORS.iter().flat_map(|indicator| {
@@ -88,7 +87,7 @@ async fn every_promise_holds_for_every_filter_and_start_while_writes_go_on() {
     let (writes, every) = if long() { (400, 5) } else { (36, 3) };
     let mut watches: Vec<Watch> = Vec::new();
     for number in 0..writes {
-        author.next(clients.head().await).attempt(&clients).await;
+        author.next(clients.head().await).send_or_refused(&clients).await;
         if number % every != 0 {
             continue;
         }
@@ -113,14 +112,14 @@ async fn every_promise_holds_for_every_filter_and_start_while_writes_go_on() {
         watch.until_covers(head).await;
         recordings.push(watch.leave().await);
     }
-    let truth = Truth::read(&clients).await;
+    let log = CommitLog::read(&clients).await;
     for recording in &recordings {
-        promises::check(&clients, &truth, recording, recording.opened().start_revision).await;
+        oracle::check(&clients, &log, recording, recording.opened().start_revision).await;
     }
     // The filters are worth something: each but one saw something, and none but the first saw everything.
     let from_start: Vec<usize> =
         recordings.iter().filter(|one| one.start == range(1, 0)).map(|one| count(&one.commits())).collect();
-    let whole = count(&truth.commits);
+    let whole = count(&log.commits);
     let seen = &from_start[from_start.len() - filters.len()..];
     for (seen, filter) in seen.iter().zip(&filters) {
         let nobody = filter.iter().any(|filter| filter.entities == ["nobody"]);
@@ -128,14 +127,14 @@ async fn every_promise_holds_for_every_filter_and_start_while_writes_go_on() {
         assert!(*seen < whole || filter.is_empty(), "{filter:?}");
     }
 
-    world.restart().await;
-    let after = Truth::read(&world.clients).await;
-    assert_eq!(after.commits, truth.commits);
+    server.restart().await;
+    let after = CommitLog::read(&server.clients).await;
+    assert_eq!(after.commits, log.commits);
     for recording in &recordings {
-        promises::durable(&after, recording, recording.opened().start_revision);
-        promises::resumable(&world.clients, &after, recording, recording.opened().start_revision).await;
+        oracle::durable(&after, recording, recording.opened().start_revision);
+        oracle::resumable(&server.clients, &after, recording, recording.opened().start_revision).await;
     }
-    world.end().await;
+    server.end().await;
 }
 
 fn count(commits: &[WholeCommit]) -> usize {
@@ -152,18 +151,18 @@ fn copy_of(recording: &Recording) -> Replica {
 #[tokio::test]
 async fn a_copy_kept_from_the_state_is_the_state_without_a_seam() {
     let dice = Dice::new("a_copy");
-    let world = world().await;
-    let clients = world.clients.clone();
-    let mut author = Steward::new(dice, "steward", 1_500).who_reverts();
+    let server = server_with_catalog().await;
+    let clients = server.clients.clone();
+    let mut author = Steward::new(dice, "steward", 1_500).with_reverts();
     for _ in 0..12 {
-        author.next(clients.head().await).attempt(&clients).await;
+        author.next(clients.head().await).send_or_refused(&clients).await;
     }
     // Subscribers come while writes go on, so that commits fall into the reading of the state.
     let writing = {
         let clients = clients.clone();
         tokio::spawn(async move {
             for _ in 0..if long() { 200 } else { 30 } {
-                author.next(clients.head().await).attempt(&clients).await;
+                author.next(clients.head().await).send_or_refused(&clients).await;
             }
         })
     };
@@ -201,13 +200,13 @@ async fn a_copy_kept_from_the_state_is_the_state_without_a_seam() {
     }
     starts.dedup();
     assert!(starts.len() > 1, "the states were of different revisions: {starts:?}");
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn the_state_as_known_at_a_point_goes_on_with_every_later_commit() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let figures = |value: &str| vec![batch(RD, "CHN", "bank", &[("2020", value)])];
     for value in ["1", "2", "3"] {
         clients.ingest(released("2024-01-01"), figures(value)).await.unwrap();
@@ -226,17 +225,17 @@ async fn the_state_as_known_at_a_point_goes_on_with_every_later_commit() {
             Item::Figure(figure) => figure.value.as_ref(),
             _ => None,
         });
-        assert_eq!(figures.map(crate::harness::text).collect::<Vec<_>>(), ["3"]);
+        assert_eq!(figures.map(crate::support::text).collect::<Vec<_>>(), ["3"]);
     }
     let above = Watch::open(clients, Start::AsKnownAt(at_revision(9).unwrap()), Vec::new()).await;
     assert_refused(above.map(|_| ()), Code::OutOfRange, "ABOVE_HEAD");
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn the_state_as_known_at_a_release_date_is_that_of_the_revision_it_resolves_to() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     // The last one is an older release, loaded after a newer one.
     for (day, value) in [("2024-01-01", "1"), ("2023-06-01", "4"), ("2024-06-01", "2"), ("2025-01-01", "3")] {
         let period = if value == "4" { "2019" } else { "2020" };
@@ -265,17 +264,17 @@ async fn the_state_as_known_at_a_release_date_is_that_of_the_revision_it_resolve
         starts.push(revision);
     }
     assert_eq!(starts, [0, 3, 3, 4, 5]);
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_filter_narrows_the_state_as_it_narrows_changes() {
     let dice = Dice::new("filtered state");
-    let world = world().await;
-    let clients = &world.clients;
-    let mut author = Steward::new(dice, "steward", 200).who_reverts();
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
+    let mut author = Steward::new(dice, "steward", 200).with_reverts();
     for _ in 0..25 {
-        author.next(clients.head().await).attempt(clients).await;
+        author.next(clients.head().await).send_or_refused(clients).await;
     }
     let head = clients.head().await;
     for filters in all_filters() {
@@ -283,7 +282,7 @@ async fn a_filter_narrows_the_state_as_it_narrows_changes() {
         let mut watch = Watch::open(clients, state(), filters.clone()).await.unwrap();
         watch.until_covers(head).await;
         let told = watch.leave().await;
-        promises::state_true(clients, &told).await;
+        oracle::state_is_complete(clients, &told).await;
         if !replica::keep_state(&filters) {
             continue;
         }
@@ -302,13 +301,13 @@ async fn a_filter_narrows_the_state_as_it_narrows_changes() {
             assert!(page.rows.iter().all(entry), "only entries move, so only entries are in its state");
         }
     }
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_quiet_filter_still_hears_how_far_the_stream_came() {
-    let mut world = world().await;
-    let clients = world.clients.clone();
+    let mut server = server_with_catalog().await;
+    let clients = server.clients.clone();
     let nobody = vec![Filter { entities: ids(&["nobody"]), ..Default::default() }];
     let mut watch = Watch::open(&clients, now(), nobody.clone()).await.unwrap();
     for value in ["1", "2", "3"] {
@@ -320,11 +319,11 @@ async fn a_quiet_filter_still_hears_how_far_the_stream_came() {
     watch.until("more progress", |messages| progress(messages) >= 5).await;
     let recording = watch.leave().await;
     assert!(recording.commits().is_empty());
-    promises::bookmarkable(&recording);
+    oracle::bookmarkable(&recording);
     let (revision, token) = recording.tokens().last().unwrap().clone();
     assert_eq!(revision, 4);
-    world.restart().await;
-    let resumed = Watch::open(&world.clients, Start::ResumeToken(token), nobody).await.unwrap().leave().await;
+    server.restart().await;
+    let resumed = Watch::open(&server.clients, Start::ResumeToken(token), nobody).await.unwrap().leave().await;
     assert!(resumed.messages.len() <= 1 || resumed.opened().start_revision == 4);
 
     for (bad, seconds, nanos) in
@@ -335,10 +334,10 @@ async fn a_quiet_filter_still_hears_how_far_the_stream_came() {
             progress_interval: Some(prost_types::Duration { seconds, nanos }),
             ..Default::default()
         };
-        let refused = world.clients.feed.clone().subscribe(request).await.map(|_| bad);
+        let refused = server.clients.feed.clone().subscribe(request).await.map(|_| bad);
         assert_refused(refused, Code::InvalidArgument, "FIELD");
     }
-    world.end().await;
+    server.end().await;
 }
 
 /// Whether a goodbye names a wait: zero looks like unset.
@@ -348,8 +347,8 @@ fn waits(goodbye: &Goodbye) -> bool {
 
 #[tokio::test]
 async fn a_range_is_replayed_and_ends_with_a_token() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     for value in ["1", "2", "3"] {
         clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "bank", &[("2020", value)])]).await.unwrap();
     }
@@ -380,15 +379,15 @@ async fn a_range_is_replayed_and_ends_with_a_token() {
     assert_refused(refused(range(5, 4)).await, Code::InvalidArgument, "FIELD");
     let nowhere = clients.feed.clone().subscribe(SubscribeRequest::default()).await.map(|_| ());
     assert_refused(nowhere, Code::InvalidArgument, "FIELD");
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn tokens_that_do_not_belong_here_are_refused_with_their_reason() {
-    let (home, abroad) = (world().await, world().await);
+    let (home, abroad) = (server_with_catalog().await, server_with_catalog().await);
     let china = || vec![Filter { entities: ids(&["CHN"]), ..Default::default() }];
-    let token = async |world: &World, filters| {
-        let mut watch = Watch::open(&world.clients, range(1, 0), filters).await.unwrap();
+    let token = async |server: &TestServer, filters| {
+        let mut watch = Watch::open(&server.clients, range(1, 0), filters).await.unwrap();
         watch.until_covers(1).await;
         watch.leave().await.tokens().last().unwrap().1.clone()
     };
@@ -429,7 +428,7 @@ async fn tokens_that_do_not_belong_here_are_refused_with_their_reason() {
 
 #[tokio::test]
 async fn filters_of_the_wrong_shape_are_refused() {
-    let world = world().await;
+    let server = server_with_catalog().await;
     let named = |name: &str| Filter { name: name.into(), ..Default::default() };
     let cases = [
         vec![Filter { kinds: vec![99], ..Default::default() }],
@@ -446,16 +445,16 @@ async fn filters_of_the_wrong_shape_are_refused() {
         (0..33).map(|number| named(&number.to_string())).collect(),
     ];
     for filters in cases {
-        let refused = Watch::open(&world.clients, now(), filters).await.map(|_| ());
+        let refused = Watch::open(&server.clients, now(), filters).await.map(|_| ());
         assert_refused(refused, Code::InvalidArgument, "FIELD");
     }
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_rank_window_says_who_enters_and_leaves_it() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     clients.publish(edition("2022"), entries(&[1, 2, 3, 4, 5])).await.unwrap();
     let top = vec![Filter { rank_at_most: 2, ..Default::default() }];
     let mut watch = Watch::open(clients, now(), top).await.unwrap();
@@ -474,7 +473,7 @@ async fn a_rank_window_says_who_enters_and_leaves_it() {
     let expected =
         [(cluster(3), ChangeScope::Entered), (cluster(1), ChangeScope::Entered), (cluster(2), ChangeScope::Outside)];
     assert_eq!(seen, expected);
-    world.end().await;
+    server.end().await;
 }
 
 /// What a subscriber of entries hears of the newest commit: entities and scopes.
@@ -493,8 +492,8 @@ async fn heard_of_head(clients: &Clients, filter: Filter) -> Vec<(String, Change
 
 #[tokio::test]
 async fn a_row_that_a_correction_moves_leaves_one_filter_and_enters_the_other() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let of_source = |source: &str| {
         let mut header = edition("2025");
         header.edition.as_mut().unwrap().source = source.into();
@@ -516,14 +515,14 @@ async fn a_row_that_a_correction_moves_leaves_one_filter_and_enters_the_other() 
     let source = |id: &str| Filter { sources: ids(&[id]), ..Default::default() };
     assert_eq!(heard_of_head(clients, source("office")).await, [(cluster(1), ChangeScope::Left)]);
     assert_eq!(heard_of_head(clients, source("press")).await, [(cluster(1), ChangeScope::Entered)]);
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn subscribers_that_come_and_go_miss_nothing_and_get_nothing_twice() {
     let mut dice = Dice::new("come and go");
-    let mut world = world().await;
-    let clients = world.clients.clone();
+    let mut server = server_with_catalog().await;
+    let clients = server.clients.clone();
     let mut author = Author::new(dice.clone(), "steward", 700);
     let filters = all_filters();
     let subscribers = filters.iter().map(|filters| {
@@ -562,17 +561,17 @@ async fn subscribers_that_come_and_go_miss_nothing_and_get_nothing_twice() {
     // The sign to stop, which every filter but the narrowest lets through; those stop by the revision they hear of.
     let last = clients.define(WriteOptions { note: LAST.into(), ..Default::default() }, catalog()).await.unwrap();
     LAST_REVISION.store(last.revision, std::sync::atomic::Ordering::SeqCst);
-    let truth = Truth::read(&clients).await;
+    let log = CommitLog::read(&clients).await;
     for subscriber in subscribers {
         let (filters, got, visits) =
             tokio::time::timeout(DEADLINE, subscriber).await.expect("comes to the end").unwrap();
-        let expected = truth.seen(&filters, 0, u64::MAX);
+        let expected = log.expected(&filters, 0, u64::MAX);
         assert_eq!(got, expected, "{filters:?} in {visits} visits");
         assert!(visits > 2 || !filters.is_empty(), "{visits} visits");
     }
-    world.restart().await;
-    assert_eq!(Truth::read(&world.clients).await.commits, truth.commits);
-    world.end().await;
+    server.restart().await;
+    assert_eq!(CommitLog::read(&server.clients).await.commits, log.commits);
+    server.end().await;
 }
 
 const LAST: &str = "the last commit";
@@ -588,14 +587,14 @@ fn is_done(recording: &Recording) -> bool {
 
 #[tokio::test]
 async fn a_server_that_stops_says_goodbye_and_its_token_goes_on_after_the_restart() {
-    let mut world = world().await;
-    let start = async |start| Watch::open(&world.clients, start, Vec::new()).await.unwrap();
+    let mut server = server_with_catalog().await;
+    let start = async |start| Watch::open(&server.clients, start, Vec::new()).await.unwrap();
     let mut watches = vec![start(now()).await, start(range(1, 0)).await, start(state()).await];
     for watch in &mut watches {
         watch.until_covers(1).await;
     }
     let stopping = std::time::Instant::now();
-    world.stop().await;
+    server.stop().await;
     let took = stopping.elapsed();
     assert!(took < Duration::from_secs(8), "{took:?}");
     let mut tokens = Vec::new();
@@ -607,8 +606,8 @@ async fn a_server_that_stops_says_goodbye_and_its_token_goes_on_after_the_restar
         assert!(goodbye.reconnect_after.unwrap().seconds <= 10);
         tokens.push(goodbye.resume_token);
     }
-    world.restart().await;
-    let clients = &world.clients;
+    server.restart().await;
+    let clients = &server.clients;
     clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "bank", &[("2020", "1")])]).await.unwrap();
     for token in tokens {
         let mut watch = Watch::open(clients, Start::ResumeToken(token), Vec::new()).await.unwrap();
@@ -616,13 +615,13 @@ async fn a_server_that_stops_says_goodbye_and_its_token_goes_on_after_the_restar
         let commits = watch.leave().await.commits();
         assert_eq!(commits.iter().map(|one| one.commit.revision).collect::<Vec<_>>(), [2]);
     }
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_goodbye_resumes_where_the_client_was_told_that_it_is() {
-    let mut world = world().await;
-    let clients = world.clients.clone();
+    let mut server = server_with_catalog().await;
+    let clients = server.clients.clone();
     let nobody = vec![Filter { entities: ids(&["nobody"]), ..Default::default() }];
     let seldom = Some(prost_types::Duration { seconds: 20, nanos: 0 });
     let request = SubscribeRequest {
@@ -636,24 +635,24 @@ async fn a_goodbye_resumes_where_the_client_was_told_that_it_is() {
     for value in ["1", "2", "3", "4", "5"] {
         clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "bank", &[("2020", value)])]).await.unwrap();
     }
-    world.stop().await;
+    server.stop().await;
     let mut messages = Vec::new();
     while let Some(message) = stream.message().await.unwrap() {
         messages.extend(message.body);
     }
     let Some(Message::Goodbye(goodbye)) = messages.last() else { panic!("a goodbye comes last") };
-    world.restart().await;
+    server.restart().await;
     let start = Start::ResumeToken(goodbye.resume_token.clone());
-    let mut resumed = Watch::open(&world.clients, start, nobody).await.unwrap();
+    let mut resumed = Watch::open(&server.clients, start, nobody).await.unwrap();
     resumed.until("the first message", |messages| !messages.is_empty()).await;
     assert_eq!(resumed.leave().await.opened().start_revision, covered(&messages));
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn an_old_stream_is_asked_to_come_again_and_loses_nothing() {
-    let world = World::with(|config| config.subscription_max_age = Duration::from_millis(300)).await;
-    let clients = &world.clients;
+    let server = TestServer::with(|config| config.subscription_max_age = Duration::from_millis(300)).await;
+    let clients = &server.clients;
     clients.define(WriteOptions::default(), catalog()).await.unwrap();
     let mut start = range(1, 0);
     let mut got = Vec::new();
@@ -668,14 +667,14 @@ async fn an_old_stream_is_asked_to_come_again_and_loses_nothing() {
         start = Start::ResumeToken(goodbye.resume_token.clone());
         got.extend(recording.commits());
     }
-    assert_eq!(got, Truth::read(clients).await.seen(&[], 0, u64::MAX));
-    world.end().await;
+    assert_eq!(got, CommitLog::read(clients).await.expected(&[], 0, u64::MAX));
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_commit_too_long_for_the_ring_comes_whole_to_the_live_and_to_the_late() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let mut live = Watch::open(clients, now(), Vec::new()).await.unwrap();
     let years: Vec<String> = (1000..9000).map(|year| year.to_string()).collect();
     let points: Vec<(&str, &str)> = years.iter().map(|year| (year.as_str(), "1.5")).collect();
@@ -686,13 +685,13 @@ async fn a_commit_too_long_for_the_ring_comes_whole_to_the_live_and_to_the_late(
     let result = clients.ingest(released("2024-01-01"), (0..9).map(series).collect()).await.unwrap();
     assert_eq!(result.counts.unwrap().added, 72_000);
     let mut late = Watch::open(clients, range(2, 0), Vec::new()).await.unwrap();
-    let truth = Truth::read(clients).await;
-    assert_eq!(truth.commits[1].changes.len(), 72_000);
+    let log = CommitLog::read(clients).await;
+    assert_eq!(log.commits[1].changes.len(), 72_000);
     for watch in [&mut live, &mut late] {
         watch.until_covers(2).await;
     }
     for recording in [live.leave().await, late.leave().await] {
-        promises::check_recorded(&truth, &recording, 1);
+        oracle::check_recorded(&log, &recording, 1);
     }
     let mut whole = Watch::open(clients, state(), Vec::new()).await.unwrap();
     whole.until_covers(2).await;
@@ -700,16 +699,16 @@ async fn a_commit_too_long_for_the_ring_comes_whole_to_the_live_and_to_the_late(
     let end = whole.snapshot_end().unwrap();
     assert_eq!(end.row_count, 72_000 + catalog().len() as u64);
     assert_eq!(Replica::of_state(&whole.messages).digest(), end.digest);
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn one_who_does_not_read_holds_up_nobody_and_gets_all_in_the_end() {
-    let world = world().await;
-    let lazy = Clients::connect(world.address()).await;
+    let server = server_with_catalog().await;
+    let lazy = Clients::connect(server.address()).await;
     let request = SubscribeRequest { start: Some(range(1, 0)), ..Default::default() };
     let mut unread = lazy.feed.clone().subscribe(request).await.unwrap().into_inner();
-    let clients = &world.clients;
+    let clients = &server.clients;
     let mut quick = Watch::open(clients, range(1, 0), Vec::new()).await.unwrap();
     let years: Vec<String> = (1000..3000).map(|year| year.to_string()).collect();
     for round in 0..12 {
@@ -726,21 +725,21 @@ async fn one_who_does_not_read_holds_up_nobody_and_gets_all_in_the_end() {
             pages.push(page);
         }
     }
-    assert_eq!(crate::harness::join(&pages), Truth::read(clients).await.commits);
-    assert_eq!(quick.leave().await.commits(), crate::harness::join(&pages));
-    world.end().await;
+    assert_eq!(crate::support::join(&pages), CommitLog::read(clients).await.commits);
+    assert_eq!(quick.leave().await.commits(), crate::support::join(&pages));
+    server.end().await;
 }
 
 #[tokio::test]
 async fn commits_are_listed_page_by_page_with_at_most_as_many_changes_as_asked_for() {
     let dice = Dice::new("listed");
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let mut author = Author::new(dice, "steward", 900);
     for _ in 0..15 {
         author.next().send(clients).await.unwrap();
     }
-    let truth = Truth::read(clients).await;
+    let log = CommitLog::read(clients).await;
     let some = Filter { entities: ids(&["CHN", "JPN"]), indicators: ids(&["GB.*"]), ..Default::default() };
     for (page_size, filters) in
         [1, 7, 256, 1_000, 20_000].into_iter().flat_map(|size| [(size, vec![]), (size, vec![some.clone()])])
@@ -757,17 +756,17 @@ async fn commits_are_listed_page_by_page_with_at_most_as_many_changes_as_asked_f
             }
             request.page_token = answer.next_page_token;
         }
-        let expected = truth.seen(&filters, 0, u64::MAX);
-        assert_eq!(crate::harness::join(&pages), expected, "pages of {page_size}, {filters:?}");
+        let expected = log.expected(&filters, 0, u64::MAX);
+        assert_eq!(crate::support::join(&pages), expected, "pages of {page_size}, {filters:?}");
     }
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn no_message_is_longer_than_promised() {
     use prost::Message as _;
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let sources = (0..300).map(|number| {
         let Some(definition::Item::Source(given)) = source(&format!("s{number}"), 1).item else { unreachable!() };
         let long = Source { title: "t".repeat(1_000), url: "u".repeat(2_000), ..given };
@@ -811,7 +810,7 @@ async fn no_message_is_longer_than_promised() {
             assert!(bytes < 256 << 10 || single, "{what} takes {bytes} bytes");
         }
     }
-    world.end().await;
+    server.end().await;
 }
 
 fn number_value(of: usize) -> Value {
@@ -832,8 +831,8 @@ fn outdated_token() -> String {
 
 #[tokio::test]
 async fn a_token_of_almanac_0_1_is_outdated() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let token = outdated_token();
     let subscribed = Watch::open(clients, Start::ResumeToken(token.clone()), Vec::new()).await.map(|_| ());
     assert_refused(subscribed, Code::FailedPrecondition, "TOKEN_OUTDATED");
@@ -841,13 +840,13 @@ async fn a_token_of_almanac_0_1_is_outdated() {
     assert_refused(clients.feed.clone().list_commits(listing).await, Code::FailedPrecondition, "TOKEN_OUTDATED");
     let cursor = PutCursorRequest { name: "cursor".into(), resume_token: token, ..Default::default() };
     assert_refused(clients.feed.clone().put_cursor(cursor).await, Code::FailedPrecondition, "TOKEN_OUTDATED");
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn the_digest_is_of_the_version_that_was_asked_for() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "bank", &[("2020", "1")])]).await.unwrap();
     clients.publish(edition("2024"), entries(&[1, 2, 3])).await.unwrap();
     let mut digests = Vec::new();
@@ -861,7 +860,7 @@ async fn the_digest_is_of_the_version_that_was_asked_for() {
         let recording = Recording { start: state(), filters: Vec::new(), messages };
         let end = recording.snapshot_end().unwrap();
         assert_eq!(end.digest_version, answered, "asked for {asked}");
-        promises::state_true(clients, &recording).await;
+        oracle::state_is_complete(clients, &recording).await;
         digests.push(end.digest);
     }
     assert_eq!(digests[0], digests[2]);
@@ -873,13 +872,13 @@ async fn the_digest_is_of_the_version_that_was_asked_for() {
         let details = tonic_types::StatusExt::get_error_details(&status);
         assert_eq!(details.error_info().unwrap().metadata["versions"], "1 2");
     }
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn what_may_not_be_handed_on_is_left_out_and_its_source_is_named() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let figures = |sources: &[&str], value: &str| {
         sources.iter().map(|source| batch(RD, "CHN", source, &[("2020", value)])).collect::<Vec<_>>()
     };
@@ -905,7 +904,7 @@ async fn what_may_not_be_handed_on_is_left_out_and_its_source_is_named() {
     let listing = ListCommitsRequest::default();
     let listed = clients.feed.clone().list_commits(listing).await.unwrap().into_inner();
     assert_eq!(listed.left_out_sources, ["closed"]);
-    assert_eq!(crate::harness::join(&listed.commits), commits);
+    assert_eq!(crate::support::join(&listed.commits), commits);
     let mut conflated = Watch::conflating(clients, range(1, 0), Vec::new()).await.unwrap();
     conflated.until_covers(5).await;
     let copy = copy_of(&recording);
@@ -916,14 +915,14 @@ async fn what_may_not_be_handed_on_is_left_out_and_its_source_is_named() {
         assert!(!of.rows().keys().any(|key| key[0] != "D" && key.iter().any(|part| part == "closed")));
         assert!(!of.rows().keys().any(|key| key[0] == "E" || key[0] == "T"), "the edition is of that source");
     }
-    world.end().await;
+    server.end().await;
 }
 
 /// Editions of two sources: what one says that may not be handed on is not told by way of the other.
 #[tokio::test]
 async fn an_edition_that_may_not_be_handed_on_is_not_told_by_the_next_one() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let of = |id: &str, source: &str| {
         let mut header = edition(id);
         header.edition.as_mut().unwrap().source = source.into();
@@ -938,7 +937,7 @@ async fn an_edition_that_may_not_be_handed_on_is_not_told_by_the_next_one() {
     let listing = ListCommitsRequest { after_revision: 1, ..Default::default() };
     let listed = clients.feed.clone().list_commits(listing).await.unwrap().into_inner();
     let commits = recording.commits();
-    assert_eq!(crate::harness::join(&listed.commits), commits);
+    assert_eq!(crate::support::join(&listed.commits), commits);
     assert_eq!(commits.iter().map(|one| one.commit.revision).collect::<Vec<_>>(), [3, 4]);
     for change in commits[0].changes.iter().filter_map(entry_of) {
         assert_eq!((&change.compared, change.places, change.movement()), (&None, None, Movement::Unknown));
@@ -948,7 +947,7 @@ async fn an_edition_that_may_not_be_handed_on_is_not_told_by_the_next_one() {
         assert!(change.before.is_some() && change.after.is_none(), "what became closed leaves: {change:?}");
     }
     assert!(copy_of(&recording).rows().keys().all(|key| key[0] != "E"));
-    world.end().await;
+    server.end().await;
 }
 
 fn entry_of(change: &Change) -> Option<&EntryChange> {

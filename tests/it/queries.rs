@@ -5,15 +5,14 @@ use prost::Message;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::{
-    fixture::*,
-    harness::{Clients, World, assert_refused, at_recorded, at_released, at_revision, fields, reason, text},
+use crate::support::{
+    Clients, TestServer, assert_refused, at_recorded, at_released, at_revision, fields, fixture::*, reason, text,
 };
 
 /// Editions 2022 to 2024 (2024 by another method), and 2021 of which only some ranks are known.
-async fn with_editions() -> World {
-    let world = world().await;
-    let clients = &world.clients;
+async fn with_editions() -> TestServer {
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let some = vec![entry(1, 1), entry(2, 2), entry(9, 9)];
     clients.publish(partial(edition("2021")), some).await.unwrap();
     clients.publish(edition("2022"), entries(&[1, 2, 3, 4, 5])).await.unwrap();
@@ -21,7 +20,7 @@ async fn with_editions() -> World {
     let mut header = edition("2024");
     header.edition.as_mut().unwrap().methodology = "three".into();
     clients.publish(header, entries(&[2, 3, 1, 4])).await.unwrap();
-    world
+    server
 }
 
 async fn compare(clients: &Clients, from: &str, to: &str) -> CompareEditionsResponse {
@@ -52,8 +51,8 @@ fn movements(moves: &[EntryMove]) -> Vec<(&str, Movement, Option<i32>)> {
 
 #[tokio::test]
 async fn editions_are_listed_newest_first_and_the_newest_answers_without_a_name() {
-    let world = with_editions().await;
-    let mut rankings = world.clients.rankings.clone();
+    let server = with_editions().await;
+    let mut rankings = server.clients.rankings.clone();
     let mut found = Vec::new();
     let mut request = ListEditionsRequest { ranking: RANKING.into(), page_size: 3, ..Default::default() };
     loop {
@@ -85,18 +84,18 @@ async fn editions_are_listed_newest_first_and_the_newest_answers_without_a_name(
     let unknown = GetEditionRequest { edition: "1999".into(), ..request };
     let status = assert_refused(rankings.get_edition(unknown).await, Code::NotFound, "NO_EDITION");
     assert!(status.message().contains("2023"), "names what there is: {}", status.message());
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn entries_come_in_rank_order_page_by_page_at_one_revision() {
-    let world = with_editions().await;
-    let mut rankings = world.clients.rankings.clone();
+    let server = with_editions().await;
+    let mut rankings = server.clients.rankings.clone();
     let mut request =
         ListEntriesRequest { ranking: RANKING.into(), edition: "2022".into(), page_size: 2, ..Default::default() };
     let first = rankings.list_entries(request.clone()).await.unwrap().into_inner();
     // A correction between two pages must not show on the second.
-    world.clients.publish(correction(edition("2022")), entries(&[5, 4, 3, 2, 1])).await.unwrap();
+    server.clients.publish(correction(edition("2022")), entries(&[5, 4, 3, 2, 1])).await.unwrap();
     request.page_token = first.next_page_token.clone();
     let second = rankings.list_entries(request.clone()).await.unwrap().into_inner();
     request.page_token = second.next_page_token.clone();
@@ -112,7 +111,7 @@ async fn entries_come_in_rank_order_page_by_page_at_one_revision() {
         entries.iter().map(row).collect()
     };
     assert_eq!(plain(&all), plain(&expected));
-    let now = world.clients.entries(RANKING, "2022", None).await.unwrap();
+    let now = server.clients.entries(RANKING, "2022", None).await.unwrap();
     assert_eq!(plain(&now), plain(&entries(&[5, 4, 3, 2, 1])));
 
     let of_economy = ListEntriesRequest {
@@ -134,13 +133,13 @@ async fn entries_come_in_rank_order_page_by_page_at_one_revision() {
     assert_eq!(fields(&assert_refused(forged, Code::InvalidArgument, "PAGE_TOKEN")), ["page_token"]);
     let negative = ListEntriesRequest { page_size: -1, page_token: String::new(), ..request };
     assert_refused(rankings.list_entries(negative).await, Code::InvalidArgument, "FIELD");
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_comparison_says_who_entered_left_and_moved() {
-    let world = with_editions().await;
-    let found = compare(&world.clients, "2022", "2023").await;
+    let server = with_editions().await;
+    let found = compare(&server.clients, "2022", "2023").await;
     assert!(found.comparable, "{:?}", found.comparability_notes);
     let expected = [
         (cluster(2), Movement::Up, Some(1)),
@@ -158,7 +157,7 @@ async fn a_comparison_says_who_entered_left_and_moved() {
     assert_eq!(left.earlier.as_ref().unwrap().rank, Some(5));
     let count = |movement: Movement| found.counts.iter().find(|count| count.movement() == movement).unwrap().count;
     assert_eq!((count(Movement::Down), count(Movement::Entered), count(Movement::Left)), (2, 1, 1));
-    world.end().await;
+    server.end().await;
 }
 
 /// All pages of a comparison.
@@ -176,8 +175,8 @@ async fn compare_pages(clients: &Clients, mut request: CompareEditionsRequest) -
 
 #[tokio::test]
 async fn a_comparison_comes_in_pages_of_one_revision_that_each_tell_of_all() {
-    let world = with_editions().await;
-    let whole = compare(&world.clients, "2022", "2023").await;
+    let server = with_editions().await;
+    let whole = compare(&server.clients, "2022", "2023").await;
     assert_eq!((whole.moves.len(), whole.next_page_token.as_str()), (6, ""), "a short comparison is one page");
     let request = CompareEditionsRequest {
         ranking: RANKING.into(),
@@ -186,26 +185,26 @@ async fn a_comparison_comes_in_pages_of_one_revision_that_each_tell_of_all() {
         page_size: 4,
         ..Default::default()
     };
-    let first = world.clients.rankings.clone().compare_editions(request.clone()).await.unwrap().into_inner();
+    let first = server.clients.rankings.clone().compare_editions(request.clone()).await.unwrap().into_inner();
     // What is written between the pages does not show.
-    let head = world.clients.head().await;
-    world.clients.publish(correction(edition("2023")), entries(&[5, 4, 3, 2])).await.unwrap();
+    let head = server.clients.head().await;
+    server.clients.publish(correction(edition("2023")), entries(&[5, 4, 3, 2])).await.unwrap();
     let rest = CompareEditionsRequest { page_token: first.next_page_token.clone(), page_size: 1, ..request.clone() };
     let mut pages = vec![first];
-    pages.extend(compare_pages(&world.clients, rest.clone()).await);
+    pages.extend(compare_pages(&server.clients, rest.clone()).await);
     assert_eq!(pages.iter().map(|page| page.moves.len()).collect::<Vec<_>>(), [4, 1, 1]);
     assert_eq!(pages.iter().flat_map(|page| page.moves.clone()).collect::<Vec<_>>(), whole.moves);
     for page in &pages {
         assert_eq!((page.revision, &page.earlier, &page.later), (head, &whole.earlier, &whole.later));
         assert_eq!((&page.counts, page.comparable), (&whole.counts, whole.comparable));
     }
-    let mut rankings = world.clients.rankings.clone();
+    let mut rankings = server.clients.rankings.clone();
     let other = CompareEditionsRequest { later_edition: "2024".into(), ..rest };
     let status = assert_refused(rankings.compare_editions(other).await, Code::InvalidArgument, "PAGE_TOKEN");
     assert_eq!(fields(&status), ["page_token"]);
     let negative = CompareEditionsRequest { page_size: -1, ..request };
     assert_refused(rankings.compare_editions(negative).await, Code::InvalidArgument, "FIELD");
-    world.end().await;
+    server.end().await;
 }
 
 /// Entries with all the components that one may have, each with a long remark: about 150 kB an entry.
@@ -225,13 +224,13 @@ fn number_value(of: usize) -> Value {
 
 #[tokio::test]
 async fn long_comparisons_and_trajectories_are_cut_before_a_client_of_default_limits_breaks() {
-    let world = world().await;
+    let server = server_with_catalog().await;
     let clusters: Vec<usize> = (1..=CLUSTERS).collect();
     let years = ["2021", "2022", "2023"];
     for (at, year) in years.iter().enumerate() {
         let mut clusters = clusters.clone();
         clusters.rotate_left(at);
-        world.clients.publish(edition(year), long_entries(&clusters, "as printed in annex ")).await.unwrap();
+        server.clients.publish(edition(year), long_entries(&clusters, "as printed in annex ")).await.unwrap();
     }
     // The harness takes 4 MiB a message, as a client does unless told otherwise.
     let request = CompareEditionsRequest {
@@ -240,7 +239,7 @@ async fn long_comparisons_and_trajectories_are_cut_before_a_client_of_default_li
         later_edition: "2022".into(),
         ..Default::default()
     };
-    let pages = compare_pages(&world.clients, request).await;
+    let pages = compare_pages(&server.clients, request).await;
     let bytes: usize = pages.iter().map(Message::encoded_len).sum();
     assert!(pages.len() > 2 && bytes > 3_500_000, "{} pages, {bytes} bytes", pages.len());
     assert!(pages.iter().all(|page| page.encoded_len() < 3 << 19), "an entry more than 1 MiB at most");
@@ -259,7 +258,7 @@ async fn long_comparisons_and_trajectories_are_cut_before_a_client_of_default_li
     let mut points: Vec<(String, String)> = Vec::new();
     let (mut pages, mut cut) = (0, 0);
     loop {
-        let page = world.clients.rankings.clone().get_trajectory(request.clone()).await.unwrap().into_inner();
+        let page = server.clients.rankings.clone().get_trajectory(request.clone()).await.unwrap().into_inner();
         assert!(page.encoded_len() < 3 << 19, "{} bytes", page.encoded_len());
         assert_eq!(page.revision, 4);
         pages += 1;
@@ -278,47 +277,47 @@ async fn long_comparisons_and_trajectories_are_cut_before_a_client_of_default_li
     let expected = (1..=CLUSTERS).flat_map(|number| years.map(|year| (cluster(number), year.to_owned())));
     assert_eq!(points, expected.collect::<Vec<_>>());
     assert!(pages > 10 && cut > 5, "{pages} pages, {cut} begin within a trajectory");
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_method_change_makes_ranks_incomparable_and_says_why() {
-    let world = with_editions().await;
-    let found = compare(&world.clients, "2023", "2024").await;
+    let server = with_editions().await;
+    let found = compare(&server.clients, "2023", "2024").await;
     assert!(!found.comparable);
     let notes = found.comparability_notes.join(" ");
     assert!(notes.contains("vc"), "names the component that was added: {notes}");
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn partial_coverage_is_never_turned_into_left() {
-    let world = with_editions().await;
-    let to_partial = compare(&world.clients, "2022", "2021").await;
+    let server = with_editions().await;
+    let to_partial = compare(&server.clients, "2022", "2021").await;
     assert!(to_partial.moves.iter().all(|one| one.movement() != Movement::Left));
     for unknown in [3, 4, 5] {
         let one = to_partial.moves.iter().find(|one| one.entity == cluster(unknown)).unwrap();
         assert_eq!(one.movement(), Movement::Unknown);
         assert_eq!((&one.later, one.later_absence), (&None, worse_than(2)));
     }
-    let from_partial = compare(&world.clients, "2021", "2022").await;
+    let from_partial = compare(&server.clients, "2021", "2022").await;
     assert!(from_partial.moves.iter().all(|one| one.movement() != Movement::Entered));
     let ninth = from_partial.moves.iter().find(|one| one.entity == cluster(9)).unwrap();
     assert_eq!(ninth.movement(), Movement::Left, "2022 is whole, so what it does not list left it");
     assert!(from_partial.comparability_notes.iter().any(|note| note.contains("partial")));
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_trajectory_goes_through_every_edition_that_stands() {
-    let world = with_editions().await;
-    world.clients.withdraw(WriteOptions::default(), RANKING, "2022").await.unwrap();
+    let server = with_editions().await;
+    server.clients.withdraw(WriteOptions::default(), RANKING, "2022").await.unwrap();
     let request = |entities: &[String]| GetTrajectoryRequest {
         ranking: RANKING.into(),
         entities: entities.to_vec(),
         ..Default::default()
     };
-    let mut rankings = world.clients.rankings.clone();
+    let mut rankings = server.clients.rankings.clone();
     let found = rankings.get_trajectory(request(&[cluster(4), cluster(1)])).await.unwrap().into_inner().trajectories;
     assert_eq!([&found[0].entity, &found[1].entity], [&cluster(4), &cluster(1)], "in the order asked");
     let points = |trajectory: &Trajectory| -> Vec<(String, Option<u32>, Option<Absence>, bool)> {
@@ -342,60 +341,60 @@ async fn a_trajectory_goes_through_every_edition_that_stands() {
     let near = rankings.get_trajectory(request(&["cluster:0l".to_owned()])).await;
     let status = assert_refused(near, Code::NotFound, "UNKNOWN_ENTITY");
     assert!(status.message().contains("cluster:01"), "{}", status.message());
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn who_cannot_be_in_a_table_is_not_worse_than_it() {
-    let world = world().await;
-    world.clients.publish(edition("2023"), entries(&[1, 2])).await.unwrap();
+    let server = server_with_catalog().await;
+    server.clients.publish(edition("2023"), entries(&[1, 2])).await.unwrap();
     let mut all = edition("2024");
     all.edition.as_mut().unwrap().coverage.as_mut().unwrap().kind = CoverageKind::All.into();
-    world.clients.publish(all, entries(&[1, 2, 3])).await.unwrap();
+    server.clients.publish(all, entries(&[1, 2, 3])).await.unwrap();
     let request = GetTrajectoryRequest {
         ranking: RANKING.into(),
         entities: vec![cluster(3), cluster(4), "CHN".to_owned()],
         ..Default::default()
     };
-    let found = world.clients.rankings.clone().get_trajectory(request).await.unwrap().into_inner().trajectories;
+    let found = server.clients.rankings.clone().get_trajectory(request).await.unwrap().into_inner().trajectories;
     let listed_or_why = |point: &TrajectoryPoint| (point.entry.is_some(), point.absence);
     let told: Vec<Vec<(bool, Option<Absence>)>> =
         found.iter().map(|one| one.points.iter().map(listed_or_why).collect()).collect();
     assert_eq!(told[0], [(false, worse_than(2)), (true, None)]);
     assert_eq!(told[1], [(false, worse_than(2)), (false, not_ranked())], "of all that were ranked it is none");
     assert_eq!(told[2], [(false, not_ranked()), (false, not_ranked())], "an economy has no rank among clusters");
-    let compared = compare(&world.clients, "2024", "2023").await;
+    let compared = compare(&server.clients, "2024", "2023").await;
     let left = compared.moves.iter().find(|one| one.entity == cluster(3)).unwrap();
     assert_eq!((left.movement(), left.later_absence), (Movement::Left, worse_than(2)));
-    let compared = compare(&world.clients, "2023", "2024").await;
+    let compared = compare(&server.clients, "2023", "2024").await;
     let entered = compared.moves.iter().find(|one| one.entity == cluster(3)).unwrap();
     assert_eq!((entered.movement(), entered.earlier_absence), (Movement::Entered, worse_than(2)));
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_withdrawn_edition_stands_as_of_before_and_not_after() {
-    let world = with_editions().await;
-    let withdrawn = world.clients.withdraw(WriteOptions::default(), RANKING, "2024").await.unwrap();
+    let server = with_editions().await;
+    let withdrawn = server.clients.withdraw(WriteOptions::default(), RANKING, "2024").await.unwrap();
     let revision = withdrawn.result.unwrap().revision;
     assert_eq!(withdrawn.edition.unwrap().status(), EditionStatus::Withdrawn);
-    let now = world.clients.entries(RANKING, "2024", None).await;
+    let now = server.clients.entries(RANKING, "2024", None).await;
     let status = assert_refused(now, Code::FailedPrecondition, "EDITION_WITHDRAWN");
     assert!(status.message().contains(&revision.to_string()));
-    let before = world.clients.entries(RANKING, "2024", at_revision(revision - 1)).await.unwrap();
+    let before = server.clients.entries(RANKING, "2024", at_revision(revision - 1)).await.unwrap();
     assert_eq!(before.len(), 4);
-    let newest = world.clients.entries(RANKING, "", None).await.unwrap();
+    let newest = server.clients.entries(RANKING, "", None).await.unwrap();
     assert_eq!(newest.len(), 5, "2023 is the newest that stands");
     let listed = ListEditionsRequest { ranking: RANKING.into(), ..Default::default() };
-    let listed = world.clients.rankings.clone().list_editions(listed).await.unwrap().into_inner().editions;
+    let listed = server.clients.rankings.clone().list_editions(listed).await.unwrap().into_inner().editions;
     assert_eq!((listed[0].id.as_str(), listed[0].status()), ("2024", EditionStatus::Withdrawn));
-    world.end().await;
+    server.end().await;
 }
 
 /// Three sources for one figure, in three commits.
-async fn with_figures() -> World {
-    let world = world().await;
-    let clients = &world.clients;
+async fn with_figures() -> TestServer {
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let years = &[("2019", "2.24"), ("2020", "2.41"), ("2021", "2.43")];
     clients.ingest(released("2022-03-01"), vec![batch(RD, "CHN", "office", years)]).await.unwrap();
     let years = &[("2020", "2.40"), ("2021", "2.44")];
@@ -403,13 +402,13 @@ async fn with_figures() -> World {
     let mut about = batch(RD, "CHN", "press", &[("2021", "2.5")]);
     about.points[0].value.as_mut().unwrap().qualifier = Qualifier::AtLeast.into();
     clients.ingest(released("2024-03-01"), vec![about, batch(RD, "CHN", "closed", &[("2021", "2.9")])]).await.unwrap();
-    world
+    server
 }
 
 #[tokio::test]
 async fn a_figure_names_who_answers_and_what_the_others_say() {
-    let world = with_figures().await;
-    let clients = &world.clients;
+    let server = with_figures().await;
+    let clients = &server.clients;
     let found = figure(clients, RD, "CHN", "2021", None).await.unwrap();
     let source = |figure: &Observation| (figure.source.clone(), text(figure.value.as_ref().unwrap()));
     let expect = |source: &str, text: &str| (source.to_owned(), text.to_owned());
@@ -443,13 +442,13 @@ async fn a_figure_names_who_answers_and_what_the_others_say() {
     let none = GetFigureRequest { period: "1960".into(), ..request };
     let status = assert_refused(statistics.get_figure(none).await, Code::NotFound, "NO_FIGURE");
     assert!(status.message().contains("2019") && status.message().contains("2021"), "{}", status.message());
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn as_of_answers_by_revision_by_our_clock_and_by_release_date() {
-    let world = with_figures().await;
-    let clients = &world.clients;
+    let server = with_figures().await;
+    let clients = &server.clients;
     let answer = async |as_of| {
         let found = figure(clients, RD, "CHN", "2020", as_of).await?;
         Ok::<_, tonic::Status>((text(found.selected.unwrap().value.as_ref().unwrap()), found.revision))
@@ -480,31 +479,31 @@ async fn as_of_answers_by_revision_by_our_clock_and_by_release_date() {
     }
     let long_ago = prost_types::Timestamp { seconds: 1_000_000, nanos: 0 };
     assert_refused(answer(at_recorded(long_ago)).await, Code::NotFound, "UNKNOWN_INDICATOR");
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_date_resolves_to_a_revision() {
-    let world = with_figures().await;
+    let server = with_figures().await;
     let resolve = async |day: &str| {
         let at = resolve_revision_request::At::Released(day.into());
         let request = ResolveRevisionRequest { at: Some(at), ..Default::default() };
-        world.clients.feed.clone().resolve_revision(request).await.map(|found| found.into_inner().revision)
+        server.clients.feed.clone().resolve_revision(request).await.map(|found| found.into_inner().revision)
     };
     assert_eq!(resolve("2022-01-01").await.unwrap(), 0);
     assert_eq!(resolve("2022-03-01").await.unwrap(), 2);
     assert_eq!(resolve("2023-12-31").await.unwrap(), 3);
     assert_eq!(resolve("2030-01-01").await.unwrap(), 4);
     assert_refused(resolve("2030-13-01").await, Code::InvalidArgument, "FIELD");
-    let nothing = world.clients.feed.clone().resolve_revision(ResolveRevisionRequest::default()).await;
+    let nothing = server.clients.feed.clone().resolve_revision(ResolveRevisionRequest::default()).await;
     assert_refused(nothing, Code::InvalidArgument, "FIELD");
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn observations_are_a_panel_and_whole_series_stream_the_same() {
-    let world = with_figures().await;
-    let clients = &world.clients;
+    let server = with_figures().await;
+    let clients = &server.clients;
     let more = vec![
         batch(RD, "USA", "bank", &[("2020", "3.47"), ("2021", "3.48")]),
         batch(PATENTS, "CHN", "office", &[("2020", "1344817"), ("2021-Q1", "400000")]),
@@ -560,13 +559,13 @@ async fn observations_are_a_panel_and_whole_series_stream_the_same() {
     let bad = SeriesSelection { period_from: "2020-13".into(), ..select(&[RD]) };
     let bad = statistics.query_observations(query(bad)).await;
     assert_eq!(fields(&assert_refused(bad, Code::InvalidArgument, "FIELD")), ["selection.period_from"]);
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn names_that_have_no_figures_yet_answer_nothing() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     clients.ingest(released("2022-03-01"), vec![batch(RD, "CHN", "bank", &[("2020", "1")])]).await.unwrap();
     let source = SeriesSelection { sources: vec!["press".into()], ..select(&[RD]) };
     let entity = SeriesSelection { entities: vec!["TUR".into()], ..select(&[RD]) };
@@ -586,13 +585,13 @@ async fn names_that_have_no_figures_yet_answer_nothing() {
     };
     let versions = clients.statistics.clone().list_versions(request).await.unwrap().into_inner().versions;
     assert_eq!(versions, []);
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn other_dimensions_are_named() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let dimension = |id: &str, value: &str| Dimension { id: id.into(), value: value.into() };
     let mut by_sex = batch(RD, "CHN", "bank", &[("2020", "1")]);
     by_sex.dimensions = vec![dimension("SEX", "F")];
@@ -611,15 +610,15 @@ async fn other_dimensions_are_named() {
         assert_refused(before, Code::NotFound, "NO_FIGURE").get_details_error_info().unwrap().metadata["near"],
         ""
     );
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_misspelt_name_is_told_what_there_is() {
-    let world = with_editions().await;
-    let clients = &world.clients;
+    let server = with_editions().await;
+    let clients = &server.clients;
     let near = |status: &tonic::Status| status.get_details_error_info().unwrap().metadata["near"].clone();
-    let request = GetRankingRequest { id: "economies-of-the-world".into(), ..Default::default() };
+    let request = GetRankingRequest { id: "economies-of-the-server".into(), ..Default::default() };
     let ranking = assert_refused(clients.catalog.clone().get_ranking(request).await, Code::NotFound, "UNKNOWN_RANKING");
     assert_eq!(near(&ranking), RANKING, "all there are, however far");
     assert!(ranking.message().contains("; there are: clusters"), "{ranking}");
@@ -636,15 +635,15 @@ async fn a_misspelt_name_is_told_what_there_is() {
     let status =
         assert_refused(clients.catalog.clone().get_indicator(request).await, Code::NotFound, "UNKNOWN_INDICATOR");
     assert_eq!(near(&status), PATENTS, "of many only what is near");
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn series_on_the_command_line_name_the_sources_left_out() {
-    let world = with_figures().await;
+    let server = with_figures().await;
     let run = |arguments: Vec<&'static str>| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_almanac"));
-        command.arg("--server").arg(format!("http://{}", world.address())).args(["series", RD, "CHN"]).args(arguments);
+        command.arg("--server").arg(format!("http://{}", server.address())).args(["series", RD, "CHN"]).args(arguments);
         tokio::task::spawn_blocking(move || command.output().unwrap())
     };
     for (arguments, rows) in [
@@ -659,13 +658,13 @@ async fn series_on_the_command_line_name_the_sources_left_out() {
         assert_eq!(out.lines().filter(|line| line.starts_with("CHN")).count(), rows, "{arguments:?}: {out}");
         assert_eq!(said.contains("left out: closed"), arguments != ["--source", "bank"], "{arguments:?}: {said}");
     }
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn every_version_of_a_figure_is_listed_with_its_cause_and_commit() {
-    let world = with_figures().await;
-    let clients = &world.clients;
+    let server = with_figures().await;
+    let clients = &server.clients;
     let header = IngestHeader {
         options: Some(WriteOptions { cause: Cause::Correction.into(), ..Default::default() }),
         ..released("2023-06-01")
@@ -712,13 +711,13 @@ async fn every_version_of_a_figure_is_listed_with_its_cause_and_commit() {
     assert_eq!(now.selected.unwrap().source, "office", "a withdrawn figure does not answer");
     let status = figure(clients, RD, "CHN", "1990", None).await.unwrap_err();
     assert_eq!(reason(&status), "NO_FIGURE");
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn the_catalog_is_found_by_id_by_code_and_by_words() {
-    let world = world().await;
-    let mut catalog = world.clients.catalog.clone();
+    let server = server_with_catalog().await;
+    let mut catalog = server.clients.catalog.clone();
     let search = |query: &str| SearchCatalogRequest { query: query.into(), ..Default::default() };
     let hits = catalog.search_catalog(search("TURKIYE")).await.unwrap().into_inner().hits;
     assert_eq!(hits[0].matched, "Türkiye");
@@ -739,7 +738,7 @@ async fn the_catalog_is_found_by_id_by_code_and_by_words() {
     assert!(!page.next_page_token.is_empty(), "clusters 5, 6 and 12 lie in CHN");
 
     // A definition of long ago is still known.
-    world.clients.define(WriteOptions::default(), vec![economy("DEU", "Federal Republic")]).await.unwrap();
+    server.clients.define(WriteOptions::default(), vec![economy("DEU", "Federal Republic")]).await.unwrap();
     let get = |as_of| GetEntityRequest { id: "DEU".into(), as_of, ..Default::default() };
     let name = |found: tonic::Response<GetEntityResponse>| found.into_inner().entity.unwrap().name;
     assert_eq!(name(catalog.get_entity(get(None)).await.unwrap()), "Federal Republic");
@@ -748,18 +747,18 @@ async fn the_catalog_is_found_by_id_by_code_and_by_words() {
         let request = GetIndicatorRequest { id: bad.into(), ..Default::default() };
         assert_refused(catalog.get_indicator(request).await, Code::InvalidArgument, "FIELD");
     }
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn what_is_not_supported_says_so() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let request = GetIndicatorRequest { id: RD.into(), as_of: at_released("2024-01-01"), ..Default::default() };
     let released = clients.catalog.clone().get_indicator(request).await;
     assert_refused(released, Code::Unimplemented, "NOT_SUPPORTED");
     let request =
         SearchCatalogRequest { query: "china".into(), as_of: at_released("2024-01-01"), ..Default::default() };
     assert_refused(clients.catalog.clone().search_catalog(request).await, Code::Unimplemented, "NOT_SUPPORTED");
-    world.end().await;
+    server.end().await;
 }

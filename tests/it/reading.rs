@@ -12,9 +12,8 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::{
-    fixture::*,
-    harness::{Clients, World, assert_refused, at_released, at_revision, fields, reason, text},
     strict::{call, connect},
+    support::{Clients, TestServer, assert_refused, at_released, at_revision, fields, fixture::*, reason, text},
 };
 
 /// Cursors belong to their clients, and not to the history that revisions count.
@@ -55,9 +54,9 @@ fn group() -> Vec<Definition> {
 }
 
 /// Sources that disagree, dimensions, a closed source, and a release that confirms another.
-async fn with_figures() -> World {
-    let world = world().await;
-    let clients = &world.clients;
+async fn with_figures() -> TestServer {
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     clients.define(WriteOptions::default(), group()).await.unwrap();
     let first = vec![
         batch(RD, "CHN", "bank", &[("2019", "2.2"), ("2020", "2.4")]),
@@ -73,7 +72,7 @@ async fn with_figures() -> World {
     clients.ingest(released("2023-03-01"), second).await.unwrap();
     let confirming = vec![batch(RD, "CHN", "bank", &[("2020", "2.4")])];
     clients.ingest(released("2024-03-01"), confirming).await.unwrap();
-    world
+    server
 }
 
 /// A valid request of each method that reads, without `min_revision`.
@@ -134,8 +133,8 @@ fn reading_methods() -> Vec<MethodDescriptor> {
 }
 
 /// Calls every method that reads with this `min_revision`, all at one time.
-async fn read_all(world: &World, min_revision: u64) -> Vec<(MethodDescriptor, Result<DynamicMessage, Status>)> {
-    let channel = connect(world).await;
+async fn read_all(server: &TestServer, min_revision: u64) -> Vec<(MethodDescriptor, Result<DynamicMessage, Status>)> {
+    let channel = connect(server).await;
     let requests = requests();
     let mut calls = Vec::new();
     for method in reading_methods() {
@@ -161,8 +160,8 @@ async fn read_all(world: &World, min_revision: u64) -> Vec<(MethodDescriptor, Re
 
 #[tokio::test]
 async fn every_read_waits_for_the_revision_that_it_needs() {
-    let world = with_figures().await;
-    let clients = world.clients.clone();
+    let server = with_figures().await;
+    let clients = server.clients.clone();
     clients.publish(edition("2022"), entries(&[1, 2])).await.unwrap();
     clients.publish(edition("2023"), entries(&[2, 1])).await.unwrap();
     let next = clients.head().await + 1;
@@ -170,7 +169,7 @@ async fn every_read_waits_for_the_revision_that_it_needs() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         clients.ingest(released("2025-03-01"), vec![batch(RD, "USA", "bank", &[("2020", "3.5")])]).await.unwrap()
     });
-    let answers = read_all(&world, next).await;
+    let answers = read_all(&server, next).await;
     assert_eq!(writing.await.unwrap().revision, next);
     for (method, answer) in answers {
         let answer = answer.unwrap_or_else(|status| panic!("{}: {status:?}", method.name()));
@@ -180,24 +179,24 @@ async fn every_read_waits_for_the_revision_that_it_needs() {
             }
         }
     }
-    for (method, answer) in read_all(&world, next + 1_000).await {
+    for (method, answer) in read_all(&server, next + 1_000).await {
         let status = answer.expect_err(method.name());
         let told = (status.code(), reason(&status));
         assert_eq!(told, (Code::Unavailable, "NOT_YET_THERE".to_owned()), "{}: {status:?}", method.name());
         assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()), "{}", method.name());
         assert_eq!(status.get_details_error_info().unwrap().metadata["head"], next.to_string(), "{}", method.name());
     }
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn methodologies_are_got_and_listed_and_those_of_a_ranking_apart() {
-    let world = world().await;
-    let mut catalog = world.clients.catalog.clone();
-    world.clients.publish(edition("2022"), entries(&[1])).await.unwrap();
+    let server = server_with_catalog().await;
+    let mut catalog = server.clients.catalog.clone();
+    server.clients.publish(edition("2022"), entries(&[1])).await.unwrap();
     let ids = async |ranking: &str, as_of| {
         let request = ListMethodologiesRequest { ranking: ranking.into(), as_of, ..Default::default() };
-        let page = world.clients.catalog.clone().list_methodologies(request).await?.into_inner();
+        let page = server.clients.catalog.clone().list_methodologies(request).await?.into_inner();
         Ok::<_, Status>(page.methodologies.into_iter().map(|one| one.id).collect::<Vec<_>>())
     };
     assert_eq!(ids("", None).await.unwrap(), ["three", "two"]);
@@ -211,7 +210,7 @@ async fn methodologies_are_got_and_listed_and_those_of_a_ranking_apart() {
     assert_eq!(components, ["pct", "pub"]);
     let status = assert_refused(catalog.get_methodology(get("tow")).await, Code::NotFound, "UNKNOWN_METHODOLOGY");
     assert!(status.get_details_error_info().unwrap().metadata["near"].contains("two"));
-    world.end().await;
+    server.end().await;
 }
 
 /// (entity, source, dimensions, first, latest, figures, released) of each series.
@@ -230,8 +229,8 @@ async fn series(clients: &Clients, selection: Option<SeriesSelection>, as_of: Op
 
 #[tokio::test]
 async fn series_are_listed_without_their_figures() {
-    let world = with_figures().await;
-    let clients = &world.clients;
+    let server = with_figures().await;
+    let clients = &server.clients;
     let one = |entity: &str, source: &str, dimensions: &str, periods: (&str, &str), figures, released: &str| {
         let text = str::to_owned;
         (text(entity), text(source), text(dimensions), text(periods.0), text(periods.1), figures, text(released))
@@ -265,7 +264,7 @@ async fn series_are_listed_without_their_figures() {
         let request = ListSeriesRequest { selection: Some(selection), ..Default::default() };
         assert_refused(clients.statistics.clone().list_series(request).await, Code::InvalidArgument, "FIELD");
     }
-    world.end().await;
+    server.end().await;
 }
 
 async fn query(clients: &Clients, selection: SeriesSelection, policy: &str) -> QueryObservationsResponse {
@@ -287,8 +286,8 @@ fn expect(
 
 #[tokio::test]
 async fn a_policy_answers_one_row_a_figure() {
-    let world = with_figures().await;
-    let clients = &world.clients;
+    let server = with_figures().await;
+    let clients = &server.clients;
     let of_china = || SeriesSelection { entities: vec!["CHN".into()], ..select(&[RD]) };
     let answer = query(clients, of_china(), "default@1").await;
     let expected = [
@@ -327,13 +326,13 @@ async fn a_policy_answers_one_row_a_figure() {
     let request =
         QueryObservationsRequest { selection: Some(of_china()), policy: "best@1".into(), ..Default::default() };
     assert_refused(clients.statistics.clone().query_observations(request).await, Code::InvalidArgument, "POLICY");
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn members_of_a_group_are_those_of_the_day_asked_for() {
-    let world = with_figures().await;
-    let clients = &world.clients;
+    let server = with_figures().await;
+    let clients = &server.clients;
     let members = |on_date: &str| SeriesSelection {
         members_of: Some(GroupMembers { group: GROUP.into(), on_date: on_date.into() }),
         sources: vec!["bank".into()],
@@ -356,13 +355,13 @@ async fn members_of_a_group_are_those_of_the_day_asked_for() {
     let request = QueryObservationsRequest { selection: Some(unknown), ..Default::default() };
     let refused = clients.statistics.clone().query_observations(request).await;
     assert_refused(refused, Code::NotFound, "UNKNOWN_ENTITY");
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn dimensions_narrow_figures_and_versions() {
-    let world = with_figures().await;
-    let clients = &world.clients;
+    let server = with_figures().await;
+    let clients = &server.clients;
     let selection = |dimensions: &[(&str, &str)]| SeriesSelection {
         dimensions: dimensions.iter().map(|(id, value)| dimension(id, value)).collect(),
         ..select(&[RD])
@@ -401,13 +400,13 @@ async fn dimensions_narrow_figures_and_versions() {
     let status =
         assert_refused(clients.statistics.clone().query_observations(bad).await, Code::InvalidArgument, "FIELD");
     assert_eq!(fields(&status), ["selection.dimensions"]);
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_figure_says_which_release_said_it_last() {
-    let world = with_figures().await;
-    let clients = &world.clients;
+    let server = with_figures().await;
+    let clients = &server.clients;
     let told = async |as_of: Option<AsOf>| {
         let selected = figure(clients, RD, "CHN", "2020", as_of).await.unwrap().selected.unwrap();
         (selected.released, selected.last_released)
@@ -416,13 +415,13 @@ async fn a_figure_says_which_release_said_it_last() {
     assert_eq!(told(None).await, (day("2022-03-01"), day("2024-03-01")));
     assert_eq!(told(at_revision(3)).await, (day("2022-03-01"), day("2022-03-01")));
     assert_eq!(told(at_released("2024-02-29")).await, (day("2022-03-01"), day("2022-03-01")));
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn names_that_narrow_a_list_must_be_known() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     clients.publish(edition("2022"), entries(&[1])).await.unwrap();
     let request = ListEntitiesRequest { lies_in: "CNH".into(), ..Default::default() };
     let refused = clients.catalog.clone().list_entities(request).await;
@@ -453,7 +452,7 @@ async fn names_that_narrow_a_list_must_be_known() {
     assert_refused(clients.rankings.clone().get_trajectory(request).await, Code::NotFound, "UNKNOWN_RANKING");
     let request = ListEditionsRequest { ranking: "cluster".into(), ..Default::default() };
     assert_refused(clients.rankings.clone().list_editions(request).await, Code::NotFound, "UNKNOWN_RANKING");
-    world.end().await;
+    server.end().await;
 }
 
 /// What a message of a bulk answer may be at most: it is closed at 64 KiB, and a point is at most about 700 bytes.
@@ -461,8 +460,8 @@ const BULK_MESSAGE_BYTES: usize = 200 << 10;
 
 #[tokio::test]
 async fn a_series_longer_than_a_message_comes_in_several() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let remark = "x".repeat(500);
     for first in [0, 4_000] {
         let points: Vec<IngestPoint> = (first..first + 4_000)
@@ -498,5 +497,5 @@ async fn a_series_longer_than_a_message_comes_in_several() {
     let told: Vec<String> =
         parts.iter().flat_map(|part| &part.points).map(|point| text(point.value.as_ref().unwrap())).collect();
     assert_eq!(told, (0..8_000).map(|day| format!("{day}.5")).collect::<Vec<_>>(), "in period order, each once");
-    world.end().await;
+    server.end().await;
 }

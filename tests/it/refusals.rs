@@ -5,27 +5,26 @@ use std::time::Duration;
 use almanac::proto::*;
 use tonic::{Code, Status};
 
-use crate::{
-    fixture::*,
-    harness::{Clients, DEADLINE, World, assert_refused, fields, long, publication, reason, upload},
+use crate::support::{
+    Clients, DEADLINE, TestServer, assert_refused, fields, fixture::*, long, publication, reason, upload,
 };
 
 /// A world that holds something, and what it held before the refusals.
 struct Untouched {
-    world: World,
+    server: TestServer,
     status: GetStoreStatusResponse,
     head: GetHeadResponse,
 }
 
 impl Untouched {
     async fn new() -> Self {
-        let world = world().await;
+        let server = server_with_catalog().await;
         let figures = vec![batch(RD, "CHN", "bank", &[("2020", "2.40"), ("2021", "2.44")])];
-        world.clients.ingest(released("2023-03-01"), figures).await.unwrap();
-        world.clients.publish(edition("2022"), entries(&[1, 2, 3])).await.unwrap();
-        let status = world.clients.status().await;
-        let head = Self::head(&world.clients).await;
-        Self { world, status, head }
+        server.clients.ingest(released("2023-03-01"), figures).await.unwrap();
+        server.clients.publish(edition("2022"), entries(&[1, 2, 3])).await.unwrap();
+        let status = server.clients.status().await;
+        let head = Self::head(&server.clients).await;
+        Self { server, status, head }
     }
 
     async fn head(clients: &Clients) -> GetHeadResponse {
@@ -33,7 +32,7 @@ impl Untouched {
     }
 
     fn clients(&self) -> &Clients {
-        &self.world.clients
+        &self.server.clients
     }
 
     async fn check(&self, what: &str) {
@@ -69,7 +68,7 @@ impl Untouched {
         let figures = vec![batch(RD, "JPN", "bank", &[("2020", "3.3")])];
         let next = self.clients().ingest(released("2023-03-02"), figures).await.unwrap();
         assert_eq!(next.revision, self.head.head + 1);
-        self.world.end().await;
+        self.server.end().await;
     }
 }
 
@@ -387,17 +386,17 @@ async fn tables_that_make_no_sense_are_refused() {
 
 #[tokio::test]
 async fn ties_and_gaps_are_taken_where_they_are_declared() {
-    let world = world().await;
+    let server = server_with_catalog().await;
     let mut tied = entries(&[1, 2, 3, 4]);
     (tied[1].tied, tied[2].tied, tied[2].rank) = (true, true, Some(2));
-    world.clients.publish(edition("2022"), tied.clone()).await.unwrap();
+    server.clients.publish(edition("2022"), tied.clone()).await.unwrap();
     // After a tie the next rank may also go on by one.
     tied[3].rank = Some(3);
-    world.clients.publish(edition("2023"), tied).await.unwrap();
+    server.clients.publish(edition("2023"), tied).await.unwrap();
     let some = vec![entry(1, 3), entry(2, 17), Entry { rank: None, ..entry(5, 1) }];
-    let answer = world.clients.publish(partial(edition("2024")), some).await.unwrap();
+    let answer = server.clients.publish(partial(edition("2024")), some).await.unwrap();
     assert_eq!(answer.edition.unwrap().coverage.unwrap().complete_to, 0);
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
@@ -565,7 +564,7 @@ fn endless(
 async fn an_upload_that_is_dropped_half_way_leaves_nothing() {
     let mut untouched = Untouched::new().await;
     for round in 0..if long() { 50 } else { 5 } {
-        let clients = Clients::connect(untouched.world.address()).await;
+        let clients = Clients::connect(untouched.server.address()).await;
         let (sender, messages) = tokio::sync::mpsc::channel(1);
         let call =
             tokio::spawn(async move { clients.admin.clone().ingest_observations(endless(messages)).await.map(|_| ()) });
@@ -585,24 +584,24 @@ async fn an_upload_that_is_dropped_half_way_leaves_nothing() {
         untouched.check("dropped").await;
     }
     // When the server has ended, every call it ever had has.
-    untouched.world.restart().await;
+    untouched.server.restart().await;
     untouched.check("dropped, after a restart").await;
     untouched.end().await;
 }
 
 #[tokio::test]
 async fn a_silent_upload_does_not_keep_the_server_from_stopping() {
-    let mut world = world().await;
+    let mut server = server_with_catalog().await;
     let (sender, messages) = tokio::sync::mpsc::channel(1);
-    let clients = world.clients.clone();
+    let clients = server.clients.clone();
     let call =
         tokio::spawn(async move { clients.admin.clone().ingest_observations(endless(messages)).await.map(|_| ()) });
     sender.send(header_message(released("2024-01-01"))).await.unwrap();
-    tokio::time::timeout(DEADLINE, world.stop()).await.expect("stops by itself");
+    tokio::time::timeout(DEADLINE, server.stop()).await.expect("stops by itself");
     tokio::time::timeout(Duration::from_secs(10), call).await.expect("the call ends").unwrap().unwrap_err();
-    world.restart().await;
-    assert_eq!(world.clients.head().await, 1);
-    world.end().await;
+    server.restart().await;
+    assert_eq!(server.clients.head().await, 1);
+    server.end().await;
 }
 
 #[tokio::test]

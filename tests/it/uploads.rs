@@ -8,9 +8,8 @@ use prost::Message;
 use tonic::{Code, Status};
 
 use crate::{
-    fixture::*,
-    harness::{Clients, World, assert_refused, fields, publication, reason, upload},
     strict::{call, connect},
+    support::{Clients, TestServer, assert_refused, fields, fixture::*, publication, reason, upload},
 };
 
 const INGEST: &str = "/almanac.v1.AdminService/IngestObservations";
@@ -98,8 +97,8 @@ async fn assert_untouched(clients: &Clients, what: &str) {
 
 #[tokio::test]
 async fn an_upload_without_its_end_writes_nothing_wherever_it_stops() {
-    let world = world().await;
-    let channel = connect(&world).await;
+    let server = server_with_catalog().await;
+    let channel = connect(&server).await;
     for whole in uploads() {
         for length in 0..whole.messages.len() {
             let what = format!("{} after {length} messages", whole.path);
@@ -107,20 +106,20 @@ async fn an_upload_without_its_end_writes_nothing_wherever_it_stops() {
             let status = refused.expect_err(&what);
             let told = (status.code(), reason(&status));
             assert_eq!(told, (Code::Aborted, "UPLOAD_INCOMPLETE".to_owned()), "{what}: {status:?}");
-            assert_untouched(&world.clients, &what).await;
+            assert_untouched(&server.clients, &what).await;
         }
     }
     for whole in uploads() {
         call(&channel, whole.path, whole.messages.clone()).await.unwrap();
     }
-    assert_eq!(world.clients.head().await, 3, "whole they are written");
-    world.end().await;
+    assert_eq!(server.clients.head().await, 3, "whole they are written");
+    server.end().await;
 }
 
 #[tokio::test]
 async fn an_end_that_counts_other_than_what_came_writes_nothing() {
-    let world = world().await;
-    let channel = connect(&world).await;
+    let server = server_with_catalog().await;
+    let channel = connect(&server).await;
     for whole in uploads() {
         let (messages, rows) = whole.counts;
         for (messages, rows) in
@@ -131,21 +130,21 @@ async fn an_end_that_counts_other_than_what_came_writes_nothing() {
             *sent.last_mut().unwrap() = (whole.end)(messages, rows);
             let refused = call(&channel, whole.path, sent).await;
             assert_refused(refused, Code::Aborted, "UPLOAD_INCOMPLETE");
-            assert_untouched(&world.clients, &what).await;
+            assert_untouched(&server.clients, &what).await;
         }
         // A message that is lost on the way is missed.
         let mut sent = whole.messages.clone();
         sent.remove(2);
         assert_refused(call(&channel, whole.path, sent).await, Code::Aborted, "UPLOAD_INCOMPLETE");
-        assert_untouched(&world.clients, whole.path).await;
+        assert_untouched(&server.clients, whole.path).await;
     }
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn an_upload_of_another_order_is_refused() {
-    let world = world().await;
-    let channel = connect(&world).await;
+    let server = server_with_catalog().await;
+    let channel = connect(&server).await;
     for whole in uploads() {
         let header = vec![whole.header().clone()];
         let body = whole.body().to_vec();
@@ -169,10 +168,10 @@ async fn an_upload_of_another_order_is_refused() {
                 "{what}: {status:?}"
             );
             assert_eq!(fields(&status), [field], "{what}");
-            assert_untouched(&world.clients, what).await;
+            assert_untouched(&server.clients, what).await;
         }
     }
-    world.end().await;
+    server.end().await;
 }
 
 /// A connection of HTTP/2 on which calls can be reset.
@@ -182,11 +181,11 @@ struct Raw {
 }
 
 impl Raw {
-    async fn connect(world: &World) -> Self {
-        let socket = tokio::net::TcpStream::connect(world.address()).await.unwrap();
+    async fn connect(server: &TestServer) -> Self {
+        let socket = tokio::net::TcpStream::connect(server.address()).await.unwrap();
         let (sender, connection) = h2::client::handshake(socket).await.unwrap();
         tokio::spawn(connection);
-        Self { sender: sender.ready().await.unwrap(), authority: world.address().to_string() }
+        Self { sender: sender.ready().await.unwrap(), authority: server.address().to_string() }
     }
 
     async fn open(&mut self, path: &str) -> (h2::client::ResponseFuture, h2::SendStream<bytes::Bytes>) {
@@ -214,12 +213,12 @@ fn frame(message: &[u8]) -> bytes::Bytes {
 
 #[tokio::test]
 async fn an_upload_that_is_reset_writes_nothing_whatever_the_code() {
-    let mut world = world().await;
+    let mut server = server_with_catalog().await;
     for whole in uploads() {
         for code in RESETS {
             // Before the end, whatever came so far.
             for length in 0..whole.messages.len() {
-                let mut raw = Raw::connect(&world).await;
+                let mut raw = Raw::connect(&server).await;
                 let (_answer, mut stream) = raw.open(whole.path).await;
                 for message in &whole.messages[..length] {
                     stream.send_data(frame(message), false).unwrap();
@@ -227,14 +226,14 @@ async fn an_upload_that_is_reset_writes_nothing_whatever_the_code() {
                 raw.round_trip().await;
                 stream.send_reset(code);
                 raw.round_trip().await;
-                assert_untouched(&world.clients, &format!("{} reset with {code:?} after {length}", whole.path)).await;
+                assert_untouched(&server.clients, &format!("{} reset with {code:?} after {length}", whole.path)).await;
             }
         }
     }
     // When the server has ended, every call it ever had has.
-    world.restart().await;
-    assert_untouched(&world.clients, "after a restart").await;
-    world.end().await;
+    server.restart().await;
+    assert_untouched(&server.clients, "after a restart").await;
+    server.end().await;
 }
 
 /// The digest of all that a store holds, as a subscriber would see it.
@@ -259,8 +258,8 @@ fn dry(options: &mut Option<WriteOptions>) {
 
 #[tokio::test]
 async fn definitions_and_figures_are_one_commit_one_dry_run_and_one_refusal() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let sent = |day: &str, definitions: Vec<Definition>| {
         upload(released(day), definitions, &[batch(RD, "FRA", "insee", &[("2020", "2.3"), ("2021", "2.2")])])
     };
@@ -288,13 +287,13 @@ async fn definitions_and_figures_are_one_commit_one_dry_run_and_one_refusal() {
     let commits = clients.commits(1, Vec::new()).await;
     assert_eq!(commits.len(), 1, "nothing of what was refused is in the feed");
     assert_eq!(kinds(&commits[0].changes), ["definition", "definition", "figure", "figure"]);
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn definitions_and_an_edition_are_one_commit_one_dry_run_and_one_refusal() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let new = || vec![methodology("four", &["pct", "pub", "vc", "tm"]), france()];
     let header = || {
         let mut header = edition("2023");
@@ -330,7 +329,7 @@ async fn definitions_and_an_edition_are_one_commit_one_dry_run_and_one_refusal()
     let commits = clients.commits(1, Vec::new()).await;
     assert_eq!(commits.len(), 1, "nothing of what was refused is in the feed");
     assert_eq!(kinds(&commits[0].changes), expected);
-    world.end().await;
+    server.end().await;
 }
 
 /// Sends an upload under one request id, then others: each is a replay, or refused.
@@ -371,7 +370,7 @@ fn counted(mut messages: Vec<IngestObservationsRequest>) -> Vec<IngestObservatio
 
 #[tokio::test]
 async fn an_upload_of_figures_is_the_same_whatever_it_leaves_to_its_defaults() {
-    let world = world().await;
+    let server = server_with_catalog().await;
     let header = || IngestHeader { options: Some(request("figures")), ..released("2024-01-01") };
     let plain = |number: f64| Value { number: Some(number), ..Default::default() };
     let value_of = |values: [Value; 2]| {
@@ -441,14 +440,14 @@ async fn an_upload_of_figures_is_the_same_whatever_it_leaves_to_its_defaults() {
         ("fewer definitions", upload(header(), vec![france()], &[values()])),
         ("another definition", upload(header(), vec![economy("FRA", "La France"), source("insee", 30)], &[values()])),
     ];
-    assert_same(first(), same, other, async |messages| Ok((world.clients.ingest_messages(messages).await?, ()))).await;
-    assert_eq!(world.clients.head().await, 2);
-    world.end().await;
+    assert_same(first(), same, other, async |messages| Ok((server.clients.ingest_messages(messages).await?, ()))).await;
+    assert_eq!(server.clients.head().await, 2);
+    server.end().await;
 }
 
 #[tokio::test]
 async fn an_edition_is_the_same_whatever_it_leaves_to_its_defaults() {
-    let world = world().await;
+    let server = server_with_catalog().await;
     let new_ranking = || {
         let definition = ranking();
         let Some(definition::Item::Ranking(ranking)) = definition.item else { unreachable!() };
@@ -513,10 +512,10 @@ async fn an_edition_is_the_same_whatever_it_leaves_to_its_defaults() {
         ("a correction", publication(correction(header(|_| {})), vec![new_ranking()], &rows())),
     ];
     let send = async |messages| {
-        let answer = world.clients.publish_messages(messages).await?;
+        let answer = server.clients.publish_messages(messages).await?;
         Ok((answer.result.unwrap(), answer.edition))
     };
     assert_same(sent(|_| {}), same, other, send).await;
-    assert_eq!(world.clients.head().await, 2);
-    world.end().await;
+    assert_eq!(server.clients.head().await, 2);
+    server.end().await;
 }
