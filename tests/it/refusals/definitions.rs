@@ -20,12 +20,12 @@ fn invalid(what: &'static str, definition: Item, field: &'static str) -> Case {
     Case { what, definitions, code: Code::InvalidArgument, reason: "FIELD", field }
 }
 
-pub(super) fn unknown(what: &'static str, definition: Item, reason: &'static str) -> Case {
+fn unknown(what: &'static str, definition: Item, reason: &'static str) -> Case {
     let definitions = vec![Definition { item: Some(definition) }];
     Case { what, definitions, code: Code::NotFound, reason, field: "definitions[0]" }
 }
 
-pub(super) fn twice(what: &'static str, definition: Item) -> Case {
+fn twice(what: &'static str, definition: Item) -> Case {
     let definitions = vec![Definition { item: Some(definition) }; 2];
     Case { what, definitions, code: Code::InvalidArgument, reason: "FINDINGS", field: "definitions[1]" }
 }
