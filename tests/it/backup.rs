@@ -9,7 +9,7 @@ use std::{
 use almanac::proto::*;
 use tonic::Code;
 
-use crate::{fixture::*, harness::Clients, process::Process};
+use crate::support::{Clients, fixture::*, process::Process};
 
 fn almanac(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_almanac")).args(arguments).output().unwrap()

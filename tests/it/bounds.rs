@@ -5,10 +5,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
 use tonic::Code;
 
-use crate::{
-    fixture::*,
-    harness::{assert_refused, fields},
-};
+use crate::support::{assert_refused, fields, fixture::*};
 
 /// Pairs of an indicator and an entity that a selection may have.
 const PAIRS_MAX: usize = 1_000_000;
@@ -21,8 +18,8 @@ fn names(kind: &str, count: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn a_selection_has_no_more_pairs_than_can_be_sought() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let (indicators, entities) = (names("I", 1_000), names("E", PAIRS_MAX / 1_000 + 1));
     let mut definitions: Vec<Definition> = indicators.iter().map(|id| indicator(id, id)).collect();
     definitions.extend(entities.iter().map(|id| economy(id, id)));
@@ -49,13 +46,13 @@ async fn a_selection_has_no_more_pairs_than_can_be_sought() {
     statistics.query_observations(query(selection(&indicators, &[]))).await.unwrap();
     let same_again = [entities[1..].to_vec(), entities[1..].to_vec()].concat();
     statistics.query_observations(query(selection(&indicators, &same_again))).await.unwrap();
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn pairs_without_figures_count_when_sources_left_out_are_sought() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     // Each entity has figures of one indicator only.
     let side = SEEKS_MAX.isqrt() + 1;
     let (indicators, entities) = (names("I", side), names("E", side));
@@ -75,15 +72,15 @@ async fn pairs_without_figures_count_when_sources_left_out_are_sought() {
     };
     assert!(left_out(side / 2).await.is_empty(), "it was looked everywhere");
     assert_eq!(left_out(side).await, ["closed"], "it was not");
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn kinds_and_causes_of_a_filter_are_as_many_as_of_other_lists() {
-    let world = world().await;
+    let server = server_with_catalog().await;
     let list = async |filter: Filter| {
         let request = ListCommitsRequest { filters: vec![filter], ..Default::default() };
-        world.clients.feed.clone().list_commits(request).await
+        server.clients.feed.clone().list_commits(request).await
     };
     let (kind, cause) = (ChangeKind::Value.into(), Cause::Correction.into());
     list(Filter { kinds: vec![kind; 500], causes: vec![cause; 500], ..Default::default() }).await.unwrap();
@@ -91,7 +88,7 @@ async fn kinds_and_causes_of_a_filter_are_as_many_as_of_other_lists() {
     assert_eq!(fields(&assert_refused(refused, Code::InvalidArgument, "FIELD")), ["filters[0].kinds"]);
     let refused = list(Filter { causes: vec![cause; 501], ..Default::default() }).await;
     assert_eq!(fields(&assert_refused(refused, Code::InvalidArgument, "FIELD")), ["filters[0].causes"]);
-    world.end().await;
+    server.end().await;
 }
 
 /// The token with another position.
@@ -104,8 +101,8 @@ fn moved<P: Serialize + DeserializeOwned>(token: &str, to: impl FnOnce(&mut P)) 
 
 #[tokio::test]
 async fn a_page_token_of_a_place_that_is_not_there_is_refused() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let figures = [("2020", "1"), ("2021", "2"), ("2022", "3")];
     clients.ingest(released("2024-01-01"), vec![batch(RD, "USA", "bank", &figures)]).await.unwrap();
     let mut statistics = clients.statistics.clone();
@@ -127,7 +124,7 @@ async fn a_page_token_of_a_place_that_is_not_there_is_refused() {
     let page_token = moved(&token, |at: &mut u64| *at = 3);
     let refused = statistics.list_versions(ListVersionsRequest { page_token, ..plain }).await;
     assert_refused(refused, Code::InvalidArgument, "PAGE_TOKEN");
-    world.end().await;
+    server.end().await;
 }
 
 /// Where a list of commits goes on: revision, last match, parts given, page of the ledger, changes given of it, sources left out.
@@ -135,8 +132,8 @@ type CommitPosition = (u64, u64, u32, u32, u64, u64);
 
 #[tokio::test]
 async fn a_place_in_a_commit_that_is_not_there_is_refused_and_no_count_overflows() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let figures = [("2020", "1"), ("2021", "2"), ("2022", "3")];
     clients.ingest(released("2024-01-01"), vec![batch(RD, "USA", "bank", &figures)]).await.unwrap();
     let filters = vec![Filter { kinds: vec![ChangeKind::Value.into()], ..Default::default() }];
@@ -162,5 +159,5 @@ async fn a_place_in_a_commit_that_is_not_there_is_refused_and_no_count_overflows
     for to in nonsense {
         assert_refused(read(to).await, Code::InvalidArgument, "PAGE_TOKEN");
     }
-    world.end().await;
+    server.end().await;
 }

@@ -5,11 +5,11 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::harness::World;
+use crate::support::TestServer;
 
 /// What the server answers to a browser that asks on behalf of a page whether it may call.
-async fn asked(world: &World, path: &str) -> String {
-    let mut connection = TcpStream::connect(world.address()).await.unwrap();
+async fn asked(server: &TestServer, path: &str) -> String {
+    let mut connection = TcpStream::connect(server.address()).await.unwrap();
     let request = format!(
         "OPTIONS {path} HTTP/1.1\r\nhost: almanac\r\norigin: http://page.example\r\n\
          access-control-request-method: POST\r\naccess-control-request-headers: content-type,x-grpc-web\r\n\
@@ -23,17 +23,17 @@ async fn asked(world: &World, path: &str) -> String {
 
 #[tokio::test]
 async fn pages_of_others_may_read_and_not_write() {
-    let world = World::empty().await;
-    let read = asked(&world, "/almanac.v1.RankingService/ListEntries").await;
+    let server = TestServer::empty().await;
+    let read = asked(&server, "/almanac.v1.RankingService/ListEntries").await;
     assert!(read.contains("access-control-allow-origin: http://page.example"), "{read}");
     for call in ["DefineCatalog", "IngestObservations", "PublishEdition", "WithdrawEdition"] {
-        let write = asked(&world, &format!("/almanac.v1.AdminService/{call}")).await;
+        let write = asked(&server, &format!("/almanac.v1.AdminService/{call}")).await;
         assert!(write.starts_with("HTTP/1.1 200"), "{write}");
         assert!(!write.contains("access-control-allow-origin"), "{call}: {write}");
     }
-    let cursor = asked(&world, "/almanac.v1.FeedService/PutCursor").await;
+    let cursor = asked(&server, "/almanac.v1.FeedService/PutCursor").await;
     assert!(!cursor.contains("access-control-allow-origin"), "a page must not move a client's cursor: {cursor}");
-    let cursor = asked(&world, "/almanac.v1.FeedService/GetCursor").await;
+    let cursor = asked(&server, "/almanac.v1.FeedService/GetCursor").await;
     assert!(cursor.contains("access-control-allow-origin: http://page.example"), "{cursor}");
-    world.end().await;
+    server.end().await;
 }

@@ -4,15 +4,11 @@ use std::process::{Command, Output};
 
 use almanac::proto::WriteOptions;
 
-use crate::{
-    author::Author,
-    fixture::*,
-    harness::{Dice, World},
-};
+use crate::support::{Dice, TestServer, author::Author, fixture::*};
 
 /// Runs `almanac watch` to head, both of its outputs into pipes.
-async fn watch(world: &World, arguments: &[&str]) -> Output {
-    let server = format!("http://{}", world.address());
+async fn watch(server: &TestServer, arguments: &[&str]) -> Output {
+    let server = format!("http://{}", server.address());
     let mut command = Command::new(env!("CARGO_BIN_EXE_almanac"));
     command.args(["--server", &server, "watch", "--until", "head"]).args(arguments);
     // What decides is where the output goes, not what the environment says of terminals.
@@ -22,15 +18,15 @@ async fn watch(world: &World, arguments: &[&str]) -> Output {
 
 #[tokio::test]
 async fn nothing_of_it_goes_into_a_pipe_or_between_lines_of_json() {
-    let world = World::empty().await;
-    world.clients.define(WriteOptions::default(), catalog()).await.unwrap();
+    let server = TestServer::empty().await;
+    server.clients.define(WriteOptions::default(), catalog()).await.unwrap();
     let mut author = Author::new(Dice::new("catching up"), "steward", 400);
     for _ in 0..40 {
-        author.next().send(&world.clients).await.unwrap();
+        author.next().send(&server.clients).await.unwrap();
     }
     for from in ["start", "state"] {
         for format in [&[][..], &["--json"]] {
-            let output = watch(&world, &[&["--from", from], format].concat()).await;
+            let output = watch(&server, &[&["--from", from], format].concat()).await;
             let (shown, aside) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
             assert!(output.status.success(), "{aside}");
             for text in [&shown, &aside] {
@@ -47,5 +43,5 @@ async fn nothing_of_it_goes_into_a_pipe_or_between_lines_of_json() {
             }
         }
     }
-    world.end().await;
+    server.end().await;
 }

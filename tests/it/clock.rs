@@ -10,11 +10,11 @@ use almanac::{
     proto::{change::Detail, subscribe_request::Start, *},
 };
 
-use crate::{
+use crate::support::{
+    Dice, TestServer, WholeCommit,
     author::Author,
     fixture::*,
-    harness::{Dice, WholeCommit, World},
-    promises::{self, Truth},
+    oracle::{self, CommitLog},
     watch::Watch,
 };
 
@@ -31,47 +31,47 @@ const JUMPS: [i64; 12] =
 async fn written_under(jumps: [i64; 12], dice: &Dice) -> (Vec<WholeCommit>, Vec<prost_types::Timestamp>) {
     let told = Arc::new(AtomicI64::new(BEGINNING));
     let tells = told.clone();
-    let mut world = World::with(move |config| {
+    let mut server = TestServer::with(move |config| {
         let tells = tells.clone();
         config.clock = Clock::from_fn(move || Instant(tells.load(Ordering::Relaxed)));
     })
     .await;
-    world.clients.define(WriteOptions::default(), catalog()).await.unwrap();
+    server.clients.define(WriteOptions::default(), catalog()).await.unwrap();
     let mut author = Author::new(dice.clone(), "steward", 60);
     let whole = Start::Range(StartRange { first_revision: 1, last_revision: 0 });
-    let mut watch = Watch::open(&world.clients, whole, Vec::new()).await.unwrap();
+    let mut watch = Watch::open(&server.clients, whole, Vec::new()).await.unwrap();
     let mut seen = Vec::new();
     for (number, jump) in jumps.into_iter().enumerate() {
         told.fetch_add(jump, Ordering::Relaxed);
-        author.next().send(&world.clients).await.unwrap();
+        author.next().send(&server.clients).await.unwrap();
         if number == jumps.len() / 2 {
-            watch.until_covers(world.clients.head().await).await;
-            world.stop().await;
+            watch.until_covers(server.clients.head().await).await;
+            server.stop().await;
             let recording = watch.ended().await.unwrap();
             let token = recording.goodbye().unwrap().resume_token.clone();
             seen.extend(recording.commits());
             told.fetch_sub(3 * HOUR, Ordering::Relaxed);
-            world.restart().await;
-            watch = Watch::open(&world.clients, Start::ResumeToken(token), Vec::new()).await.unwrap();
+            server.restart().await;
+            watch = Watch::open(&server.clients, Start::ResumeToken(token), Vec::new()).await.unwrap();
         }
     }
-    watch.until_covers(world.clients.head().await).await;
+    watch.until_covers(server.clients.head().await).await;
     let recording = watch.leave().await;
-    let truth = Truth::read(&world.clients).await;
-    promises::check(&world.clients, &truth, &recording, 0).await;
+    let log = CommitLog::read(&server.clients).await;
+    oracle::check(&server.clients, &log, &recording, 0).await;
     seen.extend(recording.commits());
-    let recorded: Vec<_> = truth.commits.iter().map(|one| one.commit.recorded.unwrap()).collect();
+    let recorded: Vec<_> = log.commits.iter().map(|one| one.commit.recorded.unwrap()).collect();
     // Instants still name revisions: the newest commit that was recorded by then.
     for instant in &recorded {
         let at = resolve_revision_request::At::Recorded(*instant);
         let request = ResolveRevisionRequest { at: Some(at), ..Default::default() };
-        let revision = world.clients.feed.clone().resolve_revision(request).await.unwrap().into_inner().revision;
-        let newest = truth.commits.iter().rfind(|one| one.commit.recorded.as_ref() == Some(instant)).unwrap();
+        let revision = server.clients.feed.clone().resolve_revision(request).await.unwrap().into_inner().revision;
+        let newest = log.commits.iter().rfind(|one| one.commit.recorded.as_ref() == Some(instant)).unwrap();
         // A commit that is not listed may have been made at the same instant.
         let hidden = newest.commit.revision..=revision;
-        assert!(hidden.clone().skip(1).all(|revision| truth.commit(revision).is_none()) && !hidden.is_empty());
+        assert!(hidden.clone().skip(1).all(|revision| log.commit(revision).is_none()) && !hidden.is_empty());
     }
-    world.end().await;
+    server.end().await;
     (seen, recorded)
 }
 

@@ -13,10 +13,12 @@ use almanac::{
 use tempfile::TempDir;
 use tonic::Code;
 
-use crate::{
+use crate::support::{
+    Clients, DEADLINE, assert_refused, at_recorded, at_released, at_revision,
     fixture::*,
-    harness::{Clients, DEADLINE, assert_refused, at_recorded, at_released, at_revision, join, reason},
+    join,
     process::{Process, copy_folder},
+    reason,
     watch::Watch,
 };
 

@@ -17,12 +17,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::{
-    author::Author,
-    fixture::*,
-    harness::{Clients, Dice, World},
-    watch::Watch,
-};
+use crate::support::{Clients, Dice, TestServer, author::Author, fixture::*, watch::Watch};
 
 /// Pages of the feed that are shorter are not worth compressing; the server's own bound.
 const PLAIN_BYTES_MAX: usize = 1_024;
@@ -36,9 +31,9 @@ fn named(name: &str, filter: Filter) -> Filter {
 }
 
 /// A world with commits of every kind, some with many pages and some with hardly anything.
-async fn busy_world(dice: &mut Dice) -> World {
-    let world = world().await;
-    let clients = &world.clients;
+async fn busy_world(dice: &mut Dice) -> TestServer {
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let years: Vec<String> = (1000..2500).map(|year| year.to_string()).collect();
     let points: Vec<(&str, &str)> = years.iter().map(|year| (year.as_str(), "1.25")).collect();
     clients.ingest(released("2015-01-01"), vec![batch(RD, "CHN", "bank", &points)]).await.unwrap();
@@ -49,7 +44,7 @@ async fn busy_world(dice: &mut Dice) -> World {
     for _ in 0..10 {
         author.next().send(clients).await.unwrap();
     }
-    world
+    server
 }
 
 /// What a subscriber must see, whenever it comes: all but what depends on the moment.
@@ -64,8 +59,8 @@ async fn seen(clients: &Clients, start: Start, filters: Vec<Filter>, head: u64) 
 #[tokio::test]
 async fn who_takes_gzip_sees_the_same_messages() {
     let mut dice = Dice::new("who_takes_gzip");
-    let world = busy_world(&mut dice).await;
-    let plain = world.clients.clone();
+    let server = busy_world(&mut dice).await;
+    let plain = server.clients.clone();
     let feed = plain.feed.clone().accept_compressed(CompressionEncoding::Gzip);
     let gzip = Clients { feed, ..plain.clone() };
     let head = plain.head().await;
@@ -87,7 +82,7 @@ async fn who_takes_gzip_sees_the_same_messages() {
             assert!(first == second && second == third, "{start:?} {filters:?}");
         }
     }
-    world.end().await;
+    server.end().await;
 }
 
 /// An answer as bytes: whether each message is compressed, and the message.
@@ -96,12 +91,12 @@ struct Raw {
     messages: Vec<(bool, Vec<u8>)>,
 }
 
-async fn raw(world: &World, request: &SubscribeRequest, accept: Option<&str>) -> Raw {
-    let mut channel = Endpoint::from_shared(format!("http://{}", world.address())).unwrap().connect().await.unwrap();
+async fn raw(server: &TestServer, request: &SubscribeRequest, accept: Option<&str>) -> Raw {
+    let mut channel = Endpoint::from_shared(format!("http://{}", server.address())).unwrap().connect().await.unwrap();
     let mut framed = vec![0];
     framed.extend_from_slice(&u32::try_from(request.encoded_len()).unwrap().to_be_bytes());
     framed.extend(request.encode_to_vec());
-    let mut asked = http::Request::post(format!("http://{}/almanac.v1.FeedService/Subscribe", world.address()))
+    let mut asked = http::Request::post(format!("http://{}/almanac.v1.FeedService/Subscribe", server.address()))
         .header("content-type", "application/grpc")
         .header("te", "trailers");
     if let Some(accept) = accept {
@@ -160,12 +155,12 @@ fn unzipped(member: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn pages_are_compressed_for_who_asks_and_small_messages_for_nobody() {
     let mut dice = Dice::new("pages_are_compressed");
-    let world = busy_world(&mut dice).await;
-    let head = world.clients.head().await;
+    let server = busy_world(&mut dice).await;
+    let head = server.clients.head().await;
     let request = SubscribeRequest { start: Some(range(1, head)), ..Default::default() };
-    let plain = raw(&world, &request, None).await;
-    let other = raw(&world, &request, Some("identity,deflate")).await;
-    let gzip = raw(&world, &request, Some("identity,deflate,gzip")).await;
+    let plain = raw(&server, &request, None).await;
+    let other = raw(&server, &request, Some("identity,deflate")).await;
+    let gzip = raw(&server, &request, Some("identity,deflate,gzip")).await;
     assert_eq!((plain.encoding, other.encoding, gzip.encoding.as_deref()), (None, None, Some("gzip")));
     assert!(plain.messages.iter().all(|(compressed, _)| !compressed));
     assert!(plain.messages == other.messages);
@@ -190,17 +185,17 @@ async fn pages_are_compressed_for_who_asks_and_small_messages_for_nobody() {
     }
     println!("{pages} of {} messages are compressed: {sent} bytes for {meant}", gzip.messages.len());
     assert!(pages > 3);
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_browser_that_does_not_ask_gets_plain_messages() {
     let mut dice = Dice::new("a_browser");
-    let world = busy_world(&mut dice).await;
-    let head = world.clients.head().await;
+    let server = busy_world(&mut dice).await;
+    let head = server.clients.head().await;
     let request = SubscribeRequest { start: Some(range(1, head)), ..Default::default() };
-    let expected = raw(&world, &request, None).await;
-    let mut connection = TcpStream::connect(world.address()).await.unwrap();
+    let expected = raw(&server, &request, None).await;
+    let mut connection = TcpStream::connect(server.address()).await.unwrap();
     let ask = format!(
         "POST /almanac.v1.FeedService/Subscribe HTTP/1.1\r\nhost: almanac\r\norigin: http://page.example\r\n\
          content-type: application/grpc-web+proto\r\nx-grpc-web: 1\r\naccept-encoding: gzip, deflate, br\r\n\
@@ -223,7 +218,7 @@ async fn a_browser_that_does_not_ask_gets_plain_messages() {
     let (_, trailers) = all.pop().unwrap();
     assert!(String::from_utf8(trailers).unwrap().contains("grpc-status:0"));
     assert!(all == expected.messages);
-    world.end().await;
+    server.end().await;
 }
 
 fn unchunked(mut bytes: &[u8]) -> Vec<u8> {

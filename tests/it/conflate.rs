@@ -1,12 +1,6 @@
-//! Streams that get several commits as one: a copy kept from them is the copy kept from every commit, in fewer messages.
-//!
-//! What a copy should be is worked out here from the plain list of commits, change by change.
+//! Streams that conflate: a copy kept from them equals the copy kept from every commit, in fewer messages.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use almanac::{
     client::{FollowEvent, FollowStart, Follower},
@@ -21,223 +15,46 @@ use tokio::{
 };
 use tonic::{Code, transport::Endpoint};
 
-use crate::{
+use crate::support::{
+    Clients, DEADLINE, Dice, assert_refused, at_revision,
     author::Author,
     fixture::*,
-    harness::{Clients, DEADLINE, Dice, assert_refused, at_revision, long},
-    promises::{self, Truth},
-    replica::{Key, Replica, key_of, read_state, sides},
+    long,
+    oracle::{self, CommitLog},
+    oracle::{KEYS_MAX, check_conflating, plain_copy},
+    replica::{Replica, read_state},
     steward::Steward,
+    subscriptions::*,
     watch::{Recording, Watch},
 };
 
-/// As the contract says.
-const KEYS_MAX: usize = 500;
 const CONFLATING_MAX: usize = 1_000;
-
-fn range(from: u64, until: u64) -> Start {
-    Start::Range(StartRange { first_revision: from, last_revision: until })
-}
-
-/// Compared with itself: what was before was in this very edition.
-fn is_own(change: &Change) -> bool {
-    !matches!(&change.detail, Some(Detail::Entry(change)) if change.compared_with != change.edition)
-}
-
-/// The copy of who got every commit up to a revision.
-fn plain_copy(truth: &Truth, filters: &[Filter], until: u64) -> Replica {
-    let mut copy = Replica::default();
-    for commit in truth.seen(filters, 0, until) {
-        copy.apply_commit(&commit);
-    }
-    copy
-}
-
-/// A fold or a commit, with its pages joined.
-#[derive(Debug, Clone)]
-struct Step {
-    revision: u64,
-    conflated_from: u64,
-    previous: u64,
-    commit: Commit,
-    changes: Vec<Change>,
-}
-
-/// What a stream gave, page by page in order and whole.
-fn steps(recording: &Recording) -> Vec<Step> {
-    promises::atomic(recording);
-    let mut steps: Vec<Step> = Vec::new();
-    for page in recording.pages() {
-        if let Some(commit) = page.commit {
-            let (revision, previous) = (page.revision, page.prev_matching_revision);
-            steps.push(Step { revision, conflated_from: page.conflated_from, previous, commit, changes: Vec::new() });
-        }
-        let step = steps.last_mut().unwrap();
-        assert_eq!((page.revision, page.conflated_from), (step.revision, step.conflated_from));
-        step.changes.extend(page.changes);
-    }
-    steps
-}
-
-/// What holds of every conflated stream: Ordered, Unique, Chained, Bookmarkable; and a fold is what it says it is.
-fn check(truth: &Truth, recording: &Recording, last_match: u64) -> Vec<Step> {
-    promises::bookmarkable(recording);
-    let steps = steps(recording);
-    let (mut position, mut previous) = (recording.opened().start_revision, last_match);
-    for step in &steps {
-        assert!(step.revision > position, "{} after {position}", step.revision);
-        assert_eq!(step.previous, previous, "the chain names what was sent before");
-        let commit = &truth.commit(step.revision).unwrap().commit;
-        assert_eq!((&step.commit, step.commit.revision), (commit, step.revision));
-        if step.conflated_from > 0 {
-            assert!(step.conflated_from > position && step.conflated_from < step.revision);
-            folded_true(truth, &recording.filters, step);
-        } else {
-            assert!(step.changes.iter().all(|change| change.revision == 0));
-        }
-        (position, previous) = (step.revision, step.revision);
-    }
-    steps
-}
-
-/// A fold has, for each key, what was before its first matching change and what is after its last, and nothing else.
-fn folded_true(truth: &Truth, filters: &[Filter], step: &Step) {
-    let mut net: BTreeMap<Key, &Change> = step.changes.iter().map(|change| (key_of(change), change)).collect();
-    assert!(!net.is_empty() && net.len() <= KEYS_MAX, "{} keys", net.len());
-    assert_eq!(net.len(), step.changes.len(), "each key once");
-    let mut by_key: BTreeMap<Key, Vec<(u64, Change)>> = BTreeMap::new();
-    let mut gone = BTreeSet::new();
-    for commit in truth.seen(filters, step.conflated_from - 1, step.revision) {
-        for change in commit.changes {
-            let what = change.detail.as_ref().unwrap();
-            let key = key_of(&change);
-            match what {
-                // What is current did not change, in no field.
-                Detail::Value(value) if value.r#move() == ValueMove::Backfilled && value.before == value.after => {
-                    continue;
-                }
-                Detail::Entry(entry) if entry.movement() == Movement::Withdrawn => {
-                    gone.insert(key[1..3].to_vec());
-                }
-                Detail::Entry(_) => {
-                    gone.remove(&key[1..3]);
-                }
-                Detail::Edition(edition) if edition.after.as_ref().unwrap().status() == EditionStatus::Withdrawn => {
-                    gone.insert(key[1..3].to_vec());
-                }
-                Detail::Edition(_) => {
-                    gone.remove(&key[1..3]);
-                }
-                _ => {}
-            }
-            by_key.entry(key).or_default().push((commit.commit.revision, change));
-        }
-    }
-    for (key, all) in &by_key {
-        let ((_, first), (revision, last)) = (&all[0], &all[all.len() - 1]);
-        let (before, after) = (sides(first).0, sides(last).1);
-        let was = matches!(first.scope(), ChangeScope::Changed | ChangeScope::Left);
-        let is = matches!(last.scope(), ChangeScope::Entered | ChangeScope::Changed);
-        let first_commit = &truth.commit(all[0].0).unwrap().commit;
-        let scope = match (was, is) {
-            (false, false) if truth.matches_beside(filters, first, first_commit) => Some(ChangeScope::Outside),
-            (false, true) => Some(ChangeScope::Entered),
-            (true, true) => Some(ChangeScope::Changed),
-            (true, false) => Some(ChangeScope::Left),
-            (false, false) => None,
-        };
-        let Some(change) = net.remove(key) else {
-            let as_it_was = all.len() > 1 && is_own(first) && before == after;
-            let came_and_went = key[0] == "E" && !is_own(first) && gone.contains(&key[1..3]);
-            assert!(scope.is_none() || as_it_was || came_and_went, "{key:?} is left out of {all:?}");
-            continue;
-        };
-        assert_eq!((change.revision, change.index, Some(change.scope())), (*revision, last.index, scope), "{key:?}");
-        let names = filters
-            .iter()
-            .map(|filter| &filter.name)
-            .filter(|name| first.matched_filters.contains(name) || last.matched_filters.contains(name));
-        assert_eq!(change.matched_filters.iter().collect::<Vec<_>>(), names.collect::<Vec<_>>());
-        let what = change.detail.as_ref().unwrap();
-        assert_eq!(sides(change), (before.clone(), after.clone()), "{key:?}");
-        match what {
-            Detail::Value(value) => {
-                let expected = match (before, after) {
-                    // The only change of its key is told as it is.
-                    (Some(_), Some(_)) if all.len() == 1 => {
-                        let Some(Detail::Value(alone)) = &first.detail else { panic!("{first:?}") };
-                        alone.r#move()
-                    }
-                    (None, _) => ValueMove::Added,
-                    (_, None) => ValueMove::Withdrawn,
-                    _ => ValueMove::Revised,
-                };
-                assert_eq!(value.r#move(), expected);
-            }
-            Detail::Entry(entry) => {
-                let Some(Detail::Entry(was)) = &first.detail else { panic!("{first:?}") };
-                assert_eq!(
-                    (&entry.compared_with, entry.compared_entry_count),
-                    (&was.compared_with, was.compared_entry_count)
-                );
-                assert_eq!((&entry.compared, entry.comparable), (&was.compared, was.comparable));
-                let earlier = if is_own(first) { &entry.before } else { &entry.compared };
-                let rank = |entry: &Option<Entry>| entry.as_ref().and_then(|entry| entry.rank);
-                let (from, to) = (rank(earlier), rank(&entry.after));
-                assert_eq!(entry.places, from.zip(to).map(|(from, to)| from as i32 - to as i32));
-                match entry.movement() {
-                    Movement::Up => assert!(to.is_some() && from.is_none_or(|from| Some(from) > to)),
-                    Movement::Down => assert!(from.is_some() && to.is_none_or(|to| Some(to) > from)),
-                    Movement::Tied | Movement::Unchanged => assert!(from.is_some() && from == to),
-                    Movement::Entered => assert!(earlier.is_none() && after.is_some()),
-                    Movement::Left => assert!(earlier.is_some() && after.is_none()),
-                    Movement::Withdrawn => assert!(gone.contains(&key[1..3]), "{key:?} stands again"),
-                    Movement::Unknown => assert!(from.is_none() || to.is_none()),
-                    Movement::Unspecified => panic!("{entry:?}"),
-                }
-            }
-            Detail::Edition(_) | Detail::Definition(_) => {}
-        }
-    }
-    assert!(net.is_empty(), "did not change: {net:?}");
-}
-
-fn ids(ids: &[&str]) -> Vec<String> {
-    ids.iter().map(|id| (*id).to_owned()).collect()
-}
 
 /// Filters that judge a change by its rows: what they let through is a copy in itself.
 fn filters_by_key() -> Vec<Vec<Filter>> {
-    let one = |filter: Filter| vec![filter];
+    let chinese = with_name("chinese", of_entities(&["CHN"]));
+    let venture = with_name("venture", of_indicators(&["VC.*"]));
     vec![
         Vec::new(),
-        one(Filter { kinds: vec![ChangeKind::Value.into()], ..Default::default() }),
-        one(Filter { kinds: vec![ChangeKind::Entry.into()], ..Default::default() }),
-        one(Filter { rankings: ids(&[RANKING]), ..Default::default() }),
-        one(Filter { indicators: ids(&["GB.*"]), ..Default::default() }),
-        one(Filter { entities: ids(&["CHN"]), ..Default::default() }),
-        one(Filter { sources: ids(&["press"]), ..Default::default() }),
-        one(Filter { entities: ids(&["nobody"]), ..Default::default() }),
-        one(Filter { rank_at_most: 3, ..Default::default() }),
-        vec![
-            Filter { name: "first".into(), rank_at_most: 1, ..Default::default() },
-            Filter { name: "chinese".into(), entities: ids(&["CHN"]), ..Default::default() },
-            Filter { name: "venture".into(), indicators: ids(&["VC.*"]), ..Default::default() },
-        ],
-        vec![
-            Filter { name: "chinese".into(), entities: ids(&["CHN"]), ..Default::default() },
-            Filter { name: "venture".into(), indicators: ids(&["VC.*"]), ..Default::default() },
-        ],
+        vec![of_kinds(&[ChangeKind::Value])],
+        vec![of_kinds(&[ChangeKind::Entry])],
+        vec![of_rankings(&[RANKING])],
+        vec![of_indicators(&["GB.*"])],
+        vec![of_entities(&["CHN"])],
+        vec![of_sources(&["press"])],
+        vec![of_entities(&["nobody"])],
+        vec![within_rank(3)],
+        vec![with_name("first", within_rank(1)), chinese.clone(), venture.clone()],
+        vec![chinese, venture],
     ]
 }
 
 /// Filters that also look at moves and causes: what they let through is no copy, but a fold is of what they let through.
 fn other_filters() -> Vec<Vec<Filter>> {
-    let one = |filter: Filter| vec![filter];
     vec![
-        one(Filter { causes: vec![Cause::FirstRelease.into(), Cause::Correction.into()], ..Default::default() }),
-        one(Filter { min_places: 3, ..Default::default() }),
-        one(Filter { rank_at_most: 3, min_places: 1, ..Default::default() }),
+        vec![of_causes(&[Cause::FirstRelease, Cause::Correction])],
+        vec![Filter { min_places: 3, ..Default::default() }],
+        vec![Filter { min_places: 1, ..within_rank(3) }],
     ]
 }
 
@@ -245,13 +62,13 @@ fn other_filters() -> Vec<Vec<Filter>> {
 #[tokio::test]
 async fn a_copy_kept_from_folds_is_the_copy_kept_from_every_commit() {
     let mut dice = Dice::new("folds");
-    let world = world().await;
-    let clients = &world.clients;
-    let mut author = Steward::new(dice.clone(), "steward", 700).who_reverts();
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
+    let mut author = Steward::new(dice.clone(), "steward", 700).with_reverts();
     for _ in 0..if long() { 300 } else { 60 } {
-        author.next(clients.head().await).attempt(clients).await;
+        author.next(clients.head().await).send_or_refused(clients).await;
     }
-    let truth = Truth::read(clients).await;
+    let log = CommitLog::read(clients).await;
     let head = clients.head().await;
     let (mut folds, mut plain) = (0, 0);
     let by_key = filters_by_key();
@@ -266,14 +83,14 @@ async fn a_copy_kept_from_folds_is_the_copy_kept_from_every_commit() {
         for (from, until) in cuts {
             let watch = Watch::conflating(clients, range(from, until), filters.clone()).await.unwrap();
             let recording = watch.ended().await.unwrap();
-            let steps = check(&truth, &recording, 0);
+            let steps = check_conflating(&log, &recording, 0);
             assert!(steps.iter().all(|step| step.revision <= until));
             let folded = steps.iter().filter(|step| step.conflated_from > 0).count();
             (folds, plain) = (folds + folded, plain + steps.len() - folded);
             if is_copy {
-                let mut copy = plain_copy(&truth, &filters, from - 1);
+                let mut copy = plain_copy(&log, &filters, from - 1);
                 steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.apply(change));
-                let expected = plain_copy(&truth, &filters, until);
+                let expected = plain_copy(&log, &filters, until);
                 let fresh = read_state(clients, until, &filters).await;
                 expected.assert_same(&fresh, &format!("{filters:?} at {until}"));
                 copy.assert_same(&expected, &format!("{filters:?} from {from} to {until}"));
@@ -285,7 +102,7 @@ async fn a_copy_kept_from_folds_is_the_copy_kept_from_every_commit() {
             let rest = rest.leave().await;
             assert_eq!(rest.opened().start_revision, until);
             let expected: Vec<u64> =
-                truth.seen(&filters, until, u64::MAX).iter().map(|commit| commit.commit.revision).collect();
+                log.expected(&filters, until, u64::MAX).iter().map(|commit| commit.commit.revision).collect();
             let found: Vec<u64> = rest.commits().iter().map(|commit| commit.commit.revision).collect();
             assert_eq!(found, expected);
         }
@@ -302,26 +119,26 @@ async fn a_copy_kept_from_folds_is_the_copy_kept_from_every_commit() {
         watch.until_covers(head).await;
         let recording = watch.leave().await;
         let mut copy = Replica::of_state(&recording.messages);
-        let steps = check(&truth, &recording, 0);
+        let steps = check_conflating(&log, &recording, 0);
         steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.apply(change));
-        assert_eq!(copy, plain_copy(&truth, &[], head));
+        assert_eq!(copy, plain_copy(&log, &[], head));
         assert_eq!(copy.digest(), digest);
     }
-    world.end().await;
+    server.end().await;
 }
 
 /// A display that comes and goes while a steward writes: folds, commits, tokens of either kind in turn.
 #[tokio::test]
 async fn tokens_of_conflated_and_plain_streams_resume_each_other() {
     let mut dice = Dice::new("in turn");
-    let world = world().await;
-    let clients = &world.clients;
-    let mut author = Steward::new(dice.clone(), "steward", 300).who_reverts();
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
+    let mut author = Steward::new(dice.clone(), "steward", 300).with_reverts();
     let filters = vec![Filter { indicators: ids(&["GB.*"]), ..Default::default() }];
     let (mut copy, mut start, mut recordings) = (Replica::default(), range(1, 0), Vec::new());
     for _ in 0..if long() { 60 } else { 14 } {
         for _ in 0..dice.below(8) {
-            author.next(clients.head().await).attempt(clients).await;
+            author.next(clients.head().await).send_or_refused(clients).await;
         }
         let head = clients.head().await;
         let conflate = !dice.once_in(3);
@@ -334,16 +151,16 @@ async fn tokens_of_conflated_and_plain_streams_resume_each_other() {
         start = Start::ResumeToken(recording.tokens().last().unwrap().1.clone());
         recordings.push(recording);
     }
-    let truth = Truth::read(clients).await;
+    let log = CommitLog::read(clients).await;
     let mut last_match = 0;
     for recording in &recordings {
-        for step in check(&truth, recording, last_match) {
+        for step in check_conflating(&log, recording, last_match) {
             step.changes.iter().for_each(|change| copy.apply(change));
             last_match = step.revision;
         }
     }
-    assert_eq!(copy, plain_copy(&truth, &filters, clients.head().await));
-    world.end().await;
+    assert_eq!(copy, plain_copy(&log, &filters, clients.head().await));
+    server.end().await;
 }
 
 fn hot(round: usize, figures: usize) -> Vec<SeriesBatch> {
@@ -355,8 +172,8 @@ fn hot(round: usize, figures: usize) -> Vec<SeriesBatch> {
 
 #[tokio::test]
 async fn two_hundred_commits_of_one_hot_figure_are_one_message_to_who_comes_late() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     for round in 0..200 {
         clients.ingest(released("2024-01-01"), hot(round, 1)).await.unwrap();
     }
@@ -364,13 +181,13 @@ async fn two_hundred_commits_of_one_hot_figure_are_one_message_to_who_comes_late
     let mut watch = Watch::conflating(clients, range(2, 0), filters.clone()).await.unwrap();
     watch.until_covers(201).await;
     let recording = watch.leave().await;
-    let truth = Truth::read(clients).await;
-    let steps = check(&truth, &recording, 0);
+    let log = CommitLog::read(clients).await;
+    let steps = check_conflating(&log, &recording, 0);
     assert_eq!((steps.len(), steps[0].conflated_from, steps[0].revision), (1, 2, 201));
     let [change] = steps[0].changes.as_slice() else { panic!("one figure, one change") };
     let Some(Detail::Value(value)) = &change.detail else { panic!("{change:?}") };
     assert_eq!((value.r#move(), &value.before), (ValueMove::Added, &None));
-    assert_eq!(crate::harness::text(value.after.as_ref().unwrap().value.as_ref().unwrap()), "199.5");
+    assert_eq!(crate::support::text(value.after.as_ref().unwrap().value.as_ref().unwrap()), "199.5");
     assert_eq!((change.scope(), change.revision, change.index), (ChangeScope::Entered, 201, 0));
 
     // There and back again is another version of the same figure: a copy of whole rows needs to know it.
@@ -383,16 +200,16 @@ async fn two_hundred_commits_of_one_hot_figure_are_one_message_to_who_comes_late
     clients.ingest(released("2024-01-01"), hot(7, 1)).await.unwrap();
     watch.until_covers(205).await;
     let recording = watch.leave().await;
-    let steps = check(&Truth::read(clients).await, &recording, 201);
+    let steps = check_conflating(&CommitLog::read(clients).await, &recording, 201);
     let outline: Vec<_> = steps.iter().map(|step| (step.revision, step.previous, step.conflated_from)).collect();
     assert_eq!(outline, [(204, 201, 202), (205, 204, 0)]);
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn who_keeps_up_gets_every_commit_as_it_is() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let mut watch = Watch::conflating(clients, range(1, 0), Vec::new()).await.unwrap();
     for round in 0..20 {
         clients.ingest(released("2024-01-01"), hot(round, 3)).await.unwrap();
@@ -402,19 +219,19 @@ async fn who_keeps_up_gets_every_commit_as_it_is() {
     clients.ingest(released("2024-01-01"), hot(19, 3)).await.unwrap();
     watch.until_covers(22).await;
     let recording = watch.leave().await;
-    let truth = Truth::read(clients).await;
-    promises::check_recorded(&truth, &recording, 0);
+    let log = CommitLog::read(clients).await;
+    oracle::check_recorded(&log, &recording, 0);
     assert!(recording.pages().iter().all(|page| page.conflated_from == 0));
     assert_eq!(recording.commits().len(), 22);
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn who_reads_slowly_gets_less_and_ends_with_the_right_figures() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     // A client with little room: what it does not read stays with the server.
-    let endpoint = Endpoint::from_shared(format!("http://{}", world.address())).unwrap();
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.address())).unwrap();
     let small = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
     let mut feed = FeedServiceClient::new(small.connect().await.unwrap());
     let request = SubscribeRequest { start: Some(range(2, 0)), conflate: true, ..Default::default() };
@@ -425,27 +242,27 @@ async fn who_reads_slowly_gets_less_and_ends_with_the_right_figures() {
     }
     let head = clients.head().await;
     let mut messages = Vec::new();
-    while crate::watch::covered(&messages) < head {
+    while crate::support::watch::covered(&messages) < head {
         let message = tokio::time::timeout(DEADLINE, unread.message()).await.expect("goes on").unwrap().unwrap();
         messages.extend(message.body);
     }
     let recording = Recording { start: range(2, 0), filters: Vec::new(), messages };
-    let truth = Truth::read(clients).await;
-    let steps = check(&truth, &recording, 0);
-    let mut copy = plain_copy(&truth, &[], 1);
+    let log = CommitLog::read(clients).await;
+    let steps = check_conflating(&log, &recording, 0);
+    let mut copy = plain_copy(&log, &[], 1);
     steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.apply(change));
-    assert_eq!(copy, plain_copy(&truth, &[], head));
+    assert_eq!(copy, plain_copy(&log, &[], head));
     println!("{rounds} commits came in {} steps", steps.len());
     assert!(steps.len() < rounds / 2, "{rounds} commits came in {} steps", steps.len());
     assert!(steps.iter().any(|step| step.conflated_from > 0));
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn folds_are_bounded_and_a_long_commit_comes_as_it_is() {
     use prost::Message as _;
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     // Small ones, one too long to be folded, small ones; then more keys than one fold has.
     for (round, figures) in [(0, 2), (1, 3), (2, KEYS_MAX + 1), (3, 2), (4, 3)] {
         clients.ingest(released("2024-01-01"), hot(round, figures)).await.unwrap();
@@ -465,7 +282,7 @@ async fn folds_are_bounded_and_a_long_commit_comes_as_it_is() {
     let mut watch = Watch::conflating(clients, range(2, 0), Vec::new()).await.unwrap();
     watch.until_covers(head).await;
     let recording = watch.leave().await;
-    let steps = check(&Truth::read(clients).await, &recording, 0);
+    let steps = check_conflating(&CommitLog::read(clients).await, &recording, 0);
     let outline: Vec<(u64, u64, usize)> =
         steps.iter().map(|step| (step.conflated_from, step.revision, step.changes.len())).collect();
     let expected = [(2, 3, 3), (0, 4, KEYS_MAX + 1), (5, 9, 403), (10, 12, 400), (13, 15, 400), (0, 16, 200)];
@@ -477,13 +294,13 @@ async fn folds_are_bounded_and_a_long_commit_comes_as_it_is() {
         assert!(bytes < 256 << 10, "{bytes} bytes");
     }
     assert!(pages_of_folds > steps.iter().filter(|step| step.conflated_from > 0).count());
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn what_is_left_out_before_a_commit_is_told_before_it() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     // Two that change nothing, and one that is too long to be folded.
     for (round, figures) in [(0, 1), (0, 1), (0, 1), (1, KEYS_MAX + 1)] {
         clients.ingest(released("2024-01-01"), hot(round, figures)).await.unwrap();
@@ -500,13 +317,13 @@ async fn what_is_left_out_before_a_commit_is_told_before_it() {
     let mut plain = Watch::open(clients, start, Vec::new()).await.unwrap();
     plain.until_covers(5).await;
     assert_eq!(plain.leave().await.pages()[0].revision, 5);
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_rank_window_is_folded_by_what_was_and_what_is() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     clients.publish(edition("2025"), entries(&[1, 2, 3, 4])).await.unwrap();
     // 3 comes into the top two and leaves again, 4 comes and stays, 1 goes, 2 moves within.
     clients.publish(correction(edition("2025")), entries(&[3, 1, 2, 4])).await.unwrap();
@@ -515,7 +332,7 @@ async fn a_rank_window_is_folded_by_what_was_and_what_is() {
     let filters = vec![top("two", 2), top("one", 1)];
     let watch = Watch::conflating(clients, range(3, 4), filters).await.unwrap();
     let recording = watch.ended().await.unwrap();
-    let steps = check(&Truth::read(clients).await, &recording, 0);
+    let steps = check_conflating(&CommitLog::read(clients).await, &recording, 0);
     assert_eq!(steps.len(), 1);
     let seen: BTreeMap<String, (ChangeScope, Movement, Vec<String>)> = steps[0]
         .changes
@@ -531,35 +348,35 @@ async fn a_rank_window_is_folded_by_what_was_and_what_is() {
         (cluster(4), (ChangeScope::Entered, Movement::Up, ids(&["two"]))),
     ];
     assert_eq!(seen, BTreeMap::from(expected));
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn so_many_subscriptions_conflate_and_no_more() {
-    let world = world().await;
+    let server = server_with_catalog().await;
     let mut open = Vec::new();
-    let mut clients = Clients::connect(world.address()).await;
+    let mut clients = Clients::connect(server.address()).await;
     for number in 0..CONFLATING_MAX {
         // A connection carries 256 streams.
         if number % 250 == 249 {
-            clients = Clients::connect(world.address()).await;
+            clients = Clients::connect(server.address()).await;
         }
         let request = SubscribeRequest { start: Some(Start::Now(StartNow {})), conflate: true, ..Default::default() };
         open.push(clients.feed.clone().subscribe(request).await.unwrap().into_inner());
     }
-    let refused = Watch::conflating(&world.clients, range(1, 0), Vec::new()).await.map(|_| ());
+    let refused = Watch::conflating(&server.clients, range(1, 0), Vec::new()).await.map(|_| ());
     assert_refused(refused, Code::ResourceExhausted, "TOO_MANY_CONFLATING");
-    Watch::open(&world.clients, range(1, 0), Vec::new()).await.unwrap().until_covers(1).await;
+    Watch::open(&server.clients, range(1, 0), Vec::new()).await.unwrap().until_covers(1).await;
     // Who leaves makes room.
     drop(open.pop());
     let came = async {
-        while Watch::conflating(&world.clients, range(1, 0), Vec::new()).await.is_err() {
+        while Watch::conflating(&server.clients, range(1, 0), Vec::new()).await.is_err() {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(DEADLINE, came).await.expect("there is room again");
     drop(open);
-    world.end().await;
+    server.end().await;
 }
 
 /// Passes connections on, each until so many bytes came from the server; then it is cut.
@@ -602,12 +419,12 @@ const CUTS: usize = 10;
 #[tokio::test]
 async fn a_follower_that_is_cut_within_a_fold_never_applies_half_of_it() {
     let mut dice = Dice::new("cut folds");
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     // Folds of long remarks take several pages, a quarter of a megabyte: many cuts fall into one.
     // Not every cut is seen: some fall between two streams.
     let budgets: Vec<usize> = (0..2 * CUTS).map(|_| 500 + dice.below(250_000)).collect();
-    let proxy = cutting(world.address(), budgets).await;
+    let proxy = cutting(server.address(), budgets).await;
     let channel = Endpoint::from_shared(format!("http://{proxy}")).unwrap().connect_lazy();
     let mut follower = Follower::new(FeedServiceClient::new(channel), FollowStart::Range(1, None), Vec::new())
         .conflate()
@@ -653,9 +470,9 @@ async fn a_follower_that_is_cut_within_a_fold_never_applies_half_of_it() {
         }
     };
     let head = tokio::time::timeout(DEADLINE * 3, followed).await.expect("comes to the end");
-    let truth = Truth::read(clients).await;
-    assert_eq!(copy, plain_copy(&truth, &[], head));
+    let log = CommitLog::read(clients).await;
+    assert_eq!(copy, plain_copy(&log, &[], head));
     println!("{folds} folds, {commits} commits, {cuts} cuts, head {head}");
     assert!(folds > 0 && commits > 0, "{folds} folds, {commits} commits");
-    world.end().await;
+    server.end().await;
 }

@@ -6,11 +6,13 @@ use std::{collections::BTreeMap, fs, path::Path};
 use almanac::proto::{subscribe_request::Start, *};
 
 use crate::{
-    harness::{Clients, join},
     migration::unpacked,
-    process::Process,
-    replica::{Replica, read_state},
-    watch::Watch,
+    support::{
+        Clients, join,
+        process::Process,
+        replica::{Replica, read_state},
+        watch::Watch,
+    },
 };
 
 const HEAD: u64 = 40;

@@ -9,10 +9,11 @@ use std::{
 
 use almanac::proto::{change::Detail, subscribe_request::Start, subscribe_response::Body as Message, *};
 
-use crate::{
-    author::{Author, WriteRequest},
+use crate::support::{
+    Clients, DEADLINE, Dice, WholeCommit, assert_refused,
+    author::{Author, PlannedWrite},
     fixture::*,
-    harness::{Clients, DEADLINE, Dice, WholeCommit, assert_refused, long},
+    long,
     process::Process,
     watch::Watch,
 };
@@ -21,9 +22,9 @@ use crate::{
 #[derive(Default)]
 struct Book {
     /// By revision: the act and its counts.
-    answered: BTreeMap<u64, (WriteRequest, ChangeCounts)>,
+    answered: BTreeMap<u64, (PlannedWrite, ChangeCounts)>,
     /// Sent, and cut off before an answer.
-    open: Vec<WriteRequest>,
+    open: Vec<PlannedWrite>,
     /// Commits that were found whole after a start.
     found: Vec<WholeCommit>,
     /// Figures and entries as those commits leave them.
@@ -32,14 +33,14 @@ struct Book {
 }
 
 /// How much an act says: figures, entries or definitions.
-fn size(act: &WriteRequest) -> Option<u64> {
+fn size(act: &PlannedWrite) -> Option<u64> {
     match act {
-        WriteRequest::Define(_, definitions) => Some(definitions.len() as u64),
-        WriteRequest::Ingest(header, batches) if header.mode() != IngestMode::Replace => {
+        PlannedWrite::Define(_, definitions) => Some(definitions.len() as u64),
+        PlannedWrite::Ingest(header, batches) if header.mode() != IngestMode::Replace => {
             Some(batches.iter().map(|batch| batch.points.len() as u64).sum())
         }
         // What a whole release or a correction lacks counts too.
-        WriteRequest::Ingest(..) | WriteRequest::Publish(..) | WriteRequest::Withdraw(..) => None,
+        PlannedWrite::Ingest(..) | PlannedWrite::Publish(..) | PlannedWrite::Withdraw(..) => None,
     }
 }
 
@@ -155,7 +156,7 @@ fn figure_key(figure: &Observation) -> String {
 }
 
 /// All that was sent is in the commit, or none of it would be.
-fn assert_whole(act: &WriteRequest, commit: &WholeCommit) {
+fn assert_whole(act: &PlannedWrite, commit: &WholeCommit) {
     let revision = commit.commit.revision;
     let counts = commit.commit.counts.as_ref().unwrap();
     if let Some(size) = size(act) {
@@ -163,17 +164,17 @@ fn assert_whole(act: &WriteRequest, commit: &WholeCommit) {
     }
     let changes = commit.changes.len() as u64;
     match act {
-        WriteRequest::Ingest(..) | WriteRequest::Define(..) => {
+        PlannedWrite::Ingest(..) | PlannedWrite::Define(..) => {
             assert_eq!(
                 changes,
                 total(counts) - counts.unchanged - counts.definitions_unchanged,
                 "revision {revision} is there to its last page"
             );
         }
-        WriteRequest::Publish(_, entries) => {
+        PlannedWrite::Publish(_, entries) => {
             assert_eq!(counts.added + counts.revised + counts.unchanged, entries.len() as u64);
         }
-        WriteRequest::Withdraw(..) => assert_eq!(changes, counts.withdrawn + 1),
+        PlannedWrite::Withdraw(..) => assert_eq!(changes, counts.withdrawn + 1),
     }
 }
 
@@ -182,13 +183,13 @@ async fn write_on(
     clients: Clients,
     mut author: Author,
     figures_only: bool,
-) -> (Author, Vec<(WriteRequest, WriteResult)>, WriteRequest) {
+) -> (Author, Vec<(PlannedWrite, WriteResult)>, PlannedWrite) {
     let mut answered = Vec::new();
     loop {
         let act = loop {
             let act = author.next();
             // The second writer makes no editions: two would have to agree which of them stand.
-            if !figures_only || matches!(act, WriteRequest::Ingest(..)) {
+            if !figures_only || matches!(act, PlannedWrite::Ingest(..)) {
                 break act;
             }
         };
@@ -253,7 +254,7 @@ async fn killed_at_any_moment_it_keeps_what_was_answered_and_nothing_in_part() {
             let clients = process.clients().await;
             floor = clients.status().await.floor;
             if round == 0 {
-                let act = WriteRequest::Define(request("catalog"), open_catalog());
+                let act = PlannedWrite::Define(request("catalog"), open_catalog());
                 let result = act.send(&clients).await.unwrap();
                 book.answered.insert(result.revision, (act, result.counts.unwrap()));
             }

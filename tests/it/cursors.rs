@@ -3,9 +3,10 @@
 use almanac::proto::{subscribe_request::Start, *};
 use tonic::{Code, Status};
 
-use crate::{
+use crate::support::{
+    Clients, assert_refused, fields,
     fixture::*,
-    harness::{Clients, assert_refused, fields, long},
+    long,
     process::{Process, copy_folder},
     watch::Watch,
 };
@@ -43,8 +44,8 @@ fn token_of(tokens: &[(u64, String)], revision: u64) -> &str {
 
 #[tokio::test]
 async fn a_cursor_goes_forward_and_is_refused_otherwise() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     for value in 0..4 {
         commit(clients, value).await;
     }
@@ -65,7 +66,7 @@ async fn a_cursor_goes_forward_and_is_refused_otherwise() {
     for bad in [forged.as_str(), "12"] {
         assert_refused(put(clients, "display", bad, true).await, Code::InvalidArgument, "TOKEN_MALFORMED");
     }
-    let elsewhere = crate::fixture::world().await;
+    let elsewhere = crate::support::fixture::server_with_catalog().await;
     let foreign = tokens(&elsewhere.clients, Vec::new()).await;
     let foreign = put(clients, "display", token_of(&foreign, 1), true).await;
     assert_refused(foreign, Code::FailedPrecondition, "TOKEN_OTHER_HISTORY");
@@ -79,13 +80,13 @@ async fn a_cursor_goes_forward_and_is_refused_otherwise() {
     assert_eq!(fields(&forget), ["resume_token"]);
     assert_eq!(put(clients, "display", "", true).await.unwrap(), None);
     assert_refused(get(clients, "display").await, Code::NotFound, "NO_CURSOR");
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn names_of_cursors_are_short_and_printable() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let token = tokens(clients, Vec::new()).await.remove(0).1;
     let longest = "n".repeat(128);
     for good in ["a", "the-display-in-the-hall,2nd-floor", "~!/", longest.as_str()] {
@@ -97,13 +98,13 @@ async fn names_of_cursors_are_short_and_printable() {
             assert_eq!(fields(&assert_refused(refused, Code::InvalidArgument, "FIELD")), ["name"], "{bad:?}");
         }
     }
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn cursors_are_listed_page_by_page_in_name_order() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let token = tokens(clients, Vec::new()).await.remove(0).1;
     let list = async |page_size: i32, page_token: &str| {
         let request = ListCursorsRequest { page_size, page_token: page_token.into() };
@@ -138,13 +139,13 @@ async fn cursors_are_listed_page_by_page_in_name_order() {
     assert_eq!(names, ["b", "c", "c/1", "~"]);
     assert_refused(list(-1, "").await, Code::InvalidArgument, "FIELD");
     assert_refused(list(2, "nonsense").await, Code::InvalidArgument, "PAGE_TOKEN");
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn many_clients_keep_cursors_while_a_steward_writes() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let token = tokens(clients, Vec::new()).await.remove(1).1;
     let mut putting = Vec::new();
     for number in 0..200 {
@@ -160,7 +161,7 @@ async fn many_clients_keep_cursors_while_a_steward_writes() {
     for number in 0..200 {
         assert_eq!(get(clients, &format!("client-{number}")).await.unwrap().resume_token, token);
     }
-    world.end().await;
+    server.end().await;
 }
 
 /// What a client was answered is there after SIGTERM and after kill -9 at any moment, and resumes exactly.
@@ -190,7 +191,7 @@ async fn cursors_are_there_after_every_end_of_the_server() {
         });
         let enough = answered + 3 + round % 4;
         let waited = told.wait_for(|revision| *revision >= enough);
-        tokio::time::timeout(crate::harness::DEADLINE, waited).await.expect("cursors move").unwrap();
+        tokio::time::timeout(crate::support::DEADLINE, waited).await.expect("cursors move").unwrap();
         match round % 3 {
             0 => server.stop(),
             _ => server.kill(),

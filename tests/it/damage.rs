@@ -9,9 +9,9 @@ use std::{
 use almanac::proto::*;
 use tempfile::TempDir;
 
-use crate::{
+use crate::support::{
+    Clients,
     fixture::*,
-    harness::Clients,
     process::{Process, copy_folder},
 };
 

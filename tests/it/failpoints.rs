@@ -10,9 +10,9 @@ use tempfile::TempDir;
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use crate::{
+use crate::support::{
+    Clients, DEADLINE,
     fixture::*,
-    harness::{Clients, DEADLINE},
     process::{Process, copy_folder},
     watch::{Watch, covered, outline},
 };
@@ -203,7 +203,7 @@ async fn after_a_failed_write_or_flush_nothing_is_written_or_published_until_a_r
 async fn a_full_disk_stops_writes_and_what_is_still_read_is_right() {
     let base = folder(LONG).await;
     let database = std::fs::metadata(base.path().join("store/db")).unwrap().len();
-    let server = Process::start_on_a_small_disk(base.path(), database + (1 << 20)).unwrap();
+    let server = Process::start_with_file_limit(base.path(), database + (1 << 20)).unwrap();
     let clients = server.clients().await;
     let mut version = 2;
     let failed = loop {
@@ -246,7 +246,7 @@ async fn a_full_disk_stops_writes_and_what_is_still_read_is_right() {
 async fn a_folder_that_cannot_grow_is_called_so_at_start() {
     let base = folder(LONG).await;
     let database = std::fs::metadata(base.path().join("store/db")).unwrap().len();
-    let said = Process::start_on_a_small_disk(base.path(), database - (256 << 10)).err().unwrap();
+    let said = Process::start_with_file_limit(base.path(), database - (256 << 10)).err().unwrap();
     assert!(said.contains("cannot be written"), "{said}");
     assert!(!said.contains("damaged"), "{said}");
 }

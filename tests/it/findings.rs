@@ -5,10 +5,7 @@ use std::collections::BTreeSet;
 use almanac::proto::{definition::Item, *};
 use tonic::{Code, Status};
 
-use crate::{
-    fixture::*,
-    harness::{Clients, fields, publication, reason, upload},
-};
+use crate::support::{Clients, fields, fixture::*, publication, reason, upload};
 
 /// The files that note findings.
 const PLANNER: [&str; 4] = [
@@ -239,8 +236,8 @@ fn codes_there_are() -> BTreeSet<&'static str> {
 
 #[tokio::test]
 async fn every_finding_is_told_by_a_dry_run_and_errors_refuse_the_write() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     clients.publish(edition("2022"), entries(&[1, 2, 3])).await.unwrap();
     let status = clients.status().await;
     let cases = [definition_cases(), figure_cases(), edition_cases(), entry_cases()].into_iter().flatten();
@@ -264,30 +261,30 @@ async fn every_finding_is_told_by_a_dry_run_and_errors_refuse_the_write() {
     }
     assert_eq!(clients.status().await, status, "nothing was written");
     assert_eq!(covered, codes_there_are(), "every code has a case here");
-    world.end().await;
+    server.end().await;
 }
 
 /// A warning does not keep a write from being made, and is told with it.
 #[tokio::test]
 async fn periods_that_are_answered_in_another_form_are_counted() {
-    let world = world().await;
+    let server = server_with_catalog().await;
     let points = [("2019-Q1/2019-Q3", "1"), ("2020", "2"), ("2021-01/2021-12", "3")];
     let sent = vec![batch(RD, "CHN", "bank", &points)];
-    let answer = world.clients.ingest(released("2024-01-01"), sent).await.unwrap();
+    let answer = server.clients.ingest(released("2024-01-01"), sent).await.unwrap();
     assert_eq!(answer.findings.len(), 1, "once for all of them: {:?}", answer.findings);
     let message = &answer.findings[0].message;
     for part in ["`2019-Q1/2019-Q3`", "`2019-01/2019-09`", "and 1 more"] {
         assert!(message.contains(part), "{message}");
     }
-    let periods = world.clients.observations(select(&[RD]), None).await.into_iter().map(|figure| figure.period);
+    let periods = server.clients.observations(select(&[RD]), None).await.into_iter().map(|figure| figure.period);
     assert_eq!(periods.collect::<Vec<_>>(), ["2019-01/2019-09", "2020", "2021"]);
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_write_without_a_fault_has_no_findings() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let writes = [
         Write::Define(vec![coded("FRA", &["FRA"])]),
         figures(RD, "CHN", "bank", &[("2022", "1")]),
@@ -299,5 +296,5 @@ async fn a_write_without_a_fault_has_no_findings() {
         let dry = write.send(clients, validate()).await.unwrap();
         assert_eq!(dry.findings, [], "{write:?}");
     }
-    world.end().await;
+    server.end().await;
 }

@@ -19,11 +19,7 @@ use almanac::{
     store::{Engine, bytes::unframe},
 };
 
-use crate::{
-    fixture::*,
-    harness::{Dice, long},
-    process::Process,
-};
+use crate::support::{Dice, fixture::*, long, process::Process};
 
 #[path = "../fuzz/targets.rs"]
 mod targets;

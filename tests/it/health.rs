@@ -16,10 +16,7 @@ use tonic_reflection::pb::v1alpha::{
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
-use crate::{
-    harness::{DEADLINE, World},
-    process::Process,
-};
+use crate::support::{DEADLINE, TestServer, process::Process};
 
 const SERVICES: [&str; 6] = [
     "",
@@ -50,14 +47,14 @@ async fn next(stream: &mut Streaming<HealthCheckResponse>) -> ServingStatus {
 
 #[tokio::test]
 async fn health_speaks_at_changes_only() {
-    let world = World::empty().await;
-    let mut health = HealthClient::new(connect(world.address()).await);
+    let server = TestServer::empty().await;
+    let mut health = HealthClient::new(connect(server.address()).await);
     let mut stream = watch(&mut health, "").await;
     assert_eq!(next(&mut stream).await, ServingStatus::Serving);
     // Longer than health looks again by itself.
     let again = tokio::time::timeout(Duration::from_millis(2_500), stream.message()).await;
     assert!(again.is_err(), "nothing changed, and health said {again:?}");
-    let stopping = tokio::spawn(world.end());
+    let stopping = tokio::spawn(server.end());
     assert_eq!(next(&mut stream).await, ServingStatus::NotServing);
     drop(stream);
     stopping.await.unwrap();
@@ -115,7 +112,7 @@ async fn with_sample_data_the_binary_is_ready_when_the_data_is_in() {
     let mut health = HealthClient::new(connect(address).await);
     let mut stream = watch(&mut health, "almanac.v1.RankingService").await;
     while next(&mut stream).await != ServingStatus::Serving {}
-    let mut admin = crate::harness::Clients::connect(address).await.admin;
+    let mut admin = crate::support::Clients::connect(address).await.admin;
     let ready = admin.get_store_status(GetStoreStatusRequest {}).await.unwrap().into_inner();
     let process = tokio::task::spawn_blocking(move || starting.join().unwrap()).await.unwrap().unwrap();
     let greeted = process.clients().await.status().await;
@@ -127,8 +124,8 @@ async fn with_sample_data_the_binary_is_ready_when_the_data_is_in() {
 
 #[tokio::test]
 async fn older_tools_list_the_services_by_reflection() {
-    let world = World::empty().await;
-    let mut reflection = ServerReflectionClient::new(connect(world.address()).await);
+    let server = TestServer::empty().await;
+    let mut reflection = ServerReflectionClient::new(connect(server.address()).await);
     let message_request = Some(MessageRequest::ListServices(String::new()));
     let request = ServerReflectionRequest { host: String::new(), message_request };
     let answers = reflection.server_reflection_info(tokio_stream::iter([request])).await.unwrap();
@@ -139,5 +136,5 @@ async fn older_tools_list_the_services_by_reflection() {
     for service in SERVICES.iter().filter(|service| !service.is_empty()) {
         assert!(list.service.iter().any(|listed| listed.name == *service), "{service}");
     }
-    world.end().await;
+    server.end().await;
 }

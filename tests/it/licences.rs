@@ -7,11 +7,7 @@ use almanac::{
     proto::{state_row::Item, subscribe_request::Start, *},
 };
 
-use crate::{
-    fixture::*,
-    harness::{Clients, DEADLINE},
-    watch::Watch,
-};
+use crate::support::{Clients, DEADLINE, fixture::*, watch::Watch};
 
 /// Lets `press` be handed on, or not.
 async fn close(clients: &Clients, redistribution: Redistribution) {
@@ -24,8 +20,8 @@ async fn close(clients: &Clients, redistribution: Redistribution) {
 
 #[tokio::test]
 async fn a_source_that_closes_ends_the_streams_that_told_of_it() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let figures = |value: &str| vec![batch(RD, "CHN", "press", &[("2020", value)])];
     clients.ingest(released("2024-01-01"), figures("1")).await.unwrap();
     let mut before = Watch::open(clients, Start::Range(StartRange { first_revision: 1, last_revision: 0 }), Vec::new())
@@ -46,14 +42,14 @@ async fn a_source_that_closes_ends_the_streams_that_told_of_it() {
     assert_eq!(since.opened().left_out_sources, ["closed", "press"]);
     let told: Vec<(u64, u64)> = since.commits().iter().map(|one| (one.commit.revision, one.previous)).collect();
     assert_eq!(told, [(3, 2)]);
-    world.end().await;
+    server.end().await;
 }
 
 /// What a follower kept of a source that closes goes, and comes back when it opens again: each time the state begins anew.
 #[tokio::test]
 async fn a_follower_begins_its_state_again_when_a_source_closes_or_opens() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "press", &[("2020", "1")])]).await.unwrap();
     let mut follower = Follower::new(clients.feed.clone(), FollowStart::State, Vec::new())
         .progress_every(Duration::from_millis(100))
@@ -66,7 +62,7 @@ async fn a_follower_begins_its_state_again_when_a_source_closes_or_opens() {
     assert!(!closed(&state(&mut follower, Some(&["closed", "press"])).await));
     close(clients, Redistribution::Allowed).await;
     assert!(closed(&state(&mut follower, Some(&["closed"])).await));
-    world.end().await;
+    server.end().await;
 }
 
 /// The rows of the next state, which begins once the sources left out are said to be these.

@@ -4,7 +4,7 @@ use std::{fs, io::Write, path::Path, process::Command};
 
 use almanac::proto::*;
 
-use crate::harness::{World, at_released, text};
+use crate::support::{TestServer, at_released, text};
 
 /// What a command said, and its exit code.
 struct Said {
@@ -13,13 +13,13 @@ struct Said {
     err: String,
 }
 
-fn almanac(world: &World, args: &[&str]) -> Said {
-    let server = format!("http://{}", world.address());
+fn almanac(server: &TestServer, args: &[&str]) -> Said {
+    let url = format!("http://{}", server.address());
     let output = Command::new(env!("CARGO_BIN_EXE_almanac"))
         .args(args)
-        .env("ALMANAC_SERVER", server)
+        .env("ALMANAC_SERVER", url)
         .env_remove("ALMANAC_TOKEN")
-        .current_dir(world.folder())
+        .current_dir(server.folder())
         .output()
         .unwrap();
     let utf8 = |bytes| String::from_utf8(bytes).unwrap();
@@ -36,8 +36,8 @@ fn refused(said: Said) -> String {
     said.err
 }
 
-fn write(world: &World, name: &str, content: impl AsRef<[u8]>) {
-    let path = world.folder().join(name);
+fn write(server: &TestServer, name: &str, content: impl AsRef<[u8]>) {
+    let path = server.folder().join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
 }
@@ -54,9 +54,9 @@ const WIDE: &str = "\u{FEFF}\"Data Source\",\"World Development Indicators\",\n\
     \"China\",\"CHN\",\"Research and development (% of GDP)\",\"GB.XPD\",\"\",\"2.0\",\n\
     \"World\",\"WLD\",\"Research and development (% of GDP)\",\"GB.XPD\",\"1.79\",\"..\",\n";
 
-async fn figures(world: &World, indicator: &str, as_of: Option<AsOf>) -> Vec<String> {
+async fn figures(server: &TestServer, indicator: &str, as_of: Option<AsOf>) -> Vec<String> {
     let selection = SeriesSelection { indicators: vec![indicator.into()], ..Default::default() };
-    let found = world.clients.observations(selection, as_of).await;
+    let found = server.clients.observations(selection, as_of).await;
     let said = |one: Observation| format!("{} {} {}", one.entity, one.period, text(&one.value.unwrap()));
     let mut said: Vec<String> = found.into_iter().map(said).collect();
     said.sort();
@@ -65,37 +65,37 @@ async fn figures(world: &World, indicator: &str, as_of: Option<AsOf>) -> Vec<Str
 
 #[tokio::test]
 async fn a_download_is_imported_as_it_is_and_again_without_a_change() {
-    let world = World::empty().await;
-    write(&world, "API.csv", WIDE);
+    let server = TestServer::empty().await;
+    write(&server, "API.csv", WIDE);
     let import = ["import", "API.csv", "--profile", "wdi-wide"];
-    let unknown = refused(almanac(&world, &import));
+    let unknown = refused(almanac(&server, &import));
     assert!(unknown.contains("UNKNOWN_ENTITY API.csv:6, column Country Code"), "{unknown}");
     assert!(unknown.contains("--define-missing"), "{unknown}");
-    assert_eq!(world.clients.head().await, 0, "nothing was written");
+    assert_eq!(server.clients.head().await, 0, "nothing was written");
 
     let defining = [&import[..], &["--define-missing"]].concat();
-    let dry = done(almanac(&world, &[&defining[..], &["--dry-run"]].concat()));
+    let dry = done(almanac(&server, &[&defining[..], &["--dry-run"]].concat()));
     assert!(dry.contains("would be 2 added") && dry.contains("nothing was written"), "{dry}");
-    assert_eq!(world.clients.head().await, 0);
+    assert_eq!(server.clients.head().await, 0);
 
-    assert!(done(almanac(&world, &defining)).contains("1 file: 2 added, 0 revised, 0 unchanged"));
-    assert_eq!(figures(&world, "GB.XPD", None).await, ["CHN 2015 2.0", "WLD 2014 1.79"]);
-    assert_eq!(figures(&world, "GB.XPD", at_released("2026-07-12")).await, [""; 0], "released as the file states");
+    assert!(done(almanac(&server, &defining)).contains("1 file: 2 added, 0 revised, 0 unchanged"));
+    assert_eq!(figures(&server, "GB.XPD", None).await, ["CHN 2015 2.0", "WLD 2014 1.79"]);
+    assert_eq!(figures(&server, "GB.XPD", at_released("2026-07-12")).await, [""; 0], "released as the file states");
     let reordered: Vec<&str> =
         WIDE.lines().take(5).chain(WIDE.lines().skip(5).collect::<Vec<_>>().into_iter().rev()).collect();
-    write(&world, "API.csv", reordered.join("\r\n"));
-    assert!(done(almanac(&world, &import)).contains("0 added, 0 revised, 2 unchanged"));
-    world.end().await;
+    write(&server, "API.csv", reordered.join("\r\n"));
+    assert!(done(almanac(&server, &import)).contains("0 added, 0 revised, 2 unchanged"));
+    server.end().await;
 }
 
 #[tokio::test]
 async fn folders_and_archives_of_vintages_in_any_order() {
-    let world = World::empty().await;
-    write(&world, "new/gb.xpd.csv.gz", gzip(&format!("{LONG}China,CHN,2015,2.05701\r\n")));
-    write(&world, "new/ip.pat/data.csv", format!("{LONG}China,CHN,2020,1344817.0\r\n"));
-    write(&world, "new/README.csv", "Detail,This,Is\n");
+    let server = TestServer::empty().await;
+    write(&server, "new/gb.xpd.csv.gz", gzip(&format!("{LONG}China,CHN,2015,2.05701\r\n")));
+    write(&server, "new/ip.pat/data.csv", format!("{LONG}China,CHN,2020,1344817.0\r\n"));
+    write(&server, "new/README.csv", "Detail,This,Is\n");
     let args = ["--profile", "wdi-long", "--define-missing", "--mode", "replace", "--released"];
-    let said = almanac(&world, &[&["import", "new"], &args[..], &["2025-12-17"]].concat());
+    let said = almanac(&server, &[&["import", "new"], &args[..], &["2025-12-17"]].concat());
     assert!(said.err.contains("left out") && said.err.contains("README.csv"), "{}", said.err);
     assert!(done(said).contains("2 files: 2 added"));
 
@@ -105,55 +105,55 @@ async fn folders_and_archives_of_vintages_in_any_order() {
     header.set_size(old.len() as u64);
     header.set_mode(0o644);
     archive.append_data(&mut header, "indicators/gb.xpd/data.csv", old.as_bytes()).unwrap();
-    write(&world, "old.tar", archive.into_inner().unwrap());
-    done(almanac(&world, &[&["import", "old.tar"], &args[..], &["2018-08-01"]].concat()));
-    assert_eq!(figures(&world, "GB.XPD", None).await, ["CHN 2015 2.05701"], "the newer vintage lacks 2014");
-    assert_eq!(figures(&world, "GB.XPD", at_released("2020-01-01")).await, ["CHN 2014 1.9", "CHN 2015 2.06558"]);
-    assert_eq!(figures(&world, "IP.PAT", None).await, ["CHN 2020 1344817.0"]);
-    world.end().await;
+    write(&server, "old.tar", archive.into_inner().unwrap());
+    done(almanac(&server, &[&["import", "old.tar"], &args[..], &["2018-08-01"]].concat()));
+    assert_eq!(figures(&server, "GB.XPD", None).await, ["CHN 2015 2.05701"], "the newer vintage lacks 2014");
+    assert_eq!(figures(&server, "GB.XPD", at_released("2020-01-01")).await, ["CHN 2014 1.9", "CHN 2015 2.06558"]);
+    assert_eq!(figures(&server, "IP.PAT", None).await, ["CHN 2020 1344817.0"]);
+    server.end().await;
 }
 
 #[tokio::test]
 async fn one_commit_is_all_files_or_none() {
-    let world = World::empty().await;
+    let server = TestServer::empty().await;
     // More files than are sent on in one go, so that the upload is under way when the last one turns out bad.
     for number in 0..200 {
-        write(&world, &format!("many/x{number:03}.csv"), format!("{LONG}China,CHN,2015,{number}\r\n"));
+        write(&server, &format!("many/x{number:03}.csv"), format!("{LONG}China,CHN,2015,{number}\r\n"));
     }
-    write(&world, "many/z.csv", format!("{LONG}China,CHN,2015,n/a\r\n"));
+    write(&server, "many/z.csv", format!("{LONG}China,CHN,2015,n/a\r\n"));
     let import = ["import", "many", "--profile", "wdi-long", "--define-missing", "--one-commit"];
-    let err = refused(almanac(&world, &import));
+    let err = refused(almanac(&server, &import));
     assert!(err.contains("BAD_NUMBER") && err.contains("z.csv:2, column Value"), "{err}");
-    assert_eq!(world.clients.status().await.versions, 0, "no figure was written");
+    assert_eq!(server.clients.status().await.versions, 0, "no figure was written");
 
-    fs::remove_file(world.folder().join("many/z.csv")).unwrap();
+    fs::remove_file(server.folder().join("many/z.csv")).unwrap();
 
-    write(&world, "many/z.csv.gz", &gzip(&format!("{LONG}China,CHN,2015,1\r\n"))[..20]);
-    let err = refused(almanac(&world, &import));
+    write(&server, "many/z.csv.gz", &gzip(&format!("{LONG}China,CHN,2015,1\r\n"))[..20]);
+    let err = refused(almanac(&server, &import));
     assert!(err.contains("z.csv.gz"), "{err}");
-    assert_eq!(world.clients.status().await.versions, 0, "nor of files before one that cannot be read");
+    assert_eq!(server.clients.status().await.versions, 0, "nor of files before one that cannot be read");
 
-    fs::remove_file(world.folder().join("many/z.csv.gz")).unwrap();
-    let before = world.clients.head().await;
-    assert!(done(almanac(&world, &import)).contains("200 files: 200 added"));
-    let commits = world.clients.commits(before, Vec::new()).await;
+    fs::remove_file(server.folder().join("many/z.csv.gz")).unwrap();
+    let before = server.clients.head().await;
+    assert!(done(almanac(&server, &import)).contains("200 files: 200 added"));
+    let commits = server.clients.commits(before, Vec::new()).await;
     let with_figures = commits.iter().filter(|commit| commit.commit.counts.unwrap_or_default().added == 200).count();
     assert_eq!(with_figures, 1);
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn commits_are_in_the_order_of_the_files() {
-    let world = World::empty().await;
+    let server = TestServer::empty().await;
     for number in 0..40 {
-        write(&world, &format!("many/x{number:03}.csv"), format!("{LONG}China,CHN,2015,{number}\r\n"));
+        write(&server, &format!("many/x{number:03}.csv"), format!("{LONG}China,CHN,2015,{number}\r\n"));
     }
-    let said = done(almanac(&world, &["import", "many", "--profile", "wdi-long", "--define-missing"]));
+    let said = done(almanac(&server, &["import", "many", "--profile", "wdi-long", "--define-missing"]));
     let revisions = said.lines().filter(|line| line.starts_with("many")).map(|line| line.split('\t').nth(1).unwrap());
     let revisions: Vec<u64> = revisions.map(|number| number.parse().unwrap()).collect();
     assert_eq!(revisions.len(), 40);
     assert!(revisions.is_sorted_by(|a, b| a < b), "{revisions:?}");
-    world.end().await;
+    server.end().await;
 }
 
 const CATALOG: &str = r#"{"definitions":[
@@ -169,46 +169,46 @@ const TABLE: &str = "Rank,Cluster name,Economy,PCT applications,Total,Previous r
 
 #[tokio::test]
 async fn a_printed_table_becomes_an_edition() {
-    let world = World::empty().await;
-    write(&world, "catalog.json", CATALOG);
-    write(&world, "t.csv", TABLE);
-    assert!(done(almanac(&world, &["define", "catalog.json"])).contains("7 defined"));
-    assert!(done(almanac(&world, &["define", "catalog.json"])).contains("7 definitions unchanged"));
+    let server = TestServer::empty().await;
+    write(&server, "catalog.json", CATALOG);
+    write(&server, "t.csv", TABLE);
+    assert!(done(almanac(&server, &["define", "catalog.json"])).contains("7 defined"));
+    assert!(done(almanac(&server, &["define", "catalog.json"])).contains("7 definitions unchanged"));
 
     let publish = |edition: &'static str, more: &[&'static str]| {
         let args = ["publish", "clusters", edition, "t.csv", "--profile", "gii-clusters", "--released", "2023-09-27"];
-        almanac(&world, &[&args[..], more].concat())
+        almanac(&server, &[&args[..], more].concat())
     };
     let unknown = refused(publish("2023", &[]));
     assert!(unknown.contains("t.csv:3, column Cluster name: `Taipei–Hsinchu`"), "{unknown}");
     assert!(unknown.contains("--add-entities"), "{unknown}");
     let said = done(publish("2023", &["--add-entities", "--methodology", "two"]));
     assert!(said.contains("3 added") && said.contains("no edition before it"), "{said}");
-    let head = world.clients.head().await;
+    let head = server.clients.head().await;
     let again = done(publish("2023", &["--add-entities", "--methodology", "two"]));
     assert!(again.contains("NOTHING WAS WRITTEN"), "{again}");
-    assert_eq!(world.clients.head().await, head, "a retry writes nothing");
+    assert_eq!(server.clients.head().await, head, "a retry writes nothing");
     assert!(refused(publish("2023", &[])).contains("--correct"));
 
-    let entries = world.clients.entries("clusters", "2023", None).await.unwrap();
+    let entries = server.clients.entries("clusters", "2023", None).await.unwrap();
     let first = &entries[0];
     assert_eq!((first.entity.as_str(), text(first.score.as_ref().unwrap())), ("cluster:tokyo", "11.7".into()));
     assert_eq!(text(first.components[0].raw.as_ref().unwrap()), "127418");
     assert_eq!((entries[1].previous[0].rank, entries[1].previous[0].edition.as_str()), (26, "2022"));
     assert_eq!((entries[2].entity.as_str(), &entries[2].score), ("cluster:nagoya", &None));
 
-    write(&world, "t.csv", TABLE.replace("\r\n2,", "\r\n3,").replace("\r\n3,Nagoya", "\r\n2,Nagoya"));
+    write(&server, "t.csv", TABLE.replace("\r\n2,", "\r\n3,").replace("\r\n3,Nagoya", "\r\n2,Nagoya"));
     let dry = done(publish("2024", &["--methodology", "three", "--dry-run"]));
     assert!(dry.contains("1 up, 1 down, 1 unchanged") && dry.contains("do not mean the same"), "{dry}");
-    assert_eq!(world.clients.head().await, head);
+    assert_eq!(server.clients.head().await, head);
     let said = done(publish("2024", &["--methodology", "three"]));
     assert!(said.contains("1 up, 1 down, 1 unchanged") && said.contains("two") && said.contains("three"), "{said}");
-    world.end().await;
+    server.end().await;
 }
 
 /// Entities of an edition in rank order.
-async fn ranked(world: &World, edition: &str) -> Vec<String> {
-    let entries = world.clients.entries("clusters", edition, None).await.unwrap();
+async fn ranked(server: &TestServer, edition: &str) -> Vec<String> {
+    let entries = server.clients.entries("clusters", edition, None).await.unwrap();
     entries.into_iter().map(|entry| entry.published_name).collect()
 }
 
@@ -221,91 +221,91 @@ fn names_table(names: [&str; 2]) -> String {
 
 #[tokio::test]
 async fn a_command_given_again_after_others_writes_again_and_a_retry_says_that_it_did_not() {
-    let world = World::empty().await;
-    write(&world, "catalog.json", CATALOG);
+    let server = TestServer::empty().await;
+    write(&server, "catalog.json", CATALOG);
     let (a, b) = (["Kyoto", "Nagoya"], ["Nagoya", "Kyoto"]);
-    write(&world, "a.csv", names_table(a));
-    write(&world, "b.csv", names_table(b));
-    done(almanac(&world, &["define", "catalog.json"]));
+    write(&server, "a.csv", names_table(a));
+    write(&server, "b.csv", names_table(b));
+    done(almanac(&server, &["define", "catalog.json"]));
     let publish = |file: &'static str, more: &[&'static str]| {
         let args = ["publish", "clusters", "2023", file, "--profile", "gii-clusters", "--released", "2023-09-27"];
-        done(almanac(&world, &[&args[..], &["--add-entities"], more].concat()))
+        done(almanac(&server, &[&args[..], &["--add-entities"], more].concat()))
     };
     let wrote_nothing = |said: &str| said.contains("NOTHING WAS WRITTEN");
 
     assert!(!wrote_nothing(&publish("a.csv", &[])));
     assert!(wrote_nothing(&publish("a.csv", &[])), "a retry");
-    world.clients.withdraw(WriteOptions::default(), "clusters", "2023").await.unwrap();
+    server.clients.withdraw(WriteOptions::default(), "clusters", "2023").await.unwrap();
     let again = publish("a.csv", &[]);
     assert!(!wrote_nothing(&again), "after a withdrawal it is no retry: {again}");
-    assert_eq!(ranked(&world, "2023").await, a, "it stands again");
-    let head = world.clients.head().await;
+    assert_eq!(ranked(&server, "2023").await, a, "it stands again");
+    let head = server.clients.head().await;
     assert!(wrote_nothing(&publish("a.csv", &[])), "a retry of the second one");
-    assert_eq!(world.clients.head().await, head);
+    assert_eq!(server.clients.head().await, head);
 
     for (file, expected) in [("b.csv", b), ("a.csv", a), ("b.csv", b), ("a.csv", a)] {
         let said = publish(file, &["--correct"]);
         assert!(!wrote_nothing(&said), "corrected to {file}: {said}");
-        assert_eq!(ranked(&world, "2023").await, expected);
-        let head = world.clients.head().await;
+        assert_eq!(ranked(&server, "2023").await, expected);
+        let head = server.clients.head().await;
         assert!(wrote_nothing(&publish(file, &["--correct"])), "a retry of the correction to {file}");
         assert_eq!(
-            (world.clients.head().await, ranked(&world, "2023").await),
+            (server.clients.head().await, ranked(&server, "2023").await),
             (head, expected.map(str::to_owned).into())
         );
     }
 
     // A revert is an act too, both where the edition goes and where the version before it is back.
     let revert = async || {
-        let revisions = vec![world.clients.head().await];
-        world.clients.admin.clone().revert_commit(RevertCommitRequest { options: None, revisions }).await.unwrap()
+        let revisions = vec![server.clients.head().await];
+        server.clients.admin.clone().revert_commit(RevertCommitRequest { options: None, revisions }).await.unwrap()
     };
     revert().await;
-    assert_eq!(ranked(&world, "2023").await, b);
+    assert_eq!(ranked(&server, "2023").await, b);
     let said = publish("a.csv", &["--correct"]);
     assert!(!wrote_nothing(&said), "corrected again after a revert: {said}");
-    assert_eq!(ranked(&world, "2023").await, a);
-    world.clients.withdraw(WriteOptions::default(), "clusters", "2023").await.unwrap();
+    assert_eq!(ranked(&server, "2023").await, a);
+    server.clients.withdraw(WriteOptions::default(), "clusters", "2023").await.unwrap();
     for round in 0..3 {
         let said = publish("b.csv", &[]);
         assert!(!wrote_nothing(&said), "published again after a revert, {round}: {said}");
         assert!(wrote_nothing(&publish("b.csv", &[])), "a retry, {round}");
-        assert_eq!(ranked(&world, "2023").await, b);
+        assert_eq!(ranked(&server, "2023").await, b);
         revert().await;
     }
 
     // The same with a request id of the steward's own, whose file names what it defined itself.
     let args = ["publish", "clusters", "2024", "a.csv", "--profile", "gii-clusters", "--released", "2024-09-27"];
-    write(&world, "a.csv", names_table(["Osaka", "Nagoya"]));
-    let named = || done(almanac(&world, &[&args[..], &["--add-entities", "--request-id", "mine"]].concat()));
+    write(&server, "a.csv", names_table(["Osaka", "Nagoya"]));
+    let named = || done(almanac(&server, &[&args[..], &["--add-entities", "--request-id", "mine"]].concat()));
     assert!(!wrote_nothing(&named()));
     assert!(wrote_nothing(&named()));
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn figures_that_go_back_and_forth_are_what_was_imported_last() {
-    let world = World::empty().await;
+    let server = TestServer::empty().await;
     let value = |value: &str| format!("{LONG}China,CHN,2015,{value}\r\n");
     for number in ["2.1", "2.2", "2.1", "2.2", "2.2"] {
-        write(&world, "gb.xpd.csv", value(number));
+        write(&server, "gb.xpd.csv", value(number));
         let args = ["import", "gb.xpd.csv", "--profile", "wdi-long", "--define-missing", "--released", "2025-12-17"];
-        done(almanac(&world, &args));
-        assert_eq!(figures(&world, "GB.XPD", None).await, [format!("CHN 2015 {number}")]);
+        done(almanac(&server, &args));
+        assert_eq!(figures(&server, "GB.XPD", None).await, [format!("CHN 2015 {number}")]);
     }
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn wrong_usage_is_told_from_refusal() {
-    let world = World::empty().await;
-    write(&world, "bad.json", "{\n\"definitions\":[{\"entiti\":{}}]}");
-    let slip = refused(almanac(&world, &["define", "bad.json"]));
+    let server = TestServer::empty().await;
+    write(&server, "bad.json", "{\n\"definitions\":[{\"entiti\":{}}]}");
+    let slip = refused(almanac(&server, &["define", "bad.json"]));
     assert!(slip.contains("entiti") && slip.contains("line 2"), "{slip}");
-    assert_eq!(almanac(&world, &["import", "bad.json", "--profile", "none"]).code, Some(2));
-    assert_eq!(almanac(&world, &["import", "bad.json", "--profile", "gii-clusters"]).code, Some(2));
-    assert!(Path::new(&world.folder()).join("bad.json").is_file());
-    refused(almanac(&world, &["import", "bad.json", "--profile", "wdi-wide"]));
-    refused(almanac(&world, &["import", "nowhere", "--profile", "wdi-wide"]));
-    world.end().await;
+    assert_eq!(almanac(&server, &["import", "bad.json", "--profile", "none"]).code, Some(2));
+    assert_eq!(almanac(&server, &["import", "bad.json", "--profile", "gii-clusters"]).code, Some(2));
+    assert!(Path::new(&server.folder()).join("bad.json").is_file());
+    refused(almanac(&server, &["import", "bad.json", "--profile", "wdi-wide"]));
+    refused(almanac(&server, &["import", "nowhere", "--profile", "wdi-wide"]));
+    server.end().await;
 }

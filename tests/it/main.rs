@@ -1,8 +1,6 @@
 //! The service from outside: a real server, a real socket, the contract and nothing else.
 //!
-//! In reading order: [`harness`] starts servers and speaks to them, [`process`] runs the real binary; [`fixture`] is the
-//! small world most tests live in, [`author`] and [`steward`] make up writes; [`watch`] records what a subscriber saw,
-//! [`replica`] keeps a copy by it, [`promises`] judges it. Then the tests: [`queries`], [`paging`], [`selections`],
+//! [`support`] has the harness, the data, the model of the state and the oracle. Then the tests: [`queries`], [`paging`], [`selections`],
 //! [`writes`], [`refusals`], [`strict`], [`bounds`], [`health`], [`loading`], [`feed`], [`conflate`], [`edges`],
 //! [`cursors`], [`licences`], [`crowd`], [`stalls`], [`silence`], [`compression`], [`clock`], [`simulation`],
 //! [`properties`], [`model`], [`release_axis`], [`revert`], [`browsers`], [`catching_up`], [`crash`], [`failpoints`],
@@ -12,7 +10,6 @@
 //! it from `ALMANAC_TEST_SEED`; `ALMANAC_TEST_LONG=1` makes them go on for longer, with fresh seeds.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod author;
 mod backup;
 mod bounds;
 mod browsers;
@@ -31,9 +28,7 @@ mod edges;
 mod failpoints;
 mod feed;
 mod findings;
-mod fixture;
 mod fuzzing;
-mod harness;
 mod health;
 mod layers;
 mod licences;
@@ -42,21 +37,17 @@ mod migration;
 mod model;
 mod pages;
 mod paging;
-mod process;
-mod promises;
 mod properties;
 mod queries;
 mod reading;
 mod refusals;
 mod release_axis;
-mod replica;
 mod revert;
 mod selections;
 mod silence;
 mod simulation;
 mod stalls;
-mod steward;
 mod strict;
+mod support;
 mod uploads;
-mod watch;
 mod writes;

@@ -10,10 +10,10 @@ use std::{
 use almanac::proto::{subscribe_request::Start, *};
 use tonic::Code;
 
-use crate::{
-    harness::{Clients, assert_refused},
+use crate::support::{
+    Clients, assert_refused,
+    oracle::{CommitLog, check},
     process::Process,
-    promises::{Truth, check},
     replica::{Replica, read_state},
     watch::Watch,
 };
@@ -96,18 +96,18 @@ async fn a_copy_kept_from_the_first_commit_on_is_the_state() {
         let scratch = tempfile::tempdir().unwrap();
         let server = Process::start(&migrated(archive, scratch.path()), &[]).unwrap();
         let clients = server.clients().await;
-        let truth = Truth::read(&clients).await;
+        let log = CommitLog::read(&clients).await;
         for filters in filters() {
             let whole = StartRange { first_revision: 1, ..Default::default() };
             for (start, began) in [(Start::Range(whole), 0), (Start::State(StartState {}), head)] {
                 let mut watch = Watch::open(&clients, start, filters.clone()).await.unwrap();
                 watch.until_covers(head).await;
                 let recording = watch.leave().await;
-                check(&clients, &truth, &recording, began).await;
+                check(&clients, &log, &recording, began).await;
             }
         }
         let mut copy = Replica::default();
-        for commit in &truth.commits {
+        for commit in &log.commits {
             copy.apply_commit(commit);
             let revision = commit.commit.revision;
             copy.assert_same(&read_state(&clients, revision, &[]).await, &format!("{archive} at {revision}"));

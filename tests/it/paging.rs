@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use almanac::proto::*;
 use tonic::Status;
 
-use crate::{
-    fixture::*,
-    harness::{Clients, Dice, World, at_released, at_revision},
-};
+use crate::support::{Clients, Dice, TestServer, at_released, at_revision, fixture::*};
 
 /// Most pages that a list of the small world can have.
 const PAGES_MAX: usize = 200;
@@ -46,9 +43,9 @@ async fn check<T: std::fmt::Debug + PartialEq, F: Future<Output = Result<(Vec<T>
     whole.len()
 }
 
-async fn with_everything() -> World {
-    let world = world().await;
-    let clients = &world.clients;
+async fn with_everything() -> TestServer {
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     for (year, order) in [("2022", [1, 2, 3, 4, 5]), ("2023", [2, 1, 3, 6, 4]), ("2024", [6, 5, 3, 2, 1])] {
         clients.publish(edition(year), entries(&order)).await.unwrap();
     }
@@ -61,7 +58,7 @@ async fn with_everything() -> World {
         ];
         clients.ingest(released(day), batches).await.unwrap();
     }
-    world
+    server
 }
 
 /// Points of trajectories, each with its entity; an entity without points once.
@@ -120,8 +117,8 @@ async fn check_trajectory(
 
 #[tokio::test]
 async fn every_list_is_the_same_in_pages_of_any_size() {
-    let world = with_everything().await;
-    let clients = &world.clients;
+    let server = with_everything().await;
+    let clients = &server.clients;
     let ranking = || RANKING.to_owned();
     for as_of in [None, at_revision(1), at_revision(3), at_released("2000-01-01"), at_released("2023-12-31")] {
         let list = ListEditionsRequest { ranking: ranking(), as_of: as_of.clone(), ..Default::default() };
@@ -158,23 +155,23 @@ async fn every_list_is_the_same_in_pages_of_any_size() {
     assert!(check_list!(clients.catalog.list_entities, list, entities) > 1);
     let list = SearchCatalogRequest { query: "cluster".into(), ..Default::default() };
     assert!(check_list!(clients.catalog.search_catalog, list, hits) > CLUSTERS);
-    world.end().await;
+    server.end().await;
 }
 
 /// Where no edition stands, several entities in pages of one had no end.
 #[tokio::test]
 async fn trajectories_end_where_no_edition_stands() {
-    let world = world().await;
-    assert_eq!(check_trajectory(&world.clients, &[cluster(1), cluster(2), cluster(1)], None).await.len(), 3);
-    world.end().await;
+    let server = server_with_catalog().await;
+    assert_eq!(check_trajectory(&server.clients, &[cluster(1), cluster(2), cluster(1)], None).await.len(), 3);
+    server.end().await;
 }
 
 /// Editions that come and go in any order: at every revision, trajectories of any entities are those of a plain map.
 #[tokio::test]
 async fn trajectories_are_those_of_a_plain_map_at_every_revision() {
     let mut dice = Dice::new("trajectories");
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let mut standing: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     let mut known = vec![(clients.head().await, standing.clone())];
     for _ in 0..24 {
@@ -220,5 +217,5 @@ async fn trajectories_are_those_of_a_plain_map_at_every_revision() {
         nothing_stands += usize::from(editions.is_empty());
     }
     println!("{} revisions, at {nothing_stands} several entities and no edition", known.len());
-    world.end().await;
+    server.end().await;
 }

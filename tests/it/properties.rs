@@ -8,11 +8,7 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 
-use crate::{
-    author::Author,
-    fixture::*,
-    harness::{Clients, Dice, World, at_revision, join, long, text},
-};
+use crate::support::{Clients, Dice, TestServer, at_revision, author::Author, fixture::*, join, long, text};
 
 /// Runs a property with a seed that is printed and can be given.
 fn check<S: Strategy>(what: &str, cases: u32, strategy: &S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
@@ -28,31 +24,31 @@ fn check<S: Strategy>(what: &str, cases: u32, strategy: &S, property: impl Fn(S:
 
 /// A world full of random writes, and what it answers without paging.
 struct Full {
-    world: World,
+    server: TestServer,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Full {
     fn new(what: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let world = runtime.block_on(async {
-            let world = world().await;
+        let server = runtime.block_on(async {
+            let server = server_with_catalog().await;
             let mut author = Author::new(Dice::new(what), "steward", 400);
             for _ in 0..30 {
-                author.next().send(&world.clients).await.unwrap();
+                author.next().send(&server.clients).await.unwrap();
             }
-            world.clients.publish(edition("2017"), entries(&[7, 3, 1, 2, 9, 4, 5, 8, 6, 10, 11, 12])).await.unwrap();
-            world
+            server.clients.publish(edition("2017"), entries(&[7, 3, 1, 2, 9, 4, 5, 8, 6, 10, 11, 12])).await.unwrap();
+            server
         });
-        Self { world, runtime }
+        Self { server, runtime }
     }
 
     fn block<T>(&self, call: impl AsyncFnOnce(Clients) -> T) -> T {
-        self.runtime.block_on(call(self.world.clients.clone()))
+        self.runtime.block_on(call(self.server.clients.clone()))
     }
 
     fn end(self) {
-        self.runtime.block_on(self.world.end());
+        self.runtime.block_on(self.server.end());
     }
 }
 
@@ -212,7 +208,7 @@ fn printed() -> impl Strategy<Value = String> {
 #[test]
 fn figures_come_back_digit_by_digit() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let world = runtime.block_on(world());
+    let server = runtime.block_on(server_with_catalog());
     let strategy = prop::collection::vec((printed(), -30..=30i32, 0..=7i32, 1..=4i32, "[ -~äöü]{0,40}"), 1..60);
     let round = std::cell::Cell::new(0);
     check("figures", 20, &strategy, |figures| {
@@ -231,8 +227,8 @@ fn figures_come_back_digit_by_digit() {
             sent.points.push(IngestPoint { period: (1900 + at).to_string(), value: Some(value), withdrawn: false });
         }
         let found: Vec<Observation> = runtime.block_on(async {
-            world.clients.ingest(released("2024-01-01"), vec![sent.clone()]).await.unwrap();
-            let all = world.clients.observations(select(&[RD]), None).await;
+            server.clients.ingest(released("2024-01-01"), vec![sent.clone()]).await.unwrap();
+            let all = server.clients.observations(select(&[RD]), None).await;
             all.into_iter().filter(|row| row.dimensions == sent.dimensions).collect()
         });
         prop_assert_eq!(found.len(), figures.len());
@@ -251,11 +247,11 @@ fn figures_come_back_digit_by_digit() {
             .zip(&found)
             .map(|(point, row)| IngestPoint { value: row.value.clone(), ..point.clone() });
         let again = SeriesBatch { points: again.collect(), ..sent.clone() };
-        let result = runtime.block_on(world.clients.ingest(released("2024-01-01"), vec![again])).unwrap();
+        let result = runtime.block_on(server.clients.ingest(released("2024-01-01"), vec![again])).unwrap();
         prop_assert_eq!(result.counts.unwrap().unchanged, figures.len() as u64);
         Ok(())
     });
-    runtime.block_on(world.end());
+    runtime.block_on(server.end());
 }
 
 /// Periods of every kind, as a span of days, with texts that mean it.
@@ -288,7 +284,7 @@ fn period() -> impl Strategy<Value = (String, String)> {
 #[test]
 fn periods_come_back_in_order_in_their_shortest_form_however_they_are_spelled() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let world = runtime.block_on(world());
+    let server = runtime.block_on(server_with_catalog());
     let round = std::cell::Cell::new(0);
     check("periods", 20, &prop::collection::vec((period(), any::<bool>()), 1..50), |periods| {
         round.set(round.get() + 1);
@@ -301,8 +297,8 @@ fn periods_come_back_in_order_in_their_shortest_form_however_they_are_spelled() 
         sent.dimensions = vec![Dimension { id: "ROUND".into(), value: round.to_string() }];
         sent.points = unique.values().map(|text| point(text, "1")).collect();
         let found: Vec<String> = runtime.block_on(async {
-            world.clients.ingest(released("2024-01-01"), vec![sent.clone()]).await.unwrap();
-            let all = world.clients.observations(select(&[RD]), None).await;
+            server.clients.ingest(released("2024-01-01"), vec![sent.clone()]).await.unwrap();
+            let all = server.clients.observations(select(&[RD]), None).await;
             all.into_iter().filter(|row| row.dimensions == sent.dimensions).map(|row| row.period).collect()
         });
         let expected: BTreeSet<&String> = unique.keys().copied().collect();
@@ -324,5 +320,5 @@ fn periods_come_back_in_order_in_their_shortest_form_however_they_are_spelled() 
         prop_assert!(days.windows(2).all(|pair| pair[0] <= pair[1]), "{:?}", found);
         Ok(())
     });
-    runtime.block_on(world.end());
+    runtime.block_on(server.end());
 }

@@ -4,11 +4,13 @@ use almanac::{ledger::verify::verify, proto::*};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::{
+use crate::support::{
+    Clients, Dice, assert_refused, at_released, at_revision,
     author::Author,
     fixture::*,
-    harness::{Clients, Dice, assert_refused, at_released, at_revision, long, reason, text},
+    long, reason,
     replica::{Replica, read_state},
+    text,
 };
 
 async fn revert(clients: &Clients, options: WriteOptions, revisions: &[u64]) -> Result<WriteResult, Status> {
@@ -28,8 +30,8 @@ async fn current(clients: &Clients, as_of: Option<AsOf>) -> Option<(String, Stri
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mistyped_release_date_is_taken_back() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let mistyped = ingest(clients, "2025-05-20", "7").await;
     ingest(clients, "2024-05-20", "5").await;
     assert_eq!(current(clients, None).await, Some(("2025-05-20".into(), "7".into())));
@@ -50,13 +52,13 @@ async fn a_mistyped_release_date_is_taken_back() {
     assert_eq!(current(clients, at_revision(before)).await, Some(("2025-05-20".into(), "7".into())));
     let commits = clients.commits(before, Vec::new()).await;
     assert_eq!(commits[0].commit.cause(), Cause::Correction);
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_the_way_is_named() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let head = clients.head().await;
     let first = ingest(clients, "2024-05-20", "5").await;
     let second = ingest(clients, "2024-05-20", "6").await;
@@ -84,7 +86,7 @@ async fn what_is_in_the_way_is_named() {
     assert!(all.counts.unwrap().definitions_removed > 0);
     assert_eq!(read_state(clients, clients.head().await, &[]).await, Replica::default());
     assert_eq!(clients.status().await.indicators, 0);
-    world.end().await;
+    server.end().await;
 }
 
 /// Subscriptions whose copies are kept.
@@ -97,27 +99,27 @@ fn filters() -> Vec<Vec<Filter>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn copies_stay_true_and_the_folder_whole_through_any_reverts() {
-    let mut world = world().await;
+    let mut server = server_with_catalog().await;
     let mut dice = Dice::new("reverts");
     let mut author = Author::new(dice.split(), "steward", 60);
     let (mut done, mut conflicts) = (0, 0);
     for _ in 0..if long() { 400 } else { 80 } {
         if dice.once_in(3) {
-            let head = world.clients.head().await;
+            let head = server.clients.head().await;
             // Revision 1 is the catalog, which all of it needs.
             let newest = (2..=head).rev().take(20).collect::<Vec<u64>>();
             if newest.is_empty() {
                 continue;
             }
             let revisions: Vec<u64> = (0..1 + dice.below(3)).map(|_| *dice.pick(&newest)).collect();
-            match revert(&world.clients, WriteOptions::default(), &revisions).await {
+            match revert(&server.clients, WriteOptions::default(), &revisions).await {
                 Ok(_) => done += 1,
                 Err(refused) => {
                     assert_eq!(reason(&refused), "REVERT_CONFLICT", "{refused:?}");
                     conflicts += 1;
                 }
             }
-        } else if let Err(refused) = author.next().send(&world.clients).await {
+        } else if let Err(refused) = author.next().send(&server.clients).await {
             // The author does not know what was taken back.
             let expected = ["EDITION_EXISTS", "NO_EDITION", "FINDINGS"];
             let reason = reason(&refused);
@@ -126,30 +128,30 @@ async fn copies_stay_true_and_the_folder_whole_through_any_reverts() {
     }
     assert!(done > 0, "no revert was done, {conflicts} were refused");
 
-    let head = world.clients.head().await;
+    let head = server.clients.head().await;
     let mut states = Vec::new();
     for filters in filters() {
         let mut copy = Replica::default();
-        for commit in world.clients.commits(0, filters.clone()).await {
+        for commit in server.clients.commits(0, filters.clone()).await {
             copy.apply_commit(&commit);
             if dice.once_in(8) {
                 let revision = commit.commit.revision;
-                let state = read_state(&world.clients, revision, &filters).await;
+                let state = read_state(&server.clients, revision, &filters).await;
                 copy.assert_same(&state, &format!("revision {revision} of {filters:?}"));
             }
         }
-        let state = read_state(&world.clients, head, &filters).await;
+        let state = read_state(&server.clients, head, &filters).await;
         copy.assert_same(&state, &format!("head of {filters:?}"));
         states.push(state);
     }
-    let status = world.clients.status().await;
-    world.restart().await;
+    let status = server.clients.status().await;
+    server.restart().await;
     for (filters, state) in filters().iter().zip(&states) {
-        read_state(&world.clients, head, filters).await.assert_same(state, "after a restart");
+        read_state(&server.clients, head, filters).await.assert_same(state, "after a restart");
     }
-    assert_eq!(world.clients.status().await, status);
-    world.stop().await;
-    let report = verify(&world.data(), false).unwrap();
+    assert_eq!(server.clients.status().await, status);
+    server.stop().await;
+    let report = verify(&server.data(), false).unwrap();
     assert_eq!((report.problem_count, report.problems), (0, Vec::new()));
-    world.end().await;
+    server.end().await;
 }

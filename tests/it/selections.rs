@@ -30,7 +30,7 @@ use almanac::{
     store::{Engine, view::View},
 };
 
-use crate::harness::{Dice, long};
+use crate::support::{Dice, long};
 
 const INDICATORS: [&str; 2] = ["I.ONE", "I.TWO"];
 /// The last one never has figures.

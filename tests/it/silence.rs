@@ -36,7 +36,7 @@ use tonic::{
 };
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::{fixture::*, harness::Clients};
+use crate::support::{Clients, fixture::*};
 
 const DUPLEX_BYTES: usize = 1 << 20;
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -107,7 +107,7 @@ async fn heard(clients: &Clients, filter: Filter, start: Start, until: u64) -> (
     let mut stream = clients.feed.clone().subscribe(request).await.unwrap().into_inner();
     let mut messages = Vec::new();
     let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
-    while crate::watch::covered(&messages) < until {
+    while crate::support::watch::covered(&messages) < until {
         messages.extend(stream.message().await.unwrap().unwrap().body);
         longest = longest.max(last.elapsed());
         last = Instant::now();
@@ -142,7 +142,7 @@ async fn a_stream_that_reads_a_long_commit_says_that_it_lives() {
         // What was committed before it was started, and nobody asked for yet, it reads from the disk.
         let (channel, stop, serving) = slow_server(&disk, Duration::from_millis(25));
         let (messages, longest) = heard(&Clients::on(channel), indicators(ids), start.clone(), 2).await;
-        let outline = crate::watch::outline(&messages);
+        let outline = crate::support::watch::outline(&messages);
         assert!(longest <= SILENCE_MAX, "silent for {longest:?}: {outline}");
         assert!(start == &state || lags(&messages) > 3, "{outline}");
         let found = messages.iter().filter(|one| matches!(one, Message::CommitPage(_))).count();

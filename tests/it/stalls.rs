@@ -15,26 +15,22 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::{
-    fixture::*,
-    harness::{Clients, DEADLINE, WholeCommit, World, join},
-    watch::Watch,
-};
+use crate::support::{Clients, DEADLINE, TestServer, WholeCommit, fixture::*, join, watch::Watch};
 
 /// What one stream holds unread before its server must wait; the default of HTTP/2.
 const STREAM_WINDOW: u32 = 65_535;
 /// Room for all streams of a connection, so that one does not stop the others.
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
-async fn stalling_world(limit: Duration) -> World {
-    let world = World::with(|config| config.subscription_stall_limit = limit).await;
-    world.clients.define(WriteOptions::default(), catalog()).await.unwrap();
-    world
+async fn stalling_world(limit: Duration) -> TestServer {
+    let server = TestServer::with(|config| config.subscription_stall_limit = limit).await;
+    server.clients.define(WriteOptions::default(), catalog()).await.unwrap();
+    server
 }
 
 /// A connection of its own, with small windows.
-async fn connection(world: &World) -> Channel {
-    let endpoint = Endpoint::from_shared(format!("http://{}", world.address())).unwrap();
+async fn connection(server: &TestServer) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.address())).unwrap();
     let endpoint = endpoint.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
     endpoint.connect().await.unwrap()
 }
@@ -121,9 +117,9 @@ impl Taken {
 
 #[tokio::test]
 async fn who_takes_nothing_is_given_up_and_nobody_loses_anything() {
-    let world = stalling_world(Duration::from_secs(1)).await;
-    let clients = &world.clients;
-    let shared = connection(&world).await;
+    let server = stalling_world(Duration::from_secs(1)).await;
+    let clients = &server.clients;
+    let shared = connection(&server).await;
     let mut frozen = subscribe(&shared, from(2)).await;
     let mut taken = Taken::default();
     taken.take(frozen.message().await.unwrap().unwrap().body.unwrap());
@@ -167,21 +163,21 @@ async fn who_takes_nothing_is_given_up_and_nobody_loses_anything() {
     both.extend(rest.commits());
     assert_eq!(both, expected, "the frozen one missed nothing");
     drop(resumed);
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn slow_readers_and_those_with_nothing_to_read_stay() {
     let limit = Duration::from_secs(3);
-    let world = stalling_world(limit).await;
-    let clients = &world.clients;
+    let server = stalling_world(limit).await;
+    let clients = &server.clients;
     let mut head = 1;
     for number in 0..20 {
         head = commit(clients, number).await;
     }
-    let idle_connection = connection(&world).await;
+    let idle_connection = connection(&server).await;
     let mut idle = subscribe(&idle_connection, Start::Now(StartNow {})).await;
-    let slow_connection = connection(&world).await;
+    let slow_connection = connection(&server).await;
     let mut slow = subscribe(&slow_connection, from(2)).await;
     let (begun, mut seen) = (std::time::Instant::now(), Taken::default());
     // Far more waits than a window holds, all the time, and far longer than the limit.
@@ -196,21 +192,21 @@ async fn slow_readers_and_those_with_nothing_to_read_stay() {
     let news = commit(clients, 20).await;
     assert!(Taken::default().until(&mut idle, news).await.is_none(), "who waits for news gets it");
     drop((slow, idle));
-    world.end().await;
+    server.end().await;
 }
 
 /// Over HTTP/1.1 there are no windows: what is full is the socket.
 #[tokio::test]
 async fn a_browser_that_takes_nothing_is_given_up() {
-    let world = stalling_world(Duration::from_secs(1)).await;
-    let clients = &world.clients;
+    let server = stalling_world(Duration::from_secs(1)).await;
+    let clients = &server.clients;
     // More than the buffers of two sockets hold.
     for number in 0..8 {
         commit_years(clients, number, 3_000).await;
     }
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 << 10).unwrap();
-    let mut browser = socket.connect(world.address()).await.unwrap();
+    let mut browser = socket.connect(server.address()).await.unwrap();
     let request = SubscribeRequest { start: Some(from(1)), ..Default::default() };
     let length = u32::try_from(request.encoded_len()).unwrap();
     let head = format!(
@@ -228,5 +224,5 @@ async fn a_browser_that_takes_nothing_is_given_up() {
     assert!(some.starts_with(b"HTTP/1.1 200"));
     assert_eq!(subscribers(clients).await, 1);
     until_subscribers(clients, 0).await;
-    world.end().await;
+    server.end().await;
 }

@@ -20,10 +20,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::{
-    fixture::*,
-    harness::{World, assert_refused, fields, reason, upload},
-};
+use crate::support::{TestServer, assert_refused, fields, fixture::*, reason, upload};
 
 /// No message has it.
 const UNKNOWN_NUMBER: u32 = 100_000;
@@ -77,8 +74,8 @@ pub(crate) async fn call(channel: &Channel, path: &str, messages: Vec<Vec<u8>>) 
     client.streaming(request, path.parse().unwrap(), RawCodec).await?.into_inner().message().await
 }
 
-pub(crate) async fn connect(world: &World) -> Channel {
-    Endpoint::from_shared(format!("http://{}", world.address())).unwrap().connect().await.unwrap()
+pub(crate) async fn connect(server: &TestServer) -> Channel {
+    Endpoint::from_shared(format!("http://{}", server.address())).unwrap().connect().await.unwrap()
 }
 
 /// Every method of the contract: its path, and its request.
@@ -130,8 +127,8 @@ fn unknown_field(way: &[FieldDescriptor]) -> Vec<u8> {
 
 #[tokio::test]
 async fn an_unknown_field_anywhere_in_any_request_is_refused() {
-    let world = world().await;
-    let channel = connect(&world).await;
+    let server = server_with_catalog().await;
+    let channel = connect(&server).await;
     let mut seen = BTreeSet::new();
     for (path, request) in methods() {
         for way in ways_down(&request) {
@@ -153,37 +150,37 @@ async fn an_unknown_field_anywhere_in_any_request_is_refused() {
     for name in ["Filter", "WriteOptions", "SeriesSelection", "AsOf", "SubscribeRequest", "Value", "Entry"] {
         assert!(seen.contains(&format!("almanac.v1.{name}")), "{name} is in no request");
     }
-    assert_eq!(world.clients.head().await, 1);
-    world.end().await;
+    assert_eq!(server.clients.head().await, 1);
+    server.end().await;
 }
 
 #[tokio::test]
 async fn an_upload_with_an_unknown_field_late_leaves_nothing() {
-    let world = world().await;
-    let channel = connect(&world).await;
+    let server = server_with_catalog().await;
+    let channel = connect(&server).await;
     let sent = upload(released("2024-01-01"), Vec::new(), &[batch(RD, "CHN", "bank", &[("2020", "1")])]);
     let mut messages: Vec<Vec<u8>> = sent.iter().map(Message::encode_to_vec).collect();
     messages.insert(messages.len() - 1, unknown_field(&[]));
     let refused = call(&channel, "/almanac.v1.AdminService/IngestObservations", messages).await;
     assert_refused(refused, Code::InvalidArgument, "UNKNOWN_FIELD");
-    assert_eq!(world.clients.head().await, 1);
-    world.end().await;
+    assert_eq!(server.clients.head().await, 1);
+    server.end().await;
 }
 
 #[tokio::test]
 async fn bytes_that_are_no_message_are_refused() {
-    let world = world().await;
-    let channel = connect(&world).await;
+    let server = server_with_catalog().await;
+    let channel = connect(&server).await;
     for path in ["/almanac.v1.StatisticsService/GetFigure", "/almanac.v1.FeedService/Subscribe"] {
         let refused = call(&channel, path, vec![vec![0x0a, 0x05]]).await;
         assert_refused(refused, Code::InvalidArgument, "MALFORMED_REQUEST");
     }
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_browser_is_refused_an_unknown_field_too() {
-    let world = world().await;
+    let server = server_with_catalog().await;
     for path in ["/almanac.v1.StatisticsService/GetFigure", "/almanac.v1.FeedService/Subscribe"] {
         let message = unknown_field(&[]);
         let mut body = vec![0, 0, 0, 0, message.len() as u8];
@@ -193,14 +190,14 @@ async fn a_browser_is_refused_an_unknown_field_too() {
              content-length: {}\r\nconnection: close\r\n\r\n",
             body.len()
         );
-        let mut connection = TcpStream::connect(world.address()).await.unwrap();
+        let mut connection = TcpStream::connect(server.address()).await.unwrap();
         connection.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
         let mut answer = Vec::new();
         connection.read_to_end(&mut answer).await.unwrap();
         let answer = String::from_utf8_lossy(&answer).replace(' ', "");
         assert!(answer.contains("grpc-status:3"), "{path}: {answer}");
     }
-    world.end().await;
+    server.end().await;
 }
 
 fn entity(change: impl FnOnce(&mut Entity)) -> Vec<Definition> {
@@ -266,8 +263,8 @@ fn edition_with(change: impl FnOnce(&mut Edition)) -> PublishHeader {
 #[tokio::test]
 async fn an_unknown_value_of_any_enum_of_a_request_is_refused() {
     const NONE: i32 = UNKNOWN_VALUE;
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let mut covered = BTreeSet::new();
     let mut check = |name: &str, field: &str, status: Option<Status>| {
         let status = status.unwrap_or_else(|| panic!("{name} is taken"));
@@ -346,32 +343,32 @@ async fn an_unknown_value_of_any_enum_of_a_request_is_refused() {
     }
     assert_eq!(covered, expected, "every enum of a request has a case here, and no other");
     assert_eq!(clients.head().await, 1);
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn twenty_five_wrong_periods_are_counted() {
-    let world = world().await;
+    let server = server_with_catalog().await;
     let points: Vec<(String, &str)> = (0..25).map(|number| (format!("year {number}"), "1")).collect();
     let points: Vec<(&str, &str)> = points.iter().map(|(period, value)| (period.as_str(), *value)).collect();
     let batches = vec![batch(RD, "CHN", "bank", &points[..5]), batch(RD, "USA", "bank", &points[5..])];
-    let refused = world.clients.ingest(released("2024-01-01"), batches).await;
+    let refused = server.clients.ingest(released("2024-01-01"), batches).await;
     let status = assert_refused(refused, Code::InvalidArgument, "FIELD");
     assert_eq!(fields(&status).len(), 20);
     assert_eq!(fields(&status)[5], "series[1].points[0].period");
     assert!(status.message().ends_with("(and 24 more)"), "{}", status.message());
 
     let wrong = (0..25).flat_map(|_| indicator_with(|indicator| indicator.id = "two words".into())).collect();
-    let refused = world.clients.define(WriteOptions::default(), wrong).await;
+    let refused = server.clients.define(WriteOptions::default(), wrong).await;
     let status = assert_refused(refused, Code::InvalidArgument, "FIELD");
     assert_eq!(fields(&status).len(), 20);
     assert!(status.message().ends_with("(and 24 more)"), "{}", status.message());
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_page_token_of_another_history_or_method_is_refused() {
-    let (ours, theirs) = (world().await, world().await);
+    let (ours, theirs) = (server_with_catalog().await, server_with_catalog().await);
     let request = ListIndicatorsRequest { page_size: 1, ..Default::default() };
     let first = ours.clients.catalog.clone().list_indicators(request.clone()).await.unwrap().into_inner();
     let page_token = first.next_page_token;

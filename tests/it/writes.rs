@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use almanac::proto::*;
 use tonic::Code;
 
-use crate::{
-    fixture::*,
-    harness::{Clients, Dice, World, assert_refused, at_released, at_revision, long, text},
-};
+use crate::support::{Clients, Dice, TestServer, assert_refused, at_released, at_revision, fixture::*, long, text};
 
 fn counts(result: &WriteResult) -> (u64, u64, u64, u64, u64) {
     let counts = result.counts.as_ref().unwrap();
@@ -45,7 +42,7 @@ fn as_first(result: WriteResult) -> WriteResult {
 
 #[tokio::test]
 async fn a_retry_gets_the_first_answer_and_other_content_is_refused_across_a_restart_too() {
-    let mut world = world().await;
+    let mut server = server_with_catalog().await;
     let figures = || vec![batch(RD, "CHN", "bank", &[("2020", "2.40")])];
     let header = |id: &str| with(request(id), released("2023-03-01"));
     let upload = |id: &str| PublishHeader { options: Some(request(id)), ..edition("2022") };
@@ -53,7 +50,7 @@ async fn a_retry_gets_the_first_answer_and_other_content_is_refused_across_a_res
     let mut table = entries(&[1, 2, 3]);
     table[2].tied = true;
 
-    let clients = world.clients.clone();
+    let clients = server.clients.clone();
     let defined = clients.define(request("define-1"), vec![economy("FRA", "France")]).await.unwrap();
     let ingested = clients.ingest(header("ingest-1"), figures()).await.unwrap();
     let published = clients.publish(upload("publish-1"), table.clone()).await.unwrap();
@@ -64,9 +61,9 @@ async fn a_retry_gets_the_first_answer_and_other_content_is_refused_across_a_res
 
     for restarted in [false, true] {
         if restarted {
-            world.restart().await;
+            server.restart().await;
         }
-        let clients = world.clients.clone();
+        let clients = server.clients.clone();
         let head = clients.head().await;
         let again = clients.define(request("define-1"), vec![economy("FRA", "France")]).await.unwrap();
         assert_eq!(as_first(again), defined);
@@ -91,25 +88,25 @@ async fn a_retry_gets_the_first_answer_and_other_content_is_refused_across_a_res
         assert_refused(other, Code::AlreadyExists, "REQUEST_REUSED");
         assert_eq!(clients.head().await, head, "retries and refusals add no revision");
     }
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_refused_request_may_come_again_with_the_same_id() {
-    let world = world().await;
+    let server = server_with_catalog().await;
     let header = || with(request("again"), released("2023-03-01"));
     let unknown = vec![batch(RD, "ATL", "bank", &[("2020", "1")])];
-    assert_refused(world.clients.ingest(header(), unknown).await, Code::NotFound, "UNKNOWN_ENTITY");
+    assert_refused(server.clients.ingest(header(), unknown).await, Code::NotFound, "UNKNOWN_ENTITY");
     let good = vec![batch(RD, "CHN", "bank", &[("2020", "1")])];
-    assert!(!world.clients.ingest(header(), good).await.unwrap().replayed);
-    world.end().await;
+    assert!(!server.clients.ingest(header(), good).await.unwrap().replayed);
+    server.end().await;
 }
 
 #[tokio::test]
 async fn retries_at_the_same_time_make_one_commit() {
-    let world = world().await;
+    let server = server_with_catalog().await;
     let calls = (0..8).map(|_| {
-        let clients = world.clients.clone();
+        let clients = server.clients.clone();
         tokio::spawn(async move {
             let header = with(request("once"), released("2023-03-01"));
             clients.ingest(header, vec![batch(RD, "CHN", "bank", &[("2020", "2.40")])]).await.unwrap()
@@ -121,14 +118,14 @@ async fn retries_at_the_same_time_make_one_commit() {
     }
     assert!(answers.iter().all(|answer| answer.revision == 2));
     assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
-    assert_eq!(world.clients.head().await, 2);
-    world.end().await;
+    assert_eq!(server.clients.head().await, 2);
+    server.end().await;
 }
 
 #[tokio::test]
 async fn validate_only_says_the_whole_difference_and_writes_nothing() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     clients
         .ingest(released("2023-03-01"), vec![batch(RD, "CHN", "bank", &[("2020", "2.40"), ("2021", "2.44")])])
         .await
@@ -179,48 +176,48 @@ async fn validate_only_says_the_whole_difference_and_writes_nothing() {
         all.into_iter().filter(|(_, what)| matches!(what, change::Detail::Entry(_))).collect()
     };
     assert_eq!(entries_only(&commit.changes), entries_only(&dry_edition.result.unwrap().difference));
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn validate_only_says_all_that_is_wrong() {
-    let world = world().await;
+    let server = server_with_catalog().await;
     let header = with(validate(), released("2023-03-01"));
     let bad = vec![
         batch(RD, "CHN", "bank", &[("2020", "1"), ("2020", "2")]),
         batch("IP.PAT.RESF", "CHN", "bank", &[("2020", "1")]),
         batch(RD, "Germny", "bank", &[("2020", "1")]),
     ];
-    let answer = world.clients.ingest(header, bad).await.unwrap();
+    let answer = server.clients.ingest(header, bad).await.unwrap();
     let mut codes: Vec<&str> = answer.findings.iter().map(|finding| finding.code.as_str()).collect();
     codes.sort_unstable();
     assert_eq!(codes, ["DUPLICATE_KEY", "UNKNOWN_ENTITY", "UNKNOWN_INDICATOR"]);
     let germany = answer.findings.iter().find(|finding| finding.code == "UNKNOWN_ENTITY").unwrap();
     assert_eq!((germany.suggestions[0].as_str(), germany.severity()), ("DEU", FindingSeverity::Error));
     assert_eq!(germany.location, "series[2].entity", "the batch as it was sent");
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn an_expected_head_that_moved_aborts() {
-    let world = world().await;
+    let server = server_with_catalog().await;
     let options = |head| WriteOptions { expected_head: Some(head), ..Default::default() };
     let figures = |value: &str| vec![batch(RD, "CHN", "bank", &[("2020", value)])];
-    world.clients.ingest(with(options(1), released("2023-03-01")), figures("1")).await.unwrap();
+    server.clients.ingest(with(options(1), released("2023-03-01")), figures("1")).await.unwrap();
     for stale in [0, 1, 3] {
-        let refused = world.clients.ingest(with(options(stale), released("2023-03-01")), figures("2")).await;
+        let refused = server.clients.ingest(with(options(stale), released("2023-03-01")), figures("2")).await;
         let status = assert_refused(refused, Code::Aborted, "HEAD_MOVED");
         assert!(status.message().contains('2'));
     }
-    assert_eq!(world.clients.head().await, 2);
-    world.clients.ingest(with(options(2), released("2023-03-01")), figures("2")).await.unwrap();
-    world.end().await;
+    assert_eq!(server.clients.head().await, 2);
+    server.clients.ingest(with(options(2), released("2023-03-01")), figures("2")).await.unwrap();
+    server.end().await;
 }
 
 #[tokio::test]
 async fn cause_note_and_document_are_kept_and_causes_follow_from_what_changes() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let figures = |value: &str| vec![batch(RD, "CHN", "bank", &[("2020", value)])];
     let options = WriteOptions {
         cause: Cause::MethodChange.into(),
@@ -253,13 +250,13 @@ async fn cause_note_and_document_are_kept_and_causes_follow_from_what_changes() 
         assert!(instant(&before.commit.recorded) <= instant(&after.commit.recorded));
         assert_eq!(before.commit.revision + 1, after.commit.revision);
     }
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_reload_of_the_same_is_a_commit_without_changes() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let figures = || vec![batch(RD, "CHN", "bank", &[("2020", "2.40"), ("2021", "2.44")])];
     clients.ingest(released("2023-03-01"), figures()).await.unwrap();
     clients.publish(edition("2022"), entries(&[1, 2, 3])).await.unwrap();
@@ -282,13 +279,13 @@ async fn a_reload_of_the_same_is_a_commit_without_changes() {
     assert!(commits.iter().all(|one| one.changes.is_empty() && one.commit.cause() == Cause::ReloadUnchanged));
     let after = clients.status().await;
     assert_eq!(after, GetStoreStatusResponse { head: before.head + 4, ..before });
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn merge_leaves_what_it_does_not_name_and_replace_withdraws_it() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     let all = vec![
         batch(RD, "CHN", "bank", &[("2020", "2.40"), ("2021", "2.44")]),
         batch(RD, "USA", "bank", &[("2020", "3.47")]),
@@ -334,13 +331,13 @@ async fn merge_leaves_what_it_does_not_name_and_replace_withdraws_it() {
     assert_eq!(status.current_figures, 3);
     let merge = IngestHeader { mode: IngestMode::Merge.into(), ..nothing_left };
     assert_refused(clients.ingest(merge, Vec::new()).await, Code::InvalidArgument, "FIELD");
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_correction_replaces_a_table_and_says_which_rows() {
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     clients.publish(edition("2022"), entries(&[1, 2, 3, 4])).await.unwrap();
     let mended = clients.publish(correction(edition("2022")), entries(&[1, 3, 2, 5])).await.unwrap();
     let stands = mended.edition.unwrap();
@@ -365,15 +362,15 @@ async fn a_correction_replaces_a_table_and_says_which_rows() {
     assert_refused(corrected, Code::FailedPrecondition, "EDITION_WITHDRAWN");
     clients.publish(edition("2022"), entries(&[7, 8])).await.unwrap();
     assert_eq!(listed(clients.entries(RANKING, "2022", None).await.unwrap()), [7, 8].map(cluster));
-    world.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn three_vintages_of_one_figure_answer_by_release_date_in_any_order_of_loading() {
     let vintages = [("2018-08-01", "2.06558"), ("2020-02-01", "2.05701"), ("2025-12-17", "2.01703")];
     let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
-    let world = world().await;
-    let clients = &world.clients;
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
     // An economy for each order of loading.
     for (order, entity) in orders.iter().zip(ECONOMIES) {
         for vintage in order {
@@ -394,7 +391,7 @@ async fn three_vintages_of_one_figure_answer_by_release_date_in_any_order_of_loa
         let now = figure(clients, RD, entity, "2015", None).await.unwrap().selected.unwrap();
         assert_eq!(text(now.value.as_ref().unwrap()), "2.01703", "{order:?}");
     }
-    world.end().await;
+    server.end().await;
 }
 
 /// A vintage: what a source published on a day, whole or in part.
@@ -468,8 +465,8 @@ async fn held(clients: &Clients, indicator: &str, as_of: Option<AsOf>) -> BTreeM
 #[tokio::test]
 async fn generated_vintages_answer_by_release_date_in_any_order_of_loading() {
     let mut dice = Dice::new("generated_vintages");
-    let world: World = world().await;
-    let clients = &world.clients;
+    let server: TestServer = server_with_catalog().await;
+    let clients = &server.clients;
     for round in 0..if long() { 300 } else { 25 } {
         let ids: Vec<String> =
             ["forward", "reverse", "mixed"].iter().map(|order| format!("X{round}.{order}")).collect();
@@ -498,5 +495,5 @@ async fn generated_vintages_answer_by_release_date_in_any_order_of_loading() {
     let all: Vec<&str> = ids.iter().map(String::as_str).collect();
     let current = clients.observations(select(&all), None).await.len() as u64;
     assert_eq!(clients.status().await.current_figures, current, "the totals count on rightly");
-    world.end().await;
+    server.end().await;
 }

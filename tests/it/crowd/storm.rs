@@ -1,42 +1,62 @@
-//! Everybody comes back at once, after a polite end of the server and after a rude one.
+//! All clients connect again at once, after SIGTERM and after `kill -9`.
 
-use super::*;
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-/// A client that lives through ends of the server: goes on by its last token, at the address it is told.
-async fn live_through(
+use almanac::proto::{subscribe_request::Start, *};
+use tokio::{
+    sync::{Barrier, watch},
+    task::JoinHandle,
+};
+
+use super::{
+    CROWD_DEADLINE, ReadRecord, commit, next, on_own_thread, peak_memory, reconnect, sizes,
+    slow::{check_readers, percentile},
+    start,
+};
+use crate::support::{Clients, DEADLINE, fixture::*, long, process::Process, subscriptions::*};
+
+const EACH: u64 = 10;
+const ROUNDS: u64 = 3;
+
+/// Follows through ends of the server: resumes by its last token, at the address that it is given.
+async fn follow_through_restarts(
     mut address: watch::Receiver<SocketAddr>,
     first: u64,
     until: u64,
-    everywhere: Arc<Barrier>,
-) -> Seen {
-    let mut seen = Seen::default();
-    let mut start = Start::Range(StartRange { first_revision: first, last_revision: 0 });
+    all_connected: Arc<Barrier>,
+) -> ReadRecord {
+    let mut record = ReadRecord::default();
+    let mut start = range(first, 0);
     let mut connected = false;
-    while seen.place < until {
-        let mut stream = come_back(&mut address, &start).await;
+    while record.position < until {
+        let mut stream = reconnect(&mut address, &start).await;
         if !connected {
             connected = true;
-            seen.take(&next(&mut stream).await.expect("opened"));
-            everywhere.wait().await;
+            record.take(&next(&mut stream).await.expect("opened"));
+            all_connected.wait().await;
         }
-        while seen.place < until {
+        while record.position < until {
             match next(&mut stream).await {
-                Some(message) => seen.take(&message),
+                Some(message) => record.take(&message),
                 None => break,
             }
         }
-        start = Start::ResumeToken(seen.token.clone());
-        seen.forget_half();
+        start = Start::ResumeToken(record.token.clone());
+        record.drop_incomplete();
         let server = *address.borrow();
-        // Either the server is gone, or only this connection: then it is still there, under the same address.
-        if seen.place < until && tokio::net::TcpStream::connect(server).await.is_err() {
+        // If only this connection failed, the server is still there, under the same address.
+        if record.position < until && tokio::net::TcpStream::connect(server).await.is_err() {
             address.changed().await.unwrap();
         }
     }
-    seen
+    record
 }
 
-/// Asks for figures until told to stop; how long each answer took.
+/// Asks for figures until it is stopped, and returns how long each answer took, sorted.
 async fn query(clients: Clients, stop: watch::Receiver<bool>) -> Vec<Duration> {
     let mut took = Vec::new();
     while !*stop.borrow() {
@@ -49,87 +69,87 @@ async fn query(clients: Clients, stop: watch::Receiver<bool>) -> Vec<Duration> {
     took
 }
 
+async fn write_round(clients: &Clients, round: u64) {
+    for number in 0..EACH {
+        commit(clients, (round * EACH + number) as usize).await;
+    }
+}
+
+/// Waits until all clients are connected again or done.
+async fn all_reconnected(clients: &Clients, followers: &[JoinHandle<ReadRecord>]) {
+    let waiting = async {
+        loop {
+            let status = clients.admin.clone().get_store_status(GetStoreStatusRequest {}).await.unwrap().into_inner();
+            if status.subscribers >= followers.len() as u64 || followers.iter().all(JoinHandle::is_finished) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(CROWD_DEADLINE, waiting).await.expect("all connect again");
+}
+
+async fn all_done(followers: &[JoinHandle<ReadRecord>]) {
+    let waiting = async {
+        while !followers.iter().all(JoinHandle::is_finished) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(CROWD_DEADLINE, waiting).await.expect("all catch up");
+}
+
 async fn storm(how: &str, end: impl Fn(Process)) {
     let subscribers = if long() { 5_000 } else { 200 };
-    let (each, rounds) = (10, 3);
     let scratch = tempfile::tempdir().unwrap();
     let data = scratch.path().join("data");
     let (mut server, mut clients) = start(&data).await;
     clients.define(WriteOptions::default(), catalog()).await.unwrap();
-    let until = 1 + each * rounds;
-    let (tell, address) = watch::channel(server.address);
-    let everywhere = Arc::new(Barrier::new(subscribers + 1));
-    let living: Vec<_> =
-        (0..subscribers).map(|_| tokio::spawn(live_through(address.clone(), 2, until, everywhere.clone()))).collect();
-    tokio::time::timeout(CROWD_DEADLINE, everywhere.wait()).await.expect("all are there");
-    for number in 0..each {
-        commit(&clients, number as usize).await;
+    let until = 1 + EACH * ROUNDS;
+    let (announce, address) = watch::channel(server.address);
+    let all_connected = Arc::new(Barrier::new(subscribers + 1));
+    let mut followers = Vec::new();
+    for _ in 0..subscribers {
+        let following = follow_through_restarts(address.clone(), 2, until, all_connected.clone());
+        followers.push(tokio::spawn(following));
     }
-    for round in 1..rounds {
+    tokio::time::timeout(CROWD_DEADLINE, all_connected.wait()).await.expect("all connect");
+    write_round(&clients, 0).await;
+    for round in 1..ROUNDS {
         end(server);
         (server, clients) = start(&data).await;
-        for number in 0..each {
-            commit(&clients, (round * each + number) as usize).await;
-        }
-        // Another start empties the ring: all that was missed is read from the ledger.
+        write_round(&clients, round).await;
+        // Another restart empties the ring: what the clients missed is read from the ledger.
         server.stop();
         (server, clients) = start(&data).await;
-        assert_eq!(clients.head().await, 1 + each * (round + 1));
+        assert_eq!(clients.head().await, 1 + EACH * (round + 1));
         let (stop, stopped) = watch::channel(false);
-        let querying = tokio::spawn(apart(server.address, move |clients| query(clients, stopped)));
+        let querying = tokio::spawn(on_own_thread(server.address, move |clients| query(clients, stopped)));
         let begun = Instant::now();
-        tell.send_replace(server.address);
-        let caught_up = async {
-            while clients
-                .admin
-                .clone()
-                .get_store_status(GetStoreStatusRequest {})
-                .await
-                .unwrap()
-                .into_inner()
-                .subscribers
-                < subscribers as u64
-                && !living.iter().all(JoinHandle::is_finished)
-            {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(CROWD_DEADLINE, caught_up).await.expect("all come back");
-        let back = begun.elapsed();
-        if round == rounds - 1 {
-            let all_read = async {
-                while !living.iter().all(JoinHandle::is_finished) {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            };
-            tokio::time::timeout(CROWD_DEADLINE, all_read).await.expect("all catch up");
+        announce.send_replace(server.address);
+        all_reconnected(&clients, &followers).await;
+        println!("{subscribers} clients connected again after {how} in {:?}", begun.elapsed());
+        if round == ROUNDS - 1 {
+            all_done(&followers).await;
         }
         stop.send_replace(true);
         let took = querying.await.unwrap();
-        println!(
-            "{subscribers} clients came back after {how} in {back:?}; {} queries meanwhile: {:?} at the median, {:?} at \
-             the most; peak memory {} MiB",
-            took.len(),
-            at(&took, 50),
-            at(&took, 100),
-            peak_memory(server.pid()) / 1024,
-        );
+        let median = percentile(&took, 50);
+        let longest = percentile(&took, 100);
+        println!("{} queries meanwhile: {median:?} at the median, {longest:?} at the most", took.len());
+        println!("peak memory {} MiB", peak_memory(server.pid()) / 1024);
     }
     let expected = sizes(&clients.commits(1, Vec::new()).await);
-    assert_eq!(expected.len() as u64, each * rounds);
-    for seen in living {
-        let seen = seen.await.unwrap();
-        assert_eq!((seen.place, &seen.commits, seen.whole), (until, &expected, expected.len()));
-    }
+    assert_eq!(expected.len() as u64, EACH * ROUNDS);
+    check_readers(followers, until, &expected).await;
     server.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_come_back_after_a_polite_end() {
+async fn all_clients_reconnect_after_sigterm() {
     storm("SIGTERM", Process::stop).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_come_back_after_kill_9() {
+async fn all_clients_reconnect_after_kill_9() {
     storm("kill -9", Process::kill).await;
 }

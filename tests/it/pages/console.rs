@@ -10,10 +10,7 @@
 //!   command starts one. Port 50052 is free for a second one.
 //! - A command fails if the page shows its error (a line that begins with `almanac: `), and succeeds otherwise.
 
-use std::{
-    net::TcpListener,
-    time::Duration,
-};
+use std::{net::TcpListener, time::Duration};
 
 use snapbox::{Assert, IntoData};
 use tempfile::TempDir;
@@ -22,7 +19,7 @@ use super::{
     markdown::{Block, Page},
     terminal::Running,
 };
-use crate::process::Process;
+use crate::support::process::Process;
 
 /// How long a command may take, or what it should print may take to come.
 const LIMIT: Duration = Duration::from_secs(30);

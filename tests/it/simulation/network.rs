@@ -17,7 +17,7 @@ use tonic::{
 };
 use turmoil::net::{TcpListener, TcpStream};
 
-use crate::harness::Clients;
+use crate::support::Clients;
 
 pub(super) const SERVER: &str = "server";
 const PORT: u16 = 50051;

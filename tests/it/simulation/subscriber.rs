@@ -1,25 +1,24 @@
-//! A subscriber in a simulated world: reads at its own pace, goes away, loses its connection, and comes back by its token.
+//! A subscriber of a simulated run: it reads at its own pace, leaves, loses its connection, and resumes by its token.
 
 use std::time::Duration;
 
-use almanac::{
-    client::{FollowError, FollowEvent, FollowStart, Follower, Part},
-    proto::{subscribe_request::Start, *},
-};
+use almanac::proto::{subscribe_request::Start, *};
 use tokio::sync::watch;
 use tonic::{Code, Status};
 
 use super::network;
-use crate::{
+use crate::support::{
+    Dice, at_revision,
     fixture::*,
-    harness::{Dice, WholeCommit, at_revision, reason},
+    reason,
     replica::{self, Replica},
+    subscriptions::*,
     watch::{Recording, covered},
 };
 
-/// All that one subscription saw, through all its streams.
+/// What one subscription saw in all its streams.
 #[derive(Debug)]
-pub(super) struct Life {
+pub(super) struct SubscriptionRecord {
     pub(super) filters: Vec<Filter>,
     pub(super) streams: Vec<Recording>,
     /// How often the copy was compared with the state of the server.
@@ -27,8 +26,8 @@ pub(super) struct Life {
     copy: Option<Replica>,
 }
 
-impl Life {
-    /// Where it began.
+impl SubscriptionRecord {
+    /// The revision where the subscription began.
     pub(super) fn began(&self) -> u64 {
         self.streams[0].opened().start_revision
     }
@@ -37,8 +36,8 @@ impl Life {
         Self { filters, streams: Vec::new(), compared: 0, copy: None }
     }
 
-    /// Adds what a stream brought: its state, and every commit that came whole.
-    async fn take(&mut self, stream: Recording) {
+    /// Adds the state and the complete commits of a stream.
+    async fn add(&mut self, stream: Recording) {
         if replica::keep_state(&self.filters) {
             if self.streams.is_empty() {
                 self.copy = match stream.snapshot_end() {
@@ -54,7 +53,7 @@ impl Life {
         self.streams.push(stream);
     }
 
-    /// Compares the copy, row by row and field by field, with the state of the server where the subscription rests.
+    /// Compares the copy, row by row and field by field, with the state of the server at the revision that it covers.
     async fn compare(&mut self) {
         let Some(copy) = &self.copy else { return };
         if let Some(state) = state_of(self.covered(), &self.filters).await {
@@ -64,19 +63,19 @@ impl Life {
     }
 
     /// Whether the server leaves out other sources than in the stream before.
-    fn leaves_out_others(&self, stream: &Recording) -> bool {
+    fn has_other_licences(&self, stream: &Recording) -> bool {
         let Some(before) = self.streams.last() else { return false };
         !stream.messages.is_empty() && before.opened().left_out_sources != stream.opened().left_out_sources
     }
 
-    /// How far it came.
+    /// The last revision that its streams cover.
     pub(super) fn covered(&self) -> u64 {
         self.streams.iter().map(|stream| covered(&stream.messages)).max().unwrap_or(0)
     }
 }
 
-/// The state of a revision; `None`: the network, the server or compaction came between.
-async fn state_of(revision: u64, filters: &[Filter]) -> Option<Replica> {
+/// The state of a revision; `None`: it could not be read, because of a fault or of compaction.
+pub(super) async fn state_of(revision: u64, filters: &[Filter]) -> Option<Replica> {
     if revision == 0 {
         return Some(Replica::default());
     }
@@ -86,51 +85,35 @@ async fn state_of(revision: u64, filters: &[Filter]) -> Option<Replica> {
     Some(state)
 }
 
-/// What the client library made of a subscription.
-#[derive(Debug)]
-pub(super) struct Followed {
-    pub(super) filters: Vec<Filter>,
-    pub(super) began: u64,
-    pub(super) position: u64,
-    pub(super) commits: Vec<WholeCommit>,
-    /// How often the copy was compared with the state of the server.
-    pub(super) compared: usize,
-    rows: Vec<StateRow>,
-}
-
 /// Filters of any kind, or none.
-fn filters(dice: &mut Dice) -> Vec<Filter> {
-    let ids = |id: &str| vec![id.to_owned()];
-    let one = |filter: Filter| vec![filter];
+pub(super) fn draw_filters(dice: &mut Dice) -> Vec<Filter> {
     match dice.below(15) {
         0..=2 => Vec::new(),
-        3 => one(Filter { kinds: vec![ChangeKind::Value.into()], ..Default::default() }),
-        4 => one(Filter { rankings: ids(RANKING), ..Default::default() }),
-        5 => one(Filter { indicators: ids("GB.*"), ..Default::default() }),
-        6 => one(Filter { entities: ids(dice.pick::<&str>(&ECONOMIES)), ..Default::default() }),
-        7 => one(Filter { sources: ids(dice.pick::<&str>(&SOURCES)), ..Default::default() }),
-        8 => one(Filter { causes: vec![Cause::FirstRelease.into()], ..Default::default() }),
-        9 => one(Filter { rank_at_most: 1 + dice.below(4) as u32, min_places: 1, ..Default::default() }),
-        10 => one(Filter { rank_at_most: 1 + dice.below(4) as u32, ..Default::default() }),
-        11 => {
-            one(Filter { rankings: ids(RANKING), entities: ids(dice.pick::<&str>(&ECONOMIES)), ..Default::default() })
-        }
-        12 => one(Filter { dimensions: vec![Dimension { id: "SEX".into(), value: "F".into() }], ..Default::default() }),
-        13 => one(Filter { kinds: vec![ChangeKind::Definition.into()], ..Default::default() }),
+        3 => vec![of_kinds(&[ChangeKind::Value])],
+        4 => vec![of_rankings(&[RANKING])],
+        5 => vec![of_indicators(&["GB.*"])],
+        6 => vec![of_entities(&[dice.pick::<&str>(&ECONOMIES)])],
+        7 => vec![of_sources(&[dice.pick::<&str>(&SOURCES)])],
+        8 => vec![of_causes(&[Cause::FirstRelease])],
+        9 => vec![Filter { min_places: 1, ..within_rank(1 + dice.below(4) as u32) }],
+        10 => vec![within_rank(1 + dice.below(4) as u32)],
+        11 => vec![Filter { rankings: ids(&[RANKING]), ..of_entities(&[dice.pick::<&str>(&ECONOMIES)]) }],
+        12 => vec![of_dimension("SEX", "F")],
+        13 => vec![of_kinds(&[ChangeKind::Definition])],
         _ => vec![
-            Filter { name: "chinese".into(), entities: ids("CHN"), ..Default::default() },
-            Filter { name: "first".into(), rank_at_most: 1, ..Default::default() },
-            Filter { name: "nobody".into(), sources: ids("nobody"), ..Default::default() },
+            with_name("chinese", of_entities(&["CHN"])),
+            with_name("first", within_rank(1)),
+            with_name("nobody", of_sources(&["nobody"])),
         ],
     }
 }
 
-async fn pause(dice: &mut Dice, milliseconds: usize) {
+pub(super) async fn pause(dice: &mut Dice, milliseconds: usize) {
     tokio::time::sleep(Duration::from_millis(dice.below(milliseconds + 1) as u64)).await;
 }
 
-/// A place to start that the server should have.
-async fn start(dice: &mut Dice) -> Start {
+/// A start that the server accepts, unless compaction comes first.
+pub(super) async fn draw_start(dice: &mut Dice) -> Start {
     let head = loop {
         match network::clients().feed.get_head(GetHeadRequest::default()).await {
             Ok(head) => break head.into_inner(),
@@ -147,49 +130,54 @@ async fn start(dice: &mut Dice) -> Start {
     }
 }
 
-/// Lives until everything up to a goal that is told later was seen.
-pub(super) async fn live(mut dice: Dice, goal: watch::Receiver<Option<u64>>) -> Vec<Life> {
-    let mut lives = Vec::new();
+/// Subscribes, anew where it has to, until a subscription covers the goal.
+pub(super) async fn subscribe(mut dice: Dice, goal: watch::Receiver<Option<u64>>) -> Vec<SubscriptionRecord> {
+    let mut records = Vec::new();
     pause(&mut dice, 400).await;
     loop {
-        let filters = filters(&mut dice);
-        let first = start(&mut dice).await;
-        let mut life = Life::new(filters);
-        let done = live_once(&mut dice, &goal, first, &mut life).await;
-        if !life.streams.is_empty() {
-            life.compare().await;
-            lives.push(life);
+        let filters = draw_filters(&mut dice);
+        let first = draw_start(&mut dice).await;
+        let mut record = SubscriptionRecord::new(filters);
+        let done = subscribe_once(&mut dice, &goal, first, &mut record).await;
+        if !record.streams.is_empty() {
+            record.compare().await;
+            records.push(record);
         }
         if done {
-            return lives;
+            return records;
         }
     }
 }
 
-/// One subscription, through all its tokens. False: it has to begin anew.
-async fn live_once(dice: &mut Dice, goal: &watch::Receiver<Option<u64>>, first: Start, life: &mut Life) -> bool {
+/// One subscription and its resumptions. False: it has to begin anew.
+async fn subscribe_once(
+    dice: &mut Dice,
+    goal: &watch::Receiver<Option<u64>>,
+    first: Start,
+    record: &mut SubscriptionRecord,
+) -> bool {
     let mut from = first;
     loop {
-        let mut recording = Recording { start: from.clone(), filters: life.filters.clone(), messages: Vec::new() };
+        let mut recording = Recording { start: from.clone(), filters: record.filters.clone(), messages: Vec::new() };
         let ended = read(dice, goal, &mut recording).await;
         let token = recording.tokens().pop().map(|(_, token)| token);
-        if life.leaves_out_others(&recording) {
-            // Its copy is not whole any more, as the contract says.
+        if record.has_other_licences(&recording) {
+            // Its copy is not complete any more, as the contract says.
             return false;
         }
         if !recording.messages.is_empty() {
-            life.take(recording).await;
+            record.add(recording).await;
             if dice.once_in(4) {
-                life.compare().await;
+                record.compare().await;
             }
         }
         match ended {
             Ok(true) => return true,
             Ok(false) => {}
             Err(status) if status.code() == Code::OutOfRange => {
-                // What compaction took, and nothing else: a token never names what is not in the store.
+                // Only compaction may cause this: a token never names a revision that the store lacks.
                 let why = reason(&status);
-                assert!(why == "BELOW_FLOOR" || (why == "ABOVE_HEAD" && life.streams.is_empty()), "{status:?}");
+                assert!(why == "BELOW_FLOOR" || (why == "ABOVE_HEAD" && record.streams.is_empty()), "{status:?}");
                 return false;
             }
             Err(status) => {
@@ -201,15 +189,15 @@ async fn live_once(dice: &mut Dice, goal: &watch::Receiver<Option<u64>>, first: 
         }
         match token {
             Some(token) => from = Start::ResumeToken(token),
-            // The state was not complete, or nothing came at all: another beginning.
-            None if !life.streams.is_empty() => return false,
+            // The state was not complete, or no message came: begin anew.
+            None if !record.streams.is_empty() => return false,
             None => {}
         }
         pause(dice, 80).await;
     }
 }
 
-/// One stream, until it covers the goal (true), is left, or ends.
+/// Reads one stream. True: it covers the goal; false: the subscriber left, or the stream ended.
 async fn read(dice: &mut Dice, goal: &watch::Receiver<Option<u64>>, recording: &mut Recording) -> Result<bool, Status> {
     let request = SubscribeRequest {
         start: Some(recording.start.clone()),
@@ -239,112 +227,5 @@ async fn read(dice: &mut Dice, goal: &watch::Receiver<Option<u64>>, recording: &
         if slow {
             pause(dice, 60).await;
         }
-    }
-}
-
-/// The same by the client library, which comes back by itself.
-pub(super) async fn follow(mut dice: Dice, mut goal: watch::Receiver<Option<u64>>) -> Vec<Followed> {
-    let mut all = Vec::new();
-    pause(&mut dice, 400).await;
-    loop {
-        let filters = filters(&mut dice);
-        let from = match start(&mut dice).await {
-            Start::Now(_) => FollowStart::Now,
-            Start::State(_) => FollowStart::State,
-            Start::AsKnownAt(as_of) => FollowStart::StateAsKnownAt(as_of),
-            Start::Range(range) => FollowStart::Range(range.first_revision, None),
-            Start::ResumeToken(token) => FollowStart::Token(token),
-        };
-        let with_state = matches!(from, FollowStart::State | FollowStart::StateAsKnownAt(_));
-        let mut jitter = dice.split();
-        let feed = network::clients().feed;
-        let mut follower = Follower::new(feed, from, filters.clone())
-            .progress_every(Duration::from_millis(100))
-            .jitter(move || jitter.fraction());
-        let mut followed = Followed::new(filters);
-        let mut begun = false;
-        loop {
-            let reached = goal.borrow_and_update().is_some_and(|goal| follower.position() >= goal);
-            if reached && begun && !follower.within_commit() {
-                followed.position = follower.position();
-                followed.compare().await;
-                all.push(followed);
-                return all;
-            }
-            let event = tokio::select! {
-                biased;
-                event = follower.next() => event,
-                _ = goal.changed() => continue,
-            };
-            match event {
-                Ok(Some(FollowEvent::Opened(opened))) if !begun && !opened.resume_token.is_empty() => {
-                    (begun, followed.began) = (true, opened.start_revision);
-                }
-                Ok(Some(FollowEvent::StateComplete(end))) => (begun, followed.began) = (true, end.revision),
-                Ok(Some(FollowEvent::Rows(rows))) => followed.rows.extend(rows),
-                Ok(Some(FollowEvent::StateDiscarded)) => followed.rows.clear(),
-                Ok(Some(FollowEvent::Changes(part))) => followed.take(*part),
-                Ok(Some(FollowEvent::LicencesChanged { .. })) => {
-                    followed = Followed::new(followed.filters);
-                    begun = false;
-                    if !with_state {
-                        break;
-                    }
-                }
-                Ok(Some(_)) => {}
-                Ok(None) => panic!("nobody asked for an end"),
-                Err(FollowError::Refused(status)) => {
-                    assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
-                    break;
-                }
-                Err(error) => panic!("{error}"),
-            }
-        }
-        // What came before its place was compacted away holds all the same.
-        followed.commits.truncate(followed.whole());
-        followed.position = follower.position();
-        if begun {
-            followed.compare().await;
-            all.push(followed);
-        }
-    }
-}
-
-impl Followed {
-    fn new(filters: Vec<Filter>) -> Self {
-        Self { filters, began: 0, position: 0, commits: Vec::new(), compared: 0, rows: Vec::new() }
-    }
-
-    /// Compares the copy that an application would have with the state of the server.
-    async fn compare(&mut self) {
-        if !replica::keep_state(&self.filters) {
-            return;
-        }
-        let mut copy = Replica::default();
-        self.rows.iter().for_each(|row| copy.row(row));
-        if self.rows.is_empty() {
-            let Some(base) = state_of(self.began, &self.filters).await else { return };
-            copy = base;
-        }
-        self.commits.iter().for_each(|commit| copy.apply_commit(commit));
-        if let Some(state) = state_of(self.position, &self.filters).await {
-            copy.assert_same(&state, &format!("{:?} at {}", self.filters, self.position));
-            self.compared += 1;
-        }
-    }
-
-    fn take(&mut self, part: Part) {
-        if let Some(commit) = part.commit {
-            self.commits.push(WholeCommit { commit, previous: part.prev_matching_revision, changes: Vec::new() });
-        }
-        let open = self.commits.last_mut().expect("a commit begins with its first part");
-        assert_eq!(open.commit.revision, part.revision);
-        open.changes.extend(part.changes);
-        self.position = if part.last { part.revision } else { self.position };
-    }
-
-    /// How many commits came whole.
-    fn whole(&self) -> usize {
-        self.commits.iter().filter(|one| one.commit.revision <= self.position).count()
     }
 }

@@ -1,18 +1,18 @@
-//! Writes that need more than one act before them: tables that are corrected, moved and taken back, and what travels in a
-//! write.
+//! Random writes that depend on earlier ones: corrections, withdrawals and reverts, and definitions that travel in a write.
 
 use std::collections::BTreeMap;
 
 use almanac::proto::*;
 use tonic::{Code, Status};
 
-use crate::{
-    author::{Author, WriteRequest},
+use crate::support::{
+    Clients, Dice,
+    author::{Author, PlannedWrite},
     fixture::*,
-    harness::{Clients, Dice, publication, upload},
+    publication, upload,
 };
 
-/// Editions that the steward keeps besides those of its author.
+/// Editions of the steward; those of its author have other ids.
 const EDITIONS: [&str; 4] = ["e1", "e2", "e9", "e10"];
 const METHODOLOGIES_MAX: usize = 4;
 
@@ -23,31 +23,31 @@ pub(crate) struct Steward {
     dice: Dice,
     name: &'static str,
     count: usize,
-    /// It also takes commits back. What it makes up then may be refused.
+    /// Whether it reverts commits. The store may then refuse its later writes.
     reverts: bool,
-    /// From which day on each edition reads as it does: the newest of its publications and withdrawals.
+    /// The newest release day of each edition, of its publications and withdrawals.
     since: BTreeMap<&'static str, String>,
-    /// What each edition that stands says, if every write so far was taken.
+    /// The table of each published edition, if the store accepted every write so far.
     tables: BTreeMap<&'static str, (Edition, Vec<Entry>)>,
 }
 
 /// One write, with a request id and a name of its kind.
 #[derive(Debug, Clone)]
 #[allow(clippy::large_enum_variant)] // few, and short-lived
-pub(crate) enum Deed {
-    Author(WriteRequest),
-    Upload(&'static str, String, Vec<IngestObservationsRequest>),
-    Publication(&'static str, String, Vec<PublishEditionRequest>),
+pub(crate) enum StewardWrite {
+    Plain(PlannedWrite),
+    Upload { kind: &'static str, request_id: String, messages: Vec<IngestObservationsRequest> },
+    Publication { kind: &'static str, request_id: String, messages: Vec<PublishEditionRequest> },
     Withdrawal(Box<WithdrawEditionRequest>),
     Revert(Box<RevertCommitRequest>),
 }
 
-impl Deed {
+impl StewardWrite {
     pub(crate) async fn send(&self, clients: &Clients) -> Result<WriteResult, Status> {
         match self.clone() {
-            Self::Author(act) => act.send(clients).await,
-            Self::Upload(_, _, messages) => clients.ingest_messages(messages).await,
-            Self::Publication(_, _, messages) => Ok(clients.publish_messages(messages).await?.result.unwrap()),
+            Self::Plain(write) => write.send(clients).await,
+            Self::Upload { messages, .. } => clients.ingest_messages(messages).await,
+            Self::Publication { messages, .. } => Ok(clients.publish_messages(messages).await?.result.unwrap()),
             Self::Withdrawal(request) => {
                 let answer = clients.admin.clone().withdraw_edition(*request).await?.into_inner();
                 Ok(answer.result.unwrap())
@@ -59,8 +59,8 @@ impl Deed {
         }
     }
 
-    /// Sends it to a store that may refuse it, because an earlier deed was taken back, or cannot be.
-    pub(crate) async fn attempt(&self, clients: &Clients) -> Option<WriteResult> {
+    /// Sends it to a store that may refuse it: an earlier write was reverted, or a revert is not possible.
+    pub(crate) async fn send_or_refused(&self, clients: &Clients) -> Option<WriteResult> {
         match self.send(clients).await {
             Ok(result) => Some(result),
             Err(status) => {
@@ -73,18 +73,18 @@ impl Deed {
 
     pub(crate) fn request_id(&self) -> &str {
         match self {
-            Self::Author(act) => act.request_id(),
-            Self::Upload(_, id, _) | Self::Publication(_, id, _) => id,
+            Self::Plain(write) => write.request_id(),
+            Self::Upload { request_id, .. } | Self::Publication { request_id, .. } => request_id,
             Self::Withdrawal(request) => request.options.as_ref().map_or("", |options| &options.request_id),
             Self::Revert(request) => request.options.as_ref().map_or("", |options| &options.request_id),
         }
     }
 
-    /// What kind of write it is.
+    /// One of [`Self::KINDS`].
     pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Self::Author(_) => "plain write",
-            Self::Upload(kind, ..) | Self::Publication(kind, ..) => kind,
+            Self::Plain(_) => "plain write",
+            Self::Upload { kind, .. } | Self::Publication { kind, .. } => kind,
             Self::Withdrawal(_) => "withdrawal with its day",
             Self::Revert(_) => "revert",
         }
@@ -110,26 +110,26 @@ impl Steward {
         Self { author, dice, name, count: 0, reverts: false, since: BTreeMap::new(), tables: BTreeMap::new() }
     }
 
-    /// The same, who also takes commits back: what it makes up then may be refused.
-    pub(crate) fn who_reverts(self) -> Self {
+    /// Also reverts commits. The store may then refuse its later writes.
+    pub(crate) fn with_reverts(self) -> Self {
         Self { reverts: true, ..self }
     }
 
-    /// The next deed, of a store with this head.
-    pub(crate) fn next(&mut self, head: u64) -> Deed {
+    /// The next write, to a store with this head.
+    pub(crate) fn next(&mut self, head: u64) -> StewardWrite {
         self.count += 1;
         if self.reverts && head > 1 && self.dice.once_in(6) {
-            // Of an old commit, something newer is mostly in the way.
+            // The newest commits only: most older ones cannot be reverted, because a newer one changed the same rows.
             let newest = (head - 1).min(8) as usize;
             let revisions = vec![head - self.dice.below(newest) as u64];
-            return Deed::Revert(Box::new(RevertCommitRequest { options: Some(self.options()), revisions }));
+            return StewardWrite::Revert(Box::new(RevertCommitRequest { options: Some(self.options()), revisions }));
         }
         match self.dice.below(10) {
             0 | 1 => self.upload_with_definitions(),
             2 => self.backfill(),
             3..=5 => self.publish(),
             6 => self.withdraw(),
-            _ => Deed::Author(self.author.next()),
+            _ => StewardWrite::Plain(self.author.next()),
         }
     }
 
@@ -141,31 +141,38 @@ impl Steward {
         format!("20{}-0{}-15", 18 + self.dice.below(8), 1 + self.dice.below(9))
     }
 
-    fn upload(&mut self, kind: &'static str, day: &str, definitions: Vec<Definition>, batch: SeriesBatch) -> Deed {
+    fn upload(
+        &mut self,
+        kind: &'static str,
+        day: &str,
+        definitions: Vec<Definition>,
+        batch: SeriesBatch,
+    ) -> StewardWrite {
         let options = self.options();
-        let id = options.request_id.clone();
+        let request_id = options.request_id.clone();
         let header = IngestHeader { options: Some(options), ..released(day) };
-        Deed::Upload(kind, id, upload(header, definitions, &[batch]))
+        StewardWrite::Upload { kind, request_id, messages: upload(header, definitions, &[batch]) }
     }
 
-    /// Figures of an indicator, an economy and a source that nobody may have heard of, with their definitions.
-    fn upload_with_definitions(&mut self) -> Deed {
+    /// Figures of an indicator, an economy and a source that may be new, with their definitions.
+    fn upload_with_definitions(&mut self) -> StewardWrite {
         let number = self.dice.below(4);
-        let (of, at, by) = (format!("NEW.{number}"), format!("X0{number}"), format!("bureau-{number}"));
-        let named = |what: &str, draw: usize| format!("{what} {draw}");
+        let indicator_id = format!("NEW.{number}");
+        let economy_id = format!("X0{number}");
+        let source_id = format!("bureau-{number}");
         let definitions = vec![
-            indicator(&of, &named("Indicator", self.dice.below(2))),
-            economy(&at, &named("Economy", number)),
-            source(&by, 30 + self.dice.below(2) as u32),
+            indicator(&indicator_id, &format!("Indicator {}", self.dice.below(2))),
+            economy(&economy_id, &format!("Economy {number}")),
+            source(&source_id, 30 + self.dice.below(2) as u32),
         ];
         let value = format!("{}.5", self.dice.below(4));
-        let sent = batch(&of, &at, &by, &[("2020", &value), ("2021", &value)]);
+        let sent = batch(&indicator_id, &economy_id, &source_id, &[("2020", &value), ("2021", &value)]);
         let day = self.day();
         self.upload("figures with their definitions", &day, definitions, sent)
     }
 
     /// A figure, or none, of an old release.
-    fn backfill(&mut self) -> Deed {
+    fn backfill(&mut self) -> StewardWrite {
         let mut sent = batch(self.dice.pick::<&str>(&INDICATORS), self.dice.pick::<&str>(&ECONOMIES), "bank", &[]);
         let year = (2015 + self.dice.below(6)).to_string();
         let withdrawn = self.dice.once_in(4);
@@ -175,25 +182,26 @@ impl Steward {
         self.upload("backfill", &day, Vec::new(), sent)
     }
 
-    fn publish(&mut self) -> Deed {
+    fn publish(&mut self) -> StewardWrite {
         let id = *self.dice.pick(&EDITIONS);
-        let Some((standing, entries)) = self.tables.get(id).cloned() else {
+        let Some((published, entries)) = self.tables.get(id).cloned() else {
             let mut edition = edition(id).edition.unwrap();
-            (edition.id, edition.released) = (id.into(), self.day());
+            edition.id = id.into();
+            edition.released = self.day();
             edition.source = ["", "press", "bank"][self.dice.below(3)].into();
             let entries = self.table();
-            // Once withdrawn, it is published again as a first one.
+            // After a withdrawal, an edition is published as if it were the first time.
             return self.publication("first table", id, edition, entries, false);
         };
         if self.dice.once_in(3) {
-            let source = ["office", "press", "bank"].into_iter().find(|source| *source != standing.source).unwrap();
-            let edition = Edition { source: source.into(), ..standing };
+            let source = ["office", "press", "bank"].into_iter().find(|source| *source != published.source).unwrap();
+            let edition = Edition { source: source.into(), ..published };
             return self.publication("correction of the source alone", id, edition, entries, true);
         }
         let released = self.day();
-        let kind = if released < standing.released { "correction of an older day" } else { "correction" };
+        let kind = if released < published.released { "correction of an older day" } else { "correction" };
         let note = ["", "See the errata."][self.dice.below(2)].to_owned();
-        let edition = Edition { released, note, ..standing };
+        let edition = Edition { released, note, ..published };
         let entries = if self.dice.once_in(2) { self.moved(entries) } else { self.table() };
         self.publication(kind, id, edition, entries, true)
     }
@@ -205,7 +213,7 @@ impl Steward {
         mut edition: Edition,
         entries: Vec<Entry>,
         correction: bool,
-    ) -> Deed {
+    ) -> StewardWrite {
         // The methodology comes with the table that uses it.
         let method = format!("m{}", self.dice.below(METHODOLOGIES_MAX));
         let definitions = vec![methodology(&method, &["pct", "pub"][..1 + self.dice.below(2)])];
@@ -213,7 +221,7 @@ impl Steward {
             edition.methodology = method;
         }
         let since = self.since.entry(id).or_default();
-        // An older one is filled in behind what stands.
+        // An older version does not become current.
         if !correction || edition.released >= *since {
             self.tables.insert(id, (edition.clone(), entries.clone()));
         }
@@ -221,10 +229,10 @@ impl Steward {
         let options = self.options();
         let request_id = options.request_id.clone();
         let header = PublishHeader { options: Some(options), edition: Some(edition), correction };
-        Deed::Publication(kind, request_id, publication(header, definitions, &entries))
+        StewardWrite::Publication { kind, request_id, messages: publication(header, definitions, &entries) }
     }
 
-    /// A table whose rows say all that a row can say.
+    /// A table with every field that a row can have.
     fn table(&mut self) -> Vec<Entry> {
         let mut clusters: Vec<usize> = (1..=CLUSTERS).collect();
         self.dice.shuffle(&mut clusters);
@@ -233,7 +241,7 @@ impl Steward {
         self.moved(rows)
     }
 
-    /// The same ranks, and otherwise other rows: some lie elsewhere, some carry other remarks.
+    /// Changes rows but not their ranks: some lie in other economies, some have other remarks.
     fn moved(&mut self, mut rows: Vec<Entry>) -> Vec<Entry> {
         for row in &mut rows {
             if self.dice.once_in(3) {
@@ -255,26 +263,29 @@ impl Steward {
     }
 
     fn claims(&mut self, edition: &str) -> Vec<RankClaim> {
-        let claim = |rank: usize| RankClaim {
-            rank: 1 + rank as u32,
-            edition: edition.into(),
-            claimed_by: "press release".into(),
-        };
-        (0..self.dice.below(2)).map(|_| claim(self.dice.below(9))).collect()
+        let mut claims = Vec::new();
+        for _ in 0..self.dice.below(2) {
+            let rank = 1 + self.dice.below(9) as u32;
+            claims.push(RankClaim { rank, edition: edition.into(), claimed_by: "press release".into() });
+        }
+        claims
     }
 
-    fn withdraw(&mut self) -> Deed {
-        let standing: Vec<&'static str> = self.tables.keys().copied().collect();
-        if standing.is_empty() {
-            return Deed::Author(self.author.next());
+    fn withdraw(&mut self) -> StewardWrite {
+        let published: Vec<&'static str> = self.tables.keys().copied().collect();
+        if published.is_empty() {
+            return StewardWrite::Plain(self.author.next());
         }
-        let id = *self.dice.pick(&standing);
+        let id = *self.dice.pick(&published);
         self.tables.remove(id);
         // Not before the version that it withdraws.
         let released = self.day().max(self.since[id].clone());
         self.since.insert(id, released.clone());
-        let options = Some(self.options());
-        let (ranking, edition) = (RANKING.into(), id.into());
-        Deed::Withdrawal(Box::new(WithdrawEditionRequest { options, ranking, edition, withdrawn: released }))
+        StewardWrite::Withdrawal(Box::new(WithdrawEditionRequest {
+            options: Some(self.options()),
+            ranking: RANKING.into(),
+            edition: id.into(),
+            withdrawn: released,
+        }))
     }
 }

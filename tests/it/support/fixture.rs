@@ -1,15 +1,15 @@
-//! The small world most tests live in: some sources, indicators, economies, clusters and two rankings.
+//! The small catalog that most tests use: some sources, indicators, economies, clusters and a ranking.
 
 use almanac::proto::{definition::Item, *};
 
-use crate::harness::{Clients, World};
+use crate::support::{Clients, TestServer};
 
 pub(crate) const RD: &str = "GB.XPD.RSDV.GD.ZS";
 pub(crate) const PATENTS: &str = "IP.PAT.RESD";
 pub(crate) const VENTURE: &str = "VC.DEALS";
 pub(crate) const INDICATORS: [&str; 3] = [RD, PATENTS, VENTURE];
 pub(crate) const ECONOMIES: [&str; 6] = ["CHN", "USA", "JPN", "KOR", "DEU", "TUR"];
-/// Most trusted first; the last one may not be handed out in bulk.
+/// The most trusted first. The licence of the last forbids redistribution.
 pub(crate) const SOURCES: [&str; 4] = ["bank", "office", "press", "closed"];
 pub(crate) const CLUSTERS: usize = 12;
 pub(crate) const RANKING: &str = "clusters";
@@ -54,7 +54,7 @@ pub(crate) fn cluster_entity(number: usize) -> Definition {
     }))
 }
 
-/// The economies a cluster lies in; some lie in two.
+/// The economies of a cluster; some lie in two.
 pub(crate) fn economies_of(number: usize) -> Vec<String> {
     let first = ECONOMIES[number % ECONOMIES.len()].to_owned();
     if number.is_multiple_of(5) {
@@ -92,7 +92,7 @@ pub(crate) fn catalog() -> Vec<Definition> {
     all
 }
 
-/// The same, with every source open to all: for those who count every change in the feed.
+/// Like [`catalog`], but every source allows redistribution: for tests that count every change in the feed.
 pub(crate) fn open_catalog() -> Vec<Definition> {
     let mut all = catalog();
     for definition in &mut all {
@@ -103,11 +103,11 @@ pub(crate) fn open_catalog() -> Vec<Definition> {
     all
 }
 
-/// A world with the catalog in revision 1.
-pub(crate) async fn world() -> World {
-    let world = World::empty().await;
-    world.clients.define(WriteOptions::default(), catalog()).await.unwrap();
-    world
+/// A server with the catalog in revision 1.
+pub(crate) async fn server_with_catalog() -> TestServer {
+    let server = TestServer::empty().await;
+    server.clients.define(WriteOptions::default(), catalog()).await.unwrap();
+    server
 }
 
 pub(crate) fn number(text: &str) -> Value {
@@ -140,7 +140,7 @@ pub(crate) fn validate() -> WriteOptions {
     WriteOptions { validate_only: true, ..Default::default() }
 }
 
-/// One entry; clusters know their economies.
+/// An entry, with the economies of its cluster.
 pub(crate) fn entry(number_of: usize, rank: u32) -> Entry {
     Entry {
         entity: cluster(number_of),
@@ -152,7 +152,7 @@ pub(crate) fn entry(number_of: usize, rank: u32) -> Entry {
     }
 }
 
-/// Entries in this order, ranks from 1.
+/// Entries of clusters in this order, with ranks from 1.
 pub(crate) fn entries(clusters: &[usize]) -> Vec<Entry> {
     clusters.iter().zip(1..).map(|(cluster, rank)| entry(*cluster, rank)).collect()
 }
@@ -186,7 +186,7 @@ pub(crate) fn select(indicators: &[&str]) -> SeriesSelection {
     SeriesSelection { indicators: indicators.iter().map(|id| (*id).to_owned()).collect(), ..Default::default() }
 }
 
-/// One figure, whoever answers.
+/// A figure, by the default policy.
 pub(crate) async fn figure(
     clients: &Clients,
     indicator: &str,

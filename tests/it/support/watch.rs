@@ -1,4 +1,4 @@
-//! A subscriber that records everything it saw.
+//! A subscriber that records every message.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,7 +6,7 @@ use almanac::proto::{subscribe_request::Start, subscribe_response::Body as Messa
 use tokio::{sync::watch, task::JoinHandle};
 use tonic::Status;
 
-use crate::harness::{Clients, DEADLINE, WholeCommit, join};
+use crate::support::{Clients, DEADLINE, WholeCommit, join};
 
 /// An open subscription.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Watch {
     task: JoinHandle<Result<(), Status>>,
 }
 
-/// What a subscription saw, from its beginning to its end.
+/// All messages of one stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Recording {
     pub(crate) start: Start,
@@ -31,7 +31,7 @@ impl Watch {
         Self::open_as(clients, start, filters, false).await
     }
 
-    /// Gets several commits as one where it is behind.
+    /// Opens a stream that conflates.
     pub(crate) async fn conflating(clients: &Clients, start: Start, filters: Vec<Filter>) -> Result<Self, Status> {
         Self::open_as(clients, start, filters, true).await
     }
@@ -47,20 +47,20 @@ impl Watch {
         let mut stream = clients.feed.clone().subscribe(request).await?.into_inner();
         let messages: Arc<Mutex<Vec<Message>>> = Arc::default();
         let (counted, count) = watch::channel(0);
-        let kept = messages.clone();
+        let recorded = messages.clone();
         let task = tokio::spawn(async move {
             while let Some(message) = stream.message().await? {
                 let message = message.body.expect("no empty messages");
-                let mut kept = kept.lock().unwrap();
-                kept.push(message);
-                counted.send_replace(kept.len());
+                let mut recorded = recorded.lock().unwrap();
+                recorded.push(message);
+                counted.send_replace(recorded.len());
             }
             Ok(())
         });
         Ok(Self { start, filters, messages, count, task })
     }
 
-    /// Waits until the messages so far satisfy a condition.
+    /// Waits until the messages so far satisfy a condition. `what` names it in the message of a failure.
     pub(crate) async fn until(&mut self, what: &str, condition: impl Fn(&[Message]) -> bool) {
         let waited = tokio::time::timeout(DEADLINE, async {
             loop {
@@ -82,8 +82,8 @@ impl Watch {
         self.until(&format!("revision {revision}"), |messages| covered(messages) >= revision).await;
     }
 
-    /// Waits until the stream covers a revision, or breaks; gives what was seen, and why it broke.
-    pub(crate) async fn covers_or_breaks(mut self, revision: u64) -> (Recording, Option<Status>) {
+    /// Waits until the stream covers a revision or fails; returns the messages, and the error if it failed.
+    pub(crate) async fn until_covers_or_fails(mut self, revision: u64) -> (Recording, Option<Status>) {
         let waited = tokio::time::timeout(DEADLINE, async {
             while covered(&self.messages.lock().unwrap()) < revision && self.count.changed().await.is_ok() {}
         });
@@ -92,12 +92,12 @@ impl Watch {
             .unwrap_or_else(|_| panic!("revision {revision}; seen: {}", outline(&self.messages.lock().unwrap())));
         let Self { start, filters, messages, task, .. } = self;
         task.abort();
-        let broke = task.await.ok().and_then(Result::err);
+        let error = task.await.ok().and_then(Result::err);
         let messages = messages.lock().unwrap().clone();
-        (Recording { start, filters, messages }, broke)
+        (Recording { start, filters, messages }, error)
     }
 
-    /// Waits until the stream is over, and gives what was seen.
+    /// Waits for the end of the stream, and returns the messages.
     pub(crate) async fn ended(self) -> Result<Recording, Status> {
         let Self { start, filters, messages, task, .. } = self;
         tokio::time::timeout(DEADLINE, task).await.expect("the stream should have ended").unwrap()?;
@@ -105,7 +105,7 @@ impl Watch {
         Ok(Recording { start, filters, messages })
     }
 
-    /// Goes away without a word, and gives what was seen.
+    /// Drops the stream, and returns the messages so far.
     pub(crate) async fn leave(self) -> Recording {
         let Self { start, filters, messages, task, .. } = self;
         task.abort();
@@ -115,7 +115,7 @@ impl Watch {
     }
 }
 
-/// The revision that messages cover: everything up to it was sent.
+/// The revision that messages cover: the server has sent every matching change up to it.
 pub(crate) fn covered(messages: &[Message]) -> u64 {
     let covers = messages.iter().map(|message| match message {
         Message::Opened(opened) if !opened.resume_token.is_empty() => opened.start_revision,
@@ -136,7 +136,7 @@ impl Recording {
         self.messages.iter().filter_map(page).collect()
     }
 
-    /// The commits that came whole.
+    /// The commits of which the last page came.
     pub(crate) fn commits(&self) -> Vec<WholeCommit> {
         join(&self.pages())
     }
@@ -162,7 +162,7 @@ impl Recording {
         }
     }
 
-    /// Every token with the revision it stands for.
+    /// Every token, with its revision.
     pub(crate) fn tokens(&self) -> Vec<(u64, String)> {
         let mut at = 0;
         let token = |message: &Message| match message {
@@ -185,7 +185,7 @@ impl Recording {
     }
 }
 
-/// Messages in a few words each, for the text of a failure.
+/// A few words for each message, for the text of a failure.
 pub(crate) fn outline(messages: &[Message]) -> String {
     let words = messages.iter().map(|message| match message {
         Message::Opened(opened) => format!("opened at {} (head {})", opened.start_revision, opened.head),

@@ -1,7 +1,8 @@
-//! A subscriber's copy of the state: whole rows, kept by the scopes of changes alone.
+//! The model of the state: a subscriber's copy of the rows, kept by the scopes of changes alone.
 //!
-//! Invariant: it forgives nothing. What enters must not be there, what changes or leaves must be there as the change says it
-//! was, what is outside must not be there. The digest is kept row by row, as the contract says that a client can.
+//! Invariant: a change must fit the copy. A row that enters is not in the copy; a row that changes or leaves is in the copy
+//! and equals the change's row before; a row outside is not in the copy. The digest is updated row by row, as the contract
+//! says that a client can do.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +12,18 @@ use almanac::{
 };
 use tonic::Status;
 
-use crate::harness::{Clients, DEADLINE, WholeCommit, at_revision};
+use crate::support::{Clients, DEADLINE, WholeCommit, at_revision};
 
-/// What names a row: its kind and the parts of its key.
+/// The kind of a row and the parts of its key.
 pub(crate) type Key = Vec<String>;
 
-/// The copy.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Replica {
     rows: BTreeMap<Key, Item>,
     digest: u64,
 }
 
-/// Whether what these filters let through is a state, so that a copy can be kept by it. Causes and moves are properties of
-/// changes and not of rows.
+/// Whether a copy can be kept with these filters: causes and moves are properties of changes and not of rows.
 pub(crate) fn keep_state(filters: &[Filter]) -> bool {
     filters.iter().all(|filter| filter.causes.is_empty() && filter.min_places == 0)
 }
@@ -33,12 +32,10 @@ fn key(parts: &[&str]) -> Key {
     parts.iter().map(|part| (*part).to_owned()).collect()
 }
 
-/// The key of an entry.
 pub(crate) fn entry_key(ranking: &str, edition: &str, entity: &str) -> Key {
     key(&["E", ranking, edition, entity])
 }
 
-/// The key of a row.
 pub(crate) fn key_of_row(row: &Item) -> Key {
     match row {
         Item::Figure(row) => {
@@ -58,7 +55,7 @@ pub(crate) fn key_of_row(row: &Item) -> Key {
     }
 }
 
-/// The key that a change is about.
+/// The key of the row that a change is about.
 pub(crate) fn key_of(change: &Change) -> Key {
     match change.detail.as_ref().unwrap() {
         Detail::Value(change) => {
@@ -75,27 +72,29 @@ pub(crate) fn key_of(change: &Change) -> Key {
     }
 }
 
-/// The rows of the key of a change, at the revision before and now.
+/// The row that a change is about, at the revision before and at its own.
 pub(crate) fn sides(change: &Change) -> (Option<Item>, Option<Item>) {
     match change.detail.as_ref().unwrap() {
         Detail::Value(change) => (change.before.clone().map(Item::Figure), change.after.clone().map(Item::Figure)),
-        Detail::Entry(change) => {
-            let (ranking, edition) = (&change.ranking, &change.edition);
-            let row = |entry: &Option<Entry>| {
-                let entry = Some(entry.clone()?);
-                Some(Item::Entry(StateEntry { ranking: ranking.clone(), edition: edition.clone(), entry }))
-            };
-            (row(&change.before), row(&change.after))
-        }
-        Detail::Edition(change) => {
-            let stands = |edition: &&Edition| edition.status() != EditionStatus::Withdrawn;
-            let row = |edition: &Option<Edition>| edition.as_ref().filter(stands).cloned().map(Item::Edition);
-            (row(&change.before), row(&change.after))
-        }
+        Detail::Entry(change) => (entry_row(change, change.before.as_ref()), entry_row(change, change.after.as_ref())),
+        Detail::Edition(change) => (edition_row(change.before.as_ref()), edition_row(change.after.as_ref())),
         Detail::Definition(change) => {
             (change.before.clone().map(Item::Definition), change.after.clone().map(Item::Definition))
         }
     }
+}
+
+fn entry_row(change: &EntryChange, entry: Option<&Entry>) -> Option<Item> {
+    let entry = entry?.clone();
+    let ranking = change.ranking.clone();
+    let edition = change.edition.clone();
+    Some(Item::Entry(StateEntry { ranking, edition, entry: Some(entry) }))
+}
+
+/// A withdrawn edition is not a row of the state.
+fn edition_row(edition: Option<&Edition>) -> Option<Item> {
+    let edition = edition.filter(|edition| edition.status() != EditionStatus::Withdrawn)?;
+    Some(Item::Edition(edition.clone()))
 }
 
 fn digest_of(row: &Item) -> u64 {
@@ -103,7 +102,7 @@ fn digest_of(row: &Item) -> u64 {
 }
 
 impl Replica {
-    /// The rows of a state.
+    /// The copy after the state pages among some messages.
     pub(crate) fn of_state(messages: &[Message]) -> Self {
         let mut replica = Self::default();
         for message in messages {
@@ -114,14 +113,14 @@ impl Replica {
         replica
     }
 
-    /// Takes a row of a state.
+    /// Adds a row of a state.
     pub(crate) fn row(&mut self, row: &StateRow) {
         let item = row.item.clone().expect("no row without a kind");
         let key = key_of_row(&item);
         assert_eq!(self.put(key.clone(), item), None, "{key:?} twice in a state");
     }
 
-    /// Applies a change by its scope.
+    /// Applies a change by its scope; panics if it does not fit.
     pub(crate) fn apply(&mut self, change: &Change) {
         let key = key_of(change);
         let (before, after) = sides(change);
@@ -144,7 +143,6 @@ impl Replica {
         }
     }
 
-    /// Applies a whole commit.
     pub(crate) fn apply_commit(&mut self, commit: &WholeCommit) {
         commit.changes.iter().for_each(|change| self.apply(change));
     }
@@ -170,7 +168,7 @@ impl Replica {
         &self.rows
     }
 
-    /// Of all rows, as it was kept from change to change.
+    /// The digest of all rows, as updated from change to change.
     pub(crate) fn digest(&self) -> u64 {
         self.digest
     }
@@ -186,7 +184,7 @@ impl Replica {
     }
 }
 
-/// The state that a start with one gives, read afresh.
+/// Reads the state of a start.
 pub(crate) async fn try_read_state(
     clients: &Clients,
     start: Start,
@@ -216,7 +214,7 @@ pub(crate) async fn try_read_state(
     }
 }
 
-/// The state of a revision, as filters let it through.
+/// Reads the state of a revision.
 pub(crate) async fn read_state(clients: &Clients, revision: u64, filters: &[Filter]) -> Replica {
     let start = Start::AsKnownAt(at_revision(revision).unwrap());
     let (replica, end) = try_read_state(clients, start, filters.to_vec()).await.unwrap();

@@ -1,4 +1,4 @@
-//! The real binary as a child process, to be killed, starved and started again.
+//! The real binary as a child process, which tests kill, limit and start again.
 
 use std::{
     io::{BufRead, BufReader},
@@ -9,9 +9,9 @@ use std::{
     time::Instant,
 };
 
-use crate::harness::{Clients, DEADLINE};
+use crate::support::{Clients, DEADLINE};
 
-/// A running server.
+/// A running `almanac serve`. It is killed when it is dropped, so that a test that fails does not leave it running.
 pub(crate) struct Process {
     child: Child,
     pub(crate) address: SocketAddr,
@@ -19,17 +19,17 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a server on a folder, with variables in its environment. `Err`: it ended, saying this.
+    /// Starts a server on a folder, with variables in its environment. `Err`: it ended; the text is its standard error.
     pub(crate) fn start(data: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
         Self::start_with(data, &[], environment)
     }
 
-    /// The same, with more arguments.
+    /// Like [`Self::start`], with more arguments.
     pub(crate) fn start_with(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Self, String> {
         Self::start_listening(data, arguments, environment, |_| {})
     }
 
-    /// The same, and each line that it says until it listens.
+    /// Like [`Self::start_with`]; passes each line of standard error on, until the server listens.
     pub(crate) fn start_listening(
         data: &Path,
         arguments: &[&str],
@@ -41,10 +41,10 @@ impl Process {
         Self::spawn(command, environment, hears)
     }
 
-    /// The same, with an upper bound on the length of every file it writes.
-    pub(crate) fn start_on_a_small_disk(data: &Path, file_bytes_max: u64) -> Result<Self, String> {
+    /// Like [`Self::start`], with an upper bound on the length of every file that the server writes.
+    pub(crate) fn start_with_file_limit(data: &Path, file_bytes_max: u64) -> Result<Self, String> {
         let mut command = Command::new("bash");
-        // The signal must be ignored for the write to fail instead.
+        // Without the trap, the signal would end the server before the write could fail.
         let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", file_bytes_max / 1024);
         command.args([
             "-c",
@@ -89,22 +89,20 @@ impl Process {
         Err(said)
     }
 
-    /// Speaks to it.
     pub(crate) async fn clients(&self) -> Clients {
         Clients::connect(self.address).await
     }
 
-    /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it wrote to standard error.
-    pub(crate) fn said(&self) -> String {
+    /// Its standard error so far.
+    pub(crate) fn stderr(&self) -> String {
         self.said.lock().unwrap().clone()
     }
 
-    /// SIGTERM, and waits until it ended.
+    /// Sends SIGTERM, and waits for the end.
     pub(crate) fn stop(self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").arg(pid).status().unwrap().success());
@@ -114,7 +112,7 @@ impl Process {
     /// kill -9.
     pub(crate) fn kill(self) {}
 
-    /// Waits until it ends by itself.
+    /// Waits until the server ends by itself.
     pub(crate) fn ended(mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
@@ -123,14 +121,13 @@ impl Process {
             }
             if started.elapsed() > DEADLINE {
                 let _ = self.child.kill();
-                panic!("the server did not end; it said: {}", self.said());
+                panic!("the server did not end; its standard error: {}", self.stderr());
             }
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }
 }
 
-/// A test that fails must not leave it running.
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -138,7 +135,7 @@ impl Drop for Process {
     }
 }
 
-/// Copies a folder that nobody writes to.
+/// Copies a folder. No process may write to it meanwhile.
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for item in std::fs::read_dir(from).unwrap().map(Result::unwrap) {

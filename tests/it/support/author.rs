@@ -1,38 +1,35 @@
-//! Random writes of every kind, as a steward might make them over years.
+//! Random writes of every kind, as a steward might make them over years. The store accepts all of them.
 
 use std::collections::BTreeSet;
 
 use almanac::proto::*;
 use tonic::Status;
 
-use crate::{
-    fixture::*,
-    harness::{Clients, Dice},
-};
+use crate::support::{Clients, Dice, fixture::*};
 
-/// Makes up writes that the store should take.
+/// Makes up writes that the store accepts.
 #[derive(Debug, Clone)]
 pub(crate) struct Author {
     dice: Dice,
-    /// Editions that stand if every act so far was taken.
-    standing: BTreeSet<String>,
+    /// Editions that are published if the store accepted every write so far.
+    published: BTreeSet<String>,
     count: usize,
     name: &'static str,
-    /// Most figures of the long uploads.
+    /// Figures in a long upload, at the most.
     figures_max: usize,
 }
 
 /// One write, with a request id.
 #[derive(Debug, Clone)]
 #[allow(clippy::large_enum_variant)] // few, and short-lived
-pub(crate) enum WriteRequest {
+pub(crate) enum PlannedWrite {
     Define(WriteOptions, Vec<Definition>),
     Ingest(IngestHeader, Vec<SeriesBatch>),
     Publish(PublishHeader, Vec<Entry>),
     Withdraw(WriteOptions, String),
 }
 
-impl WriteRequest {
+impl PlannedWrite {
     pub(crate) async fn send(&self, clients: &Clients) -> Result<WriteResult, Status> {
         match self.clone() {
             Self::Define(options, definitions) => clients.define(options, definitions).await,
@@ -54,10 +51,10 @@ impl WriteRequest {
 
 impl Author {
     pub(crate) fn new(dice: Dice, name: &'static str, figures_max: usize) -> Self {
-        Self { dice, standing: BTreeSet::new(), count: 0, name, figures_max }
+        Self { dice, published: BTreeSet::new(), count: 0, name, figures_max }
     }
 
-    pub(crate) fn next(&mut self) -> WriteRequest {
+    pub(crate) fn next(&mut self) -> PlannedWrite {
         self.count += 1;
         let options = WriteOptions {
             request_id: format!("{}-{}", self.name, self.count),
@@ -67,11 +64,11 @@ impl Author {
         match self.dice.below(20) {
             0 | 1 => self.define(options),
             2..=5 => self.publish(options),
-            6 if !self.standing.is_empty() => {
-                let editions: Vec<String> = self.standing.iter().cloned().collect();
+            6 if !self.published.is_empty() => {
+                let editions: Vec<String> = self.published.iter().cloned().collect();
                 let edition = self.dice.pick(&editions).clone();
-                self.standing.remove(&edition);
-                WriteRequest::Withdraw(options, edition)
+                self.published.remove(&edition);
+                PlannedWrite::Withdraw(options, edition)
             }
             7 | 8 => {
                 let figures = self.figures_max / 2 + self.dice.below(self.figures_max / 2 + 1);
@@ -84,17 +81,17 @@ impl Author {
         }
     }
 
-    fn define(&mut self, options: WriteOptions) -> WriteRequest {
+    fn define(&mut self, options: WriteOptions) -> PlannedWrite {
         let number = 1 + self.dice.below(CLUSTERS);
         let name = format!("Cluster {number} ({})", self.dice.below(3));
         let mut renamed = cluster_entity(number);
         if let Some(definition::Item::Entity(entity)) = &mut renamed.item {
             entity.name = name;
         }
-        WriteRequest::Define(options, vec![renamed, indicator(VENTURE, ["Venture deals", "Deals"][self.dice.below(2)])])
+        PlannedWrite::Define(options, vec![renamed, indicator(VENTURE, ["Venture deals", "Deals"][self.dice.below(2)])])
     }
 
-    fn publish(&mut self, options: WriteOptions) -> WriteRequest {
+    fn publish(&mut self, options: WriteOptions) -> PlannedWrite {
         let id = (2018 + self.dice.below(8)).to_string();
         let mut clusters: Vec<usize> = (1..=CLUSTERS).collect();
         self.dice.shuffle(&mut clusters);
@@ -111,18 +108,20 @@ impl Author {
                 rows[0].rank = None;
             }
         } else if rows.len() > 3 && self.dice.once_in(3) {
-            (rows[2].rank, rows[1].tied, rows[2].tied) = (rows[1].rank, true, true);
+            rows[2].rank = rows[1].rank;
+            rows[1].tied = true;
+            rows[2].tied = true;
         }
         if self.dice.once_in(3) {
             header.edition.as_mut().unwrap().methodology = "three".into();
         }
-        if !self.standing.insert(id) {
+        if !self.published.insert(id) {
             header = correction(header);
         }
-        WriteRequest::Publish(header, rows)
+        PlannedWrite::Publish(header, rows)
     }
 
-    fn ingest(&mut self, options: WriteOptions, figures: usize) -> WriteRequest {
+    fn ingest(&mut self, options: WriteOptions, figures: usize) -> PlannedWrite {
         let day = format!("20{}-0{}-01", 20 + self.dice.below(6), 1 + self.dice.below(9));
         let whole = self.dice.once_in(12);
         let mode = if whole { IngestMode::Replace } else { IngestMode::Merge };
@@ -131,7 +130,8 @@ impl Author {
         let mut left = figures;
         let mut seen = BTreeSet::new();
         while left > 0 {
-            let (indicator, entity) = (*self.dice.pick(&INDICATORS), *self.dice.pick(&ECONOMIES));
+            let indicator = *self.dice.pick(&INDICATORS);
+            let entity = *self.dice.pick(&ECONOMIES);
             let source = *self.dice.pick(&SOURCES);
             let sex = *self.dice.pick(&["", "", "F", "M"]);
             if !seen.insert((indicator, entity, source, sex)) {
@@ -150,7 +150,7 @@ impl Author {
             left -= count;
             batches.push(sent);
         }
-        WriteRequest::Ingest(header, batches)
+        PlannedWrite::Ingest(header, batches)
     }
 
     fn point(&mut self, period: &str, whole: bool) -> IngestPoint {

@@ -1,0 +1,5 @@
+//! What queries answer.
+
+mod catalog;
+mod editions;
+mod figures;

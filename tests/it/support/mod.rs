@@ -1,0 +1,26 @@
+//! What every test uses: one harness, one model of the state, one oracle.
+//!
+//! - The harness: [`server`] starts servers in this process, [`process`] runs the real binary, [`clients`] speaks to either,
+//!   [`assertions`] looks into answers, [`dice`] draws random numbers by a seed.
+//! - The data: [`fixture`] is the small catalog that most tests use, [`author`] and [`steward`] make up writes.
+//! - The subscriber: [`subscriptions`] has starts and filters, [`watch`] records what a stream brought.
+//! - The model of the state: [`replica`] is a copy of the rows, kept by the scopes of changes alone.
+//! - The oracle: [`oracle`] judges recordings by the promises of the feed.
+
+mod assertions;
+pub(crate) mod author;
+mod clients;
+mod dice;
+pub(crate) mod fixture;
+pub(crate) mod oracle;
+pub(crate) mod process;
+pub(crate) mod replica;
+mod server;
+pub(crate) mod steward;
+pub(crate) mod subscriptions;
+pub(crate) mod watch;
+
+pub(crate) use assertions::{DEADLINE, assert_refused, at_recorded, at_released, at_revision, fields, reason, text};
+pub(crate) use clients::{Clients, WholeCommit, join, publication, upload};
+pub(crate) use dice::{Dice, long};
+pub(crate) use server::TestServer;
