@@ -63,6 +63,28 @@ fn statuses_of_the_contract(contract: &str) -> BTreeMap<String, String> {
     statuses
 }
 
+/// A page for developers that names a type or a function must follow when it is renamed.
+#[test]
+fn pages_for_developers_name_what_there_is() {
+    let mut sources = String::new();
+    for folder in ["src", "tests/it", "benches"] {
+        read_sources(&root().join(folder), &mut sources);
+    }
+    let known: BTreeSet<&str> = sources.split(|letter: char| !is_word(letter)).collect();
+    for page in ["docs/dev/architecture.md", "docs/dev/glossary.md", "docs/dev/testing.md", "CONTRIBUTING.md"] {
+        for name in Page::read(page).text.split('`').skip(1).step_by(2).filter(|name| name.contains("::")) {
+            let path = name.split(|letter: char| !is_word(letter) && letter != ':').next().unwrap_or_default();
+            for part in path.split("::").filter(|part| !part.is_empty()) {
+                assert!(known.contains(part), "{page} names {name}, and there is no {part}");
+            }
+        }
+    }
+}
+
+fn is_word(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '_'
+}
+
 #[test]
 fn loading_has_every_key_of_a_profile() {
     // A profile with a key that cannot be, in each table.
