@@ -60,30 +60,30 @@ impl Period {
     }
 
     /// The coarsest unit that the period is made of.
-    pub fn unit(self) -> Unit {
+    pub fn unit(self) -> PeriodUnit {
         let (from_year, from_month, from_day) = self.start.ymd();
         let (to_year, to_month, _) = self.end.ymd();
         let whole_months = from_day == 1 && self.end.plus_days(1).is_none_or(|next| next.ymd().2 == 1);
         if !whole_months {
-            return Unit::Days;
+            return PeriodUnit::Days;
         }
         let count = (i32::from(to_year) - i32::from(from_year)) * 12 + i32::from(to_month) - i32::from(from_month) + 1;
         match (count, from_month) {
-            (count, 1) if count % 12 == 0 => Unit::Years,
-            (6, 1 | 7) => Unit::Half,
-            (3, 1 | 4 | 7 | 10) => Unit::Quarter,
-            _ => Unit::Months,
+            (count, 1) if count % 12 == 0 => PeriodUnit::Years,
+            (6, 1 | 7) => PeriodUnit::HalfYear,
+            (3, 1 | 4 | 7 | 10) => PeriodUnit::Quarter,
+            _ => PeriodUnit::Months,
         }
     }
 }
 
 /// A calendar unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
+pub enum PeriodUnit {
     /// One or more whole years.
     Years,
     /// One half-year.
-    Half,
+    HalfYear,
     /// One quarter.
     Quarter,
     /// One or more whole months that are none of the above.
@@ -145,14 +145,14 @@ impl fmt::Display for Period {
         let (year, month, _) = self.start.ymd();
         let (last_year, last_month, _) = self.end.ymd();
         match self.unit() {
-            Unit::Years if year == last_year => write!(f, "{year:04}"),
-            Unit::Years => write!(f, "{year:04}/{last_year:04}"),
-            Unit::Half => write!(f, "{year:04}-S{}", month / 6 + 1),
-            Unit::Quarter => write!(f, "{year:04}-Q{}", month / 3 + 1),
-            Unit::Months if (year, month) == (last_year, last_month) => write!(f, "{year:04}-{month:02}"),
-            Unit::Months => write!(f, "{year:04}-{month:02}/{last_year:04}-{last_month:02}"),
-            Unit::Days if self.start == self.end => self.start.fmt(f),
-            Unit::Days => write!(f, "{}/{}", self.start, self.end),
+            PeriodUnit::Years if year == last_year => write!(f, "{year:04}"),
+            PeriodUnit::Years => write!(f, "{year:04}/{last_year:04}"),
+            PeriodUnit::HalfYear => write!(f, "{year:04}-S{}", month / 6 + 1),
+            PeriodUnit::Quarter => write!(f, "{year:04}-Q{}", month / 3 + 1),
+            PeriodUnit::Months if (year, month) == (last_year, last_month) => write!(f, "{year:04}-{month:02}"),
+            PeriodUnit::Months => write!(f, "{year:04}-{month:02}/{last_year:04}-{last_month:02}"),
+            PeriodUnit::Days if self.start == self.end => self.start.fmt(f),
+            PeriodUnit::Days => write!(f, "{}/{}", self.start, self.end),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::super::{
     error::Result,
 };
 use crate::model::{
-    period::{Period, Unit},
+    period::{Period, PeriodUnit},
     series::FigureVersion,
     time::Date,
 };
@@ -30,9 +30,9 @@ fn place(period: Period) -> (u8, i64, i64) {
     let year = i64::from(start_year);
     let month = i64::from(start_month) - 1;
     match period.unit() {
-        Unit::Half => (UNIT_HALF, year * 2 + month / 6, 0),
-        Unit::Quarter => (UNIT_QUARTER, year * 4 + month / 3, 0),
-        Unit::Months if (start_year, start_month) == (end_year, end_month) => (UNIT_MONTH, year * 12 + month, 0),
+        PeriodUnit::HalfYear => (UNIT_HALF, year * 2 + month / 6, 0),
+        PeriodUnit::Quarter => (UNIT_QUARTER, year * 4 + month / 3, 0),
+        PeriodUnit::Months if (start_year, start_month) == (end_year, end_month) => (UNIT_MONTH, year * 12 + month, 0),
         _ => {
             let start = i64::from(period.start().days());
             (UNIT_DAYS, start, i64::from(period.end().days()) - start)
