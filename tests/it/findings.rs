@@ -8,11 +8,12 @@ use tonic::{Code, Status};
 use crate::support::{Clients, fields, fixture::*, publication, reason, upload};
 
 /// The files that note findings.
-const PLANNER: [&str; 4] = [
+const PLANNER: [&str; 5] = [
     include_str!("../../src/ledger/plan.rs"),
     include_str!("../../src/ledger/plan/definitions.rs"),
     include_str!("../../src/ledger/plan/editions.rs"),
     include_str!("../../src/ledger/plan/figures.rs"),
+    include_str!("../../src/ledger/plan/table_checks.rs"),
 ];
 
 /// A write of any kind.

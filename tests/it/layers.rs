@@ -130,7 +130,7 @@ fn rules() -> BTreeMap<String, Rule> {
     let map = fs::read_to_string(source().join("lib.rs")).unwrap();
     let mut rules = BTreeMap::new();
     for line in map.lines().filter(|line| line.starts_with("//! | [`")) {
-        let cells: Vec<&str> = line.split(" | ").collect();
+        let cells: Vec<&str> = line.trim_start_matches("//! ").split(" | ").collect();
         let [room, _, may_use] = cells[..] else { panic!("a row of the map without three cells: {line}") };
         let mut rule = Rule::default();
         for part in may_use.split(';') {

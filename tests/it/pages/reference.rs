@@ -128,7 +128,7 @@ fn operations_has_every_setting() {
     let help = almanac(&["serve", "--help"]);
     // Options that every command takes are in the text below the table.
     const COMMON: [&str; 4] = ["--server", "--token", "--json", "--help"];
-    let options: BTreeSet<String> = words_of(&help, "--").filter(|word| !COMMON.contains(&word.as_str())).collect();
+    let options: BTreeSet<String> = options_of(&help).filter(|word| !COMMON.contains(&word.as_str())).collect();
     assert_eq!(column(0), options);
     for option in &COMMON[..3] {
         assert!(page.text.contains(&format!("`{option}`")), "{option}");
@@ -150,6 +150,12 @@ fn operations_has_every_setting() {
 fn almanac(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_almanac")).args(arguments).output().unwrap();
     String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+}
+
+/// The options that a help text explains: the first long one of each line that begins with an option.
+fn options_of(help: &str) -> impl Iterator<Item = String> {
+    let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+    lines.filter_map(|line| line.split([' ', '=']).find(|word| word.starts_with("--")).map(str::to_owned))
 }
 
 /// The words that lines of a help text begin with, or that stand behind a bracket in them.
