@@ -220,6 +220,7 @@ fn names_table(names: [&str; 2]) -> String {
 }
 
 #[tokio::test]
+// Long because each step depends on the commands before it.
 async fn a_command_given_again_after_others_writes_again_and_a_retry_says_that_it_did_not() {
     let server = TestServer::empty().await;
     write(&server, "catalog.json", CATALOG);
