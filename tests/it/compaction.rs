@@ -117,7 +117,7 @@ fn text(output: &Output) -> String {
 }
 
 #[tokio::test]
-async fn the_floor_moves_below_it_nothing_is_replayed_and_every_answer_stays() {
+async fn compaction_moves_the_floor_and_keeps_every_answer() {
     let folder = folder().await;
     let server = Process::start(folder.path(), &[]).unwrap();
     let clients = server.clients().await;
@@ -249,7 +249,7 @@ fn verifies(data: &Path) {
 const MONTHS: usize = 1_200;
 
 #[tokio::test]
-async fn a_subscriber_in_the_middle_of_what_is_dropped_is_told_so_and_got_nothing_wrong() {
+async fn a_subscriber_below_a_new_floor_gets_an_error_and_no_wrong_data() {
     let folder = tempfile::tempdir().unwrap();
     let server = Process::start(folder.path(), &[]).unwrap();
     let clients = server.clients().await;
@@ -260,7 +260,9 @@ async fn a_subscriber_in_the_middle_of_what_is_dropped_is_told_so_and_got_nothin
                 let period = format!("{:04}-{:02}", 1900 + month / 12, month % 12 + 1);
                 point(&period, &format!("{version}.{:09}", month * 1_000_003))
             });
-            let (indicator, entity, source) = (RD.into(), (*economy).into(), "bank".into());
+            let indicator = RD.into();
+            let entity = (*economy).into();
+            let source = "bank".into();
             SeriesBatch { indicator, entity, source, dimensions: Vec::new(), points: points.collect() }
         });
         clients.ingest(released(&format!("2024-01-0{}", version + 1)), batches.collect()).await.unwrap();
@@ -314,7 +316,7 @@ fn left_below(data: &Path, floor: u64) -> usize {
 }
 
 #[tokio::test]
-async fn a_crash_at_any_step_of_compaction_leaves_a_whole_store_and_the_rest_is_done_later() {
+async fn a_crash_at_any_step_of_compaction_leaves_a_whole_store_that_is_compacted_later() {
     let base = tempfile::tempdir().unwrap();
     let server = Process::start(base.path(), &[]).unwrap();
     let clients = server.clients().await;

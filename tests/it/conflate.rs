@@ -176,7 +176,9 @@ async fn tokens_of_conflated_and_plain_streams_resume_each_other() {
     let clients = &server.clients;
     let mut author = Steward::new(dice.clone(), "steward", 300).with_reverts();
     let filters = vec![Filter { indicators: ids(&["GB.*"]), ..Default::default() }];
-    let (mut copy, mut start, mut recordings) = (Replica::default(), range(1, 0), Vec::new());
+    let mut copy = Replica::default();
+    let mut start = range(1, 0);
+    let mut recordings = Vec::new();
     for _ in 0..if long() { 60 } else { 14 } {
         for _ in 0..dice.below(8) {
             author.next(clients.head().await).send_or_refused(clients).await;
@@ -212,7 +214,7 @@ fn hot(round: usize, figures: usize) -> Vec<SeriesBatch> {
 }
 
 #[tokio::test]
-async fn two_hundred_commits_of_one_hot_figure_are_one_message_to_who_comes_late() {
+async fn two_hundred_commits_of_one_figure_are_one_message_to_a_late_subscriber() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     for round in 0..200 {
@@ -248,7 +250,7 @@ async fn two_hundred_commits_of_one_hot_figure_are_one_message_to_who_comes_late
 }
 
 #[tokio::test]
-async fn who_keeps_up_gets_every_commit_as_it_is() {
+async fn a_subscriber_that_keeps_up_gets_every_commit() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     let mut watch = Watch::conflating(clients, range(1, 0), Vec::new()).await.unwrap();
@@ -268,7 +270,7 @@ async fn who_keeps_up_gets_every_commit_as_it_is() {
 }
 
 #[tokio::test]
-async fn who_reads_slowly_gets_less_and_ends_with_the_right_figures() {
+async fn a_slow_subscriber_gets_fewer_messages_and_the_right_figures() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     // A client with little room: what it does not read stays with the server.
@@ -300,7 +302,7 @@ async fn who_reads_slowly_gets_less_and_ends_with_the_right_figures() {
 }
 
 #[tokio::test]
-async fn folds_are_bounded_and_a_long_commit_comes_as_it_is() {
+async fn conflations_are_bounded_and_a_long_commit_is_not_conflated() {
     use prost::Message as _;
     let server = server_with_catalog().await;
     let clients = &server.clients;
@@ -339,7 +341,7 @@ async fn folds_are_bounded_and_a_long_commit_comes_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_is_left_out_before_a_commit_is_told_before_it() {
+async fn progress_covers_commits_left_out_before_a_long_commit() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     // Two that change nothing, and one that is too long to be folded.
@@ -362,7 +364,7 @@ async fn what_is_left_out_before_a_commit_is_told_before_it() {
 }
 
 #[tokio::test]
-async fn a_rank_window_is_folded_by_what_was_and_what_is() {
+async fn a_rank_window_is_conflated_by_the_rows_before_and_after() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     clients.publish(edition("2025"), entries(&[1, 2, 3, 4])).await.unwrap();
@@ -393,7 +395,7 @@ async fn a_rank_window_is_folded_by_what_was_and_what_is() {
 }
 
 #[tokio::test]
-async fn so_many_subscriptions_conflate_and_no_more() {
+async fn conflating_subscriptions_are_bounded() {
     let server = server_with_catalog().await;
     let mut open = Vec::new();
     let mut clients = Clients::connect(server.address()).await;
@@ -433,7 +435,8 @@ async fn cutting(to: SocketAddr, budgets: Vec<usize>) -> SocketAddr {
                 let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
                     (client.into_split(), server.into_split());
                 let up = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
-                let (mut passed, mut buffer) = (0, vec![0; 1_024]);
+                let mut passed = 0;
+                let mut buffer = vec![0; 1_024];
                 while budget.is_none_or(|budget| passed < budget) {
                     match from_server.read(&mut buffer).await {
                         Ok(0) | Err(_) => break,
@@ -458,7 +461,7 @@ const CUTS: usize = 10;
 /// Cut again and again, also in the middle of folds and of long commits, while the history goes on: what the follower
 /// yields can be applied part by part, and comes to the copy of who got every commit.
 #[tokio::test]
-async fn a_follower_that_is_cut_within_a_fold_never_applies_half_of_it() {
+async fn a_follower_that_is_cut_within_a_conflation_never_applies_part_of_it() {
     let mut dice = Dice::new("cut folds");
     let server = server_with_catalog().await;
     let clients = &server.clients;
@@ -471,7 +474,9 @@ async fn a_follower_that_is_cut_within_a_fold_never_applies_half_of_it() {
         .conflate()
         .progress_every(Duration::from_millis(100));
     let (mut copy, mut open): (Replica, Vec<Change>) = Default::default();
-    let (mut folds, mut commits, mut cuts) = (0, 0, 0);
+    let mut folds = 0;
+    let mut commits = 0;
+    let mut cuts = 0;
     let mut author = Author::new(dice.clone(), "steward", 300);
     let mut round = 0;
     let followed = async {

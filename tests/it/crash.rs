@@ -226,7 +226,7 @@ impl KilledFolder {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_any_moment_it_keeps_what_was_answered_and_nothing_in_part() {
+async fn killed_at_any_moment_it_keeps_every_answered_write_and_no_part_of_others() {
     let mut dice = Dice::new("killed");
     let (rounds, per_folder) = if long() { (2_000, 50) } else { (200, 50) };
     let mut commits = 0;
@@ -279,7 +279,7 @@ fn refused(data: &Path) -> String {
 }
 
 #[tokio::test]
-async fn a_second_process_on_the_folder_is_told_so_and_the_first_goes_on() {
+async fn a_second_process_on_a_folder_is_refused_and_the_first_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let first = Process::start(&data, &[]).unwrap();
@@ -310,7 +310,7 @@ async fn a_folder_of_a_newer_version_or_of_something_else_is_left_alone() {
 }
 
 #[tokio::test]
-async fn it_does_not_open_itself_to_the_world_unasked() {
+async fn it_refuses_a_public_address_without_the_option() {
     let folder = tempfile::tempdir().unwrap();
     let mut exposed = Command::new(env!("CARGO_BIN_EXE_almanac"));
     exposed.args(["serve", "--listen", "0.0.0.0:0", "--data"]).arg(folder.path().join("data"));

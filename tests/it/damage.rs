@@ -61,7 +61,7 @@ async fn answers(clients: &Clients) -> String {
 }
 
 #[tokio::test]
-async fn a_whole_folder_verifies_and_a_lost_view_is_made_again() {
+async fn a_whole_folder_verifies_and_a_lost_view_is_rebuilt() {
     let base = folder().await;
     let server = Process::start(base.path(), &[]).unwrap();
     let before = answers(&server.clients().await).await;
@@ -97,7 +97,7 @@ async fn a_whole_folder_verifies_and_a_lost_view_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_damaged_value_is_found_and_a_damaged_ledger_is_not_papered_over() {
+async fn a_damaged_value_is_found_and_a_damaged_ledger_is_not_repaired() {
     let base = folder().await;
     for (space, ledger) in [(b"S", false), (b"L", true), (b"H", true)] {
         let copy = tempfile::tempdir().unwrap();

@@ -229,7 +229,8 @@ fn some_of(dice: &mut Dice, below: usize) -> Vec<usize> {
 /// A random selection, and whether it admits a key of the model.
 fn selection(dice: &mut Dice, today: usize) -> (Selection, impl Fn(&Key) -> bool + use<>) {
     let indicators = [vec![0], vec![1], vec![0, 1]][dice.below(3)].clone();
-    let (entities, sources) = (some_of(dice, ENTITIES.len()), some_of(dice, SOURCES.len()));
+    let entities = some_of(dice, ENTITIES.len());
+    let sources = some_of(dice, SOURCES.len());
     let member_day = [None, Some(None), Some(Some(dice.below(DAYS)))][dice.below(3)];
     let wanted: Vec<(String, String)> =
         [vec![], vec![("SEX", "F")], vec![("SEX", "F"), ("SEX", "M")], vec![("SEX", "F"), ("AGE", "Y")]][dice.below(4)]
@@ -381,7 +382,9 @@ fn check_selected(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known
 
 /// A single figure, of the latest period or of one. Says whether it answers only because it was published again.
 fn check_figure(dice: &mut Dice, snapshot: &Snapshot, known: &Known, policy: Policy) -> bool {
-    let (mut of, mut at, mut with) = (dice.below(2), dice.below(3), if dice.once_in(2) { 0 } else { dice.below(4) });
+    let mut of = dice.below(2);
+    let mut at = dice.below(3);
+    let mut with = if dice.once_in(2) { 0 } else { dice.below(4) };
     let only = dice.once_in(3).then(|| dice.below(SOURCES.len()));
     let mut wanted = dice.once_in(3).then(|| dice.below(PERIODS.len()));
     // Half of them are figures that there are.

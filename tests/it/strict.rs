@@ -387,7 +387,8 @@ async fn twenty_five_wrong_periods_are_counted() {
 
 #[tokio::test]
 async fn a_page_token_of_another_history_or_method_is_refused() {
-    let (ours, theirs) = (server_with_catalog().await, server_with_catalog().await);
+    let ours = server_with_catalog().await;
+    let theirs = server_with_catalog().await;
     let request = ListIndicatorsRequest { page_size: 1, ..Default::default() };
     let first = ours.clients.catalog.clone().list_indicators(request.clone()).await.unwrap().into_inner();
     let page_token = first.next_page_token;

@@ -138,7 +138,7 @@ fn other_uploads() -> Uploads<IngestObservationsRequest> {
 }
 
 #[tokio::test]
-async fn an_upload_of_figures_is_the_same_whatever_it_leaves_to_its_defaults() {
+async fn an_upload_of_figures_is_the_same_with_its_defaults_spelt_out() {
     let server = server_with_catalog().await;
     let first = upload(header(), definitions(), &[values()]);
     let send = async |messages| Ok((server.clients.ingest_messages(messages).await?, ()));
@@ -228,7 +228,7 @@ fn other_publications() -> Uploads<PublishEditionRequest> {
 }
 
 #[tokio::test]
-async fn an_edition_is_the_same_whatever_it_leaves_to_its_defaults() {
+async fn an_edition_is_the_same_with_its_defaults_spelt_out() {
     let server = server_with_catalog().await;
     let send = async |messages| {
         let answer = server.clients.publish_messages(messages).await?;

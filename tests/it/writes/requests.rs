@@ -89,7 +89,7 @@ async fn retries_at_the_same_time_make_one_commit() {
 }
 
 #[tokio::test]
-async fn validate_only_says_the_whole_difference_and_writes_nothing() {
+async fn validate_only_reports_the_whole_difference_and_writes_nothing() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     clients
@@ -146,7 +146,7 @@ async fn validate_only_says_the_whole_difference_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn validate_only_says_all_that_is_wrong() {
+async fn validate_only_reports_every_error() {
     let server = server_with_catalog().await;
     let header = with(validate(), released("2023-03-01"));
     let bad = vec![
