@@ -46,6 +46,16 @@ async fn answers(clients: &Clients, revision: u64) -> String {
     format!("{:?}", clients.observations(select(&[RD]), as_of).await)
 }
 
+/// Restores a backup to a folder, verifies the folder, and starts a server on it.
+fn start_restored(file: &Path, data: &Path) -> Process {
+    let done = restore(file, data);
+    assert!(done.status.success(), "{}", text(&done));
+    assert!(!restore(file, data).status.success(), "a folder with data must not be replaced");
+    let verified = almanac(&["verify", "--data", data.to_str().unwrap()]);
+    assert!(verified.status.success(), "{}", text(&verified));
+    Process::start(data, &[]).unwrap()
+}
+
 #[tokio::test]
 async fn a_backup_made_while_writes_go_on_restores_to_what_was_known() {
     let scratch = tempfile::tempdir().unwrap();
@@ -80,13 +90,7 @@ async fn a_backup_made_while_writes_go_on_restores_to_what_was_known() {
     writing.await.unwrap();
 
     for (file, name) in [(&file, "restored"), (&old, "restored-old")] {
-        let data = scratch.path().join(name);
-        let done = restore(file, &data);
-        assert!(done.status.success(), "{}", text(&done));
-        assert!(!restore(file, &data).status.success(), "a folder with data must not be replaced");
-        let verified = almanac(&["verify", "--data", data.to_str().unwrap()]);
-        assert!(verified.status.success(), "{}", text(&verified));
-        let copy = Process::start(&data, &[]).unwrap();
+        let copy = start_restored(file, &scratch.path().join(name));
         let restored = copy.clients().await;
         let status = restored.status().await;
         assert_ne!(status.history_id, history, "a restored folder is a new history");
@@ -94,7 +98,7 @@ async fn a_backup_made_while_writes_go_on_restores_to_what_was_known() {
         for revision in 1..=status.head {
             assert_eq!(answers(&restored, revision).await, answers(&clients, revision).await);
         }
-        // Retries are known, and it goes on from where it was.
+        // A retry gets the first answer, and a new write gets the next revision.
         let again = ingest(&restored, 1).await;
         assert!(again.replayed && again.revision == 2);
         assert_eq!(ingest(&restored, 99).await.revision, status.head + 1);

@@ -17,16 +17,18 @@ fn names(kind: &str, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_selection_has_no_more_pairs_than_can_be_sought() {
+async fn the_pairs_of_a_selection_are_bounded() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
-    let (indicators, entities) = (names("I", 1_000), names("E", PAIRS_MAX / 1_000 + 1));
+    let indicators = names("I", 1_000);
+    let entities = names("E", PAIRS_MAX / 1_000 + 1);
     let mut definitions: Vec<Definition> = indicators.iter().map(|id| indicator(id, id)).collect();
     definitions.extend(entities.iter().map(|id| economy(id, id)));
     clients.define(WriteOptions::default(), definitions).await.unwrap();
     let mut statistics = clients.statistics.clone();
     let selection = |indicators: &[String], entities: &[String]| {
-        let (indicators, entities) = (indicators.to_vec(), entities.to_vec());
+        let indicators = indicators.to_vec();
+        let entities = entities.to_vec();
         Some(SeriesSelection { indicators, entities, ..Default::default() })
     };
     let query = |selection| QueryObservationsRequest { selection, ..Default::default() };
@@ -50,12 +52,13 @@ async fn a_selection_has_no_more_pairs_than_can_be_sought() {
 }
 
 #[tokio::test]
-async fn pairs_without_figures_count_when_sources_left_out_are_sought() {
+async fn pairs_without_figures_count_in_the_search_for_sources_left_out() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     // Each entity has figures of one indicator only.
     let side = SEEKS_MAX.isqrt() + 1;
-    let (indicators, entities) = (names("I", side), names("E", side));
+    let indicators = names("I", side);
+    let entities = names("E", side);
     let mut definitions: Vec<Definition> = indicators.iter().map(|id| indicator(id, id)).collect();
     definitions.extend(entities.iter().map(|id| economy(id, id)));
     clients.define(WriteOptions::default(), definitions).await.unwrap();
@@ -65,7 +68,8 @@ async fn pairs_without_figures_count_when_sources_left_out_are_sought() {
     batches.push(batch(RD, "USA", "closed", &[("2020", "1")]));
     clients.ingest(released("2024-01-01"), batches).await.unwrap();
     let left_out = async |count: usize| {
-        let (indicators, entities) = (indicators[..count].to_vec(), entities[..count].to_vec());
+        let indicators = indicators[..count].to_vec();
+        let entities = entities[..count].to_vec();
         let selection = Some(SeriesSelection { indicators, entities, ..Default::default() });
         let query = QueryObservationsRequest { selection, ..Default::default() };
         clients.statistics.clone().query_observations(query).await.unwrap().into_inner().left_out_sources
@@ -82,7 +86,8 @@ async fn kinds_and_causes_of_a_filter_are_as_many_as_of_other_lists() {
         let request = ListCommitsRequest { filters: vec![filter], ..Default::default() };
         server.clients.feed.clone().list_commits(request).await
     };
-    let (kind, cause) = (ChangeKind::Value.into(), Cause::Correction.into());
+    let kind = ChangeKind::Value.into();
+    let cause = Cause::Correction.into();
     list(Filter { kinds: vec![kind; 500], causes: vec![cause; 500], ..Default::default() }).await.unwrap();
     let refused = list(Filter { kinds: vec![kind; 501], ..Default::default() }).await;
     assert_eq!(fields(&assert_refused(refused, Code::InvalidArgument, "FIELD")), ["filters[0].kinds"]);
@@ -100,14 +105,15 @@ fn moved<P: Serialize + DeserializeOwned>(token: &str, to: impl FnOnce(&mut P)) 
 }
 
 #[tokio::test]
-async fn a_page_token_of_a_place_that_is_not_there_is_refused() {
+async fn a_page_token_of_an_unknown_position_is_refused() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     let figures = [("2020", "1"), ("2021", "2"), ("2022", "3")];
     clients.ingest(released("2024-01-01"), vec![batch(RD, "USA", "bank", &figures)]).await.unwrap();
     let mut statistics = clients.statistics.clone();
     for policy in ["", "default@1"] {
-        let (selection, policy) = (Some(select(&[RD])), policy.to_owned());
+        let selection = Some(select(&[RD]));
+        let policy = policy.to_owned();
         let plain = QueryObservationsRequest { selection, policy, page_size: 1, ..Default::default() };
         let token = statistics.query_observations(plain.clone()).await.unwrap().into_inner().next_page_token;
         // A period that ends before it begins.
@@ -131,7 +137,7 @@ async fn a_page_token_of_a_place_that_is_not_there_is_refused() {
 type CommitPosition = (u64, u64, u32, u32, u64, u64);
 
 #[tokio::test]
-async fn a_place_in_a_commit_that_is_not_there_is_refused_and_no_count_overflows() {
+async fn an_unknown_position_in_a_commit_is_refused_and_no_count_overflows() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     let figures = [("2020", "1"), ("2021", "2"), ("2022", "3")];

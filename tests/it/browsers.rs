@@ -22,7 +22,7 @@ async fn asked(server: &TestServer, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn pages_of_others_may_read_and_not_write() {
+async fn pages_of_other_origins_may_read_and_not_write() {
     let server = TestServer::empty().await;
     let read = asked(&server, "/almanac.v1.RankingService/ListEntries").await;
     assert!(read.contains("access-control-allow-origin: http://page.example"), "{read}");

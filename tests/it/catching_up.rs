@@ -17,7 +17,7 @@ async fn watch(server: &TestServer, arguments: &[&str]) -> Output {
 }
 
 #[tokio::test]
-async fn nothing_of_it_goes_into_a_pipe_or_between_lines_of_json() {
+async fn progress_goes_neither_into_a_pipe_nor_between_lines_of_json() {
     let server = TestServer::empty().await;
     server.clients.define(WriteOptions::default(), catalog()).await.unwrap();
     let mut author = Author::new(Dice::new("catching up"), "steward", 400);
@@ -27,7 +27,8 @@ async fn nothing_of_it_goes_into_a_pipe_or_between_lines_of_json() {
     for from in ["start", "state"] {
         for format in [&[][..], &["--json"]] {
             let output = watch(&server, &[&["--from", from], format].concat()).await;
-            let (shown, aside) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+            let shown = String::from_utf8(output.stdout).unwrap();
+            let aside = String::from_utf8(output.stderr).unwrap();
             assert!(output.status.success(), "{aside}");
             for text in [&shown, &aside] {
                 assert!(!text.contains(['\r', '\u{1b}']), "--from {from} {format:?}: {text:?}");

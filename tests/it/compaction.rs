@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tonic::Code;
 
 use crate::support::{
-    Clients, DEADLINE, assert_refused, at_recorded, at_released, at_revision,
+    Clients, DEADLINE, WholeCommit, assert_refused, at_recorded, at_released, at_revision,
     fixture::*,
     join,
     process::{Process, copy_folder},
@@ -117,14 +117,15 @@ fn text(output: &Output) -> String {
 }
 
 #[tokio::test]
-async fn the_floor_moves_below_it_nothing_is_replayed_and_every_answer_stays() {
+async fn compaction_moves_the_floor_and_keeps_every_answer() {
     let folder = folder().await;
     let server = Process::start(folder.path(), &[]).unwrap();
     let clients = server.clients().await;
     let whole = clients.commits(0, Vec::new()).await;
     let recorded: Vec<_> = whole.iter().map(|commit| commit.commit.recorded.unwrap()).collect();
     let before = answers(&clients, &recorded).await;
-    let (token_5, token_6) = (token_at(&clients, 5).await, token_at(&clients, 6).await);
+    let token_5 = token_at(&clients, 5).await;
+    let token_6 = token_at(&clients, 6).await;
     assert_eq!(floor(&clients).await, 1);
     server.stop();
 
@@ -135,7 +136,7 @@ async fn the_floor_moves_below_it_nothing_is_replayed_and_every_answer_stays() {
     assert_eq!(answers(&clients, &recorded).await, before);
     assert!(ingest(&clients, 1).await.replayed, "a retry is known");
 
-    // The last place that is too old, and the first that is not.
+    // The newest start below the floor, and the oldest above it.
     refused(&clients, range(6, 0), 7).await;
     refused(&clients, Start::ResumeToken(token_5.clone()), 7).await;
     refused(&clients, Start::AsKnownAt(at_revision(5).unwrap()), 7).await;
@@ -153,6 +154,23 @@ async fn the_floor_moves_below_it_nothing_is_replayed_and_every_answer_stays() {
         .until("the state", |messages| messages.iter().any(|message| matches!(message, Message::SnapshotEnd(_))))
         .await;
     state.leave().await;
+    check_lists(&clients, &whole, token_5, token_6).await;
+    backup_is_refused(&clients, &server, folder.path()).await;
+    server.stop();
+
+    // Without the option, dropped commits stay dropped, and no other is dropped.
+    let server = Process::start(folder.path(), &[]).unwrap();
+    let clients = server.clients().await;
+    assert_eq!((floor(&clients).await, clients.head().await), (8, 10));
+    assert_eq!(ingest(&clients, 8).await.revision, 11);
+    assert_eq!(clients.commits(7, Vec::new()).await.len(), 4);
+    assert_eq!(answers_before(&clients, &recorded, &before).await, None);
+    server.stop();
+    verifies(folder.path());
+}
+
+/// Lists begin at the floor of 7; `token_5` is the newest token below it.
+async fn check_lists(clients: &Clients, whole: &[WholeCommit], token_5: String, token_6: String) {
     for (request, refused) in [
         (ListCommitsRequest { after_revision: 5, ..Default::default() }, true),
         (ListCommitsRequest { resume_token: token_5, ..Default::default() }, true),
@@ -169,28 +187,19 @@ async fn the_floor_moves_below_it_nothing_is_replayed_and_every_answer_stays() {
             assert!(listed.iter().zip(&whole[6..]).all(|(listed, whole)| listed.changes == whole.changes));
         }
     }
+}
 
-    // It goes on with the next commit, and a backup says why it cannot be made.
-    assert_eq!(ingest(&clients, 7).await.revision, 10);
-    floor_becomes(&clients, 8).await;
+/// After a further commit, a backup says that it cannot be made of a compacted store.
+async fn backup_is_refused(clients: &Clients, server: &Process, folder: &Path) {
+    assert_eq!(ingest(clients, 7).await.revision, 10);
+    floor_becomes(clients, 8).await;
     let url = format!("http://{}", server.address);
-    let file = folder.path().with_extension("backup");
+    let file = folder.with_extension("backup");
     let backup = almanac(&["--server", &url, "backup", file.to_str().unwrap()]);
     assert!(!backup.status.success() && text(&backup).contains("compacted"), "{}", text(&backup));
     assert!(!file.exists());
     let mut parts = clients.admin.clone().backup(BackupRequest::default()).await.unwrap().into_inner();
     assert_refused(parts.message().await, Code::FailedPrecondition, "COMPACTED");
-    server.stop();
-
-    // What was dropped stays dropped without the option, and nothing else is.
-    let server = Process::start(folder.path(), &[]).unwrap();
-    let clients = server.clients().await;
-    assert_eq!((floor(&clients).await, clients.head().await), (8, 10));
-    assert_eq!(ingest(&clients, 8).await.revision, 11);
-    assert_eq!(clients.commits(7, Vec::new()).await.len(), 4);
-    assert_eq!(answers_before(&clients, &recorded, &before).await, None);
-    server.stop();
-    verifies(folder.path());
 }
 
 /// The first answer that is not what it was, where later commits do not show.
@@ -240,7 +249,7 @@ fn verifies(data: &Path) {
 const MONTHS: usize = 1_200;
 
 #[tokio::test]
-async fn a_subscriber_in_the_middle_of_what_is_dropped_is_told_so_and_got_nothing_wrong() {
+async fn a_subscriber_below_a_new_floor_gets_an_error_and_no_wrong_data() {
     let folder = tempfile::tempdir().unwrap();
     let server = Process::start(folder.path(), &[]).unwrap();
     let clients = server.clients().await;
@@ -251,7 +260,9 @@ async fn a_subscriber_in_the_middle_of_what_is_dropped_is_told_so_and_got_nothin
                 let period = format!("{:04}-{:02}", 1900 + month / 12, month % 12 + 1);
                 point(&period, &format!("{version}.{:09}", month * 1_000_003))
             });
-            let (indicator, entity, source) = (RD.into(), (*economy).into(), "bank".into());
+            let indicator = RD.into();
+            let entity = (*economy).into();
+            let source = "bank".into();
             SeriesBatch { indicator, entity, source, dimensions: Vec::new(), points: points.collect() }
         });
         clients.ingest(released(&format!("2024-01-0{}", version + 1)), batches.collect()).await.unwrap();
@@ -305,7 +316,7 @@ fn left_below(data: &Path, floor: u64) -> usize {
 }
 
 #[tokio::test]
-async fn a_crash_at_any_step_of_compaction_leaves_a_whole_store_and_the_rest_is_done_later() {
+async fn a_crash_at_any_step_of_compaction_leaves_a_whole_store_that_is_compacted_later() {
     let base = tempfile::tempdir().unwrap();
     let server = Process::start(base.path(), &[]).unwrap();
     let clients = server.clients().await;

@@ -57,7 +57,7 @@ async fn seen(clients: &Clients, start: Start, filters: Vec<Filter>, head: u64) 
 }
 
 #[tokio::test]
-async fn who_takes_gzip_sees_the_same_messages() {
+async fn a_client_with_gzip_gets_the_same_messages() {
     let mut dice = Dice::new("who_takes_gzip");
     let server = busy_world(&mut dice).await;
     let plain = server.clients.clone();
@@ -153,7 +153,7 @@ fn unzipped(member: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn pages_are_compressed_for_who_asks_and_small_messages_for_nobody() {
+async fn pages_are_compressed_on_request_and_small_messages_never() {
     let mut dice = Dice::new("pages_are_compressed");
     let server = busy_world(&mut dice).await;
     let head = server.clients.head().await;
@@ -165,7 +165,9 @@ async fn pages_are_compressed_for_who_asks_and_small_messages_for_nobody() {
     assert!(plain.messages.iter().all(|(compressed, _)| !compressed));
     assert!(plain.messages == other.messages);
 
-    let (mut sent, mut meant) = (0, 0);
+    let mut sent = 0;
+
+    let mut meant = 0;
     assert_eq!(plain.messages.len(), gzip.messages.len());
     let mut pages = 0;
     for ((compressed, message), (_, expected)) in gzip.messages.iter().zip(&plain.messages) {
@@ -189,7 +191,7 @@ async fn pages_are_compressed_for_who_asks_and_small_messages_for_nobody() {
 }
 
 #[tokio::test]
-async fn a_browser_that_does_not_ask_gets_plain_messages() {
+async fn a_browser_without_compression_gets_plain_messages() {
     let mut dice = Dice::new("a_browser");
     let server = busy_world(&mut dice).await;
     let head = server.clients.head().await;

@@ -16,11 +16,11 @@ use tokio::{
 use tonic::{Code, transport::Endpoint};
 
 use crate::support::{
-    Clients, DEADLINE, Dice, assert_refused, at_revision,
+    Clients, DEADLINE, Dice, TestServer, assert_refused,
     author::Author,
     fixture::*,
     long,
-    oracle::{self, CommitLog},
+    oracle::{self, CommitLog, Step},
     oracle::{KEYS_MAX, check_conflating, plain_copy},
     replica::{Replica, read_state},
     steward::Steward,
@@ -58,69 +58,110 @@ fn other_filters() -> Vec<Vec<Filter>> {
     ]
 }
 
-/// Random histories, cut at random: whichever commits are folded, a copy comes out as if each had been applied.
-#[tokio::test]
-async fn a_copy_kept_from_folds_is_the_copy_kept_from_every_commit() {
-    let mut dice = Dice::new("folds");
-    let server = server_with_catalog().await;
-    let clients = &server.clients;
-    let mut author = Steward::new(dice.clone(), "steward", 700).with_reverts();
-    for _ in 0..if long() { 300 } else { 60 } {
-        author.next(clients.head().await).send_or_refused(clients).await;
+/// A store with a random history.
+struct RandomHistory {
+    server: TestServer,
+    log: CommitLog,
+    head: u64,
+}
+
+impl RandomHistory {
+    async fn new(dice: Dice) -> Self {
+        let server = server_with_catalog().await;
+        let mut steward = Steward::new(dice, "steward", 700).with_reverts();
+        for _ in 0..if long() { 300 } else { 60 } {
+            steward.next(server.clients.head().await).send_or_refused(&server.clients).await;
+        }
+        let log = CommitLog::read(&server.clients).await;
+        let head = server.clients.head().await;
+        Self { server, log, head }
     }
-    let log = CommitLog::read(clients).await;
-    let head = clients.head().await;
-    let (mut folds, mut plain) = (0, 0);
-    let by_key = filters_by_key();
-    for filters in by_key.iter().cloned().chain(other_filters()) {
-        let is_copy = by_key.contains(&filters);
-        // From the beginning, and between any two revisions.
-        let mut cuts = vec![(1, head)];
-        cuts.extend((0..if long() { 60 } else { 8 }).map(|_| {
-            let from = 1 + dice.below(head as usize) as u64;
-            (from, from + dice.below((head - from) as usize + 1) as u64)
-        }));
-        for (from, until) in cuts {
-            let watch = Watch::conflating(clients, range(from, until), filters.clone()).await.unwrap();
-            let recording = watch.ended().await.unwrap();
-            let steps = check_conflating(&log, &recording, 0);
-            assert!(steps.iter().all(|step| step.revision <= until));
-            let folded = steps.iter().filter(|step| step.conflated_from > 0).count();
-            (folds, plain) = (folds + folded, plain + steps.len() - folded);
-            if is_copy {
-                let mut copy = plain_copy(&log, &filters, from - 1);
-                steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.apply(change));
-                let expected = plain_copy(&log, &filters, until);
-                let fresh = read_state(clients, until, &filters).await;
-                expected.assert_same(&fresh, &format!("{filters:?} at {until}"));
-                copy.assert_same(&expected, &format!("{filters:?} from {from} to {until}"));
-            }
-            // Its token goes on as a plain stream.
-            let token = recording.goodbye().unwrap().resume_token.clone();
-            let mut rest = Watch::open(clients, Start::ResumeToken(token), filters.clone()).await.unwrap();
-            rest.until_covers(head).await;
-            let rest = rest.leave().await;
-            assert_eq!(rest.opened().start_revision, until);
-            let expected: Vec<u64> =
-                log.expected(&filters, until, u64::MAX).iter().map(|commit| commit.commit.revision).collect();
-            let found: Vec<u64> = rest.commits().iter().map(|commit| commit.commit.revision).collect();
-            assert_eq!(found, expected);
+
+    /// A range from the beginning to head, and some between random revisions.
+    fn draw_ranges(&self, dice: &mut Dice) -> Vec<(u64, u64)> {
+        let mut ranges = vec![(1, self.head)];
+        for _ in 0..if long() { 60 } else { 8 } {
+            let from = 1 + dice.below(self.head as usize) as u64;
+            ranges.push((from, from + dice.below((self.head - from) as usize + 1) as u64));
+        }
+        ranges
+    }
+
+    /// Reads a range that conflates, and checks it, and that its token continues as a plain stream.
+    async fn check_range(&self, filters: &[Filter], from: u64, until: u64) -> Vec<Step> {
+        let clients = &self.server.clients;
+        let watch = Watch::conflating(clients, range(from, until), filters.to_vec()).await.unwrap();
+        let recording = watch.ended().await.unwrap();
+        let steps = check_conflating(&self.log, &recording, 0);
+        assert!(steps.iter().all(|step| step.revision <= until));
+        let start = token(&recording.goodbye().unwrap().resume_token);
+        let mut rest = Watch::open(clients, start, filters.to_vec()).await.unwrap();
+        rest.until_covers(self.head).await;
+        let rest = rest.leave().await;
+        assert_eq!(rest.opened().start_revision, until);
+        let expected = self.log.expected(filters, until, u64::MAX);
+        let expected: Vec<u64> = expected.iter().map(|commit| commit.commit.revision).collect();
+        let found: Vec<u64> = rest.commits().iter().map(|commit| commit.commit.revision).collect();
+        assert_eq!(found, expected);
+        steps
+    }
+
+    /// Checks that the steps lead from the copy before a range to the copy at its end.
+    async fn check_copy(&self, filters: &[Filter], from: u64, until: u64, steps: &[Step]) {
+        let mut copy = plain_copy(&self.log, filters, from - 1);
+        apply(&mut copy, steps);
+        let expected = plain_copy(&self.log, filters, until);
+        let state = read_state(&self.server.clients, until, filters).await;
+        expected.assert_same(&state, &format!("{filters:?} at {until}"));
+        copy.assert_same(&expected, &format!("{filters:?} from {from} to {until}"));
+    }
+}
+
+fn apply(copy: &mut Replica, steps: &[Step]) {
+    for step in steps {
+        for change in &step.changes {
+            copy.apply(change);
         }
     }
-    assert!(folds > 0 && plain > 0, "{folds} folds, {plain} commits");
+}
 
-    // The state of some day, and the net of all since: the digest of the server's own state now.
-    let mut state = Watch::open(clients, Start::State(StartState {}), Vec::new()).await.unwrap();
-    state.until_covers(head).await;
-    let digest = state.leave().await.snapshot_end().unwrap().digest;
+/// Whichever commits are conflated, a copy comes out as if each had been applied.
+#[tokio::test]
+async fn a_copy_kept_from_conflations_is_the_copy_kept_from_every_commit() {
+    let mut dice = Dice::new("folds");
+    let history = RandomHistory::new(dice.clone()).await;
+    let by_key = filters_by_key();
+    let mut conflations = 0;
+    let mut commits = 0;
+    for filters in by_key.iter().cloned().chain(other_filters()) {
+        for (from, until) in history.draw_ranges(&mut dice) {
+            let steps = history.check_range(&filters, from, until).await;
+            if by_key.contains(&filters) {
+                history.check_copy(&filters, from, until, &steps).await;
+            }
+            let conflated = steps.iter().filter(|step| step.conflated_from > 0).count();
+            conflations += conflated;
+            commits += steps.len() - conflated;
+        }
+    }
+    assert!(conflations > 0 && commits > 0, "{conflations} conflations, {commits} commits");
+    history.server.end().await;
+}
+
+/// An old state and all conflations since give the digest of the state now.
+#[tokio::test]
+async fn an_old_state_and_conflations_since_give_the_digest_of_the_state_now() {
+    let RandomHistory { server, log, head } = RandomHistory::new(Dice::new("folds")).await;
+    let clients = &server.clients;
+    let mut now = Watch::open(clients, state(), Vec::new()).await.unwrap();
+    now.until_covers(head).await;
+    let digest = now.leave().await.snapshot_end().unwrap().digest;
     for revision in [0, head / 3, head - 2] {
-        let known = Start::AsKnownAt(at_revision(revision).unwrap());
-        let mut watch = Watch::conflating(clients, known, Vec::new()).await.unwrap();
+        let mut watch = Watch::conflating(clients, known_at(revision), Vec::new()).await.unwrap();
         watch.until_covers(head).await;
         let recording = watch.leave().await;
         let mut copy = Replica::of_state(&recording.messages);
-        let steps = check_conflating(&log, &recording, 0);
-        steps.iter().flat_map(|step| &step.changes).for_each(|change| copy.apply(change));
+        apply(&mut copy, &check_conflating(&log, &recording, 0));
         assert_eq!(copy, plain_copy(&log, &[], head));
         assert_eq!(copy.digest(), digest);
     }
@@ -135,7 +176,9 @@ async fn tokens_of_conflated_and_plain_streams_resume_each_other() {
     let clients = &server.clients;
     let mut author = Steward::new(dice.clone(), "steward", 300).with_reverts();
     let filters = vec![Filter { indicators: ids(&["GB.*"]), ..Default::default() }];
-    let (mut copy, mut start, mut recordings) = (Replica::default(), range(1, 0), Vec::new());
+    let mut copy = Replica::default();
+    let mut start = range(1, 0);
+    let mut recordings = Vec::new();
     for _ in 0..if long() { 60 } else { 14 } {
         for _ in 0..dice.below(8) {
             author.next(clients.head().await).send_or_refused(clients).await;
@@ -171,7 +214,7 @@ fn hot(round: usize, figures: usize) -> Vec<SeriesBatch> {
 }
 
 #[tokio::test]
-async fn two_hundred_commits_of_one_hot_figure_are_one_message_to_who_comes_late() {
+async fn two_hundred_commits_of_one_figure_are_one_message_to_a_late_subscriber() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     for round in 0..200 {
@@ -207,7 +250,7 @@ async fn two_hundred_commits_of_one_hot_figure_are_one_message_to_who_comes_late
 }
 
 #[tokio::test]
-async fn who_keeps_up_gets_every_commit_as_it_is() {
+async fn a_subscriber_that_keeps_up_gets_every_commit() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     let mut watch = Watch::conflating(clients, range(1, 0), Vec::new()).await.unwrap();
@@ -227,7 +270,7 @@ async fn who_keeps_up_gets_every_commit_as_it_is() {
 }
 
 #[tokio::test]
-async fn who_reads_slowly_gets_less_and_ends_with_the_right_figures() {
+async fn a_slow_subscriber_gets_fewer_messages_and_the_right_figures() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     // A client with little room: what it does not read stays with the server.
@@ -259,7 +302,7 @@ async fn who_reads_slowly_gets_less_and_ends_with_the_right_figures() {
 }
 
 #[tokio::test]
-async fn folds_are_bounded_and_a_long_commit_comes_as_it_is() {
+async fn conflations_are_bounded_and_a_long_commit_is_not_conflated() {
     use prost::Message as _;
     let server = server_with_catalog().await;
     let clients = &server.clients;
@@ -298,7 +341,7 @@ async fn folds_are_bounded_and_a_long_commit_comes_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_is_left_out_before_a_commit_is_told_before_it() {
+async fn progress_covers_commits_left_out_before_a_long_commit() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     // Two that change nothing, and one that is too long to be folded.
@@ -321,7 +364,7 @@ async fn what_is_left_out_before_a_commit_is_told_before_it() {
 }
 
 #[tokio::test]
-async fn a_rank_window_is_folded_by_what_was_and_what_is() {
+async fn a_rank_window_is_conflated_by_the_rows_before_and_after() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     clients.publish(edition("2025"), entries(&[1, 2, 3, 4])).await.unwrap();
@@ -352,7 +395,7 @@ async fn a_rank_window_is_folded_by_what_was_and_what_is() {
 }
 
 #[tokio::test]
-async fn so_many_subscriptions_conflate_and_no_more() {
+async fn conflating_subscriptions_are_bounded() {
     let server = server_with_catalog().await;
     let mut open = Vec::new();
     let mut clients = Clients::connect(server.address()).await;
@@ -392,7 +435,8 @@ async fn cutting(to: SocketAddr, budgets: Vec<usize>) -> SocketAddr {
                 let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
                     (client.into_split(), server.into_split());
                 let up = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
-                let (mut passed, mut buffer) = (0, vec![0; 1_024]);
+                let mut passed = 0;
+                let mut buffer = vec![0; 1_024];
                 while budget.is_none_or(|budget| passed < budget) {
                     match from_server.read(&mut buffer).await {
                         Ok(0) | Err(_) => break,
@@ -417,7 +461,7 @@ const CUTS: usize = 10;
 /// Cut again and again, also in the middle of folds and of long commits, while the history goes on: what the follower
 /// yields can be applied part by part, and comes to the copy of who got every commit.
 #[tokio::test]
-async fn a_follower_that_is_cut_within_a_fold_never_applies_half_of_it() {
+async fn a_follower_that_is_cut_within_a_conflation_never_applies_part_of_it() {
     let mut dice = Dice::new("cut folds");
     let server = server_with_catalog().await;
     let clients = &server.clients;
@@ -430,7 +474,9 @@ async fn a_follower_that_is_cut_within_a_fold_never_applies_half_of_it() {
         .conflate()
         .progress_every(Duration::from_millis(100));
     let (mut copy, mut open): (Replica, Vec<Change>) = Default::default();
-    let (mut folds, mut commits, mut cuts) = (0, 0, 0);
+    let mut folds = 0;
+    let mut commits = 0;
+    let mut cuts = 0;
     let mut author = Author::new(dice.clone(), "steward", 300);
     let mut round = 0;
     let followed = async {

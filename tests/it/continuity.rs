@@ -78,7 +78,7 @@ async fn resumed(clients: &Clients, name: &str, revision: u64, token: String) ->
 
 /// What a user relies on: nothing that was stored or handed out is lost by an update.
 #[tokio::test]
-async fn a_folder_of_an_earlier_build_says_what_it_said_and_its_tokens_resume() {
+async fn a_folder_of_an_earlier_build_answers_as_before_and_its_tokens_resume() {
     let scratch = tempfile::tempdir().unwrap();
     let server = Process::start(&unpacked("format-3", scratch.path()), &[]).unwrap();
     let clients = server.clients().await;

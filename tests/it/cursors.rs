@@ -49,7 +49,8 @@ async fn a_cursor_goes_forward_and_is_refused_otherwise() {
     for value in 0..4 {
         commit(clients, value).await;
     }
-    let (all, chinese) = (tokens(clients, Vec::new()).await, tokens(clients, china()).await);
+    let all = tokens(clients, Vec::new()).await;
+    let chinese = tokens(clients, china()).await;
     assert_refused(get(clients, "display").await, Code::NotFound, "NO_CURSOR");
     let kept = put(clients, "display", token_of(&all, 3), false).await.unwrap().unwrap();
     assert_eq!((kept.name.as_str(), kept.revision, kept.resume_token.as_str()), ("display", 3, token_of(&all, 3)));
@@ -119,7 +120,8 @@ async fn cursors_are_listed_page_by_page_in_name_order() {
     kept.sort_by(|one, other| one.name.cmp(&other.name));
     assert!(kept.iter().all(|cursor| cursor.author == "local"), "{kept:?}");
     for page_size in [1, 2, 3, 7, 0, 5_000] {
-        let (mut listed, mut page_token) = (Vec::new(), String::new());
+        let mut listed = Vec::new();
+        let mut page_token = String::new();
         loop {
             let page = list(page_size, &page_token).await.unwrap();
             assert!(page_size == 0 || page.cursors.len() <= page_size as usize);
@@ -149,7 +151,8 @@ async fn many_clients_keep_cursors_while_a_steward_writes() {
     let token = tokens(clients, Vec::new()).await.remove(1).1;
     let mut putting = Vec::new();
     for number in 0..200 {
-        let (clients, token) = (clients.clone(), token.clone());
+        let clients = clients.clone();
+        let token = token.clone();
         putting.push(tokio::spawn(async move { put(&clients, &format!("client-{number}"), &token, false).await }));
     }
     for value in 0..10 {
@@ -217,7 +220,8 @@ async fn cursors_are_there_after_every_end_of_the_server() {
 #[tokio::test]
 async fn a_repair_keeps_cursors_and_a_restored_backup_has_none() {
     let scratch = tempfile::tempdir().unwrap();
-    let (data, copy) = (scratch.path().join("data"), scratch.path().join("copy"));
+    let data = scratch.path().join("data");
+    let copy = scratch.path().join("copy");
     let server = Process::start(&data, &[]).unwrap();
     let clients = server.clients().await;
     clients.define(WriteOptions::default(), catalog()).await.unwrap();

@@ -61,7 +61,7 @@ async fn answers(clients: &Clients) -> String {
 }
 
 #[tokio::test]
-async fn a_whole_folder_verifies_and_a_lost_view_is_made_again() {
+async fn a_whole_folder_verifies_and_a_lost_view_is_rebuilt() {
     let base = folder().await;
     let server = Process::start(base.path(), &[]).unwrap();
     let before = answers(&server.clients().await).await;
@@ -97,7 +97,7 @@ async fn a_whole_folder_verifies_and_a_lost_view_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_damaged_value_is_found_and_a_damaged_ledger_is_not_papered_over() {
+async fn a_damaged_value_is_found_and_a_damaged_ledger_is_not_repaired() {
     let base = folder().await;
     for (space, ledger) in [(b"S", false), (b"L", true), (b"H", true)] {
         let copy = tempfile::tempdir().unwrap();
@@ -122,6 +122,28 @@ async fn a_damaged_value_is_found_and_a_damaged_ledger_is_not_papered_over() {
     }
 }
 
+/// Flips a bit, cuts the file, or zeroes a page.
+fn damage(database: &mut Vec<u8>, round: usize, random: &mut impl FnMut(usize) -> usize) {
+    let used = database.iter().rposition(|byte| *byte != 0).unwrap();
+    match round % 4 {
+        0 | 1 => database[random(used)] ^= 1 << random(8),
+        2 => database.truncate(random(database.len())),
+        _ => {
+            let at = random(used);
+            let end = (at + 4_096).min(database.len());
+            database[at..end].fill(0);
+        }
+    }
+}
+
+fn remove_snapshots(store: &Path) {
+    for item in fs::read_dir(store).unwrap().flatten() {
+        if item.file_name().to_string_lossy().starts_with("snap.") {
+            fs::remove_file(item.path()).unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn flipped_bits_and_cut_files_give_a_clear_error_or_right_answers() {
     let base = folder().await;
@@ -138,28 +160,15 @@ async fn flipped_bits_and_cut_files_give_a_clear_error_or_right_answers() {
         state ^= state << 17;
         (state % below as u64) as usize
     };
-    let used = database.iter().rposition(|byte| *byte != 0).unwrap();
     let rounds = if std::env::var("ALMANAC_TEST_LONG").is_ok() { 400 } else { 24 };
     for round in 0..rounds {
         let copy = tempfile::tempdir().unwrap();
         copy_folder(base.path(), copy.path());
         let mut damaged = database.clone();
-        match round % 4 {
-            0 | 1 => damaged[random(used)] ^= 1 << random(8),
-            2 => damaged.truncate(random(database.len())),
-            _ => {
-                let at = random(used);
-                let end = (at + 4_096).min(damaged.len());
-                damaged[at..end].fill(0);
-            }
-        }
+        damage(&mut damaged, round, &mut random);
         fs::write(copy.path().join("store/db"), damaged).unwrap();
         if round % 8 > 3 {
-            for item in fs::read_dir(copy.path().join("store")).unwrap().flatten() {
-                if item.file_name().to_string_lossy().starts_with("snap.") {
-                    fs::remove_file(item.path()).unwrap();
-                }
-            }
+            remove_snapshots(&copy.path().join("store"));
         }
         let checked = verify(copy.path(), false);
         let said = text(&checked);
@@ -171,7 +180,7 @@ async fn flipped_bits_and_cut_files_give_a_clear_error_or_right_answers() {
             Err(said) => assert!(said.contains("damage"), "round {round}: {said}"),
             Ok(server) => {
                 let clients = server.clients().await;
-                // What is answered is right, or an error; of fewer commits than there were if the end of the log is gone.
+                // An answer is right, or an error. If the end of the log is lost, there are fewer commits.
                 let head = clients.head().await;
                 for (revision, right) in (2..=head).zip(right.lines()) {
                     match answer_at(&clients, revision).await {

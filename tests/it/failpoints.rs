@@ -31,7 +31,9 @@ fn upload(months: usize, version: usize) -> Vec<SeriesBatch> {
                 point(&format!("{:04}-{:02}", 1820 + month / 12, month % 12 + 1), &format!("{version}.{digits:09}"))
             });
             let points = points.collect();
-            let (indicator, entity, source) = (indicator.into(), economy.into(), "bank".into());
+            let indicator = indicator.into();
+            let entity = economy.into();
+            let source = "bank".into();
             batches.push(SeriesBatch { indicator, entity, source, dimensions: Vec::new(), points });
         }
     }

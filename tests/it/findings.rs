@@ -236,7 +236,7 @@ fn codes_there_are() -> BTreeSet<&'static str> {
 }
 
 #[tokio::test]
-async fn every_finding_is_told_by_a_dry_run_and_errors_refuse_the_write() {
+async fn a_dry_run_reports_every_finding_and_errors_refuse_the_write() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     clients.publish(edition("2022"), entries(&[1, 2, 3])).await.unwrap();

@@ -104,7 +104,7 @@ fn ledger_pages_are_decoded_or_refused() {
 }
 
 #[test]
-fn a_page_of_few_bytes_cannot_say_more_rows_than_a_page_has() {
+fn a_short_page_cannot_claim_more_rows_than_a_page_has() {
     let key = SeriesKey {
         indicator: IndicatorId::new(RD).unwrap(),
         entity: EntityId::new("CHN").unwrap(),
@@ -188,7 +188,9 @@ async fn the_corpus_is_made_anew() {
     clients.publish(correction(partial(edition("2024"))), entries(&[2, 1, 3])).await.unwrap();
     server.stop();
 
-    let (mut blocks, mut pages) = (Vec::new(), Vec::new());
+    let mut blocks = Vec::new();
+
+    let mut pages = Vec::new();
     for data in [sample.path(), small.path()] {
         let engine = std::sync::Arc::new(Engine::open(data).unwrap());
         let stored = engine.scan(b"S", None).map(|item| item.unwrap().1);

@@ -46,7 +46,7 @@ async fn next(stream: &mut Streaming<HealthCheckResponse>) -> ServingStatus {
 }
 
 #[tokio::test]
-async fn health_speaks_at_changes_only() {
+async fn health_sends_changes_only() {
     let server = TestServer::empty().await;
     let mut health = HealthClient::new(connect(server.address()).await);
     let mut stream = watch(&mut health, "").await;

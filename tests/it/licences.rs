@@ -19,7 +19,7 @@ async fn close(clients: &Clients, redistribution: Redistribution) {
 }
 
 #[tokio::test]
-async fn a_source_that_closes_ends_the_streams_that_told_of_it() {
+async fn a_source_that_closes_ends_the_streams_that_include_it() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     let figures = |value: &str| vec![batch(RD, "CHN", "press", &[("2020", value)])];
@@ -67,7 +67,8 @@ async fn a_follower_begins_its_state_again_when_a_source_closes_or_opens() {
 
 /// The rows of the next state, which begins once the sources left out are said to be these.
 async fn state(follower: &mut Follower<tonic::transport::Channel>, left_out: Option<&[&str]>) -> Vec<StateRow> {
-    let (mut rows, mut said) = (Vec::new(), left_out.is_none());
+    let mut rows = Vec::new();
+    let mut said = left_out.is_none();
     loop {
         let event = tokio::time::timeout(DEADLINE, follower.next()).await.expect("an event").unwrap().unwrap();
         match event {

@@ -220,10 +220,12 @@ fn names_table(names: [&str; 2]) -> String {
 }
 
 #[tokio::test]
-async fn a_command_given_again_after_others_writes_again_and_a_retry_says_that_it_did_not() {
+// Long because each step depends on the commands before it.
+async fn a_repeated_command_writes_again_after_other_writes_and_a_retry_reports_that_it_wrote_nothing() {
     let server = TestServer::empty().await;
     write(&server, "catalog.json", CATALOG);
-    let (a, b) = (["Kyoto", "Nagoya"], ["Nagoya", "Kyoto"]);
+    let a = ["Kyoto", "Nagoya"];
+    let b = ["Nagoya", "Kyoto"];
     write(&server, "a.csv", names_table(a));
     write(&server, "b.csv", names_table(b));
     done(almanac(&server, &["define", "catalog.json"]));
@@ -284,7 +286,7 @@ async fn a_command_given_again_after_others_writes_again_and_a_retry_says_that_i
 }
 
 #[tokio::test]
-async fn figures_that_go_back_and_forth_are_what_was_imported_last() {
+async fn figures_that_go_back_and_forth_are_those_imported_last() {
     let server = TestServer::empty().await;
     let value = |value: &str| format!("{LONG}China,CHN,2015,{value}\r\n");
     for number in ["2.1", "2.2", "2.1", "2.2", "2.2"] {
@@ -297,7 +299,7 @@ async fn figures_that_go_back_and_forth_are_what_was_imported_last() {
 }
 
 #[tokio::test]
-async fn wrong_usage_is_told_from_refusal() {
+async fn wrong_usage_and_refusal_have_different_exit_codes() {
     let server = TestServer::empty().await;
     write(&server, "bad.json", "{\n\"definitions\":[{\"entiti\":{}}]}");
     let slip = refused(almanac(&server, &["define", "bad.json"]));

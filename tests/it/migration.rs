@@ -62,7 +62,7 @@ fn filters() -> Vec<Vec<Filter>> {
 }
 
 #[test]
-fn an_old_folder_is_refused_and_told_how_to_migrate_it() {
+fn an_old_folder_is_refused_with_the_way_to_migrate_it() {
     let scratch = tempfile::tempdir().unwrap();
     let old = unpacked("format-2", scratch.path());
     let Err(refused) = Process::start(&old, &[]) else { panic!("an old folder must not be served") };
@@ -75,7 +75,7 @@ fn an_old_folder_is_refused_and_told_how_to_migrate_it() {
 }
 
 #[test]
-fn a_compacted_folder_is_refused_and_told_what_else_to_do() {
+fn a_compacted_folder_is_refused_with_a_way_out() {
     let scratch = tempfile::tempdir().unwrap();
     let old = unpacked("format-2-compacted", scratch.path());
     let new = scratch.path().join("new");

@@ -1,8 +1,7 @@
 //! The store against a plain model: random uploads in any order of release, restarts, crashes before and after the seal of
-//! a commit, compaction, and every answer at every point of both axes of knowing.
+//! a commit, compaction; then every answer at every revision and release date.
 //!
-//! The model is a list of uploads. What is known at (revision, release date) is what comes of doing those that both admit,
-//! in order of release: a merge sets what it names, a whole release sets everything.
+//! The model is a plain list of uploads ([`crate::support::uploads`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,11 +27,13 @@ use almanac::{
         period::Period,
         series::{Dimensions, Horizon, SeriesKey},
         time::{Date, now},
-        value::{Number, Value},
+        value::{Figure, Number, Value},
     },
     query::{AsOf, Reader},
     store::{Engine, view::View},
 };
+
+use crate::support::uploads::{ListedUpload, known_at};
 
 const ENTITIES: [&str; 2] = ["AAA", "BBB"];
 const PERIODS: i16 = 4;
@@ -42,60 +43,41 @@ const COMMITS_MAX: u64 = 9;
 /// A figure of the model: (entity, year).
 type Key = (usize, i16);
 
-/// An upload as the model keeps it.
-#[derive(Debug, Clone)]
-struct Sent {
-    revision: u64,
-    day: i32,
-    whole: bool,
-    figures: BTreeMap<Key, Option<u64>>,
-}
+type RandomUpload = ListedUpload<Key, u64>;
 
-fn known_at(sent: &[Sent], revision: u64, day: i32) -> BTreeMap<Key, u64> {
-    let mut admitted: Vec<&Sent> = sent.iter().filter(|sent| sent.revision <= revision && sent.day <= day).collect();
-    admitted.sort_by_key(|sent| (sent.day, sent.revision));
-    let mut known = BTreeMap::new();
-    for sent in admitted {
-        if sent.whole {
-            known.clear();
-        }
-        for (key, value) in &sent.figures {
-            match value {
-                Some(value) => known.insert(*key, *value),
-                None => known.remove(key),
-            };
-        }
-    }
-    known
-}
-
-/// The store, open.
-struct Open {
+/// An open store.
+struct OpenStore {
     writer: Writer,
     reader: Reader,
 }
 
-impl Open {
-    /// Stops the writer and leaves behind what a crash leaves of a write: a commit that was planned and never sealed, or one
-    /// that was sealed and not applied. Says its revision if it was sealed.
-    fn crash_within(self, act: WriteRequest, sealed: bool) -> Option<u64> {
+impl OpenStore {
+    /// Stops the writer and leaves what a crash leaves of a write: a commit that was planned and not sealed, or one that was
+    /// sealed and not applied. Returns its revision if it was sealed.
+    fn crash_within(self, request: WriteRequest, sealed: bool) -> Option<u64> {
         self.writer.stop();
         let ledger = self.reader.ledger();
         let head = self.reader.head();
         let before = ledger.header(head).unwrap().unwrap();
         let sink = Sink::to_ledger(ledger.as_ref());
         let planned =
-            Planner::new(self.reader.ledger().as_ref(), self.reader.view(), now(), before.totals, sink).run(act);
+            Planner::new(self.reader.ledger().as_ref(), self.reader.view(), now(), before.totals, sink).run(request);
         let (outcome, sink) = planned.unwrap();
         let revision = head.next();
-        let (counts, released) = (outcome.counts, outcome.released);
-        let commit = Commit { revision, recorded: now(), counts, released, request_id: None, ..before.commit };
+        let commit = Commit {
+            revision,
+            recorded: now(),
+            counts: outcome.counts,
+            released: outcome.released,
+            request_id: None,
+            ..before.commit
+        };
         let draft = Draft { commit, pages: sink.pages, changes: sink.changes, totals: outcome.totals };
         sealed.then(|| ledger.seal(&draft, None).unwrap()).map(|_| revision.0)
     }
 }
 
-fn open(folder: &Path, keep: u64) -> Open {
+fn open(folder: &Path, keep: u64) -> OpenStore {
     let engine = Arc::new(Engine::open(folder).unwrap());
     let ledger = Arc::new(Ledger::open(engine.clone()).unwrap());
     let view = Arc::new(View::open(engine).unwrap());
@@ -103,7 +85,7 @@ fn open(folder: &Path, keep: u64) -> Open {
     let reader = Reader::new(ledger.clone(), view.clone());
     let keep = Retention { revisions: NonZeroU64::new(keep), days: None };
     let setup = Setup { retention: keep, ..Setup::default() };
-    Open { writer: Writer::start(ledger, view, setup, |_| {}).unwrap(), reader }
+    OpenStore { writer: Writer::start(ledger, view, setup, |_| {}).unwrap(), reader }
 }
 
 fn indicator(case: usize) -> IndicatorId {
@@ -134,33 +116,92 @@ fn definitions(cases: usize) -> Vec<Definition> {
         redistribution: catalog::Redistribution::Allowed,
         precedence: 0,
     };
-    let entity = |id: &str| {
-        Definition::Entity(catalog::Entity {
-            id: EntityId::new(id).unwrap(),
-            kind: catalog::EntityKind::Economy,
-            name: id.into(),
-            codes: Vec::new(),
-            names: Vec::new(),
-            relations: Vec::new(),
-        })
-    };
-    let measure = |case: usize| {
-        Definition::Indicator(catalog::Indicator {
-            id: indicator(case),
-            name: format!("case {case}"),
-            unit: String::new(),
-            direction: catalog::Direction::NotStated,
-            default_decimals: 0,
-            definition: String::new(),
-            frequency: catalog::Frequency::Annual,
-            licence: String::new(),
-            timing: catalog::Timing::Flow,
-        })
-    };
     let mut all = vec![Definition::Source(source)];
     all.extend(ENTITIES.iter().map(|id| entity(id)));
     all.extend((0..cases).map(measure));
     all
+}
+
+fn entity(id: &str) -> Definition {
+    Definition::Entity(catalog::Entity {
+        id: EntityId::new(id).unwrap(),
+        kind: catalog::EntityKind::Economy,
+        name: id.into(),
+        codes: Vec::new(),
+        names: Vec::new(),
+        relations: Vec::new(),
+    })
+}
+
+fn measure(case: usize) -> Definition {
+    Definition::Indicator(catalog::Indicator {
+        id: indicator(case),
+        name: format!("case {case}"),
+        unit: String::new(),
+        direction: catalog::Direction::NotStated,
+        default_decimals: 0,
+        definition: String::new(),
+        frequency: catalog::Frequency::Annual,
+        licence: String::new(),
+        timing: catalog::Timing::Flow,
+    })
+}
+
+/// Random numbers by a seed (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+
+    /// Draws an upload whose revision is not known yet.
+    fn upload(&mut self) -> RandomUpload {
+        let day = self.below(DAYS) as i32;
+        let replaces = (self.below(3) == 0).then_some(());
+        let mut figures = BTreeMap::new();
+        for _ in 0..1 + self.below(5) {
+            let key = (self.below(ENTITIES.len() as u64) as usize, 2_000 + self.below(PERIODS as u64) as i16);
+            figures.insert(key, (self.below(6) > 0).then(|| 1 + self.below(3)));
+        }
+        RandomUpload { revision: 0, day, replaces, figures }
+    }
+
+    /// How many revisions a store keeps; 0: all.
+    fn keep(&mut self) -> u64 {
+        [0, 3, 50][self.below(3) as usize]
+    }
+}
+
+fn request(case: usize, sent: &RandomUpload, folder: &Path) -> WriteRequest {
+    let pair = (indicator(case), SourceId::new("s").unwrap());
+    let replaced: BTreeSet<_> = sent.replaces.iter().map(|()| pair.clone()).collect();
+    let mode = if sent.replaces.is_some() { Mode::Replace } else { Mode::Merge };
+    let mut upload = Upload::new(day(sent.day), mode, replaced, folder);
+    for ((entity, year), value) in &sent.figures {
+        let value = value.map(|value| Value::number(Number::parse(&value.to_string()).unwrap()));
+        upload.add(series(case, *entity), vec![(Period::year(*year).unwrap(), value)]).unwrap();
+    }
+    WriteRequest::Ingest { upload, definitions: Vec::new() }
+}
+
+/// What the store answers of a case at a revision and a release date.
+fn answers(reader: &Reader, case: usize, revision: u64, number: i32) -> BTreeMap<Key, u64> {
+    let horizon = Horizon { revision: Revision(revision), released: day(number) };
+    let snapshot = reader.at(AsOf::Pinned(horizon)).unwrap();
+    let mut found = BTreeMap::new();
+    for entity in 0..ENTITIES.len() {
+        let Some(ids) = snapshot.view().series_ids(&series(case, entity)) else { continue };
+        for row in snapshot.current_versions(&snapshot.view().versions(ids).unwrap()) {
+            let year = row.period.start().ymd().0;
+            let Figure::Number(number) = row.value().cloned().unwrap().figure else { panic!("{row:?}") };
+            found.insert((entity, year), number.text().parse().unwrap());
+        }
+    }
+    found
 }
 
 #[test]
@@ -168,81 +209,49 @@ fn any_uploads_in_any_order_answer_as_a_plain_list_of_them_does() {
     let seed = std::env::var("ALMANAC_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(4_711u64);
     println!("ALMANAC_TEST_SEED={seed}");
     let cases = if std::env::var("ALMANAC_TEST_LONG").is_ok() { 10_000 } else { 2_000 };
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut random = |below: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % below
-    };
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(folder.path(), 0);
-    let (mut crashes, mut restarts) = (0, 0);
+    let mut crashes = 0;
+    let mut restarts = 0;
     runtime.block_on(store.writer.write(WriteOptions::default(), WriteRequest::Define(definitions(cases)))).unwrap();
     for case in 0..cases {
-        let mut sent: Vec<Sent> = Vec::new();
-        for _ in 0..1 + random(COMMITS_MAX) {
-            let (number, whole) = (random(DAYS) as i32, random(3) == 0);
-            let mode = if whole { Mode::Replace } else { Mode::Merge };
-            let mut figures = BTreeMap::new();
-            for _ in 0..1 + random(5) {
-                let key = (random(ENTITIES.len() as u64) as usize, 2_000 + random(PERIODS as u64) as i16);
-                figures.insert(key, (random(6) > 0).then(|| 1 + random(3)));
-            }
-            let act = || {
-                let replaced = match whole {
-                    true => BTreeSet::from([(indicator(case), SourceId::new("s").unwrap())]),
-                    false => BTreeSet::new(),
-                };
-                let mut upload = Upload::new(day(number), mode, replaced, folder.path());
-                for ((entity, year), value) in &figures {
-                    let value = value.map(|value| Value::number(Number::parse(&value.to_string()).unwrap()));
-                    upload.add(series(case, *entity), vec![(Period::year(*year).unwrap(), value)]).unwrap();
-                }
-                WriteRequest::Ingest { upload, definitions: Vec::new() }
-            };
-            // Now and then the server dies under the write, or is restarted; from then on it keeps more or less of the ledger.
-            match random(60) {
+        let mut uploads: Vec<RandomUpload> = Vec::new();
+        for _ in 0..1 + random.below(COMMITS_MAX) {
+            let mut sent = random.upload();
+            // Sometimes the server crashes during the write or restarts; then it keeps more or less of the ledger.
+            match random.below(60) {
                 0 => {
-                    let revision = store.crash_within(act(), random(2) == 0);
-                    store = open(folder.path(), [0, 3, 50][random(3) as usize]);
+                    let sealed = random.below(2) == 0;
+                    let revision = store.crash_within(request(case, &sent, folder.path()), sealed);
+                    store = open(folder.path(), random.keep());
                     crashes += 1;
-                    // Sealed is done: recovery applied it.
+                    // Recovery applies a sealed commit.
                     if let Some(revision) = revision {
-                        sent.push(Sent { revision, day: number, whole, figures });
+                        sent.revision = revision;
+                        uploads.push(sent);
                         continue;
                     }
                 }
                 1 => {
                     store.writer.stop();
                     drop(store);
-                    store = open(folder.path(), [0, 3, 50][random(3) as usize]);
+                    store = open(folder.path(), random.keep());
                     restarts += 1;
                 }
                 _ => {}
             }
-            let written = runtime.block_on(store.writer.write(WriteOptions::default(), act())).unwrap();
-            sent.push(Sent { revision: written.revision.0, day: number, whole, figures });
+            let request = request(case, &sent, folder.path());
+            let written = runtime.block_on(store.writer.write(WriteOptions::default(), request)).unwrap();
+            sent.revision = written.revision.0;
+            uploads.push(sent);
         }
-        for revision in sent.iter().map(|sent| sent.revision) {
-            for number in 0..DAYS as i32 {
-                let horizon = Horizon { revision: Revision(revision), released: day(number) };
-                let snapshot = store.reader.at(AsOf::Pinned(horizon)).unwrap();
-                let mut found = BTreeMap::new();
-                for entity in 0..ENTITIES.len() {
-                    let Some(ids) = snapshot.view().series_ids(&series(case, entity)) else { continue };
-                    for row in snapshot.current_versions(&snapshot.view().versions(ids).unwrap()) {
-                        let year = row.period.start().ymd().0;
-                        let number = match row.value().cloned().unwrap().figure {
-                            almanac::model::value::Figure::Number(number) => number.text().parse().unwrap(),
-                            other => panic!("{other:?}"),
-                        };
-                        found.insert((entity, year), number);
-                    }
-                }
-                let expected: BTreeMap<Key, u64> = known_at(&sent, revision, number);
-                assert_eq!(found, expected, "case {case}, revision {revision}, day {number}, of {sent:#?}");
+        for revision in uploads.iter().map(|sent| sent.revision) {
+            for day in 0..DAYS as i32 {
+                let found = answers(&store.reader, case, revision, day);
+                let expected = known_at(&uploads, revision, day, |(), _| true);
+                assert_eq!(found, expected, "case {case}, revision {revision}, day {day}, of {uploads:#?}");
             }
         }
     }

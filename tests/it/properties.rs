@@ -8,7 +8,9 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 
-use crate::support::{Clients, Dice, TestServer, at_revision, author::Author, fixture::*, join, long, text};
+use crate::support::{
+    Clients, Dice, TestServer, at_revision, author::Author, fixture::*, join, long, subscriptions::ids, text,
+};
 
 /// Runs a property with a seed that is printed and can be given.
 fn check<S: Strategy>(what: &str, cases: u32, strategy: &S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
@@ -85,6 +87,55 @@ fn pages_of_entries_are_the_table_in_pieces() {
     full.end();
 }
 
+/// Series, period, value and revision of a figure.
+type FigureRow = ((String, String, String, Vec<Dimension>), String, Option<Value>, u64);
+
+/// All figures by the bulk call, which has no pages.
+async fn figures_in_bulk(clients: &Clients, selection: SeriesSelection, revision: u64) -> Vec<FigureRow> {
+    let request =
+        StreamSeriesRequest { selection: Some(selection), as_of: at_revision(revision), ..Default::default() };
+    let mut stream = clients.statistics.clone().stream_series(request).await.unwrap().into_inner();
+    let mut rows = Vec::new();
+    while let Some(message) = stream.message().await.unwrap() {
+        for series in message.series {
+            let key = (series.indicator, series.entity, series.source, series.dimensions);
+            rows.extend(
+                series.points.into_iter().map(|point| (key.clone(), point.period, point.value, point.revision)),
+            );
+        }
+    }
+    rows
+}
+
+/// All figures by pages of these sizes in turn.
+async fn figures_in_pages(
+    clients: &Clients,
+    selection: SeriesSelection,
+    revision: u64,
+    sizes: &[i32],
+) -> Vec<FigureRow> {
+    let mut request =
+        QueryObservationsRequest { selection: Some(selection), as_of: at_revision(revision), ..Default::default() };
+    let mut rows = Vec::new();
+    for size in sizes.iter().cycle() {
+        // Small pages of many figures take too long: the rest comes on one page.
+        request.page_size = if rows.len() > 60 { 10_000 } else { *size };
+        let page = clients.statistics.clone().query_observations(request.clone()).await.unwrap().into_inner();
+        assert!(request.page_size == 0 || page.observations.len() <= request.page_size as usize);
+        assert_eq!(page.revision, revision);
+        rows.extend(
+            page.observations.into_iter().map(|row| {
+                ((row.indicator, row.entity, row.source, row.dimensions), row.period, row.value, row.revision)
+            }),
+        );
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
+            return rows;
+        }
+    }
+    rows
+}
+
 #[test]
 fn pages_of_figures_are_the_panel_in_pieces_at_any_revision() {
     let full = Full::new("figures");
@@ -92,65 +143,15 @@ fn pages_of_figures_are_the_panel_in_pieces_at_any_revision() {
     let some = |ids: &'static [&'static str]| prop::sample::subsequence(ids, 0..=ids.len());
     let strategy = (sizes(900), 1..=head, some(&INDICATORS), some(&ECONOMIES), some(&["bank", "office", "press"]));
     check("pages of figures", 40, &strategy, |(sizes, revision, indicators, entities, sources)| {
-        let owned = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<String>>();
         let indicators = if indicators.is_empty() { INDICATORS.to_vec() } else { indicators };
         let selection = SeriesSelection {
-            entities: owned(&entities),
-            sources: owned(&sources),
+            entities: ids(&entities),
+            sources: ids(&sources),
             period_from: if revision % 2 == 0 { "2016".into() } else { String::new() },
             ..select(&indicators)
         };
-        // The unpaged answer is that of the bulk call, which does not page at all.
-        let (whole, paged) = full.block(async |clients| {
-            let request = StreamSeriesRequest {
-                selection: Some(selection.clone()),
-                as_of: at_revision(revision),
-                ..Default::default()
-            };
-            let mut stream = clients.statistics.clone().stream_series(request).await.unwrap().into_inner();
-            let mut whole = Vec::new();
-            while let Some(message) = stream.message().await.unwrap() {
-                for series in message.series {
-                    let key = (series.indicator, series.entity, series.source, series.dimensions);
-                    whole.extend(
-                        series.points.into_iter().map(|point| (key.clone(), point.period, point.value, point.revision)),
-                    );
-                }
-            }
-            let mut request = QueryObservationsRequest {
-                selection: Some(selection),
-                as_of: at_revision(revision),
-                ..Default::default()
-            };
-            let mut paged = Vec::new();
-            for size in sizes.iter().cycle() {
-                request.page_size = *size;
-                let page = clients.statistics.clone().query_observations(request.clone()).await.unwrap().into_inner();
-                assert!(*size == 0 || page.observations.len() <= *size as usize);
-                assert_eq!(page.revision, revision);
-                let rows = page.observations.into_iter();
-                paged.extend(rows.map(|row| {
-                    ((row.indicator, row.entity, row.source, row.dimensions), row.period, row.value, row.revision)
-                }));
-                request.page_token = page.next_page_token;
-                // Small pages of many figures would take for ever; the rest in one go.
-                if request.page_token.is_empty() {
-                    break;
-                }
-                if paged.len() > 60 {
-                    request.page_size = 10_000;
-                    let page =
-                        clients.statistics.clone().query_observations(request.clone()).await.unwrap().into_inner();
-                    assert!(page.next_page_token.is_empty());
-                    let rows = page.observations.into_iter();
-                    paged.extend(rows.map(|row| {
-                        ((row.indicator, row.entity, row.source, row.dimensions), row.period, row.value, row.revision)
-                    }));
-                    break;
-                }
-            }
-            (whole, paged)
-        });
+        let whole = full.block(async |clients| figures_in_bulk(&clients, selection.clone(), revision).await);
+        let paged = full.block(async |clients| figures_in_pages(&clients, selection.clone(), revision, &sizes).await);
         prop_assert_eq!(paged, whole);
         Ok(())
     });

@@ -29,7 +29,7 @@ async fn current(clients: &Clients, as_of: Option<AsOf>) -> Option<(String, Stri
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mistyped_release_date_is_taken_back() {
+async fn a_mistyped_release_date_is_reverted() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     let mistyped = ingest(clients, "2025-05-20", "7").await;
@@ -56,7 +56,7 @@ async fn a_mistyped_release_date_is_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_in_the_way_is_named() {
+async fn a_refused_revert_names_the_commits_in_its_way() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     let head = clients.head().await;
@@ -98,11 +98,12 @@ fn filters() -> Vec<Vec<Filter>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn copies_stay_true_and_the_folder_whole_through_any_reverts() {
+async fn copies_and_the_folder_stay_right_through_any_reverts() {
     let mut server = server_with_catalog().await;
     let mut dice = Dice::new("reverts");
     let mut author = Author::new(dice.split(), "steward", 60);
-    let (mut done, mut conflicts) = (0, 0);
+    let mut done = 0;
+    let mut conflicts = 0;
     for _ in 0..if long() { 400 } else { 80 } {
         if dice.once_in(3) {
             let head = server.clients.head().await;

@@ -30,7 +30,10 @@ use almanac::{
     store::{Engine, view::View},
 };
 
-use crate::support::{Dice, long};
+use crate::support::{
+    Dice, long,
+    uploads::{self, ListedUpload},
+};
 
 const INDICATORS: [&str; 2] = ["I.ONE", "I.TWO"];
 /// The last one never has figures.
@@ -45,33 +48,14 @@ const DAYS: usize = 6;
 /// (indicator, entity, source, dimensions, period), by index.
 type Key = (usize, usize, usize, usize, usize);
 
-struct Sent {
-    revision: u64,
-    day: usize,
-    /// (indicator, source) released whole.
-    whole: Option<(usize, usize)>,
-    figures: BTreeMap<Key, Option<u32>>,
-}
-
 /// A figure of the model: its value and the newest day that published it.
 type Known = BTreeMap<Key, (u32, usize)>;
 
-fn known_at(sent: &[Sent], revision: u64, day: usize) -> Known {
-    let mut admitted: Vec<&Sent> = sent.iter().filter(|sent| sent.revision <= revision && sent.day <= day).collect();
-    admitted.sort_by_key(|sent| (sent.day, sent.revision));
-    let mut known = Known::new();
-    for sent in admitted {
-        if let Some(pair) = sent.whole {
-            known.retain(|key, _| (key.0, key.2) != pair || sent.figures.contains_key(key));
-        }
-        for (key, value) in &sent.figures {
-            match value {
-                Some(value) => known.insert(*key, (*value, sent.day)),
-                None => known.remove(key),
-            };
-        }
-    }
-    known
+/// A whole release replaces an indicator of a source.
+type RandomUpload = ListedUpload<Key, (u32, usize), (usize, usize)>;
+
+fn known_at(uploads: &[RandomUpload], revision: u64, day: usize) -> Known {
+    uploads::known_at(uploads, revision, day as i32, |pair, key| (key.0, key.2) == *pair)
 }
 
 fn indicator(at: usize) -> IndicatorId {
@@ -187,8 +171,8 @@ impl Store {
         self.runtime.block_on(self.writer.write(WriteOptions::default(), act)).unwrap().revision.0
     }
 
-    /// Writes a random upload after others. A whole release often says again what they said.
-    fn upload(&self, dice: &mut Dice, before: &[Sent]) -> Sent {
+    /// Writes a random upload after others. A whole release often repeats their figures.
+    fn upload(&self, dice: &mut Dice, before: &[RandomUpload]) -> RandomUpload {
         let number = dice.below(DAYS);
         let mut figures = BTreeMap::new();
         let pair = (dice.below(2), dice.below(3));
@@ -200,7 +184,7 @@ impl Store {
                 }
             }
         }
-        // Who is not whole often says again what he said: the newest to publish a figure need not be the newest to change it.
+        // A merge often repeats figures: the newest release of a figure need not be the newest that changed it.
         if whole.is_none() && dice.once_in(2) {
             for (key, (value, _)) in known_at(before, u64::MAX, number) {
                 if key.2 == pair.1 && dice.once_in(2) {
@@ -227,12 +211,9 @@ impl Store {
             points.sort_by_key(|(period, _)| *period);
             upload.add(key, points).unwrap();
         }
-        Sent {
-            revision: self.write(WriteRequest::Ingest { upload, definitions: Vec::new() }),
-            day: number,
-            whole,
-            figures,
-        }
+        let revision = self.write(WriteRequest::Ingest { upload, definitions: Vec::new() });
+        let figures = figures.into_iter().map(|(key, value)| (key, value.map(|value: u32| (value, number)))).collect();
+        RandomUpload { revision, day: number as i32, replaces: whole, figures }
     }
 }
 
@@ -247,7 +228,8 @@ fn some_of(dice: &mut Dice, below: usize) -> Vec<usize> {
 /// A random selection, and whether it admits a key of the model.
 fn selection(dice: &mut Dice, today: usize) -> (Selection, impl Fn(&Key) -> bool + use<>) {
     let indicators = [vec![0], vec![1], vec![0, 1]][dice.below(3)].clone();
-    let (entities, sources) = (some_of(dice, ENTITIES.len()), some_of(dice, SOURCES.len()));
+    let entities = some_of(dice, ENTITIES.len());
+    let sources = some_of(dice, SOURCES.len());
     let member_day = [None, Some(None), Some(Some(dice.below(DAYS)))][dice.below(3)];
     let wanted: Vec<(String, String)> =
         [vec![], vec![("SEX", "F")], vec![("SEX", "F"), ("SEX", "M")], vec![("SEX", "F"), ("AGE", "Y")]][dice.below(4)]
@@ -399,7 +381,9 @@ fn check_selected(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known
 
 /// A single figure, of the latest period or of one. Says whether it answers only because it was published again.
 fn check_figure(dice: &mut Dice, snapshot: &Snapshot, known: &Known, policy: Policy) -> bool {
-    let (mut of, mut at, mut with) = (dice.below(2), dice.below(3), if dice.once_in(2) { 0 } else { dice.below(4) });
+    let mut of = dice.below(2);
+    let mut at = dice.below(3);
+    let mut with = if dice.once_in(2) { 0 } else { dice.below(4) };
     let only = dice.once_in(3).then(|| dice.below(SOURCES.len()));
     let mut wanted = dice.once_in(3).then(|| dice.below(PERIODS.len()));
     // Half of them are figures that there are.
@@ -453,18 +437,18 @@ fn any_selection_answers_as_a_plain_model_does() {
     for _ in 0..if long() { 200 } else { 20 } {
         let store = Store::new();
         store.write(WriteRequest::Define(definitions()));
-        let mut sent: Vec<Sent> = Vec::new();
+        let mut uploads: Vec<RandomUpload> = Vec::new();
         for _ in 0..1 + dice.below(20) {
-            sent.push(store.upload(&mut dice, &sent));
+            uploads.push(store.upload(&mut dice, &uploads));
         }
         for _ in 0..40 {
             // Most is known at the end of both axes.
             let late = |dice: &mut Dice, count| if dice.once_in(2) { count - 1 } else { dice.below(count) };
-            let revision = sent[late(&mut dice, sent.len())].revision;
+            let revision = uploads[late(&mut dice, uploads.len())].revision;
             let today = late(&mut dice, DAYS);
             let horizon = Horizon { revision: Revision(revision), released: day(today) };
             let snapshot = store.reader.at(AsOf::Pinned(horizon)).unwrap();
-            let known = known_at(&sent, revision, today);
+            let known = known_at(&uploads, revision, today);
             let policy = *dice.pick(&[Policy::Default1, Policy::Newest1]);
             let (given, admits) = selection(&mut dice, today);
             let admitted: Known =

@@ -106,7 +106,8 @@ async fn heard(clients: &Clients, filter: Filter, start: Start, until: u64) -> (
     };
     let mut stream = clients.feed.clone().subscribe(request).await.unwrap().into_inner();
     let mut messages = Vec::new();
-    let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+    let mut last = Instant::now();
+    let mut longest = Duration::ZERO;
     while crate::support::watch::covered(&messages) < until {
         messages.extend(stream.message().await.unwrap().unwrap().body);
         longest = longest.max(last.elapsed());
@@ -121,7 +122,7 @@ fn lags(messages: &[Message]) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_reads_a_long_commit_says_that_it_lives() {
+async fn a_stream_that_reads_a_long_commit_sends_signs_of_life() {
     let disk = MemoryDisk::default();
     let (channel, stop, serving) = slow_server(&disk, Duration::from_millis(1));
     let clients = Clients::on(channel);
@@ -319,7 +320,7 @@ async fn a_follower_takes_a_refusal_only_from_an_almanac() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_follower_stops_at_what_it_does_not_know() {
+async fn a_follower_stops_at_unknown_messages() {
     let state = || Message::Opened(Opened { start_revision: 4, ..Default::default() });
     let rows = |item| Message::SnapshotPage(SnapshotPage { revision: 4, rows: vec![item], ..Default::default() });
     let defined = |before, after| {

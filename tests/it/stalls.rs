@@ -116,7 +116,7 @@ impl Taken {
 }
 
 #[tokio::test]
-async fn who_takes_nothing_is_given_up_and_nobody_loses_anything() {
+async fn a_stalled_client_is_given_up_and_nobody_loses_anything() {
     let server = stalling_world(Duration::from_secs(1)).await;
     let clients = &server.clients;
     let shared = connection(&server).await;
@@ -167,7 +167,7 @@ async fn who_takes_nothing_is_given_up_and_nobody_loses_anything() {
 }
 
 #[tokio::test]
-async fn slow_readers_and_those_with_nothing_to_read_stay() {
+async fn slow_and_idle_readers_are_not_given_up() {
     let limit = Duration::from_secs(3);
     let server = stalling_world(limit).await;
     let clients = &server.clients;
@@ -179,7 +179,8 @@ async fn slow_readers_and_those_with_nothing_to_read_stay() {
     let mut idle = subscribe(&idle_connection, Start::Now(StartNow {})).await;
     let slow_connection = connection(&server).await;
     let mut slow = subscribe(&slow_connection, from(2)).await;
-    let (begun, mut seen) = (std::time::Instant::now(), Taken::default());
+    let begun = std::time::Instant::now();
+    let mut seen = Taken::default();
     // Far more waits than a window holds, all the time, and far longer than the limit.
     while begun.elapsed() < 2 * limit {
         assert!(seen.covers < head, "there is always something to read");
@@ -197,7 +198,7 @@ async fn slow_readers_and_those_with_nothing_to_read_stay() {
 
 /// Over HTTP/1.1 there are no windows: what is full is the socket.
 #[tokio::test]
-async fn a_browser_that_takes_nothing_is_given_up() {
+async fn a_stalled_browser_is_given_up() {
     let server = stalling_world(Duration::from_secs(1)).await;
     let clients = &server.clients;
     // More than the buffers of two sockets hold.

@@ -20,7 +20,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::support::{TestServer, assert_refused, fields, fixture::*, reason, upload};
+use crate::support::{Clients, TestServer, assert_refused, fields, fixture::*, reason, upload};
 
 /// No message has it.
 const UNKNOWN_NUMBER: u32 = 100_000;
@@ -260,88 +260,107 @@ fn edition_with(change: impl FnOnce(&mut Edition)) -> PublishHeader {
     header
 }
 
-#[tokio::test]
-async fn an_unknown_value_of_any_enum_of_a_request_is_refused() {
-    const NONE: i32 = UNKNOWN_VALUE;
-    let server = server_with_catalog().await;
-    let clients = &server.clients;
-    let mut covered = BTreeSet::new();
-    let mut check = |name: &str, field: &str, status: Option<Status>| {
-        let status = status.unwrap_or_else(|| panic!("{name} is taken"));
-        assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "FIELD"), "{name}: {status:?}");
-        assert!(fields(&status).iter().any(|named| named.ends_with(field)), "{name}: {status:?}");
-        covered.insert(format!("almanac.v1.{name}"));
-    };
+/// An enum of a request, a field that its refusal names, and the refusal.
+type EnumCase = (&'static str, &'static str, Option<Status>);
 
+async fn enums_of_definitions(clients: &Clients) -> Vec<EnumCase> {
     let definitions = [
-        ("Indicator.direction", "indicator.direction", indicator_with(|indicator| indicator.direction = NONE)),
-        ("Indicator.frequency", "indicator.frequency", indicator_with(|indicator| indicator.frequency = NONE)),
-        ("Indicator.timing", "indicator.timing", indicator_with(|indicator| indicator.timing = NONE)),
-        ("Entity.kind", "entity.kind", entity(|entity| entity.kind = NONE)),
-        ("EntityRelation.kind", "relations.kind", entity(|entity| entity.relations[0].kind = NONE)),
-        ("Source.redistribution", "redistribution", source_with(|source| source.redistribution = NONE)),
-        ("Ranking.subject", "ranking.subject", ranking_with(|ranking| ranking.subject = NONE)),
-        ("Methodology.aggregation", "aggregation", methodology_with(|method| method.aggregation = NONE)),
+        ("Indicator.direction", "indicator.direction", indicator_with(|indicator| indicator.direction = UNKNOWN_VALUE)),
+        ("Indicator.frequency", "indicator.frequency", indicator_with(|indicator| indicator.frequency = UNKNOWN_VALUE)),
+        ("Indicator.timing", "indicator.timing", indicator_with(|indicator| indicator.timing = UNKNOWN_VALUE)),
+        ("Entity.kind", "entity.kind", entity(|entity| entity.kind = UNKNOWN_VALUE)),
+        ("EntityRelation.kind", "relations.kind", entity(|entity| entity.relations[0].kind = UNKNOWN_VALUE)),
+        ("Source.redistribution", "redistribution", source_with(|source| source.redistribution = UNKNOWN_VALUE)),
+        ("Ranking.subject", "ranking.subject", ranking_with(|ranking| ranking.subject = UNKNOWN_VALUE)),
+        ("Methodology.aggregation", "aggregation", methodology_with(|method| method.aggregation = UNKNOWN_VALUE)),
         (
             "MethodologyComponent.direction",
             "direction",
-            methodology_with(|method| method.components[0].direction = NONE),
+            methodology_with(|method| method.components[0].direction = UNKNOWN_VALUE),
         ),
         (
             "MethodologyComponent.aggregation",
             "aggregation",
-            methodology_with(|method| method.components[0].aggregation = NONE),
+            methodology_with(|method| method.components[0].aggregation = UNKNOWN_VALUE),
         ),
     ];
+    let mut cases = Vec::new();
     for (name, field, definitions) in definitions {
-        check(name, field, clients.define(WriteOptions::default(), definitions).await.err());
+        cases.push((name, field, clients.define(WriteOptions::default(), definitions).await.err()));
     }
-    let options = WriteOptions { cause: NONE, ..Default::default() };
-    check("WriteOptions.cause", "options.cause", clients.define(options, vec![indicator("new", "New")]).await.err());
+    let options = WriteOptions { cause: UNKNOWN_VALUE, ..Default::default() };
+    let refused = clients.define(options, vec![indicator("new", "New")]).await.err();
+    cases.push(("WriteOptions.cause", "options.cause", refused));
+    cases
+}
 
+async fn enums_of_uploads(clients: &Clients) -> Vec<EnumCase> {
     let figures = [
-        ("Value.missing", "value.missing", figure_with(|value| value.missing = NONE)),
-        ("Value.status", "value.status", figure_with(|value| value.status = NONE)),
-        ("Value.qualifier", "value.qualifier", figure_with(|value| value.qualifier = NONE)),
+        ("Value.missing", "value.missing", figure_with(|value| value.missing = UNKNOWN_VALUE)),
+        ("Value.status", "value.status", figure_with(|value| value.status = UNKNOWN_VALUE)),
+        ("Value.qualifier", "value.qualifier", figure_with(|value| value.qualifier = UNKNOWN_VALUE)),
     ];
+    let mut cases = Vec::new();
     for (name, field, figures) in figures {
-        check(name, field, clients.ingest(released("2024-01-01"), figures).await.err());
+        cases.push((name, field, clients.ingest(released("2024-01-01"), figures).await.err()));
     }
-    let header = IngestHeader { mode: NONE, ..released("2024-01-01") };
-    check("IngestHeader.mode", "header.mode", clients.ingest(header, figure_with(|_| {})).await.err());
-
+    let header = IngestHeader { mode: UNKNOWN_VALUE, ..released("2024-01-01") };
+    let refused = clients.ingest(header, figure_with(|_| {})).await.err();
+    cases.push(("IngestHeader.mode", "header.mode", refused));
+    let coverage = Coverage { kind: UNKNOWN_VALUE, ..Default::default() };
     let editions = [
-        ("Edition.status", "edition.status", edition_with(|edition| edition.status = NONE)),
-        ("Edition.basis", "edition.basis", edition_with(|edition| edition.basis = NONE)),
-        (
-            "Coverage.kind",
-            "coverage.kind",
-            edition_with(|edition| edition.coverage = Some(Coverage { kind: NONE, ..Default::default() })),
-        ),
+        ("Edition.status", "edition.status", edition_with(|edition| edition.status = UNKNOWN_VALUE)),
+        ("Edition.basis", "edition.basis", edition_with(|edition| edition.basis = UNKNOWN_VALUE)),
+        ("Coverage.kind", "coverage.kind", edition_with(move |edition| edition.coverage = Some(coverage))),
     ];
     for (name, field, header) in editions {
-        check(name, field, clients.publish(header, entries(&[1])).await.err());
+        cases.push((name, field, clients.publish(header, entries(&[1])).await.err()));
     }
+    cases
+}
 
-    let request = ListEntitiesRequest { kind: NONE, ..Default::default() };
-    check("ListEntitiesRequest.kind", "kind", clients.catalog.clone().list_entities(request).await.err());
+async fn enums_of_reads(clients: &Clients) -> Vec<EnumCase> {
+    let request = ListEntitiesRequest { kind: UNKNOWN_VALUE, ..Default::default() };
+    let refused = clients.catalog.clone().list_entities(request).await.err();
+    let mut cases = vec![("ListEntitiesRequest.kind", "kind", refused)];
     let filters = [
-        ("Filter.kinds", "filters[0].kinds", Filter { kinds: vec![NONE], ..Default::default() }),
-        ("Filter.causes", "filters[0].causes", Filter { causes: vec![NONE], ..Default::default() }),
+        ("Filter.kinds", "filters[0].kinds", Filter { kinds: vec![UNKNOWN_VALUE], ..Default::default() }),
+        ("Filter.causes", "filters[0].causes", Filter { causes: vec![UNKNOWN_VALUE], ..Default::default() }),
     ];
     for (name, field, filter) in filters {
-        check(name, field, clients.try_commits(0, vec![filter]).await.err());
+        cases.push((name, field, clients.try_commits(0, vec![filter]).await.err()));
     }
+    cases
+}
 
-    let mut expected = BTreeSet::new();
+/// The full names of all enum fields in requests.
+fn all_enums() -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
     for (_, request) in methods() {
         for way in ways_down(&request) {
             let message = end_of(&request, &way);
             let enums = message.fields().filter(|field| matches!(field.kind(), Kind::Enum(_)));
-            expected.extend(enums.map(|field| field.full_name().to_owned()));
+            all.extend(enums.map(|field| field.full_name().to_owned()));
         }
     }
-    assert_eq!(covered, expected, "every enum of a request has a case here, and no other");
+    all
+}
+
+#[tokio::test]
+async fn an_unknown_value_of_any_enum_of_a_request_is_refused() {
+    let server = server_with_catalog().await;
+    let clients = &server.clients;
+    let mut cases = enums_of_definitions(clients).await;
+    cases.extend(enums_of_uploads(clients).await);
+    cases.extend(enums_of_reads(clients).await);
+    let mut covered = BTreeSet::new();
+    for (name, field, status) in cases {
+        let status = status.unwrap_or_else(|| panic!("{name} is accepted"));
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "FIELD"), "{name}: {status:?}");
+        assert!(fields(&status).iter().any(|refused| refused.ends_with(field)), "{name}: {status:?}");
+        covered.insert(format!("almanac.v1.{name}"));
+    }
+    assert_eq!(covered, all_enums(), "every enum of a request has a case here, and no other");
     assert_eq!(clients.head().await, 1);
     server.end().await;
 }
@@ -368,7 +387,8 @@ async fn twenty_five_wrong_periods_are_counted() {
 
 #[tokio::test]
 async fn a_page_token_of_another_history_or_method_is_refused() {
-    let (ours, theirs) = (server_with_catalog().await, server_with_catalog().await);
+    let ours = server_with_catalog().await;
+    let theirs = server_with_catalog().await;
     let request = ListIndicatorsRequest { page_size: 1, ..Default::default() };
     let first = ours.clients.catalog.clone().list_indicators(request.clone()).await.unwrap().into_inner();
     let page_token = first.next_page_token;

@@ -69,7 +69,7 @@ async fn open_while_the_floor_moves(clients: &Clients, kind: &str) -> (Vec<Watch
 }
 
 #[tokio::test]
-async fn while_the_floor_moves_a_stream_is_whole_or_says_that_it_is_not() {
+async fn while_the_floor_moves_a_stream_is_whole_or_fails_with_a_reason() {
     let kept = NonZeroU64::new(MOVING_KEPT);
     let server = TestServer::with(|config| config.keep = Retention { revisions: kept, ..Retention::default() }).await;
     let clients = server.clients.clone();

@@ -119,7 +119,7 @@ async fn a_token_of_a_commit_that_the_folder_lacks_is_ahead_and_then_of_another_
 
 /// A server may be a moment behind another server of the same history: it accepts the token once it has caught up.
 #[tokio::test]
-async fn a_token_that_is_ahead_is_taken_once_the_server_is_there() {
+async fn a_token_that_is_ahead_is_accepted_once_the_server_has_caught_up() {
     let mut server = server_with_catalog().await;
     let header = IngestHeader { options: Some(request("write-1")), ..released("2024-01-01") };
     let figures = vec![batch(RD, "CHN", "bank", &[("1900", "1")])];

@@ -16,7 +16,7 @@ fn figures_of(sources: &[&str], value: &str) -> Vec<SeriesBatch> {
 }
 
 #[tokio::test]
-async fn what_may_not_be_handed_on_is_left_out_and_its_source_is_named() {
+async fn figures_that_a_licence_forbids_are_left_out_and_their_sources_named() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     let mut watch = Watch::open(clients, range(1, 0), Vec::new()).await.unwrap();
@@ -55,7 +55,7 @@ async fn what_may_not_be_handed_on_is_left_out_and_its_source_is_named() {
 
 /// Editions of two sources: the comparison in one does not reveal entries of the other, whose licence forbids that.
 #[tokio::test]
-async fn an_edition_that_may_not_be_handed_on_is_not_told_by_the_next_one() {
+async fn a_comparison_does_not_reveal_an_edition_that_a_licence_forbids() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     let mut watch = Watch::open(clients, range(2, 0), Vec::new()).await.unwrap();

@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_copy_kept_from_the_state_is_the_state_without_a_seam() {
+async fn a_copy_kept_from_any_state_equals_the_state_at_head() {
     let dice = Dice::new("a_copy");
     let server = server_with_catalog().await;
     let clients = server.clients.clone();

@@ -21,7 +21,7 @@ fn progress_count(messages: &[Message]) -> usize {
 }
 
 #[tokio::test]
-async fn a_quiet_filter_still_hears_how_far_the_stream_came() {
+async fn a_filter_without_matches_still_gets_progress() {
     let mut server = server_with_catalog().await;
     let clients = server.clients.clone();
     let nobody = vec![of_entities(&["nobody"])];
@@ -130,7 +130,7 @@ async fn a_server_that_stops_says_goodbye_and_its_token_goes_on_after_the_restar
 }
 
 #[tokio::test]
-async fn a_goodbye_resumes_where_the_client_was_told_that_it_is() {
+async fn a_goodbye_resumes_at_the_last_revision_that_the_stream_covered() {
     let mut server = server_with_catalog().await;
     let clients = server.clients.clone();
     let nobody = vec![of_entities(&["nobody"])];
@@ -159,7 +159,7 @@ async fn a_goodbye_resumes_where_the_client_was_told_that_it_is() {
 }
 
 #[tokio::test]
-async fn an_old_stream_is_asked_to_come_again_and_loses_nothing() {
+async fn an_old_stream_ends_with_a_token_and_loses_nothing() {
     let server = TestServer::with(|config| config.subscription_max_age = Duration::from_millis(300)).await;
     let clients = &server.clients;
     clients.define(WriteOptions::default(), catalog()).await.unwrap();
@@ -181,7 +181,7 @@ async fn an_old_stream_is_asked_to_come_again_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_commit_too_long_for_the_ring_comes_whole_to_the_live_and_to_the_late() {
+async fn a_commit_too_long_for_the_ring_comes_whole_to_live_and_late_subscribers() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     let mut live = Watch::open(clients, now(), Vec::new()).await.unwrap();
@@ -213,7 +213,7 @@ async fn a_commit_too_long_for_the_ring_comes_whole_to_the_live_and_to_the_late(
 }
 
 #[tokio::test]
-async fn one_who_does_not_read_holds_up_nobody_and_gets_all_in_the_end() {
+async fn a_subscriber_that_does_not_read_delays_no_other_and_gets_everything() {
     let server = server_with_catalog().await;
     let lazy = Clients::connect(server.address()).await;
     let request = SubscribeRequest { start: Some(range(1, 0)), ..Default::default() };

@@ -73,7 +73,7 @@ async fn filters_of_the_wrong_shape_are_refused() {
 }
 
 #[tokio::test]
-async fn a_rank_window_says_who_enters_and_leaves_it() {
+async fn a_rank_window_marks_entries_that_enter_and_leave() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     clients.publish(edition("2022"), entries(&[1, 2, 3, 4, 5])).await.unwrap();

@@ -8,7 +8,7 @@ use super::editions::with_editions;
 use crate::support::{assert_refused, at_released, at_revision, fixture::*};
 
 #[tokio::test]
-async fn a_misspelt_name_is_told_what_there_is() {
+async fn a_misspelt_name_is_refused_with_similar_names() {
     let server = with_editions().await;
     let clients = &server.clients;
     let near = |status: &tonic::Status| status.get_details_error_info().unwrap().metadata["near"].clone();
@@ -69,7 +69,7 @@ async fn the_catalog_is_found_by_id_by_code_and_by_words() {
 }
 
 #[tokio::test]
-async fn what_is_not_supported_says_so() {
+async fn unsupported_calls_say_so() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     let request = GetIndicatorRequest { id: RD.into(), as_of: at_released("2024-01-01"), ..Default::default() };

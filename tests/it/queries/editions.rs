@@ -222,7 +222,7 @@ async fn a_trajectory_goes_through_every_edition_that_stands() {
 }
 
 #[tokio::test]
-async fn who_cannot_be_in_a_table_is_not_worse_than_it() {
+async fn an_entity_that_cannot_be_in_a_table_is_not_worse_than_it() {
     let server = server_with_catalog().await;
     server.clients.publish(edition("2023"), entries(&[1, 2])).await.unwrap();
     let mut all = edition("2024");
@@ -364,7 +364,8 @@ async fn long_comparisons_and_trajectories_are_cut_before_a_client_of_default_li
         ..Default::default()
     };
     let mut points: Vec<(String, String)> = Vec::new();
-    let (mut pages, mut cut) = (0, 0);
+    let mut pages = 0;
+    let mut cut = 0;
     loop {
         let page = server.clients.rankings.clone().get_trajectory(request.clone()).await.unwrap().into_inner();
         assert!(page.encoded_len() < 3 << 19, "{} bytes", page.encoded_len());

@@ -143,7 +143,8 @@ async fn observations_are_a_panel_and_whole_series_stream_the_same() {
 
     let request = StreamSeriesRequest { selection: Some(select(&[RD, PATENTS])), ..Default::default() };
     let mut stream = clients.statistics.clone().stream_series(request).await.unwrap().into_inner();
-    let (mut streamed, mut left_out) = (Vec::new(), Vec::new());
+    let mut streamed = Vec::new();
+    let mut left_out = Vec::new();
     while let Some(message) = stream.message().await.unwrap() {
         assert_eq!(message.revision, 5);
         left_out.extend(message.left_out_sources);
@@ -245,7 +246,8 @@ async fn series_on_the_command_line_name_the_sources_left_out() {
         (vec!["--source", "bank"], 2),
     ] {
         let done = run(arguments.clone()).await.unwrap();
-        let (out, said) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        let out = String::from_utf8_lossy(&done.stdout);
+        let said = String::from_utf8_lossy(&done.stderr);
         assert!(done.status.success(), "{arguments:?}: {said}");
         assert_eq!(out.lines().filter(|line| line.starts_with("CHN")).count(), rows, "{arguments:?}: {out}");
         assert_eq!(said.contains("left out: closed"), arguments != ["--source", "bank"], "{arguments:?}: {said}");

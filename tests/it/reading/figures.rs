@@ -143,7 +143,7 @@ async fn dimensions_narrow_figures_and_versions() {
 }
 
 #[tokio::test]
-async fn a_figure_says_which_release_said_it_last() {
+async fn a_figure_names_the_release_that_confirmed_it_last() {
     let server = with_figures().await;
     let clients = &server.clients;
     let told = async |as_of: Option<AsOf>| {

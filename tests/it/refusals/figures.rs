@@ -53,7 +53,7 @@ async fn unknown_ids_are_not_found_and_the_nearest_known_are_named() {
 }
 
 #[tokio::test]
-async fn figures_that_are_none_are_refused() {
+async fn values_that_are_no_figures_are_refused() {
     let untouched = UntouchedServer::new().await;
     let cases = [
         ("nan", double(f64::NAN), "number"),

@@ -153,7 +153,7 @@ async fn publications_of_the_wrong_shape_are_refused() {
 }
 
 #[tokio::test]
-async fn ties_and_gaps_are_taken_where_they_are_declared() {
+async fn ties_and_gaps_are_accepted_where_they_are_declared() {
     let server = server_with_catalog().await;
     let mut tied = entries(&[1, 2, 3, 4]);
     tied[1].tied = true;

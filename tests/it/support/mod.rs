@@ -1,10 +1,11 @@
-//! What every test uses: one harness, one model of the state, one oracle.
+//! What every test uses: one harness, one model of each thing, one oracle.
 //!
 //! - The harness: [`server`] starts servers in this process, [`process`] runs the real binary, [`clients`] speaks to either,
 //!   [`assertions`] looks into answers, [`dice`] draws random numbers by a seed.
 //! - The data: [`fixture`] is the small catalog that most tests use, [`author`] and [`steward`] make up writes.
 //! - The subscriber: [`subscriptions`] has starts and filters, [`watch`] records what a stream brought.
-//! - The model of the state: [`replica`] is a copy of the rows, kept by the scopes of changes alone.
+//! - The models: [`replica`] is a copy of the state, kept by the scopes of changes alone; [`uploads`] is a plain list of
+//!   uploads, for what is known at a revision and a release date.
 //! - The oracle: [`oracle`] judges recordings by the promises of the feed.
 
 mod assertions;
@@ -18,6 +19,7 @@ pub(crate) mod replica;
 mod server;
 pub(crate) mod steward;
 pub(crate) mod subscriptions;
+pub(crate) mod uploads;
 pub(crate) mod watch;
 
 pub(crate) use assertions::{DEADLINE, assert_refused, at_recorded, at_released, at_revision, fields, reason, text};

@@ -232,7 +232,8 @@ fn check_counts(commit: &WholeCommit) -> u64 {
 async fn closed_rows(clients: &Clients) -> HashMap<u64, u64> {
     let mut rows: HashMap<u64, u64> = HashMap::new();
     for (indicator, entity) in INDICATORS.iter().flat_map(|indicator| ECONOMIES.map(|entity| (*indicator, entity))) {
-        let (indicator, entity) = (indicator.to_owned(), entity.to_owned());
+        let indicator = indicator.to_owned();
+        let entity = entity.to_owned();
         let mut request = ListVersionsRequest { indicator, entity, page_size: 10_000, ..Default::default() };
         loop {
             let page = clients.statistics.clone().list_versions(request.clone()).await.unwrap().into_inner();

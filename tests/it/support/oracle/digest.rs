@@ -21,7 +21,8 @@ pub(super) fn digest_of(row: &StateRow) -> u64 {
 fn figure_digest(series: [&str; 3], dimensions: &[Dimension], period: &str, value: &Value) -> u64 {
     let dimensions: Vec<String> = dimensions.iter().map(|one| format!("{}={}", one.id, one.value)).collect();
     let text = crate::support::text(value);
-    let (series, dimensions) = (series.join("\t"), dimensions.join(";"));
+    let series = series.join("\t");
+    let dimensions = dimensions.join(";");
     line_digest(&format!("V\t{series}\t{dimensions}\t{period}\t{text}\t{}", value.multiplier_pow10))
 }
 

@@ -15,7 +15,7 @@ use almanac::proto::*;
 
 pub(crate) use self::{
     commit_log::CommitLog,
-    conflation::{KEYS_MAX, check_conflating, plain_copy},
+    conflation::{KEYS_MAX, Step, check_conflating, plain_copy},
     state::state_is_complete,
     stream::{bookmarkable, durable},
 };
