@@ -58,12 +58,17 @@ const NOT_RUN: &[NotRun] = &[
     NotRun {
         page: "docs/dev/testing.md",
         first_line: "ALMANAC_TEST_LONG=1 cargo test --release --test it simulation::",
-        reason: "takes half an hour",
+        reason: "takes long",
     },
     NotRun {
         page: "docs/dev/testing.md",
         first_line: "ALMANAC_TEST_SEED=578728313680066545 cargo test --test it simulation::",
         reason: IS_CARGO,
+    },
+    NotRun {
+        page: "docs/dev/testing.md",
+        first_line: "ALMANAC_PAGES=overwrite cargo test --test it pages::",
+        reason: "writes the pages",
     },
     NotRun {
         page: "docs/operations.md",
