@@ -82,7 +82,7 @@ pub enum PlanError {
     NoEdition {
         ranking: RankingId,
         edition: EditionId,
-        /// The editions of the ranking.
+        /// The newest editions of the ranking, newest first: at most 20.
         near: Vec<String>,
     },
     /// No definition has this id.

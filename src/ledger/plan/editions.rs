@@ -17,7 +17,10 @@ use crate::{
         time::{Date, Instant},
     },
     ranking::compare::{comparability, moves},
-    store::{catalog::Catalog, suggestions::nearest_ids},
+    store::{
+        catalog::Catalog,
+        suggestions::{Suggestions, nearest_ids},
+    },
 };
 
 impl Planner<'_> {
@@ -195,7 +198,7 @@ impl Planner<'_> {
             };
         }
         let editions = self.catalog.editions(ranking, self.now());
-        let near = editions.iter().map(|edition| edition.edition.to_string()).collect();
+        let near = Suggestions::newest(editions.iter().map(|edition| &edition.edition)).ids;
         PlanError::NoEdition { ranking: ranking.clone(), edition: edition.clone(), near }
     }
 
