@@ -19,7 +19,7 @@ use tonic::{
 
 use crate::support::{Clients, Dice, TestServer, author::Author, fixture::*, watch::Watch};
 
-/// Pages of the feed that are shorter are not worth compressing; the server's own bound.
+/// The server does not compress shorter pages, in bytes.
 const PLAIN_BYTES_MAX: usize = 1_024;
 
 fn range(from: u64, until: u64) -> Start {
@@ -30,7 +30,7 @@ fn named(name: &str, filter: Filter) -> Filter {
     Filter { name: name.into(), ..filter }
 }
 
-/// A world with commits of every kind, some with many pages and some with hardly anything.
+/// A server with commits of every kind, some of many pages and some almost empty.
 async fn busy_world(dice: &mut Dice) -> TestServer {
     let server = server_with_catalog().await;
     let clients = &server.clients;
@@ -47,7 +47,7 @@ async fn busy_world(dice: &mut Dice) -> TestServer {
     server
 }
 
-/// What a subscriber must see, whenever it comes: all but what depends on the moment.
+/// The messages that do not depend on the moment: all but progress and lag.
 async fn seen(clients: &Clients, start: Start, filters: Vec<Filter>, head: u64) -> Vec<Message> {
     let mut watch = Watch::open(clients, start, filters).await.unwrap();
     watch.until_covers(head).await;
@@ -74,7 +74,7 @@ async fn a_client_with_gzip_gets_the_same_messages() {
     ];
     for filters in filters {
         for start in [Start::State(StartState {}), range(1, 0), range(3, 0)] {
-            // Each form is asked for first once: the other is then made from what is there.
+            // Each form comes first once: the server then makes the other one from it.
             let first = seen(&gzip, start.clone(), filters.clone(), head).await;
             let second = seen(&plain, start.clone(), filters.clone(), head).await;
             let third = seen(&gzip, start.clone(), filters.clone(), head).await;
@@ -117,7 +117,7 @@ async fn raw(server: &TestServer, request: &SubscribeRequest, accept: Option<&st
     Raw { encoding, messages: messages(&bytes) }
 }
 
-/// A body of one piece.
+/// A body of one frame.
 struct Whole(Option<bytes::Bytes>);
 
 impl http_body::Body for Whole {
@@ -143,7 +143,7 @@ fn messages(mut bytes: &[u8]) -> Vec<(bool, Vec<u8>)> {
     all
 }
 
-/// Reads the one member of a gzip stream and checks that nothing follows.
+/// Decodes the only member of a gzip stream, and checks that nothing follows.
 fn unzipped(member: &[u8]) -> Vec<u8> {
     let mut decoder = GzDecoder::new(member);
     let mut plain = Vec::new();
@@ -216,7 +216,7 @@ async fn a_browser_without_compression_gets_plain_messages() {
     assert!(head.starts_with("HTTP/1.1 200") && !head.contains("grpc-encoding"), "{head}");
     assert!(head.contains("transfer-encoding: chunked"), "{head}");
     let mut all = messages(&unchunked(&answer[end + 4..]));
-    // In gRPC-Web the trailers come last, as a message of their own.
+    // In gRPC-Web, the trailers are the last message.
     let (_, trailers) = all.pop().unwrap();
     assert!(String::from_utf8(trailers).unwrap().contains("grpc-status:0"));
     assert!(all == expected.messages);

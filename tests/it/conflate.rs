@@ -30,7 +30,7 @@ use crate::support::{
 
 const CONFLATING_MAX: usize = 1_000;
 
-/// Filters that judge a change by its rows: what they let through is a copy in itself.
+/// Filters that look only at rows: a copy can be kept with them.
 fn filters_by_key() -> Vec<Vec<Filter>> {
     let chinese = with_name("chinese", of_entities(&["CHN"]));
     let venture = with_name("venture", of_indicators(&["VC.*"]));
@@ -49,7 +49,7 @@ fn filters_by_key() -> Vec<Vec<Filter>> {
     ]
 }
 
-/// Filters that also look at moves and causes: what they let through is no copy, but a fold is of what they let through.
+/// Filters that also look at moves and causes: no copy can be kept with them, but they conflate.
 fn other_filters() -> Vec<Vec<Filter>> {
     vec![
         vec![of_causes(&[Cause::FirstRelease, Cause::Correction])],
@@ -128,7 +128,7 @@ fn apply(copy: &mut Replica, steps: &[Step]) {
 /// Whichever commits are conflated, a copy comes out as if each had been applied.
 #[tokio::test]
 async fn a_copy_kept_from_conflations_is_the_copy_kept_from_every_commit() {
-    let mut dice = Dice::new("folds");
+    let mut dice = Dice::new("conflations");
     let history = RandomHistory::new(dice.clone()).await;
     let by_key = filters_by_key();
     let mut conflations = 0;
@@ -151,7 +151,7 @@ async fn a_copy_kept_from_conflations_is_the_copy_kept_from_every_commit() {
 /// An old state and all conflations since give the digest of the state now.
 #[tokio::test]
 async fn an_old_state_and_conflations_since_give_the_digest_of_the_state_now() {
-    let RandomHistory { server, log, head } = RandomHistory::new(Dice::new("folds")).await;
+    let RandomHistory { server, log, head } = RandomHistory::new(Dice::new("conflations")).await;
     let clients = &server.clients;
     let mut now = Watch::open(clients, state(), Vec::new()).await.unwrap();
     now.until_covers(head).await;
@@ -168,14 +168,14 @@ async fn an_old_state_and_conflations_since_give_the_digest_of_the_state_now() {
     server.end().await;
 }
 
-/// A display that comes and goes while a steward writes: folds, commits, tokens of either kind in turn.
+/// A client that comes and goes while a steward writes resumes by tokens of conflations and of commits.
 #[tokio::test]
 async fn tokens_of_conflated_and_plain_streams_resume_each_other() {
     let mut dice = Dice::new("in turn");
     let server = server_with_catalog().await;
     let clients = &server.clients;
     let mut author = Steward::new(dice.clone(), "steward", 300).with_reverts();
-    let filters = vec![Filter { indicators: ids(&["GB.*"]), ..Default::default() }];
+    let filters = vec![of_indicators(&["GB.*"])];
     let mut copy = Replica::default();
     let mut start = range(1, 0);
     let mut recordings = Vec::new();
@@ -206,6 +206,7 @@ async fn tokens_of_conflated_and_plain_streams_resume_each_other() {
     server.end().await;
 }
 
+/// So many figures of one series, with another value in each round.
 fn hot(round: usize, figures: usize) -> Vec<SeriesBatch> {
     let value = format!("{round}.5");
     let years: Vec<String> = (0..figures).map(|year| (1500 + year).to_string()).collect();
@@ -220,7 +221,7 @@ async fn two_hundred_commits_of_one_figure_are_one_message_to_a_late_subscriber(
     for round in 0..200 {
         clients.ingest(released("2024-01-01"), hot(round, 1)).await.unwrap();
     }
-    let filters = vec![Filter { kinds: vec![ChangeKind::Value.into()], ..Default::default() }];
+    let filters = vec![of_kinds(&[ChangeKind::Value])];
     let mut watch = Watch::conflating(clients, range(2, 0), filters.clone()).await.unwrap();
     watch.until_covers(201).await;
     let recording = watch.leave().await;
@@ -233,7 +234,7 @@ async fn two_hundred_commits_of_one_figure_are_one_message_to_a_late_subscriber(
     assert_eq!(crate::support::text(value.after.as_ref().unwrap().value.as_ref().unwrap()), "199.5");
     assert_eq!((change.scope(), change.revision, change.index), (ChangeScope::Entered, 201, 0));
 
-    // There and back again is another version of the same figure: a copy of whole rows needs to know it.
+    // A figure that changes and changes back is a new version: a copy of whole rows needs it.
     let token = recording.tokens().last().unwrap().1.clone();
     for round in [1, 2, 199] {
         clients.ingest(released("2024-01-01"), hot(round, 1)).await.unwrap();
@@ -258,7 +259,7 @@ async fn a_subscriber_that_keeps_up_gets_every_commit() {
         clients.ingest(released("2024-01-01"), hot(round, 3)).await.unwrap();
         watch.until_covers(round as u64 + 2).await;
     }
-    // A commit that changes nothing is told too.
+    // A commit that changes nothing is sent too.
     clients.ingest(released("2024-01-01"), hot(19, 3)).await.unwrap();
     watch.until_covers(22).await;
     let recording = watch.leave().await;
@@ -273,7 +274,7 @@ async fn a_subscriber_that_keeps_up_gets_every_commit() {
 async fn a_slow_subscriber_gets_fewer_messages_and_the_right_figures() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
-    // A client with little room: what it does not read stays with the server.
+    // A client with small windows: messages that it does not read stay in the server.
     let endpoint = Endpoint::from_shared(format!("http://{}", server.address())).unwrap();
     let small = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
     let mut feed = FeedServiceClient::new(small.connect().await.unwrap());
@@ -306,12 +307,12 @@ async fn conflations_are_bounded_and_a_long_commit_is_not_conflated() {
     use prost::Message as _;
     let server = server_with_catalog().await;
     let clients = &server.clients;
-    // Small ones, one too long to be folded, small ones; then more keys than one fold has.
+    // Small commits, one too long to be conflated, small ones; then more keys than a conflation has.
     for (round, figures) in [(0, 2), (1, 3), (2, KEYS_MAX + 1), (3, 2), (4, 3)] {
         clients.ingest(released("2024-01-01"), hot(round, figures)).await.unwrap();
     }
     for (round, entity) in ECONOMIES[1..].iter().enumerate() {
-        // With long remarks a fold takes several pages, and 512 KiB of them are too many for one.
+        // With long remarks a conflation takes several pages, and is bounded by 512 KiB.
         for value in [round, round + 1] {
             let mut sent = hot(value, 200);
             sent[0].entity = (*entity).into();
@@ -330,13 +331,13 @@ async fn conflations_are_bounded_and_a_long_commit_is_not_conflated() {
         steps.iter().map(|step| (step.conflated_from, step.revision, step.changes.len())).collect();
     let expected = [(2, 3, 3), (0, 4, KEYS_MAX + 1), (5, 9, 403), (10, 12, 400), (13, 15, 400), (0, 16, 200)];
     assert_eq!(outline, expected);
-    let mut pages_of_folds = 0;
+    let mut pages_of_conflations = 0;
     for page in recording.pages() {
-        pages_of_folds += usize::from(page.conflated_from > 0);
+        pages_of_conflations += usize::from(page.conflated_from > 0);
         let bytes = SubscribeResponse { body: Some(Message::CommitPage(page)) }.encoded_len();
         assert!(bytes < 256 << 10, "{bytes} bytes");
     }
-    assert!(pages_of_folds > steps.iter().filter(|step| step.conflated_from > 0).count());
+    assert!(pages_of_conflations > steps.iter().filter(|step| step.conflated_from > 0).count());
     server.end().await;
 }
 
@@ -344,7 +345,7 @@ async fn conflations_are_bounded_and_a_long_commit_is_not_conflated() {
 async fn progress_covers_commits_left_out_before_a_long_commit() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
-    // Two that change nothing, and one that is too long to be folded.
+    // Two commits that change nothing, and one that is too long to be conflated.
     for (round, figures) in [(0, 1), (0, 1), (0, 1), (1, KEYS_MAX + 1)] {
         clients.ingest(released("2024-01-01"), hot(round, figures)).await.unwrap();
     }
@@ -355,7 +356,7 @@ async fn progress_covers_commits_left_out_before_a_long_commit() {
         recording.messages.iter().take_while(|one| !matches!(one, Message::CommitPage(_))).collect();
     let Some(Message::Progress(progress)) = before.last() else { panic!("{before:?}") };
     assert_eq!((progress.revision, recording.pages()[0].revision), (4, 5));
-    // Cut within it, it is the next one, whoever asks.
+    // The token of the progress resumes before the long commit, also in a plain stream.
     let start = Start::ResumeToken(progress.resume_token.clone());
     let mut plain = Watch::open(clients, start, Vec::new()).await.unwrap();
     plain.until_covers(5).await;
@@ -368,11 +369,10 @@ async fn a_rank_window_is_conflated_by_the_rows_before_and_after() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     clients.publish(edition("2025"), entries(&[1, 2, 3, 4])).await.unwrap();
-    // 3 comes into the top two and leaves again, 4 comes and stays, 1 goes, 2 moves within.
+    // 3 enters the top two and leaves again, 4 enters and stays, 1 leaves, 2 moves within.
     clients.publish(correction(edition("2025")), entries(&[3, 1, 2, 4])).await.unwrap();
     clients.publish(correction(edition("2025")), entries(&[2, 4, 3, 1])).await.unwrap();
-    let top = |name: &str, rank| Filter { name: name.into(), rank_at_most: rank, ..Default::default() };
-    let filters = vec![top("two", 2), top("one", 1)];
+    let filters = vec![with_name("two", within_rank(2)), with_name("one", within_rank(1))];
     let watch = Watch::conflating(clients, range(3, 4), filters).await.unwrap();
     let recording = watch.ended().await.unwrap();
     let steps = check_conflating(&CommitLog::read(clients).await, &recording, 0);
@@ -410,7 +410,7 @@ async fn conflating_subscriptions_are_bounded() {
     let refused = Watch::conflating(&server.clients, range(1, 0), Vec::new()).await.map(|_| ());
     assert_refused(refused, Code::ResourceExhausted, "TOO_MANY_CONFLATING");
     Watch::open(&server.clients, range(1, 0), Vec::new()).await.unwrap().until_covers(1).await;
-    // Who leaves makes room.
+    // A subscription that ends makes room.
     drop(open.pop());
     let came = async {
         while Watch::conflating(&server.clients, range(1, 0), Vec::new()).await.is_err() {
@@ -422,7 +422,7 @@ async fn conflating_subscriptions_are_bounded() {
     server.end().await;
 }
 
-/// Passes connections on, each until so many bytes came from the server; then it is cut.
+/// A proxy that cuts each connection after so many bytes from the server.
 async fn cutting(to: SocketAddr, budgets: Vec<usize>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -458,15 +458,15 @@ async fn cutting(to: SocketAddr, budgets: Vec<usize>) -> SocketAddr {
 /// How often a connection is cut.
 const CUTS: usize = 10;
 
-/// Cut again and again, also in the middle of folds and of long commits, while the history goes on: what the follower
-/// yields can be applied part by part, and comes to the copy of who got every commit.
+/// The connection is cut again and again, also within conflations and long commits, while commits are added: a copy that
+/// applies each part of the follower equals the copy of every commit.
 #[tokio::test]
 async fn a_follower_that_is_cut_within_a_conflation_never_applies_part_of_it() {
-    let mut dice = Dice::new("cut folds");
+    let mut dice = Dice::new("cut conflations");
     let server = server_with_catalog().await;
     let clients = &server.clients;
-    // Folds of long remarks take several pages, a quarter of a megabyte: many cuts fall into one.
-    // Not every cut is seen: some fall between two streams.
+    // Conflations of long remarks take several pages, a quarter of a megabyte: many cuts fall into one.
+    // The follower does not see every cut: some fall between two streams.
     let budgets: Vec<usize> = (0..2 * CUTS).map(|_| 500 + dice.below(250_000)).collect();
     let proxy = cutting(server.address(), budgets).await;
     let channel = Endpoint::from_shared(format!("http://{proxy}")).unwrap().connect_lazy();
@@ -474,7 +474,7 @@ async fn a_follower_that_is_cut_within_a_conflation_never_applies_part_of_it() {
         .conflate()
         .progress_every(Duration::from_millis(100));
     let (mut copy, mut open): (Replica, Vec<Change>) = Default::default();
-    let mut folds = 0;
+    let mut conflations = 0;
     let mut commits = 0;
     let mut cuts = 0;
     let mut author = Author::new(dice.clone(), "steward", 300);
@@ -484,8 +484,8 @@ async fn a_follower_that_is_cut_within_a_conflation_never_applies_part_of_it() {
             if cuts < CUTS && (follower.position() >= clients.head().await || dice.once_in(6)) {
                 for _ in 0..1 + dice.below(3) {
                     round += 1;
-                    // Most are folded. Some are too long for it, and are cut too; they come again from their beginning, so
-                    // that they must be short enough to come through at all.
+                    // Most commits are conflated. Some are too long for that, and are cut too; they come again from
+                    // their beginning, so that they must be short enough to come through at all.
                     let long = dice.once_in(5);
                     let mut sent = hot(round, if long { 900 } else { 1 + dice.below(300) });
                     for point in sent[0].points.iter_mut().filter(|_| !long) {
@@ -501,11 +501,11 @@ async fn a_follower_that_is_cut_within_a_conflation_never_applies_part_of_it() {
             }
             match follower.next().await.unwrap().expect("goes on for ever") {
                 FollowEvent::Changes(part) => {
-                    assert!(part.conflated_from == 0 || part.last, "a fold comes whole");
+                    assert!(part.conflated_from == 0 || part.last, "a conflation comes whole");
                     assert!(part.commit.is_none() || open.is_empty(), "nothing of another commit is open");
                     open.extend(part.changes);
                     if part.last {
-                        let count = if part.conflated_from > 0 { &mut folds } else { &mut commits };
+                        let count = if part.conflated_from > 0 { &mut conflations } else { &mut commits };
                         *count += 1;
                         open.drain(..).for_each(|change| copy.apply(&change));
                     }
@@ -518,7 +518,7 @@ async fn a_follower_that_is_cut_within_a_conflation_never_applies_part_of_it() {
     let head = tokio::time::timeout(DEADLINE * 3, followed).await.expect("comes to the end");
     let log = CommitLog::read(clients).await;
     assert_eq!(copy, plain_copy(&log, &[], head));
-    println!("{folds} folds, {commits} commits, {cuts} cuts, head {head}");
-    assert!(folds > 0 && commits > 0, "{folds} folds, {commits} commits");
+    println!("{conflations} conflations, {commits} commits, {cuts} cuts, head {head}");
+    assert!(conflations > 0 && commits > 0, "{conflations} conflations, {commits} commits");
     server.end().await;
 }

@@ -270,7 +270,7 @@ async fn killed_at_any_moment_it_keeps_every_answered_write_and_no_part_of_other
     assert!(commits > rounds, "the server worked before it was killed");
 }
 
-/// Starts it where it cannot serve; what it said.
+/// Starts a server that must refuse to start; returns its standard error.
 fn refused(data: &Path) -> String {
     match Process::start(data, &[]) {
         Ok(_) => panic!("it serves"),
@@ -329,7 +329,7 @@ async fn sigterm_ends_politely_with_a_goodbye_and_a_token() {
     clients.define(WriteOptions::default(), catalog()).await.unwrap();
     let mut watch = Watch::open(&clients, state(), Vec::new()).await.unwrap();
     watch.until_covers(1).await;
-    // A connection that says nothing must not hold it up.
+    // A silent connection must not delay the stop.
     let silent = std::net::TcpStream::connect(process.address).unwrap();
     let asked = Instant::now();
     let stopping = tokio::task::spawn_blocking(move || process.stop());

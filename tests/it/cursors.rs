@@ -1,4 +1,4 @@
-//! Named cursors: forward only, checked, and there after any end of the server.
+//! Stored cursors: they move forward only, are checked, and survive any end of the server.
 
 use almanac::proto::{subscribe_request::Start, *};
 use tonic::{Code, Status};
@@ -133,7 +133,7 @@ async fn cursors_are_listed_page_by_page_in_name_order() {
         }
         assert_eq!(listed, kept, "pages of {page_size}");
     }
-    // A list of what moves: a cursor that is forgotten between two pages is in none of the later ones.
+    // Cursors move between pages: one that is deleted meanwhile is on no later page.
     let first = list(2, "").await.unwrap();
     put(clients, "ab", "", true).await.unwrap();
     let names: Vec<String> =
@@ -167,7 +167,7 @@ async fn many_clients_keep_cursors_while_a_steward_writes() {
     server.end().await;
 }
 
-/// What a client was answered is there after SIGTERM and after kill -9 at any moment, and resumes exactly.
+/// A stored cursor is there after SIGTERM and after `kill -9` at any moment, and resumes exactly.
 #[tokio::test]
 async fn cursors_are_there_after_every_end_of_the_server() {
     let scratch = tempfile::tempdir().unwrap();
@@ -241,7 +241,7 @@ async fn a_repair_keeps_cursors_and_a_restored_backup_has_none() {
     let report = almanac::ledger::verify::verify(&copy, false).unwrap();
     assert_eq!(report.problem_count, 0, "{:?}", report.problems);
     {
-        // A version of an indicator that no commit brought.
+        // A version of an indicator that no commit wrote.
         let engine = almanac::store::Engine::open(&copy).unwrap();
         let mut bad = engine.batch();
         bad.put(b"Crubbish", b"rubbish").unwrap();

@@ -1,4 +1,4 @@
-//! What the planner notices about a write: one table of cases, and every code there is has one.
+//! Findings of the planner: a table of cases, with one for every code.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use crate::support::{Clients, fields, fixture::*, publication, reason, upload};
 
-/// The files that note findings.
+/// The source files that make findings.
 const PLANNER: [&str; 4] = [
     include_str!("../../src/ledger/plan.rs"),
     include_str!("../../src/ledger/plan/definitions.rs"),
@@ -67,7 +67,7 @@ fn warning(code: &'static str, location: &'static str, write: Write) -> Case {
     Case { code, severity: FindingSeverity::Warning, location, write }
 }
 
-/// Edition 2023 of four clusters, with something changed.
+/// Edition 2023 of four clusters, with a change.
 fn rows(change: impl FnOnce(&mut Vec<Entry>)) -> Write {
     let mut rows = entries(&[1, 2, 3, 4]);
     change(&mut rows);
@@ -226,7 +226,7 @@ fn entry_cases() -> Vec<Case> {
     ]
 }
 
-/// The codes in the source of the planner: texts in capitals.
+/// The codes in the source of the planner: string literals in capitals.
 fn codes_there_are() -> BTreeSet<&'static str> {
     let is_code = |text: &&str| {
         text.contains('_') && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') && text.len() > 4
@@ -264,7 +264,7 @@ async fn a_dry_run_reports_every_finding_and_errors_refuse_the_write() {
     server.end().await;
 }
 
-/// A warning does not keep a write from being made, and is told with it.
+/// A write with a warning is committed, and its answer has the warning.
 #[tokio::test]
 async fn periods_that_are_answered_in_another_form_are_counted() {
     let server = server_with_catalog().await;

@@ -9,7 +9,7 @@ use almanac::{
 
 use crate::support::{Clients, DEADLINE, fixture::*, watch::Watch};
 
-/// Lets `press` be handed on, or not.
+/// Allows or forbids the redistribution of `press`.
 async fn close(clients: &Clients, redistribution: Redistribution) {
     let mut press = source("press", 500);
     if let Some(definition::Item::Source(of)) = &mut press.item {
@@ -45,7 +45,7 @@ async fn a_source_that_closes_ends_the_streams_that_include_it() {
     server.end().await;
 }
 
-/// What a follower kept of a source that closes goes, and comes back when it opens again: each time the state begins anew.
+/// Rows of a source that closes leave, and come back when it opens: each time the state begins anew.
 #[tokio::test]
 async fn a_follower_begins_its_state_again_when_a_source_closes_or_opens() {
     let server = server_with_catalog().await;
@@ -65,7 +65,7 @@ async fn a_follower_begins_its_state_again_when_a_source_closes_or_opens() {
     server.end().await;
 }
 
-/// The rows of the next state, which begins once the sources left out are said to be these.
+/// The rows of the next state, which begins after the follower has reported these sources as left out.
 async fn state(follower: &mut Follower<tonic::transport::Channel>, left_out: Option<&[&str]>) -> Vec<StateRow> {
     let mut rows = Vec::new();
     let mut said = left_out.is_none();

@@ -1,4 +1,4 @@
-//! Files through the commands that write: `define`, `import`, `publish`, as a user runs them.
+//! The commands that write files, as a user runs them: `define`, `import`, `publish`.
 
 use std::{fs, io::Write, path::Path, process::Command};
 
@@ -6,14 +6,14 @@ use almanac::proto::*;
 
 use crate::support::{TestServer, at_released, text};
 
-/// What a command said, and its exit code.
-struct Said {
+/// The outputs of a command, and its exit code.
+struct CommandOutput {
     code: Option<i32>,
     out: String,
     err: String,
 }
 
-fn almanac(server: &TestServer, args: &[&str]) -> Said {
+fn almanac(server: &TestServer, args: &[&str]) -> CommandOutput {
     let url = format!("http://{}", server.address());
     let output = Command::new(env!("CARGO_BIN_EXE_almanac"))
         .args(args)
@@ -23,15 +23,15 @@ fn almanac(server: &TestServer, args: &[&str]) -> Said {
         .output()
         .unwrap();
     let utf8 = |bytes| String::from_utf8(bytes).unwrap();
-    Said { code: output.status.code(), out: utf8(output.stdout), err: utf8(output.stderr) }
+    CommandOutput { code: output.status.code(), out: utf8(output.stdout), err: utf8(output.stderr) }
 }
 
-fn done(said: Said) -> String {
+fn done(said: CommandOutput) -> String {
     assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
     said.out
 }
 
-fn refused(said: Said) -> String {
+fn refused(said: CommandOutput) -> String {
     assert_eq!(said.code, Some(1), "{}{}", said.out, said.err);
     said.err
 }
@@ -116,7 +116,7 @@ async fn folders_and_archives_of_vintages_in_any_order() {
 #[tokio::test]
 async fn one_commit_is_all_files_or_none() {
     let server = TestServer::empty().await;
-    // More files than are sent on in one go, so that the upload is under way when the last one turns out bad.
+    // More files than one batch, so that the upload has begun when the last file turns out bad.
     for number in 0..200 {
         write(&server, &format!("many/x{number:03}.csv"), format!("{LONG}China,CHN,2015,{number}\r\n"));
     }
@@ -257,7 +257,7 @@ async fn a_repeated_command_writes_again_after_other_writes_and_a_retry_reports_
         );
     }
 
-    // A revert is an act too, both where the edition goes and where the version before it is back.
+    // A revert is a write too, whether it removes the edition or brings back the version before.
     let revert = async || {
         let revisions = vec![server.clients.head().await];
         server.clients.admin.clone().revert_commit(RevertCommitRequest { options: None, revisions }).await.unwrap()
@@ -276,7 +276,7 @@ async fn a_repeated_command_writes_again_after_other_writes_and_a_retry_reports_
         revert().await;
     }
 
-    // The same with a request id of the steward's own, whose file names what it defined itself.
+    // The same with a request id of the user; the file uses entities that the command defined itself.
     let args = ["publish", "clusters", "2024", "a.csv", "--profile", "gii-clusters", "--released", "2024-09-27"];
     write(&server, "a.csv", names_table(["Osaka", "Nagoya"]));
     let named = || done(almanac(&server, &[&args[..], &["--add-entities", "--request-id", "mine"]].concat()));

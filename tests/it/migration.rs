@@ -1,5 +1,5 @@
-//! Folders of Almanac 0.1: refused by name of the way out, migrated by the real binary, and served as if they had always been
-//! of this version. `tests/data/README.md` says what is in them.
+//! Folders of Almanac 0.1: refused with a way out, migrated by the real binary, and then served like those
+//! of this version. `tests/data/README.md` describes them.
 
 use std::{
     fs::File,
@@ -20,7 +20,7 @@ use crate::support::{
 
 /// The folders with the number of their commits.
 const FOLDERS: [(&str, u64); 2] = [("format-2", 16), ("format-2-editions", 10)];
-/// What Almanac 0.1 gave to a subscriber of `format-2-editions` before the first commit.
+/// The token of Almanac 0.1 for `format-2-editions` before the first commit.
 const OLD_TOKEN: &str = "AXDGJ-DTrSOW4QE_pqEK7IMAAAAAAAAAAAAAAAAAAAAAT1PNoYwrqgyCAWuOx4-GMd2OFC4";
 
 pub(crate) fn unpacked(archive: &str, into: &Path) -> PathBuf {
@@ -89,7 +89,7 @@ fn a_compacted_folder_is_refused_with_a_way_out() {
     assert!(!new.exists());
 }
 
-/// Everything that the feed promises holds for commits of 0.1, whole rows and strict scopes included.
+/// Every promise of the feed holds for commits of 0.1, with whole rows and strict scopes.
 #[tokio::test]
 async fn a_copy_kept_from_the_first_commit_on_is_the_state() {
     for (archive, head) in FOLDERS {

@@ -1,4 +1,4 @@
-//! Selections, the latest period, policies and what was published again, against a plain model: random uploads of several
+//! Selections, the latest period, policies and confirmed figures, against a plain model: random uploads of several
 //! sources, of which some have no figures, with periods that overlap and further dimensions.
 
 use std::{
@@ -103,7 +103,7 @@ fn entity_definition(id: &str, relations: Vec<catalog::EntityRelation>) -> Defin
     })
 }
 
-/// Until which day an entity is a member of the group; BBB for ever, CCC never.
+/// The last day on which an entity is a member of the group: BBB has no end, CCC is no member.
 fn member_until(entity: usize) -> Option<usize> {
     [Some(2), Some(DAYS), None, Some(DAYS)][entity]
 }
@@ -168,8 +168,8 @@ impl Store {
         Self { writer, reader, folder, runtime }
     }
 
-    fn write(&self, act: WriteRequest) -> u64 {
-        self.runtime.block_on(self.writer.write(WriteOptions::default(), act)).unwrap().revision.0
+    fn write(&self, request: WriteRequest) -> u64 {
+        self.runtime.block_on(self.writer.write(WriteOptions::default(), request)).unwrap().revision.0
     }
 
     /// Writes a random upload after others. A whole release often repeats their figures.
@@ -269,7 +269,7 @@ fn recency(at: usize) -> (Date, Date) {
     (period(at).end(), period(at).start())
 }
 
-/// Keeps the latest periods of what falls into one group.
+/// Keeps the latest periods in each group.
 fn keep_latest<G: Ord>(known: &mut Known, latest: Option<u32>, group: impl Fn(&Key) -> G) {
     let Some(latest) = latest else { return };
     let mut periods: BTreeMap<G, BTreeSet<(Date, Date)>> = BTreeMap::new();
@@ -279,7 +279,7 @@ fn keep_latest<G: Ord>(known: &mut Known, latest: Option<u32>, group: impl Fn(&K
     known.retain(|key, _| periods[&group(key)].iter().rev().take(latest as usize).any(|kept| *kept == recency(key.4)));
 }
 
-/// A figure as both sides tell it.
+/// A figure, in a form for both the store and the model.
 fn told(key: Key, (value, last): (u32, usize)) -> (SeriesKey, Period, String, Date) {
     (series(key), period(key.4), value.to_string(), day(last))
 }
@@ -311,7 +311,7 @@ fn best(policy: Policy, figures: &[(Key, (u32, usize))]) -> (Key, (u32, usize)) 
     *figures.iter().min_by_key(|figure| order(figure)).unwrap()
 }
 
-/// Whole series, in pages of a few figures.
+/// Whole series, in small pages.
 fn check_series(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known: &Known) {
     let mut expected = known.clone();
     keep_latest(&mut expected, given.latest_periods, |key| (key.0, key.1, key.2, key.3));
@@ -358,7 +358,7 @@ fn check_series(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known: 
     assert_eq!(sorted(summaries), sorted(expected), "{given:?}");
 }
 
-/// One figure a key, in pages of a few.
+/// One row a figure, in small pages.
 fn check_selected(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known: &Known, policy: Policy) {
     let mut expected = known.clone();
     keep_latest(&mut expected, given.latest_periods, |key| (key.0, key.1, key.3));
@@ -380,14 +380,14 @@ fn check_selected(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known
     assert_eq!(sorted(found), sorted(expected), "{given:?} {policy:?}");
 }
 
-/// A single figure, of the latest period or of one. Says whether it answers only because it was published again.
+/// A single figure, of the latest period or of a given one. Returns whether a confirmation decides the answer.
 fn check_figure(dice: &mut Dice, snapshot: &Snapshot, known: &Known, policy: Policy) -> bool {
     let mut of = dice.below(2);
     let mut at = dice.below(3);
     let mut with = if dice.once_in(2) { 0 } else { dice.below(4) };
     let only = dice.once_in(3).then(|| dice.below(SOURCES.len()));
     let mut wanted = dice.once_in(3).then(|| dice.below(PERIODS.len()));
-    // Half of them are figures that there are.
+    // Half of the figures exist.
     let there: Vec<&Key> = known.keys().collect();
     if !there.is_empty() && dice.once_in(2) {
         let key = *dice.pick(&there);
@@ -443,7 +443,7 @@ fn any_selection_answers_as_a_plain_model_does() {
             uploads.push(store.upload(&mut dice, &uploads));
         }
         for _ in 0..40 {
-            // Most is known at the end of both axes.
+            // Most figures are known at the last revision and the last day.
             let late = |dice: &mut Dice, count| if dice.once_in(2) { count - 1 } else { dice.below(count) };
             let revision = uploads[late(&mut dice, uploads.len())].revision;
             let today = late(&mut dice, DAYS);

@@ -55,7 +55,7 @@ async fn the_catalog_is_found_by_id_by_code_and_by_words() {
     assert_eq!((page.entities.len(), page.entities[0].kind()), (1, EntityKind::Cluster));
     assert!(!page.next_page_token.is_empty(), "clusters 5, 6 and 12 lie in CHN");
 
-    // A definition of long ago is still known.
+    // An old definition is still known.
     server.clients.define(WriteOptions::default(), vec![economy("DEU", "Federal Republic")]).await.unwrap();
     let get = |as_of| GetEntityRequest { id: "DEU".into(), as_of, ..Default::default() };
     let name = |found: tonic::Response<GetEntityResponse>| found.into_inner().entity.unwrap().name;

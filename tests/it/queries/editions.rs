@@ -6,7 +6,7 @@ use tonic::Code;
 
 use crate::support::{Clients, TestServer, assert_refused, at_released, at_revision, fields, fixture::*, text};
 
-/// Editions 2022 to 2024 (2024 by another method), and 2021 of which only some ranks are known.
+/// Editions 2022 to 2024 (2024 with another methodology), and 2021, of which only some ranks are known.
 pub(super) async fn with_editions() -> TestServer {
     let server = server_with_catalog().await;
     let clients = &server.clients;
@@ -294,7 +294,7 @@ async fn a_comparison_comes_in_pages_of_one_revision_that_each_tell_of_all() {
         ..Default::default()
     };
     let first = server.clients.rankings.clone().compare_editions(request.clone()).await.unwrap().into_inner();
-    // What is written between the pages does not show.
+    // Writes between pages have no effect.
     let head = server.clients.head().await;
     server.clients.publish(correction(edition("2023")), entries(&[5, 4, 3, 2])).await.unwrap();
     let rest = CompareEditionsRequest { page_token: first.next_page_token.clone(), page_size: 1, ..request.clone() };
@@ -315,7 +315,7 @@ async fn a_comparison_comes_in_pages_of_one_revision_that_each_tell_of_all() {
     server.end().await;
 }
 
-/// Entries with all the components that one may have, each with a long remark: about 150 kB an entry.
+/// Entries with as many components as allowed, each with a long remark: about 150 kB an entry.
 fn long_entries(clusters: &[usize], remark: &str) -> Vec<Entry> {
     let component = |number: usize| EntryComponent {
         id: format!("part-{number:03}"),
@@ -340,7 +340,7 @@ async fn long_comparisons_and_trajectories_are_cut_before_a_client_of_default_li
         clusters.rotate_left(at);
         server.clients.publish(edition(year), long_entries(&clusters, "as printed in annex ")).await.unwrap();
     }
-    // The harness takes 4 MiB a message, as a client does unless told otherwise.
+    // The clients of the tests accept 4 MiB a message, which is the default of most clients.
     let request = CompareEditionsRequest {
         ranking: RANKING.into(),
         earlier_edition: "2021".into(),
@@ -380,7 +380,7 @@ async fn long_comparisons_and_trajectories_are_cut_before_a_client_of_default_li
         if request.page_token.is_empty() {
             break;
         }
-        // One after the other from here on: trajectories are cut as well.
+        // One page after the other: trajectories are cut as well.
         request.page_size = 1;
     }
     let expected = (1..=CLUSTERS).flat_map(|number| years.map(|year| (cluster(number), year.to_owned())));

@@ -38,7 +38,7 @@ async fn a_policy_answers_one_row_a_figure() {
     ];
     assert_eq!(rows(&answer), expect(&expected), "the bank before the office, by dimensions");
     assert_eq!(answer.left_out_sources, ["closed"]);
-    // The bank's figure was confirmed after the office's came.
+    // A later release than the office's confirmed the bank's figure.
     let answer = query(clients, of_china(), "newest@1").await;
     assert_eq!(rows(&answer)[1], ("CHN", "bank", "2020", "2.4".to_owned()));
     assert_eq!(answer.observations[1].released, "2022-03-01");

@@ -123,7 +123,7 @@ async fn names_that_narrow_a_list_must_be_known() {
     server.end().await;
 }
 
-/// What a message of a bulk answer may be at most: it is closed at 64 KiB, and a point is at most about 700 bytes.
+/// The longest message of a bulk answer, in bytes: it ends at 64 KiB, and a point is at most about 700 bytes.
 const BULK_MESSAGE_BYTES: usize = 200 << 10;
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn a_series_longer_than_a_message_comes_in_several() {
                 IngestPoint { period: date.to_string(), value: Some(value), withdrawn: false }
             })
             .collect();
-        // Half of them is more than a message of the upload takes at once.
+        // Half of the points are more than one message of an upload may have.
         let batches: Vec<SeriesBatch> = points
             .chunks(20)
             .map(|points| SeriesBatch { points: points.to_vec(), ..batch(RD, "CHN", "bank", &[]) })

@@ -10,7 +10,6 @@ use crate::support::{TestServer, fixture::*};
 
 const GROUP: &str = "group:asia";
 
-/// A dimension.
 fn dimension(id: &str, value: &str) -> Dimension {
     Dimension { id: id.into(), value: value.into() }
 }

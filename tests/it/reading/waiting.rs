@@ -15,7 +15,7 @@ use crate::{
     support::{TestServer, fixture::*, reason},
 };
 
-/// Cursors belong to their clients, and not to the history that revisions count.
+/// Calls without `min_revision`: cursors belong to clients and not to the history.
 const WITHOUT_MIN_REVISION: [&str; 3] = ["PutCursor", "GetCursor", "ListCursors"];
 
 /// A valid request of each method that reads, without `min_revision`.

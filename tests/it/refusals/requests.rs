@@ -97,7 +97,7 @@ async fn a_message_that_is_too_long_is_refused_and_the_server_lives_on() {
     untouched.end().await;
 }
 
-/// Messages that end in silence: the call stays open until somebody drops it.
+/// Messages without an end: the call stays open until it is dropped.
 fn endless(
     messages: tokio::sync::mpsc::Receiver<IngestObservationsRequest>,
 ) -> tokio_stream::wrappers::ReceiverStream<IngestObservationsRequest> {
@@ -116,7 +116,7 @@ async fn an_upload_that_is_dropped_half_way_leaves_nothing() {
         sender.send(header_message(header)).await.unwrap();
         let years: Vec<String> = (1000..4000).map(|year| year.to_string()).collect();
         let points: Vec<(&str, &str)> = years.iter().map(|year| (year.as_str(), "1.5")).collect();
-        // Far more than the windows of HTTP/2 hold: that all of it was taken means that the server has read most.
+        // Much more than the windows of HTTP/2: once all is sent, the server has read most of it.
         for number in 0..40 {
             let mut sent = batch(PATENTS, ECONOMIES[number % 6], "bank", &points);
             sent.dimensions = vec![Dimension { id: "N".into(), value: number.to_string() }];
@@ -127,7 +127,7 @@ async fn an_upload_that_is_dropped_half_way_leaves_nothing() {
         assert!(call.await.unwrap_err().is_cancelled());
         untouched.check("dropped").await;
     }
-    // When the server has ended, every call it ever had has.
+    // When the server has ended, so has every call.
     untouched.server.restart().await;
     untouched.check("dropped, after a restart").await;
     untouched.end().await;

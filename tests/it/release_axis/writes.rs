@@ -69,18 +69,18 @@ fn a_correction_of_the_title_or_the_date_alone_is_a_correction() {
 fn definitions_travel_in_the_write_and_a_refused_one_leaves_none() {
     let store = Store::new();
     let needed = || vec![ranking("r"), methodology("first"), entity("CCC")];
-    let act = |entity: &str| {
+    let publication = |entity: &str| {
         let mut table = table("r", "1", 1, "");
         table.entries[0].entity = EntityId::new(entity).unwrap();
         table.edition.methodology = "m".into();
         WriteRequest::Publish { table, correction: false, definitions: needed() }
     };
     let head = store.reader.head();
-    assert!(matches!(store.write(act("DDD")), Err(WriteError::Refused { .. })));
+    assert!(matches!(store.write(publication("DDD")), Err(WriteError::Refused { .. })));
     assert_eq!(store.reader.head(), head);
     assert_eq!(store.reader.view().catalog().count(DefinitionKind::Ranking, Revision::MAX), 0);
-    let checked = store.validate(act("CCC"));
-    let written = store.write(act("CCC")).unwrap();
+    let checked = store.validate(publication("CCC"));
+    let written = store.write(publication("CCC")).unwrap();
     assert_eq!((written.revision, written.counts, written.changes), (head.next(), checked.counts, checked.changes));
     assert_eq!((written.counts.definitions_added, written.counts.added, written.changes), (3, 1, 5));
     assert_eq!(store.cause(&written), Cause::FirstRelease);

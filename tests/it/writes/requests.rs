@@ -22,7 +22,7 @@ async fn a_retry_gets_the_first_answer_and_other_content_is_refused_across_a_res
     let published = clients.publish(upload("publish-1"), table.clone()).await.unwrap();
     assert_eq!(published.result.as_ref().unwrap().findings[0].code, "LONELY_TIE");
     let withdrawn = clients.withdraw(request("withdraw-1"), RANKING, "2022").await.unwrap();
-    // The state moves on; the answers of then stay.
+    // Later commits do not change the answers to earlier requests.
     clients.ingest(released("2023-04-01"), vec![batch(RD, "CHN", "bank", &[("2020", "9")])]).await.unwrap();
 
     for restarted in [false, true] {
@@ -102,7 +102,7 @@ async fn validate_only_reports_the_whole_difference_and_writes_nothing() {
 
     let figures = || {
         let mut all = vec![batch(RD, "CHN", "bank", &[("2020", "2.41"), ("2021", "2.44"), ("2022", "2.5")])];
-        // Several pages of changes, so that their numbers go through.
+        // Several pages of changes, so that indexes continue from page to page.
         for entity in ECONOMIES {
             let years: Vec<String> = (1800..2000).map(|year| year.to_string()).collect();
             let points: Vec<(&str, &str)> = years.iter().map(|year| (year.as_str(), "1.5")).collect();
@@ -123,7 +123,7 @@ async fn validate_only_reports_the_whole_difference_and_writes_nothing() {
     assert_eq!(clients.status().await, status, "nothing was written");
     assert_refused(figure(clients, RD, "CHN", "2022", None).await, Code::NotFound, "NO_FIGURE");
 
-    // The real thing then does what was said. The id of a dry run is still free.
+    // The write then does what the dry run said. A dry run does not use up the request id.
     let plain = |changes: &[Change]| -> Vec<(u64, change::Detail)> {
         changes.iter().map(|change| (change.index, change.detail.clone().unwrap())).collect()
     };
@@ -180,7 +180,7 @@ async fn an_expected_head_that_moved_aborts() {
     server.end().await;
 }
 
-/// As a dry run says it: figures of a commit that is not made have neither an instant nor a cause.
+/// A change as a dry run reports it: figures of a commit that is not made have neither an instant nor a cause.
 fn without_commit(mut detail: change::Detail, revision: u64) -> change::Detail {
     if let change::Detail::Value(change) = &mut detail {
         for figure in [&mut change.before, &mut change.after, &mut change.recorded_version].into_iter().flatten() {
@@ -192,7 +192,7 @@ fn without_commit(mut detail: change::Detail, revision: u64) -> change::Detail {
     detail
 }
 
-/// The first answer to a retry, but for the mark that it is one.
+/// The answer to a retry without its mark, to compare it with the first answer.
 fn as_first(result: WriteResult) -> WriteResult {
     assert!(result.replayed);
     WriteResult { replayed: false, ..result }
