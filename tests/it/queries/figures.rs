@@ -5,7 +5,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use crate::support::{
-    TestServer, assert_refused, at_recorded, at_released, at_revision, fields, fixture::*, reason, text,
+    Clients, TestServer, assert_refused, at_recorded, at_released, at_revision, fields, fixture::*, reason, text,
 };
 
 /// Three sources for one figure, in three commits.
@@ -117,6 +117,34 @@ async fn a_date_resolves_to_a_revision() {
     server.end().await;
 }
 
+/// (indicator, entity, source, period, value).
+type FigureRow = (String, String, String, String, Value);
+
+/// The figures of whole series at a revision, and the sources left out.
+async fn stream_series(clients: &Clients, selection: SeriesSelection, revision: u64) -> (Vec<FigureRow>, Vec<String>) {
+    let request = StreamSeriesRequest { selection: Some(selection), ..Default::default() };
+    let mut stream = clients.statistics.clone().stream_series(request).await.unwrap().into_inner();
+    let mut rows = Vec::new();
+    let mut left_out = Vec::new();
+    while let Some(message) = stream.message().await.unwrap() {
+        assert_eq!(message.revision, revision);
+        left_out.extend(message.left_out_sources);
+        for series in message.series {
+            for point in series.points {
+                let value = point.value.unwrap();
+                rows.push((
+                    series.indicator.clone(),
+                    series.entity.clone(),
+                    series.source.clone(),
+                    point.period,
+                    value,
+                ));
+            }
+        }
+    }
+    (rows, left_out)
+}
+
 #[tokio::test]
 async fn observations_are_a_panel_and_whole_series_stream_the_same() {
     let server = with_figures().await;
@@ -141,26 +169,7 @@ async fn observations_are_a_panel_and_whole_series_stream_the_same() {
     assert_eq!(plain, [("office", "2020"), ("bank", "2020")], "by when each was first defined");
     assert_eq!(clients.observations(narrow, at_revision(2)).await.len(), 1);
 
-    let request = StreamSeriesRequest { selection: Some(select(&[RD, PATENTS])), ..Default::default() };
-    let mut stream = clients.statistics.clone().stream_series(request).await.unwrap().into_inner();
-    let mut streamed = Vec::new();
-    let mut left_out = Vec::new();
-    while let Some(message) = stream.message().await.unwrap() {
-        assert_eq!(message.revision, 5);
-        left_out.extend(message.left_out_sources);
-        for series in message.series {
-            for point in series.points {
-                let value = point.value.unwrap();
-                streamed.push((
-                    series.indicator.clone(),
-                    series.entity.clone(),
-                    series.source.clone(),
-                    point.period,
-                    value,
-                ));
-            }
-        }
-    }
+    let (streamed, left_out) = stream_series(clients, select(&[RD, PATENTS]), 5).await;
     assert_eq!(left_out, ["closed"]);
     let rows = all.into_iter().map(|row| (row.indicator, row.entity, row.source, row.period, row.value.unwrap()));
     assert_eq!(streamed, rows.collect::<Vec<_>>());
