@@ -342,7 +342,7 @@ async fn sigterm_ends_politely_with_a_goodbye_and_a_token() {
 
     let process = Process::start(&data, &[]).unwrap();
     let clients = process.clients().await;
-    clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "bank", &[("2020", "1")])]).await.unwrap();
+    clients.ingest(released("2024-01-01"), one_figure("1")).await.unwrap();
     let mut watch = Watch::open(&clients, token(&goodbye.resume_token), Vec::new()).await.unwrap();
     watch.until_covers(2).await;
     assert_eq!(watch.leave().await.commits().len(), 1);

@@ -26,7 +26,7 @@ fn china() -> Vec<Filter> {
 }
 
 async fn commit(clients: &Clients, value: u64) -> u64 {
-    let figures = vec![batch(RD, "CHN", "bank", &[("2020", &value.to_string())])];
+    let figures = one_figure(&value.to_string());
     clients.ingest(released("2024-01-01"), figures).await.unwrap().revision
 }
 
@@ -181,7 +181,7 @@ async fn cursors_are_there_after_every_end_of_the_server() {
         let (sender, mut told) = tokio::sync::watch::channel(answered);
         let client = tokio::spawn(async move {
             for value in 0.. {
-                let figures = vec![batch(RD, "CHN", "bank", &[("2020", &format!("{round}.{value}"))])];
+                let figures = one_figure(&format!("{round}.{value}"));
                 let Ok(written) = moving.ingest(released("2024-01-01"), figures).await else { return };
                 let request = ListCommitsRequest { after_revision: written.revision, ..Default::default() };
                 let Ok(listed) = moving.feed.clone().list_commits(request).await else { return };

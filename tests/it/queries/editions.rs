@@ -185,17 +185,17 @@ async fn partial_coverage_is_never_turned_into_left() {
     server.end().await;
 }
 
+fn trajectory_request(entities: &[String]) -> GetTrajectoryRequest {
+    GetTrajectoryRequest { ranking: RANKING.into(), entities: entities.to_vec(), ..Default::default() }
+}
+
 #[tokio::test]
 async fn a_trajectory_goes_through_every_edition_that_stands() {
     let server = with_editions().await;
     server.clients.withdraw(WriteOptions::default(), RANKING, "2022").await.unwrap();
-    let request = |entities: &[String]| GetTrajectoryRequest {
-        ranking: RANKING.into(),
-        entities: entities.to_vec(),
-        ..Default::default()
-    };
     let mut rankings = server.clients.rankings.clone();
-    let found = rankings.get_trajectory(request(&[cluster(4), cluster(1)])).await.unwrap().into_inner().trajectories;
+    let found =
+        rankings.get_trajectory(trajectory_request(&[cluster(4), cluster(1)])).await.unwrap().into_inner().trajectories;
     assert_eq!([&found[0].entity, &found[1].entity], [&cluster(4), &cluster(1)], "in the order asked");
     let points = |trajectory: &Trajectory| -> Vec<(String, Option<u32>, Option<Absence>, bool)> {
         let point = |point: &TrajectoryPoint| {
@@ -214,8 +214,8 @@ async fn a_trajectory_goes_through_every_edition_that_stands() {
         points(&found[1]),
         [at("2021", Some(1), None, false), at("2023", Some(2), None, true), at("2024", Some(3), None, false)]
     );
-    assert_refused(rankings.get_trajectory(request(&[])).await, Code::InvalidArgument, "FIELD");
-    let near = rankings.get_trajectory(request(&["cluster:0l".to_owned()])).await;
+    assert_refused(rankings.get_trajectory(trajectory_request(&[])).await, Code::InvalidArgument, "FIELD");
+    let near = rankings.get_trajectory(trajectory_request(&["cluster:0l".to_owned()])).await;
     let status = assert_refused(near, Code::NotFound, "UNKNOWN_ENTITY");
     assert!(status.message().contains("cluster:01"), "{}", status.message());
     server.end().await;

@@ -8,6 +8,10 @@ use tonic_types::StatusExt;
 use super::{dimension, with_figures};
 use crate::support::{Clients, assert_refused, at_revision, fixture::*, text};
 
+fn get_methodology(id: &str) -> GetMethodologyRequest {
+    GetMethodologyRequest { id: id.into(), ..Default::default() }
+}
+
 #[tokio::test]
 async fn methodologies_are_got_and_listed_and_those_of_a_ranking_apart() {
     let server = server_with_catalog().await;
@@ -23,13 +27,18 @@ async fn methodologies_are_got_and_listed_and_those_of_a_ranking_apart() {
     assert_eq!(ids(RANKING, at_revision(1)).await.unwrap(), [""; 0], "no edition names one yet");
     assert_refused(ids("cluster", None).await, Code::NotFound, "UNKNOWN_RANKING");
 
-    let get = |id: &str| GetMethodologyRequest { id: id.into(), ..Default::default() };
-    let two = catalog.get_methodology(get("two")).await.unwrap().into_inner().methodology.unwrap();
+    let two = catalog.get_methodology(get_methodology("two")).await.unwrap().into_inner().methodology.unwrap();
     let components: Vec<&str> = two.components.iter().map(|component| component.id.as_str()).collect();
     assert_eq!(components, ["pct", "pub"]);
-    let status = assert_refused(catalog.get_methodology(get("tow")).await, Code::NotFound, "UNKNOWN_METHODOLOGY");
+    let status =
+        assert_refused(catalog.get_methodology(get_methodology("tow")).await, Code::NotFound, "UNKNOWN_METHODOLOGY");
     assert!(status.get_details_error_info().unwrap().metadata["near"].contains("two"));
     server.end().await;
+}
+
+fn summary(one: SeriesSummary) -> Summary {
+    let dimensions: Vec<String> = one.dimensions.iter().map(|d| format!("{}={}", d.id, d.value)).collect();
+    (one.entity, one.source, dimensions.join(" "), one.first_period, one.latest_period, one.figures, one.released)
 }
 
 /// (entity, source, dimensions, first, latest, figures, released) of each series.
@@ -39,11 +48,7 @@ async fn series(clients: &Clients, selection: Option<SeriesSelection>, as_of: Op
     let request = ListSeriesRequest { selection, as_of, ..Default::default() };
     let page = clients.statistics.clone().list_series(request).await.unwrap().into_inner();
     assert_eq!(page.next_page_token, "");
-    let plain = |one: SeriesSummary| {
-        let dimensions: Vec<String> = one.dimensions.iter().map(|d| format!("{}={}", d.id, d.value)).collect();
-        (one.entity, one.source, dimensions.join(" "), one.first_period, one.latest_period, one.figures, one.released)
-    };
-    page.series.into_iter().map(plain).collect()
+    page.series.into_iter().map(summary).collect()
 }
 
 #[tokio::test]
@@ -86,6 +91,15 @@ async fn series_are_listed_without_their_figures() {
     server.end().await;
 }
 
+fn versions_of(indicator: &str, entity: &str, source: &str) -> ListVersionsRequest {
+    ListVersionsRequest {
+        indicator: indicator.into(),
+        entity: entity.into(),
+        source: source.into(),
+        ..Default::default()
+    }
+}
+
 #[tokio::test]
 async fn names_that_narrow_a_list_must_be_known() {
     let server = server_with_catalog().await;
@@ -98,16 +112,10 @@ async fn names_that_narrow_a_list_must_be_known() {
     let request = ListEntriesRequest { ranking: RANKING.into(), economy: "CNH".into(), ..Default::default() };
     let refused = clients.rankings.clone().list_entries(request).await;
     assert_refused(refused, Code::NotFound, "UNKNOWN_ENTITY");
-    let versions = |indicator: &str, entity: &str, source: &str| ListVersionsRequest {
-        indicator: indicator.into(),
-        entity: entity.into(),
-        source: source.into(),
-        ..Default::default()
-    };
     for (request, code) in [
-        (versions("RD", "CHN", ""), "UNKNOWN_INDICATOR"),
-        (versions(RD, "CNH", ""), "UNKNOWN_ENTITY"),
-        (versions(RD, "CHN", "offise"), "UNKNOWN_SOURCE"),
+        (versions_of("RD", "CHN", ""), "UNKNOWN_INDICATOR"),
+        (versions_of(RD, "CNH", ""), "UNKNOWN_ENTITY"),
+        (versions_of(RD, "CHN", "offise"), "UNKNOWN_SOURCE"),
     ] {
         assert_refused(clients.statistics.clone().list_versions(request).await, Code::NotFound, code);
     }

@@ -128,6 +128,11 @@ pub(crate) fn batch(indicator: &str, entity: &str, source: &str, points: &[(&str
     }
 }
 
+/// The expenditure of China in 2020 by the bank: one figure.
+pub(crate) fn one_figure(value: &str) -> Vec<SeriesBatch> {
+    vec![batch(RD, "CHN", "bank", &[("2020", value)])]
+}
+
 pub(crate) fn released(day: &str) -> IngestHeader {
     IngestHeader { released: day.into(), ..Default::default() }
 }
