@@ -122,7 +122,7 @@ fn assert_whole(write: &PlannedWrite, commit: &WholeCommit) {
             );
         }
         PlannedWrite::Publish(_, entries) => {
-            assert_eq!(counts.added + counts.revised + counts.unchanged, entries.len() as u64)
+            assert_eq!(counts.added + counts.revised + counts.unchanged, entries.len() as u64);
         }
         PlannedWrite::Withdraw(..) => assert_eq!(changes, counts.withdrawn + 1),
     }

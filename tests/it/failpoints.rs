@@ -156,17 +156,21 @@ async fn refuses_writes_and_reads_on(server: &Process, months: usize, failed: us
     becomes_unwell(server).await;
 }
 
+fn progress_count(messages: &[Message]) -> usize {
+    messages.iter().filter(|one| matches!(one, Message::Progress(_))).count()
+}
+
+fn nothing_new(messages: &[Message]) -> bool {
+    let commit = messages.iter().any(|one| matches!(one, Message::CommitPage(_)));
+    assert!(!commit, "a commit that is not on disk was seen: {}", outline(messages));
+    covered(messages) == 2
+}
+
 /// A subscriber gets progress, and nothing of a commit that may be lost.
 async fn saw_nothing(watch: &mut Watch) {
-    let progress = |messages: &[Message]| messages.iter().filter(|one| matches!(one, Message::Progress(_))).count();
     let before = Cell::new(0);
-    watch.until("what came so far", |messages| before.replace(progress(messages)) < usize::MAX).await;
-    watch.until("progress", |messages| progress(messages) >= before.get() + 2).await;
-    let nothing_new = |messages: &[Message]| {
-        let commit = messages.iter().any(|one| matches!(one, Message::CommitPage(_)));
-        assert!(!commit, "a commit that is not on disk was seen: {}", outline(messages));
-        covered(messages) == 2
-    };
+    watch.until("what came so far", |messages| before.replace(progress_count(messages)) < usize::MAX).await;
+    watch.until("progress", |messages| progress_count(messages) >= before.get() + 2).await;
     watch.until("no new revision", nothing_new).await;
 }
 

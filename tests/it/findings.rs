@@ -127,20 +127,21 @@ fn replacing(indicator: &str, source: &str) -> Write {
     Write::Ingest(header, Vec::new())
 }
 
+fn cluster_in(entity: &str) -> Definition {
+    let mut definition = cluster_entity(1);
+    if let Some(Item::Entity(cluster)) = &mut definition.item {
+        cluster.relations[0].entity = entity.into();
+    }
+    definition
+}
+
 fn definition_cases() -> Vec<Case> {
-    let lies_in = |entity: &str| {
-        let mut definition = cluster_entity(1);
-        if let Some(Item::Entity(cluster)) = &mut definition.item {
-            cluster.relations[0].entity = entity.into();
-        }
-        definition
-    };
     vec![
         error("DUPLICATE_DEFINITION", "definitions[1]", Write::Define(vec![source("x", 1), source("x", 1)])),
         error("DUPLICATE_CODE", "definitions[0]", Write::Define(vec![coded("BRD", &["DEU"])])),
         error("DUPLICATE_CODE", "definitions[1]", Write::Define(vec![coded("A", &["AAA"]), coded("B", &["AAA"])])),
         error("DUPLICATE_CODE", "definitions[0]", Write::Define(vec![coded("A", &["AAA", "AAA"])])),
-        error("UNKNOWN_ENTITY", "definitions[0]", Write::Define(vec![lies_in("CNH")])),
+        error("UNKNOWN_ENTITY", "definitions[0]", Write::Define(vec![cluster_in("CNH")])),
         error("UNKNOWN_SOURCE", "definitions[0]", Write::Define(vec![ranking_of("offise")])),
         warning("METHODOLOGY_IN_USE", "definitions[0]", Write::Define(vec![methodology("two", &["pct"])])),
     ]
@@ -166,8 +167,11 @@ fn figure_cases() -> Vec<Case> {
     ]
 }
 
+fn corrected(header: PublishHeader) -> Write {
+    Write::Publish(correction(header), entries(&[1, 2, 3]))
+}
+
 fn edition_cases() -> Vec<Case> {
-    let corrected = |header: PublishHeader| Write::Publish(correction(header), entries(&[1, 2, 3]));
     let mut older = edition("2022");
     older.edition.as_mut().unwrap().released = "2022-08-01".into();
     let mut restated = edition("2023");
@@ -226,11 +230,12 @@ fn entry_cases() -> Vec<Case> {
     ]
 }
 
+fn is_code(text: &&str) -> bool {
+    text.contains('_') && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') && text.len() > 4
+}
+
 /// The codes in the source of the planner: string literals in capitals.
 fn codes_there_are() -> BTreeSet<&'static str> {
-    let is_code = |text: &&str| {
-        text.contains('_') && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') && text.len() > 4
-    };
     PLANNER.iter().flat_map(|source| source.split('"').skip(1).step_by(2)).filter(is_code).collect()
 }
 

@@ -18,18 +18,21 @@ async fn close(clients: &Clients, redistribution: Redistribution) {
     clients.define(WriteOptions::default(), vec![press]).await.unwrap();
 }
 
+fn figures_of_press(value: &str) -> Vec<SeriesBatch> {
+    vec![batch(RD, "CHN", "press", &[("2020", value)])]
+}
+
 #[tokio::test]
 async fn a_source_that_closes_ends_the_streams_that_include_it() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
-    let figures = |value: &str| vec![batch(RD, "CHN", "press", &[("2020", value)])];
-    clients.ingest(released("2024-01-01"), figures("1")).await.unwrap();
+    clients.ingest(released("2024-01-01"), figures_of_press("1")).await.unwrap();
     let mut before = Watch::open(clients, Start::Range(StartRange { first_revision: 1, last_revision: 0 }), Vec::new())
         .await
         .unwrap();
     before.until_covers(2).await;
     close(clients, Redistribution::Forbidden).await;
-    clients.ingest(released("2024-01-01"), figures("2")).await.unwrap();
+    clients.ingest(released("2024-01-01"), figures_of_press("2")).await.unwrap();
     let before = before.ended().await.unwrap();
     assert_eq!(before.opened().left_out_sources, ["closed"]);
     let goodbye = before.goodbye().unwrap();
@@ -45,6 +48,10 @@ async fn a_source_that_closes_ends_the_streams_that_include_it() {
     server.end().await;
 }
 
+fn has_press(rows: &[StateRow]) -> bool {
+    rows.iter().any(|row| matches!(&row.item, Some(Item::Figure(figure)) if figure.source == "press"))
+}
+
 /// Rows of a source that closes leave, and come back when it opens: each time the state begins anew.
 #[tokio::test]
 async fn a_follower_begins_its_state_again_when_a_source_closes_or_opens() {
@@ -54,14 +61,11 @@ async fn a_follower_begins_its_state_again_when_a_source_closes_or_opens() {
     let mut follower = Follower::new(clients.feed.clone(), FollowStart::State, Vec::new())
         .progress_every(Duration::from_millis(100))
         .jitter(|| 0.0);
-    let closed = |rows: &[StateRow]| {
-        rows.iter().any(|row| matches!(&row.item, Some(Item::Figure(figure)) if figure.source == "press"))
-    };
-    assert!(closed(&state(&mut follower, None).await));
+    assert!(has_press(&state(&mut follower, None).await));
     close(clients, Redistribution::Forbidden).await;
-    assert!(!closed(&state(&mut follower, Some(&["closed", "press"])).await));
+    assert!(!has_press(&state(&mut follower, Some(&["closed", "press"])).await));
     close(clients, Redistribution::Allowed).await;
-    assert!(closed(&state(&mut follower, Some(&["closed"])).await));
+    assert!(has_press(&state(&mut follower, Some(&["closed"])).await));
     server.end().await;
 }
 

@@ -13,6 +13,10 @@ struct CommandOutput {
     err: String,
 }
 
+fn utf8(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
+}
+
 fn almanac(server: &TestServer, args: &[&str]) -> CommandOutput {
     let url = format!("http://{}", server.address());
     let output = Command::new(env!("CARGO_BIN_EXE_almanac"))
@@ -22,7 +26,6 @@ fn almanac(server: &TestServer, args: &[&str]) -> CommandOutput {
         .current_dir(server.folder())
         .output()
         .unwrap();
-    let utf8 = |bytes| String::from_utf8(bytes).unwrap();
     CommandOutput { code: output.status.code(), out: utf8(output.stdout), err: utf8(output.stderr) }
 }
 
@@ -219,6 +222,10 @@ fn names_table(names: [&str; 2]) -> String {
     )
 }
 
+fn wrote_nothing(said: &str) -> bool {
+    said.contains("NOTHING WAS WRITTEN")
+}
+
 #[tokio::test]
 // Long because each step depends on the commands before it.
 async fn a_repeated_command_writes_again_after_other_writes_and_a_retry_reports_that_it_wrote_nothing() {
@@ -233,8 +240,6 @@ async fn a_repeated_command_writes_again_after_other_writes_and_a_retry_reports_
         let args = ["publish", "clusters", "2023", file, "--profile", "gii-clusters", "--released", "2023-09-27"];
         done(almanac(&server, &[&args[..], &["--add-entities"], more].concat()))
     };
-    let wrote_nothing = |said: &str| said.contains("NOTHING WAS WRITTEN");
-
     assert!(!wrote_nothing(&publish("a.csv", &[])));
     assert!(wrote_nothing(&publish("a.csv", &[])), "a retry");
     server.clients.withdraw(WriteOptions::default(), "clusters", "2023").await.unwrap();
@@ -285,12 +290,15 @@ async fn a_repeated_command_writes_again_after_other_writes_and_a_retry_reports_
     server.end().await;
 }
 
+fn long_file(value: &str) -> String {
+    format!("{LONG}China,CHN,2015,{value}\r\n")
+}
+
 #[tokio::test]
 async fn figures_that_go_back_and_forth_are_those_imported_last() {
     let server = TestServer::empty().await;
-    let value = |value: &str| format!("{LONG}China,CHN,2015,{value}\r\n");
     for number in ["2.1", "2.2", "2.1", "2.2", "2.2"] {
-        write(&server, "gb.xpd.csv", value(number));
+        write(&server, "gb.xpd.csv", long_file(number));
         let args = ["import", "gb.xpd.csv", "--profile", "wdi-long", "--define-missing", "--released", "2025-12-17"];
         done(almanac(&server, &args));
         assert_eq!(figures(&server, "GB.XPD", None).await, [format!("CHN 2015 {number}")]);

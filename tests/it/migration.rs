@@ -54,11 +54,14 @@ fn migrated(archive: &str, into: &Path) -> PathBuf {
     new
 }
 
+fn of_source(source: &str) -> Filter {
+    Filter { name: source.into(), sources: vec![source.into()], ..Default::default() }
+}
+
 /// Filters that see parts of the folders.
 fn filters() -> Vec<Vec<Filter>> {
-    let of_sources = |source: &str| Filter { name: source.into(), sources: vec![source.into()], ..Default::default() };
     let top = Filter { name: "top 2".into(), rank_at_most: 2, ..Default::default() };
-    vec![Vec::new(), vec![of_sources("press")], vec![of_sources("office")], vec![top]]
+    vec![Vec::new(), vec![of_source("press")], vec![of_source("office")], vec![top]]
 }
 
 #[test]

@@ -282,6 +282,19 @@ fn period() -> impl Strategy<Value = (String, String)> {
     ]
 }
 
+fn first_day(text: &str) -> String {
+    let first = text.split('/').next().unwrap();
+    let (year, rest) = first.split_at(4);
+    let month = match rest.get(1..).unwrap_or("01") {
+        "S2" | "Q3" => "07",
+        "Q2" => "04",
+        "Q4" => "10",
+        "S1" | "Q1" => "01",
+        day => day,
+    };
+    format!("{year}-{month}-01").chars().take(10).collect()
+}
+
 #[test]
 fn periods_come_back_in_order_in_their_shortest_form_however_they_are_spelled() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -305,18 +318,6 @@ fn periods_come_back_in_order_in_their_shortest_form_however_they_are_spelled() 
         let expected: BTreeSet<&String> = unique.keys().copied().collect();
         prop_assert_eq!(found.iter().collect::<BTreeSet<_>>(), expected);
         // Sorted by first day, as the model computes it.
-        let first_day = |text: &str| -> String {
-            let first = text.split('/').next().unwrap();
-            let (year, rest) = first.split_at(4);
-            let month = match rest.get(1..).unwrap_or("01") {
-                "S2" | "Q3" => "07",
-                "Q2" => "04",
-                "Q4" => "10",
-                "S1" | "Q1" => "01",
-                day => day,
-            };
-            format!("{year}-{month}-01").chars().take(10).collect()
-        };
         let days: Vec<String> = found.iter().map(|text| first_day(text)).collect();
         prop_assert!(days.windows(2).all(|pair| pair[0] <= pair[1]), "{:?}", found);
         Ok(())

@@ -301,9 +301,12 @@ fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     items
 }
 
+fn precedence(key: &Key) -> u32 {
+    [5, 1, 9, 0][key.2]
+}
+
 /// The figure that a policy puts first, of one key.
 fn best(policy: Policy, figures: &[(Key, (u32, usize))]) -> (Key, (u32, usize)) {
-    let precedence = |key: &Key| [5, 1, 9, 0][key.2];
     let order = |(key, (_, last)): &(Key, (u32, usize))| match policy {
         Policy::Default1 => (precedence(key), DAYS - last),
         Policy::Newest1 => ((DAYS - last) as u32, precedence(key) as usize),

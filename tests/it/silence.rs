@@ -292,18 +292,19 @@ async fn a_follower_takes_three_silent_intervals_for_a_dead_connection() {
     assert_eq!(scripted.starts()[1..], [resumed(4), resumed(4)]);
 }
 
+fn status_of(domain: &str) -> Status {
+    let details = ErrorDetails::with_error_info("FIELD", domain, HashMap::new());
+    Status::with_error_details(Code::InvalidArgument, "no", details)
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_follower_takes_a_refusal_only_from_an_almanac() {
-    let reasoned = |domain: &str| {
-        let details = ErrorDetails::with_error_info("FIELD", domain, HashMap::new());
-        Status::with_error_details(Code::InvalidArgument, "no", details)
-    };
     let script = vec![
         ScriptedAnswer::Refuse(Status::invalid_argument("a frame was cut")),
-        ScriptedAnswer::Refuse(reasoned("proxy.example")),
+        ScriptedAnswer::Refuse(status_of("proxy.example")),
         ScriptedAnswer::Refuse(Status::failed_precondition("somebody on the way")),
         ScriptedAnswer::Refuse(Status::out_of_range("a message that is too long")),
-        ScriptedAnswer::Refuse(reasoned("almanac")),
+        ScriptedAnswer::Refuse(status_of("almanac")),
     ];
     let retried = script.len() - 1;
     let (scripted, mut follower) = ScriptedServer::follower(script, FollowStart::Now);
@@ -318,27 +319,34 @@ async fn a_follower_takes_a_refusal_only_from_an_almanac() {
     assert_eq!(scripted.starts().len(), retried + 1);
 }
 
+fn opened_with_state() -> Message {
+    Message::Opened(Opened { start_revision: 4, ..Default::default() })
+}
+
+fn state_page(item: StateRow) -> Message {
+    Message::SnapshotPage(SnapshotPage { revision: 4, rows: vec![item], ..Default::default() })
+}
+
+fn definition_change(before: Option<Definition>, after: Option<Definition>) -> Change {
+    let detail = Some(Detail::Definition(DefinitionChange { before, after }));
+    Change { detail, ..known_change() }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_follower_stops_at_unknown_messages() {
-    let state = || Message::Opened(Opened { start_revision: 4, ..Default::default() });
-    let rows = |item| Message::SnapshotPage(SnapshotPage { revision: 4, rows: vec![item], ..Default::default() });
-    let defined = |before, after| {
-        let detail = Some(Detail::Definition(DefinitionChange { before, after }));
-        Change { detail, ..known_change() }
-    };
     let nameless = Definition { item: None };
     let changes = [
         Change { detail: None, ..known_change() },
         Change { scope: 0, ..known_change() },
         Change { scope: 99, ..known_change() },
-        defined(None, Some(nameless.clone())),
-        defined(Some(nameless.clone()), None),
+        definition_change(None, Some(nameless.clone())),
+        definition_change(Some(nameless.clone()), None),
     ];
     let mut scripts: Vec<Vec<Message>> =
         changes.into_iter().map(|change| vec![opened(3), page(4, 0, vec![known_change(), change])]).collect();
     let row = StateRow { item: Some(state_row::Item::Definition(nameless)), ..Default::default() };
-    scripts.push(vec![state(), rows(StateRow::default())]);
-    scripts.push(vec![state(), rows(row)]);
+    scripts.push(vec![opened_with_state(), state_page(StateRow::default())]);
+    scripts.push(vec![opened_with_state(), state_page(row)]);
     for script in scripts {
         let from = if matches!(script[1], Message::SnapshotPage(_)) {
             FollowStart::State

@@ -8,20 +8,32 @@ use tonic::Code;
 use super::UntouchedServer;
 use crate::support::{Clients, DEADLINE, assert_refused, fields, fixture::*, long, upload};
 
+fn some_figures() -> Vec<SeriesBatch> {
+    vec![batch(RD, "CHN", "bank", &[("2022", "1")])]
+}
+
+fn figures_part() -> IngestObservationsRequest {
+    figures_message(some_figures())
+}
+
+fn header_part() -> IngestObservationsRequest {
+    header_message(released("2024-01-01"))
+}
+
+fn whole_upload(batches: &[SeriesBatch]) -> Vec<IngestObservationsRequest> {
+    upload(released("2024-01-01"), Vec::new(), batches)
+}
+
 #[tokio::test]
 async fn uploads_of_the_wrong_shape_are_refused() {
     let untouched = UntouchedServer::new().await;
     let clients = untouched.clients();
-    let figures = || vec![batch(RD, "CHN", "bank", &[("2022", "1")])];
-    let batches = || figures_message(figures());
-    let first = || header_message(released("2024-01-01"));
-    let whole = |batches: &[SeriesBatch]| upload(released("2024-01-01"), Vec::new(), batches);
     let shapes = [
-        ("no header", vec![batches()], "FIELD", "header"),
-        ("a header late", vec![batches(), first()], "FIELD", "header"),
-        ("two headers", vec![first(), batches(), first()], "FIELD", "header"),
-        ("no figure", whole(&[]), "FINDINGS", "observations"),
-        ("empty series", whole(&[batch(RD, "CHN", "bank", &[])]), "FINDINGS", "observations"),
+        ("no header", vec![figures_part()], "FIELD", "header"),
+        ("a header late", vec![figures_part(), header_part()], "FIELD", "header"),
+        ("two headers", vec![header_part(), figures_part(), header_part()], "FIELD", "header"),
+        ("no figure", whole_upload(&[]), "FINDINGS", "observations"),
+        ("empty series", whole_upload(&[batch(RD, "CHN", "bank", &[])]), "FINDINGS", "observations"),
     ];
     for (what, messages, why, field) in shapes {
         let result = clients.ingest_messages(messages).await;
@@ -32,7 +44,7 @@ async fn uploads_of_the_wrong_shape_are_refused() {
         ("no value", IngestPoint { period: "2022".into(), value: None, withdrawn: false }, "value"),
     ];
     for (what, point, field) in bad_points {
-        let mut sent = figures();
+        let mut sent = some_figures();
         sent[0].points.push(point);
         let result = clients.ingest(released("2024-01-01"), sent).await;
         let field = format!("series[0].points[1].{field}");
@@ -47,7 +59,7 @@ async fn uploads_of_the_wrong_shape_are_refused() {
     ];
     for (what, options, field) in options {
         let header = IngestHeader { options: Some(options.clone()), ..released("2024-01-01") };
-        let result = clients.ingest(header, figures()).await;
+        let result = clients.ingest(header, some_figures()).await;
         untouched.refused(what, result, Code::InvalidArgument, "FIELD", field).await;
         let result = clients.define(options.clone(), vec![economy("FRA", "France")]).await;
         untouched.refused(what, result, Code::InvalidArgument, "FIELD", field).await;
@@ -59,7 +71,7 @@ async fn uploads_of_the_wrong_shape_are_refused() {
     }
     let mode = IngestHeader { mode: 99, ..released("2024-01-01") };
     untouched
-        .refused("mode", clients.ingest(mode, figures()).await, Code::InvalidArgument, "FIELD", "header.mode")
+        .refused("mode", clients.ingest(mode, some_figures()).await, Code::InvalidArgument, "FIELD", "header.mode")
         .await;
     untouched.end().await;
 }

@@ -66,15 +66,17 @@ fn table() -> Vec<PublishEditionRequest> {
     publication(edition("2023"), vec![france()], &entries(&[1, 2, 3]))
 }
 
+fn publish_end(messages: u64, rows: u64) -> Vec<u8> {
+    let part = PublishPart::End(UploadEnd { messages, rows });
+    PublishEditionRequest { part: Some(part) }.encode_to_vec()
+}
+
+fn ingest_end(messages: u64, rows: u64) -> Vec<u8> {
+    let part = IngestPart::End(UploadEnd { messages, rows });
+    IngestObservationsRequest { part: Some(part) }.encode_to_vec()
+}
+
 fn uploads() -> [WholeUpload; 2] {
-    let ingest_end = |messages, rows| {
-        let part = IngestPart::End(UploadEnd { messages, rows });
-        IngestObservationsRequest { part: Some(part) }.encode_to_vec()
-    };
-    let publish_end = |messages, rows| {
-        let part = PublishPart::End(UploadEnd { messages, rows });
-        PublishEditionRequest { part: Some(part) }.encode_to_vec()
-    };
     [
         WholeUpload { path: INGEST, messages: encoded(&figures()), end: ingest_end, counts: (4, 120) },
         WholeUpload { path: PUBLISH, messages: encoded(&table()), end: publish_end, counts: (2, 3) },
