@@ -15,6 +15,7 @@ use crate::support::{
     author::Author,
     fixture::*,
     oracle::{self, CommitLog},
+    subscriptions::range,
     watch::Watch,
 };
 
@@ -38,7 +39,7 @@ async fn written_under(jumps: [i64; 12], dice: &Dice) -> (Vec<WholeCommit>, Vec<
     .await;
     server.clients.define(WriteOptions::default(), catalog()).await.unwrap();
     let mut author = Author::new(dice.clone(), "steward", 60);
-    let whole = Start::Range(StartRange { first_revision: 1, last_revision: 0 });
+    let whole = range(1, 0);
     let mut watch = Watch::open(&server.clients, whole, Vec::new()).await.unwrap();
     let mut seen = Vec::new();
     for (number, jump) in jumps.into_iter().enumerate() {

@@ -19,6 +19,7 @@ use crate::support::{
     join,
     process::{Process, copy_folder},
     reason,
+    subscriptions::range,
     watch::Watch,
 };
 
@@ -90,10 +91,6 @@ pub(crate) async fn floor_becomes(clients: &Clients, expected: u64) {
         assert!(started.elapsed() < DEADLINE, "the floor stayed at {}", floor(clients).await);
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-}
-
-fn range(from: u64, until: u64) -> Start {
-    Start::Range(StartRange { first_revision: from, last_revision: until })
 }
 
 /// The token of a revision.

@@ -17,14 +17,16 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::support::{Clients, Dice, TestServer, author::Author, fixture::*, watch::Watch};
+use crate::support::{
+    Clients, Dice, TestServer,
+    author::Author,
+    fixture::*,
+    subscriptions::{range, state},
+    watch::Watch,
+};
 
 /// The server does not compress shorter pages, in bytes.
 const PLAIN_BYTES_MAX: usize = 1_024;
-
-fn range(from: u64, until: u64) -> Start {
-    Start::Range(StartRange { first_revision: from, last_revision: until })
-}
 
 fn named(name: &str, filter: Filter) -> Filter {
     Filter { name: name.into(), ..filter }
@@ -73,7 +75,7 @@ async fn a_client_with_gzip_gets_the_same_messages() {
         ],
     ];
     for filters in filters {
-        for start in [Start::State(StartState {}), range(1, 0), range(3, 0)] {
+        for start in [state(), range(1, 0), range(3, 0)] {
             // Each form comes first once: the server then makes the other one from it.
             let first = seen(&gzip, start.clone(), filters.clone(), head).await;
             let second = seen(&plain, start.clone(), filters.clone(), head).await;

@@ -8,6 +8,7 @@ use crate::support::{
     fixture::*,
     long,
     process::{Process, copy_folder},
+    subscriptions::range,
     watch::Watch,
 };
 
@@ -32,7 +33,7 @@ async fn commit(clients: &Clients, value: u64) -> u64 {
 
 /// The tokens of a stream from the beginning, by revision.
 async fn tokens(clients: &Clients, filters: Vec<Filter>) -> Vec<(u64, String)> {
-    let start = Start::Range(StartRange { first_revision: 1, last_revision: 0 });
+    let start = range(1, 0);
     let mut watch = Watch::open(clients, start, filters).await.unwrap();
     watch.until_covers(clients.head().await).await;
     watch.leave().await.tokens()

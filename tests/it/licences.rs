@@ -7,7 +7,7 @@ use almanac::{
     proto::{state_row::Item, subscribe_request::Start, *},
 };
 
-use crate::support::{Clients, DEADLINE, fixture::*, watch::Watch};
+use crate::support::{Clients, DEADLINE, fixture::*, subscriptions::range, watch::Watch};
 
 /// Allows or forbids the redistribution of `press`.
 async fn close(clients: &Clients, redistribution: Redistribution) {
@@ -27,9 +27,7 @@ async fn a_source_that_closes_ends_the_streams_that_include_it() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
     clients.ingest(released("2024-01-01"), figures_of_press("1")).await.unwrap();
-    let mut before = Watch::open(clients, Start::Range(StartRange { first_revision: 1, last_revision: 0 }), Vec::new())
-        .await
-        .unwrap();
+    let mut before = Watch::open(clients, range(1, 0), Vec::new()).await.unwrap();
     before.until_covers(2).await;
     close(clients, Redistribution::Forbidden).await;
     clients.ingest(released("2024-01-01"), figures_of_press("2")).await.unwrap();

@@ -15,6 +15,7 @@ use crate::support::{
     oracle::{CommitLog, check},
     process::Process,
     replica::{Replica, read_state},
+    subscriptions::state,
     watch::Watch,
 };
 
@@ -102,7 +103,7 @@ async fn a_copy_kept_from_the_first_commit_on_is_the_state() {
         let log = CommitLog::read(&clients).await;
         for filters in filters() {
             let whole = StartRange { first_revision: 1, ..Default::default() };
-            for (start, began) in [(Start::Range(whole), 0), (Start::State(StartState {}), head)] {
+            for (start, began) in [(Start::Range(whole), 0), (state(), head)] {
                 let mut watch = Watch::open(&clients, start, filters.clone()).await.unwrap();
                 watch.until_covers(head).await;
                 let recording = watch.leave().await;

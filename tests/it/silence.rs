@@ -36,7 +36,7 @@ use tonic::{
 };
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::support::{Clients, fixture::*};
+use crate::support::{Clients, fixture::*, subscriptions::range};
 
 const DUPLEX_BYTES: usize = 1 << 20;
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -135,7 +135,7 @@ async fn a_stream_that_reads_a_long_commit_sends_signs_of_life() {
         kinds: vec![ChangeKind::Value.into()],
         ..Default::default()
     };
-    let replay = Start::Range(StartRange { first_revision: 2, last_revision: 0 });
+    let replay = range(2, 0);
     let state = Start::State(StartState {});
     // Nothing matches; the first change and the last, so that the silence is between two pages of a commit; and the state.
     let cases = [(&["NOBODY"][..], &replay, 0), (&[RD, VENTURE], &replay, 2), (&["NOBODY"], &state, 0)];

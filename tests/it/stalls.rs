@@ -15,7 +15,9 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::support::{Clients, DEADLINE, TestServer, WholeCommit, fixture::*, join, watch::Watch};
+use crate::support::{
+    Clients, DEADLINE, TestServer, WholeCommit, fixture::*, join, subscriptions::range, watch::Watch,
+};
 
 /// The flow-control window of a stream, in bytes: the default of HTTP/2.
 const STREAM_WINDOW: u32 = 65_535;
@@ -36,7 +38,7 @@ async fn connection(server: &TestServer) -> Channel {
 }
 
 fn from(revision: u64) -> Start {
-    Start::Range(StartRange { first_revision: revision, last_revision: 0 })
+    range(revision, 0)
 }
 
 /// A stream without progress messages in the time of the test.

@@ -209,7 +209,7 @@ async fn conflating_subscriptions_are_bounded() {
         if number % 250 == 249 {
             clients = Clients::connect(server.address()).await;
         }
-        let request = SubscribeRequest { start: Some(Start::Now(StartNow {})), conflate: true, ..Default::default() };
+        let request = SubscribeRequest { start: Some(now()), conflate: true, ..Default::default() };
         open.push(clients.feed.clone().subscribe(request).await.unwrap().into_inner());
     }
     let refused = Watch::conflating(&server.clients, range(1, 0), Vec::new()).await.map(|_| ());
