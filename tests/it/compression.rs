@@ -28,7 +28,7 @@ use crate::support::{
 /// The server does not compress shorter pages, in bytes.
 const PLAIN_BYTES_MAX: usize = 1_024;
 
-fn named(name: &str, filter: Filter) -> Filter {
+fn with_name(name: &str, filter: Filter) -> Filter {
     Filter { name: name.into(), ..filter }
 }
 
@@ -70,8 +70,8 @@ async fn a_client_with_gzip_gets_the_same_messages() {
         Vec::new(),
         vec![Filter { indicators: vec![RD.into()], ..Default::default() }],
         vec![
-            named("chinese", Filter { entities: vec!["CHN".into()], ..Default::default() }),
-            named("first", Filter { rank_at_most: 1, ..Default::default() }),
+            with_name("chinese", Filter { entities: vec!["CHN".into()], ..Default::default() }),
+            with_name("first", Filter { rank_at_most: 1, ..Default::default() }),
         ],
     ];
     for filters in filters {
@@ -169,7 +169,7 @@ async fn pages_are_compressed_on_request_and_small_messages_never() {
 
     let mut sent = 0;
 
-    let mut meant = 0;
+    let mut uncompressed = 0;
     assert_eq!(plain.messages.len(), gzip.messages.len());
     let mut pages = 0;
     for ((compressed, message), (_, expected)) in gzip.messages.iter().zip(&plain.messages) {
@@ -185,9 +185,9 @@ async fn pages_are_compressed_on_request_and_small_messages_never() {
             assert!(!of_commit || expected.len() < 2 * PLAIN_BYTES_MAX, "{} bytes are not compressed", expected.len());
         }
         sent += message.len();
-        meant += expected.len();
+        uncompressed += expected.len();
     }
-    println!("{pages} of {} messages are compressed: {sent} bytes for {meant}", gzip.messages.len());
+    println!("{pages} of {} messages are compressed: {sent} bytes for {uncompressed}", gzip.messages.len());
     assert!(pages > 3);
     server.end().await;
 }

@@ -179,7 +179,7 @@ async fn cursors_are_there_after_every_end_of_the_server() {
     for round in 0..if long() { 100 } else { 8 } {
         let clients = server.clients().await;
         let moving = clients.clone();
-        let (sender, mut told) = tokio::sync::watch::channel(answered);
+        let (sender, mut moved) = tokio::sync::watch::channel(answered);
         let client = tokio::spawn(async move {
             for value in 0.. {
                 let figures = one_figure(&format!("{round}.{value}"));
@@ -194,14 +194,14 @@ async fn cursors_are_there_after_every_end_of_the_server() {
             }
         });
         let enough = answered + 3 + round % 4;
-        let waited = told.wait_for(|revision| *revision >= enough);
+        let waited = moved.wait_for(|revision| *revision >= enough);
         tokio::time::timeout(crate::support::DEADLINE, waited).await.expect("cursors move").unwrap();
         match round % 3 {
             0 => server.stop(),
             _ => server.kill(),
         }
         client.await.unwrap();
-        answered = *told.borrow();
+        answered = *moved.borrow();
         server = Process::start(&data, &[]).unwrap();
         let clients = server.clients().await;
         let found = get(&clients, "client").await.unwrap();
@@ -283,7 +283,7 @@ async fn a_cursor_whose_flush_failed_is_not_shown() {
         assert_refused(failed, Code::Unavailable, "WRITES_STOPPED");
         assert_eq!(get(&clients, "client").await.unwrap(), first);
     }
-    assert!(!clients.status().await.accepts_writes, "nobody knows what is on disk");
+    assert!(!clients.status().await.accepts_writes, "the disk may lack the last write");
     server.kill();
 
     let server = Process::start(scratch.path(), &[]).unwrap();

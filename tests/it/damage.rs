@@ -171,20 +171,20 @@ async fn flipped_bits_and_cut_files_give_a_clear_error_or_right_answers() {
             remove_snapshots(&copy.path().join("store"));
         }
         let checked = verify(copy.path(), false);
-        let said = text(&checked);
+        let output = text(&checked);
         if !checked.status.success() {
-            assert_eq!(checked.status.code(), Some(1), "round {round}: {said}");
-            assert!(said.contains("damage"), "round {round}: {said}");
+            assert_eq!(checked.status.code(), Some(1), "round {round}: {output}");
+            assert!(output.contains("damage"), "round {round}: {output}");
         }
         match Process::start(copy.path(), &[]) {
-            Err(said) => assert!(said.contains("damage"), "round {round}: {said}"),
+            Err(output) => assert!(output.contains("damage"), "round {round}: {output}"),
             Ok(server) => {
                 let clients = server.clients().await;
                 // An answer is right, or an error. If the end of the log is lost, there are fewer commits.
                 let head = clients.head().await;
                 for (revision, right) in (2..=head).zip(right.lines()) {
                     match answer_at(&clients, revision).await {
-                        Ok(found) => assert_eq!(found, right, "round {round}, revision {revision}; verify said {said}"),
+                        Ok(found) => assert_eq!(found, right, "round {round}, revision {revision}; verify: {output}"),
                         Err(error) => {
                             assert!(!checked.status.success(), "round {round}: verify saw nothing of {error:?}");
                         }

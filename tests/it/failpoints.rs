@@ -178,7 +178,7 @@ async fn saw_nothing(watch: &mut Watch) {
 async fn becomes_unwell(server: &Process) {
     let started = std::time::Instant::now();
     while serving(server, "almanac.v1.AdminService").await {
-        assert!(started.elapsed() < DEADLINE, "health never said so");
+        assert!(started.elapsed() < DEADLINE, "health never stderr so");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     assert!(!serving(server, "").await);
@@ -253,9 +253,9 @@ async fn a_full_disk_stops_writes_and_what_is_still_read_is_right() {
 async fn a_folder_that_cannot_grow_is_called_so_at_start() {
     let base = folder(LONG).await;
     let database = std::fs::metadata(base.path().join("store/db")).unwrap().len();
-    let said = Process::start_with_file_limit(base.path(), database - (256 << 10)).err().unwrap();
-    assert!(said.contains("cannot be written"), "{said}");
-    assert!(!said.contains("damaged"), "{said}");
+    let stderr = Process::start_with_file_limit(base.path(), database - (256 << 10)).err().unwrap();
+    assert!(stderr.contains("cannot be written"), "{stderr}");
+    assert!(!stderr.contains("damaged"), "{stderr}");
 }
 
 #[tokio::test]
@@ -275,6 +275,6 @@ async fn a_crash_while_recovering_is_recovered_from() {
 #[test]
 fn a_fault_that_does_not_exist_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let said = Process::start(folder.path(), &[("ALMANAC_CRASH_AT", "nowhere")]).err().unwrap();
-    assert!(said.contains("ALMANAC_CRASH_AT=nowhere"), "{said}");
+    let stderr = Process::start(folder.path(), &[("ALMANAC_CRASH_AT", "nowhere")]).err().unwrap();
+    assert!(stderr.contains("ALMANAC_CRASH_AT=nowhere"), "{stderr}");
 }

@@ -249,11 +249,11 @@ async fn a_dry_run_reports_every_finding_and_errors_refuse_the_write() {
     let mut covered = BTreeSet::new();
     for Case { code, severity, location, write } in cases {
         let dry = write.send(clients, validate()).await.unwrap_or_else(|status| panic!("{code}: {status:?}"));
-        let told: Vec<(&str, FindingSeverity, &str)> =
+        let reported: Vec<(&str, FindingSeverity, &str)> =
             dry.findings.iter().map(|finding| (&finding.code[..], finding.severity(), &finding.location[..])).collect();
-        assert!(told.contains(&(code, severity, location)), "{code} {location}: {told:?}");
+        assert!(reported.contains(&(code, severity, location)), "{code} {location}: {reported:?}");
         let refused = dry.findings.iter().any(|finding| finding.severity() == FindingSeverity::Error);
-        assert_eq!(refused, severity == FindingSeverity::Error, "{code}: {told:?}");
+        assert_eq!(refused, severity == FindingSeverity::Error, "{code}: {reported:?}");
         if refused {
             assert_eq!(dry.difference, [], "{code}: what is refused changes nothing");
             let status = write.send(clients, WriteOptions::default()).await.expect_err(code);

@@ -53,7 +53,7 @@ async fn health_sends_changes_only() {
     assert_eq!(next(&mut stream).await, ServingStatus::Serving);
     // Longer than the interval at which health checks itself.
     let again = tokio::time::timeout(Duration::from_millis(2_500), stream.message()).await;
-    assert!(again.is_err(), "nothing changed, and health said {again:?}");
+    assert!(again.is_err(), "nothing changed, and health sent {again:?}");
     let stopping = tokio::spawn(server.end());
     assert_eq!(next(&mut stream).await, ServingStatus::NotServing);
     drop(stream);

@@ -35,14 +35,14 @@ async fn a_source_that_closes_ends_the_streams_that_include_it() {
     assert_eq!(before.opened().left_out_sources, ["closed"]);
     let goodbye = before.goodbye().unwrap();
     assert_eq!(goodbye.reason(), GoodbyeReason::LicencesChanged);
-    assert!(before.commits().iter().all(|one| one.commit.revision < 4), "a figure of the closed source was told");
+    assert!(before.commits().iter().all(|one| one.commit.revision < 4), "a figure of the closed source is in a commit");
     let token = goodbye.resume_token.clone();
     let mut since = Watch::open(clients, Start::ResumeToken(token), Vec::new()).await.unwrap();
     since.until_covers(4).await;
     let since = since.leave().await;
     assert_eq!(since.opened().left_out_sources, ["closed", "press"]);
-    let told: Vec<(u64, u64)> = since.commits().iter().map(|one| (one.commit.revision, one.previous)).collect();
-    assert_eq!(told, [(3, 2)]);
+    let outline: Vec<(u64, u64)> = since.commits().iter().map(|one| (one.commit.revision, one.previous)).collect();
+    assert_eq!(outline, [(3, 2)]);
     server.end().await;
 }
 
@@ -70,20 +70,20 @@ async fn a_follower_begins_its_state_again_when_a_source_closes_or_opens() {
 /// The rows of the next state, which begins after the follower has reported these sources as left out.
 async fn state(follower: &mut Follower<tonic::transport::Channel>, left_out: Option<&[&str]>) -> Vec<StateRow> {
     let mut rows = Vec::new();
-    let mut said = left_out.is_none();
+    let mut reported = left_out.is_none();
     loop {
         let event = tokio::time::timeout(DEADLINE, follower.next()).await.expect("an event").unwrap().unwrap();
         match event {
             FollowEvent::LicencesChanged { left_out: sources } => {
                 assert_eq!(Some(&sources.iter().map(String::as_str).collect::<Vec<_>>()[..]), left_out);
-                said = true;
+                reported = true;
             }
-            FollowEvent::Rows(page) if said => rows.extend(page),
-            FollowEvent::StateComplete(end) if said => {
+            FollowEvent::Rows(page) if reported => rows.extend(page),
+            FollowEvent::StateComplete(end) if reported => {
                 assert_eq!(end.row_count, rows.len() as u64);
                 return rows;
             }
-            FollowEvent::Changes(_) => assert!(!said, "a change before the state"),
+            FollowEvent::Changes(_) => assert!(!reported, "a change before the state"),
             _ => {}
         }
     }

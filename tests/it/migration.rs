@@ -39,13 +39,13 @@ fn migrate(old: &Path, new: &Path) -> Output {
     almanac(&["migrate", old.to_str().unwrap(), new.to_str().unwrap()])
 }
 
-fn said(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
 
 #[track_caller]
 fn done(output: &Output) {
-    assert!(output.status.success(), "{}", said(output));
+    assert!(output.status.success(), "{}", output_text(output));
 }
 
 /// A folder of 0.1, migrated.
@@ -84,7 +84,7 @@ fn a_compacted_folder_is_refused_with_a_way_out() {
     let old = unpacked("format-2-compacted", scratch.path());
     let new = scratch.path().join("new");
     let refused = migrate(&old, &new);
-    let text = said(&refused);
+    let text = output_text(&refused);
     assert_eq!(refused.status.code(), Some(1), "{text}");
     assert!(
         text.contains("was compacted") && text.contains("start an empty folder and load your files again"),

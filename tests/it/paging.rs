@@ -125,7 +125,7 @@ async fn every_list_is_the_same_in_pages_of_any_size() {
         check_list!(clients.rankings.list_editions, list, editions);
         let entities = [cluster(1), cluster(12), cluster(6)];
         let found = check_trajectory(clients, &entities, as_of.clone()).await;
-        assert!(found.len() >= entities.len(), "an entity without points is told as well");
+        assert!(found.len() >= entities.len(), "an entity without points is listed too");
         for indicators in [vec![RD], vec![RD, PATENTS, VENTURE]] {
             let list = QueryObservationsRequest {
                 selection: Some(select(&indicators)),

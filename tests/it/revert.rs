@@ -67,8 +67,8 @@ async fn a_refused_revert_names_the_commits_in_its_way() {
 
     let refused = revert(clients, options(), &[first]).await;
     let refused = assert_refused(refused, Code::FailedPrecondition, "REVERT_CONFLICT");
-    let named = refused.get_error_details().error_info().unwrap().metadata["revisions"].clone();
-    assert_eq!(named, format!("{second} {third}"));
+    let revisions = refused.get_error_details().error_info().unwrap().metadata["revisions"].clone();
+    assert_eq!(revisions, format!("{second} {third}"));
     // The same holds for definitions that later commits use.
     let refused = revert(clients, options(), &[head]).await;
     assert_refused(refused, Code::FailedPrecondition, "REVERT_CONFLICT");

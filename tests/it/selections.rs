@@ -280,7 +280,7 @@ fn keep_latest<G: Ord>(known: &mut Known, latest: Option<u32>, group: impl Fn(&K
 }
 
 /// A figure, in a form for both the store and the model.
-fn told(key: Key, (value, last): (u32, usize)) -> (SeriesKey, Period, String, Date) {
+fn as_text(key: Key, (value, last): (u32, usize)) -> (SeriesKey, Period, String, Date) {
     (series(key), period(key.4), value.to_string(), day(last))
 }
 
@@ -339,7 +339,7 @@ fn check_series(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known: 
         found.extend(page);
         assert!(found.len() <= expected.len(), "pages repeat figures, or tell of others");
     }
-    assert_eq!(sorted(found), sorted(expected.iter().map(|(key, known)| told(*key, *known))), "{given:?}");
+    assert_eq!(sorted(found), sorted(expected.iter().map(|(key, known)| as_text(*key, *known))), "{given:?}");
 
     let mut summaries = Vec::new();
     let mut after = None;
@@ -379,7 +379,7 @@ fn check_selected(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known
         after = Some(*last);
         found.extend(page.iter().map(|(_, figure)| told_by(figure)));
     }
-    let expected = by_key.values().map(|figures| best(policy, figures)).map(|(key, known)| told(key, known));
+    let expected = by_key.values().map(|figures| best(policy, figures)).map(|(key, known)| as_text(key, known));
     assert_eq!(sorted(found), sorted(expected), "{given:?} {policy:?}");
 }
 
@@ -414,9 +414,9 @@ fn check_figure(dice: &mut Dice, snapshot: &Snapshot, known: &Known, policy: Pol
     match snapshot.figure(&query) {
         Ok(found) => {
             let (key, best) = best(policy, &figures);
-            assert_eq!(told_by(&found.selected), told(key, best), "{query:?}");
+            assert_eq!(told_by(&found.selected), as_text(key, best), "{query:?}");
             let all = found.alternatives.iter().chain([&found.selected]).map(told_by);
-            assert_eq!(sorted(all), sorted(figures.iter().map(|(key, known)| told(*key, *known))), "{query:?}");
+            assert_eq!(sorted(all), sorted(figures.iter().map(|(key, known)| as_text(*key, *known))), "{query:?}");
             let newer = |other: &Observation| other.row.released > found.selected.row.released;
             return policy == Policy::Newest1 && found.alternatives.iter().any(newer);
         }

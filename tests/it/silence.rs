@@ -64,7 +64,7 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, _: Uri) -> Self::Future {
         let (ours, theirs) = tokio::io::duplex(DUPLEX_BYTES);
-        let sent = self.0.send(theirs).map_err(|_| io::Error::other("nobody is there"));
+        let sent = self.0.send(theirs).map_err(|_| io::Error::other("no server takes it"));
         std::future::ready(sent.map(|()| TokioIo::new(ours)))
     }
 }

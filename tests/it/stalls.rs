@@ -71,7 +71,7 @@ async fn until_subscribers(clients: &Clients, expected: u64) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, fewer).await.expect("who takes nothing is given up");
+    tokio::time::timeout(DEADLINE, fewer).await.expect("a stalled stream is ended");
 }
 
 /// The messages of a stream, and its last token.

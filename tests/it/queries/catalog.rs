@@ -17,7 +17,7 @@ async fn a_misspelt_name_is_refused_with_similar_names() {
     let clients = &server.clients;
     let request = GetRankingRequest { id: "economies-of-the-world".into(), ..Default::default() };
     let ranking = assert_refused(clients.catalog.clone().get_ranking(request).await, Code::NotFound, "UNKNOWN_RANKING");
-    assert_eq!(near(&ranking), RANKING, "all there are, however far");
+    assert_eq!(near(&ranking), RANKING, "all, however far");
     assert!(ranking.message().contains("; there are: clusters"), "{ranking}");
     let request = GetIndicatorRequest { id: "IP.PAT.RESF".into(), ..Default::default() };
     let status =

@@ -235,11 +235,11 @@ async fn an_entity_that_cannot_be_in_a_table_is_not_worse_than_it() {
     };
     let found = server.clients.rankings.clone().get_trajectory(request).await.unwrap().into_inner().trajectories;
     let listed_or_why = |point: &TrajectoryPoint| (point.entry.is_some(), point.absence);
-    let told: Vec<Vec<(bool, Option<Absence>)>> =
+    let found: Vec<Vec<(bool, Option<Absence>)>> =
         found.iter().map(|one| one.points.iter().map(listed_or_why).collect()).collect();
-    assert_eq!(told[0], [(false, worse_than(2)), (true, None)]);
-    assert_eq!(told[1], [(false, worse_than(2)), (false, not_ranked())], "of all that were ranked it is none");
-    assert_eq!(told[2], [(false, not_ranked()), (false, not_ranked())], "an economy has no rank among clusters");
+    assert_eq!(found[0], [(false, worse_than(2)), (true, None)]);
+    assert_eq!(found[1], [(false, worse_than(2)), (false, not_ranked())], "of all that were ranked it is none");
+    assert_eq!(found[2], [(false, not_ranked()), (false, not_ranked())], "an economy has no rank among clusters");
     let compared = compare(&server.clients, "2024", "2023").await;
     let left = compared.moves.iter().find(|one| one.entity == cluster(3)).unwrap();
     assert_eq!((left.movement(), left.later_absence), (Movement::Left, worse_than(2)));
@@ -261,7 +261,7 @@ async fn a_withdrawn_edition_stands_as_of_before_and_not_after() {
     let before = server.clients.entries(RANKING, "2024", at_revision(revision - 1)).await.unwrap();
     assert_eq!(before.len(), 4);
     let newest = server.clients.entries(RANKING, "", None).await.unwrap();
-    assert_eq!(newest.len(), 5, "2023 is the newest that stands");
+    assert_eq!(newest.len(), 5, "2023 is the newest published one");
     let listed = ListEditionsRequest { ranking: RANKING.into(), ..Default::default() };
     let listed = server.clients.rankings.clone().list_editions(listed).await.unwrap().into_inner().editions;
     assert_eq!((listed[0].id.as_str(), listed[0].status()), ("2024", EditionStatus::Withdrawn));
@@ -352,10 +352,10 @@ async fn long_comparisons_and_trajectories_are_cut_before_a_client_of_default_li
     assert!(pages.len() > 2 && bytes > 3_500_000, "{} pages, {bytes} bytes", pages.len());
     assert!(pages.iter().all(|page| page.encoded_len() < 3 << 19), "an entry more than 1 MiB at most");
     let moves: Vec<EntryMove> = pages.into_iter().flat_map(|page| page.moves).collect();
-    let told: Vec<(String, Option<u32>)> =
+    let found: Vec<(String, Option<u32>)> =
         moves.iter().map(|one| (one.entity.clone(), one.later.as_ref().unwrap().rank)).collect();
     let expected = (1..=CLUSTERS).map(|rank| (cluster(rank % CLUSTERS + 1), Some(rank as u32)));
-    assert_eq!(told, expected.collect::<Vec<_>>());
+    assert_eq!(found, expected.collect::<Vec<_>>());
     assert!(moves.iter().all(|one| one.earlier.as_ref().unwrap().components.len() == 300));
 
     let mut request = GetTrajectoryRequest {

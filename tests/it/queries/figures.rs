@@ -268,10 +268,10 @@ async fn series_on_the_command_line_name_the_sources_left_out() {
     ] {
         let done = run(arguments.clone()).await.unwrap();
         let out = String::from_utf8_lossy(&done.stdout);
-        let said = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "{arguments:?}: {said}");
+        let stderr = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{arguments:?}: {stderr}");
         assert_eq!(out.lines().filter(|line| line.starts_with("CHN")).count(), rows, "{arguments:?}: {out}");
-        assert_eq!(said.contains("left out: closed"), arguments != ["--source", "bank"], "{arguments:?}: {said}");
+        assert_eq!(stderr.contains("left out: closed"), arguments != ["--source", "bank"], "{arguments:?}: {stderr}");
     }
     server.end().await;
 }

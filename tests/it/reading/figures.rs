@@ -52,11 +52,11 @@ async fn a_policy_answers_one_row_a_figure() {
     assert_eq!(
         rows(&answer),
         expect(&[("CHN", "office", "2021", "2.6"), ("CHN", "bank", "2020", "1.3"), ("CHN", "bank", "2020", "1.1")]),
-        "the newest of each figure, whoever has it"
+        "the newest of each figure, from any source"
     );
     let answer = query(clients, narrow, "").await;
-    let mut told = rows(&answer);
-    told.sort();
+    let mut found = rows(&answer);
+    found.sort();
     let mut expected = expect(&[
         ("CHN", "bank", "2020", "1.1"),
         ("CHN", "bank", "2020", "1.3"),
@@ -64,7 +64,7 @@ async fn a_policy_answers_one_row_a_figure() {
         ("CHN", "office", "2021", "2.6"),
     ]);
     expected.sort();
-    assert_eq!(told, expected, "the newest of each series");
+    assert_eq!(found, expected, "the newest of each series");
     let request =
         QueryObservationsRequest { selection: Some(of_china()), policy: "best@1".into(), ..Default::default() };
     assert_refused(clients.statistics.clone().query_observations(request).await, Code::InvalidArgument, "POLICY");
@@ -92,7 +92,7 @@ async fn members_of_a_group_are_those_of_the_day_asked_for() {
     };
     assert_eq!(entities(members_on("2021-12-31"), None).await, ["CHN", "JPN"]);
     assert_eq!(entities(members_on("2022-01-01"), None).await, ["CHN"]);
-    assert_eq!(entities(members_on(""), None).await, ["CHN"], "as it stands today");
+    assert_eq!(entities(members_on(""), None).await, ["CHN"], "the members of today");
     let unknown = SeriesSelection {
         members_of: Some(GroupMembers { group: "group:asai".into(), ..Default::default() }),
         ..select(&[RD])
@@ -152,13 +152,13 @@ async fn dimensions_narrow_figures_and_versions() {
 async fn a_figure_names_the_release_that_confirmed_it_last() {
     let server = with_figures().await;
     let clients = &server.clients;
-    let told = async |as_of: Option<AsOf>| {
+    let releases = async |as_of: Option<AsOf>| {
         let selected = figure(clients, RD, "CHN", "2020", as_of).await.unwrap().selected.unwrap();
         (selected.released, selected.last_released)
     };
     let day = str::to_owned;
-    assert_eq!(told(None).await, (day("2022-03-01"), day("2024-03-01")));
-    assert_eq!(told(at_revision(3)).await, (day("2022-03-01"), day("2022-03-01")));
-    assert_eq!(told(at_released("2024-02-29")).await, (day("2022-03-01"), day("2022-03-01")));
+    assert_eq!(releases(None).await, (day("2022-03-01"), day("2024-03-01")));
+    assert_eq!(releases(at_revision(3)).await, (day("2022-03-01"), day("2022-03-01")));
+    assert_eq!(releases(at_released("2024-02-29")).await, (day("2022-03-01"), day("2022-03-01")));
     server.end().await;
 }

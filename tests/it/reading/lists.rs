@@ -69,11 +69,11 @@ async fn series_are_listed_without_their_figures() {
         one("CHN", "closed", "", ("2020", "2020"), 1, "2022-03-01"),
         one("CHN", "office", "", ("2020", "2021"), 2, "2023-03-01"),
     ];
-    let mut told = series(clients, Some(of_china.clone()), None).await;
-    told.sort();
+    let mut found = series(clients, Some(of_china.clone()), None).await;
+    found.sort();
     let mut sorted = expected.to_vec();
     sorted.sort();
-    assert_eq!(told, sorted);
+    assert_eq!(found, sorted);
     let women = SeriesSelection { dimensions: vec![dimension("SEX", "F")], ..select(&[RD]) };
     assert_eq!(series(clients, Some(women), None).await, [expected[1].clone()]);
     let either = SeriesSelection { dimensions: vec![dimension("SEX", "F"), dimension("SEX", "M")], ..select(&[]) };
@@ -170,8 +170,8 @@ async fn a_series_longer_than_a_message_comes_in_several() {
     assert_eq!((usa.entity.as_str(), usa.points.len()), ("USA", 1));
     assert!(parts.len() > 20, "{} parts", parts.len());
     assert!(parts.iter().all(|part| (&part.indicator[..], &part.entity[..], &part.source[..]) == (RD, "CHN", "bank")));
-    let told: Vec<String> =
+    let found: Vec<String> =
         parts.iter().flat_map(|part| &part.points).map(|point| text(point.value.as_ref().unwrap())).collect();
-    assert_eq!(told, (0..8_000).map(|day| format!("{day}.5")).collect::<Vec<_>>(), "in period order, each once");
+    assert_eq!(found, (0..8_000).map(|day| format!("{day}.5")).collect::<Vec<_>>(), "in period order, each once");
     server.end().await;
 }

@@ -96,8 +96,8 @@ async fn an_upload_without_its_end_writes_nothing_wherever_it_stops() {
             let what = format!("{} after {length} messages", whole.path);
             let refused = call(&channel, whole.path, whole.messages[..length].to_vec()).await;
             let status = refused.expect_err(&what);
-            let told = (status.code(), reason(&status));
-            assert_eq!(told, (Code::Aborted, "UPLOAD_INCOMPLETE".to_owned()), "{what}: {status:?}");
+            let refusal = (status.code(), reason(&status));
+            assert_eq!(refusal, (Code::Aborted, "UPLOAD_INCOMPLETE".to_owned()), "{what}: {status:?}");
             assert_untouched(&server.clients, &what).await;
         }
     }
