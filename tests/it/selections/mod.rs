@@ -1,35 +1,26 @@
 //! Selections, the latest period, policies and confirmed figures, against a plain model: random uploads of several
 //! sources, of which some have no figures, with periods that overlap and further dimensions.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+mod store;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use almanac::{
-    ledger::{
-        WriteOptions, Writer,
-        log::StoreLedger,
-        plan::WriteRequest,
-        upload::{Mode, Upload},
-        writer::Setup,
-    },
+    ledger::plan::WriteRequest,
     model::{
-        catalog::{self, Definition, RelationKind},
         id::{EntityId, IndicatorId, Revision, SourceId},
         period::Period,
         series::{Dimensions, Horizon, SeriesKey},
         time::Date,
-        value::{Number, Value},
     },
     query::{
-        AsOf, QueryError, Reader, Snapshot,
+        AsOf, QueryError, Snapshot,
         figures::{FigureQuery, Observation},
         policy::Policy,
         series::{FigurePosition, Position, Selection},
     },
-    store::{Engine, view::View},
 };
+use store::{Store, definitions};
 
 use crate::support::{
     Dice, long,
@@ -37,13 +28,19 @@ use crate::support::{
 };
 
 const INDICATORS: [&str; 2] = ["I.ONE", "I.TWO"];
+
 /// The last one never has figures.
 const ENTITIES: [&str; 4] = ["AAA", "BBB", "CCC", "EMPTY"];
+
 const GROUP: &str = "GROUP";
+
 /// In order of precedence, but for the first two; the last one never has figures.
 const SOURCES: [&str; 4] = ["first", "second", "third", "silent"];
+
 const PERIODS: [&str; 7] = ["2019/2023", "2020", "2023", "2023-Q4", "2022/2023", "2024", "2023-12-31"];
+
 const DIMENSIONS: [&[(&str, &str)]; 4] = [&[], &[("SEX", "F")], &[("SEX", "M")], &[("AGE", "Y"), ("SEX", "F")]];
+
 const DAYS: usize = 6;
 
 /// (indicator, entity, source, dimensions, period), by index.
@@ -92,130 +89,9 @@ fn series(key: Key) -> SeriesKey {
     }
 }
 
-fn entity_definition(id: &str, relations: Vec<catalog::EntityRelation>) -> Definition {
-    Definition::Entity(catalog::Entity {
-        id: EntityId::new(id).unwrap(),
-        kind: catalog::EntityKind::Economy,
-        name: id.into(),
-        codes: Vec::new(),
-        names: Vec::new(),
-        relations,
-    })
-}
-
 /// The last day on which an entity is a member of the group: BBB has no end, CCC is no member.
 fn member_until(entity: usize) -> Option<usize> {
     [Some(2), Some(DAYS), None, Some(DAYS)][entity]
-}
-
-fn definitions() -> Vec<Definition> {
-    let source = |(at, id): (usize, &&str)| {
-        Definition::Source(catalog::Source {
-            id: SourceId::new(id).unwrap(),
-            producer: (*id).into(),
-            title: String::new(),
-            published: None,
-            url: String::new(),
-            licence: String::new(),
-            redistribution: catalog::Redistribution::Allowed,
-            precedence: [5, 1, 9, 0][at],
-        })
-    };
-    let measure = |id: &&str| {
-        Definition::Indicator(catalog::Indicator {
-            id: IndicatorId::new(id).unwrap(),
-            name: (*id).into(),
-            unit: String::new(),
-            direction: catalog::Direction::NotStated,
-            default_decimals: 0,
-            definition: String::new(),
-            frequency: catalog::Frequency::Annual,
-            licence: String::new(),
-            timing: catalog::Timing::Flow,
-        })
-    };
-    let mut all: Vec<Definition> = SOURCES.iter().enumerate().map(source).collect();
-    all.extend(INDICATORS.iter().map(measure));
-    all.push(entity_definition(GROUP, Vec::new()));
-    for (at, id) in ENTITIES.iter().enumerate() {
-        let relation = member_until(at).map(|last| catalog::EntityRelation {
-            kind: RelationKind::MemberOf,
-            entity: EntityId::new(GROUP).unwrap(),
-            valid_from: None,
-            valid_to: (last < DAYS).then(|| day(last)),
-        });
-        all.push(entity_definition(id, relation.into_iter().collect()));
-    }
-    all
-}
-
-struct Store {
-    writer: Writer,
-    reader: Reader,
-    folder: tempfile::TempDir,
-    runtime: tokio::runtime::Runtime,
-}
-
-impl Store {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let engine = Arc::new(Engine::open(folder.path()).unwrap());
-        let ledger = Arc::new(StoreLedger::open(engine.clone()).unwrap());
-        let view = Arc::new(View::open(engine).unwrap());
-        let reader = Reader::new(ledger.clone(), view.clone());
-        let writer = Writer::start(ledger, view, Setup::default(), |_| {}).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        Self { writer, reader, folder, runtime }
-    }
-
-    fn write(&self, request: WriteRequest) -> u64 {
-        self.runtime.block_on(self.writer.write(WriteOptions::default(), request)).unwrap().revision.0
-    }
-
-    /// Writes a random upload after others. A whole release often repeats their figures.
-    fn upload(&self, dice: &mut Dice, before: &[RandomUpload]) -> RandomUpload {
-        let number = dice.below(DAYS);
-        let mut figures = BTreeMap::new();
-        let pair = (dice.below(2), dice.below(3));
-        let whole = dice.once_in(3).then_some(pair);
-        if let Some(pair) = whole {
-            for (key, (value, _)) in known_at(before, u64::MAX, number) {
-                if (key.0, key.2) == pair && !dice.once_in(4) {
-                    figures.insert(key, Some(value));
-                }
-            }
-        }
-        // A merge often repeats figures: the newest release of a figure need not be the newest that changed it.
-        if whole.is_none() && dice.once_in(2) {
-            for (key, (value, _)) in known_at(before, u64::MAX, number) {
-                if key.2 == pair.1 && dice.once_in(2) {
-                    figures.insert(key, Some(value));
-                }
-            }
-        }
-        // Few keys come often, so that periods overlap within a series.
-        let often = |dice: &mut Dice, below| if dice.once_in(2) { 0 } else { dice.below(below) };
-        for _ in 0..1 + dice.below(16) {
-            let (indicator, source) = whole.unwrap_or((often(dice, 2), dice.below(3)));
-            let key = (indicator, often(dice, 3), source, often(dice, 4), dice.below(PERIODS.len()));
-            figures.insert(key, (!dice.once_in(6)).then(|| 1 + dice.below(2) as u32));
-        }
-        let replaced: BTreeSet<_> = whole.iter().map(|pair| (indicator(pair.0), source(pair.1))).collect();
-        let mode = if whole.is_some() { Mode::Replace } else { Mode::Merge };
-        let mut upload = Upload::new(day(number), mode, replaced, self.folder.path());
-        let mut batches: BTreeMap<SeriesKey, Vec<(Period, Option<Value>)>> = BTreeMap::new();
-        for (key, value) in &figures {
-            let value = value.map(|value| Value::number(Number::parse(&value.to_string()).unwrap()));
-            batches.entry(series(*key)).or_default().push((period(key.4), value));
-        }
-        for (key, mut points) in batches {
-            points.sort_by_key(|(period, _)| *period);
-            upload.add(key, points).unwrap();
-        }
-        let revision = self.write(WriteRequest::Ingest { upload, definitions: Vec::new() });
-        let figures = figures.into_iter().map(|(key, value)| (key, value.map(|value: u32| (value, number)))).collect();
-        RandomUpload { revision, day: number as i32, replaces: whole, figures }
-    }
 }
 
 fn some_of(dice: &mut Dice, below: usize) -> Vec<usize> {
@@ -291,7 +167,7 @@ fn number(row: &almanac::model::series::FigureVersion) -> String {
     }
 }
 
-fn told_by(figure: &Observation) -> (SeriesKey, Period, String, Date) {
+fn of_observation(figure: &Observation) -> (SeriesKey, Period, String, Date) {
     (figure.series.clone(), figure.row.period, number(&figure.row), figure.last_released.unwrap())
 }
 
@@ -377,7 +253,7 @@ fn check_selected(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known
         let Some((last, _)) = page.last() else { break };
         assert!(page.iter().all(|(position, _)| after.is_none_or(|after| after < *position)));
         after = Some(*last);
-        found.extend(page.iter().map(|(_, figure)| told_by(figure)));
+        found.extend(page.iter().map(|(_, figure)| of_observation(figure)));
     }
     let expected = by_key.values().map(|figures| best(policy, figures)).map(|(key, known)| as_text(key, known));
     assert_eq!(sorted(found), sorted(expected), "{given:?} {policy:?}");
@@ -414,8 +290,8 @@ fn check_figure(dice: &mut Dice, snapshot: &Snapshot, known: &Known, policy: Pol
     match snapshot.figure(&query) {
         Ok(found) => {
             let (key, best) = best(policy, &figures);
-            assert_eq!(told_by(&found.selected), as_text(key, best), "{query:?}");
-            let all = found.alternatives.iter().chain([&found.selected]).map(told_by);
+            assert_eq!(of_observation(&found.selected), as_text(key, best), "{query:?}");
+            let all = found.alternatives.iter().chain([&found.selected]).map(of_observation);
             assert_eq!(sorted(all), sorted(figures.iter().map(|(key, known)| as_text(*key, *known))), "{query:?}");
             let newer = |other: &Observation| other.row.released > found.selected.row.released;
             return policy == Policy::Newest1 && found.alternatives.iter().any(newer);
