@@ -20,6 +20,7 @@ use almanac::{
 };
 
 use super::{Store, TODAY, coded, correct, day, entity, publish, ranking, table, withdraw};
+use crate::support::ledger_catalog;
 
 fn older_correction() -> WriteRequest {
     correct(table("r", "1", 1, "first"))
@@ -116,17 +117,7 @@ fn figures_bring_their_definitions_along() {
     let mut upload = Upload::new(day(1), Mode::Merge, BTreeSet::new(), folder.path());
     let value = Value::number(Number::parse("1").unwrap());
     upload.add(key, vec![(Period::year(2020).unwrap(), Some(value))]).unwrap();
-    let definition = Definition::Indicator(catalog::Indicator {
-        id: indicator,
-        name: "i".into(),
-        unit: String::new(),
-        direction: catalog::Direction::NotStated,
-        default_decimals: 0,
-        definition: String::new(),
-        frequency: catalog::Frequency::Annual,
-        licence: String::new(),
-        timing: catalog::Timing::Flow,
-    });
+    let definition = Definition::Indicator(ledger_catalog::indicator("i"));
     let written = store.write(WriteRequest::Ingest { upload, definitions: vec![definition] }).unwrap();
     assert_eq!((written.counts.definitions_added, written.counts.added, written.changes), (1, 1, 2));
 }

@@ -14,8 +14,8 @@ use almanac::{
         writer::Setup,
     },
     model::{
-        catalog::{self, Definition, RelationKind},
-        id::{EntityId, IndicatorId, SourceId},
+        catalog::{Definition, EntityKind, EntityRelation, RelationKind},
+        id::EntityId,
         period::Period,
         series::SeriesKey,
         value::{Number, Value},
@@ -29,55 +29,26 @@ use super::{
     series, source,
 };
 use crate::support::Dice;
-
-fn entity_definition(id: &str, relations: Vec<catalog::EntityRelation>) -> Definition {
-    Definition::Entity(catalog::Entity {
-        id: EntityId::new(id).unwrap(),
-        kind: catalog::EntityKind::Economy,
-        name: id.into(),
-        codes: Vec::new(),
-        names: Vec::new(),
-        relations,
-    })
-}
+use crate::support::ledger_catalog;
 
 pub(super) fn definitions() -> Vec<Definition> {
-    let source = |(at, id): (usize, &&str)| {
-        Definition::Source(catalog::Source {
-            id: SourceId::new(id).unwrap(),
-            producer: (*id).into(),
-            title: String::new(),
-            published: None,
-            url: String::new(),
-            licence: String::new(),
-            redistribution: catalog::Redistribution::Allowed,
-            precedence: [5, 1, 9, 0][at],
-        })
-    };
-    let measure = |id: &&str| {
-        Definition::Indicator(catalog::Indicator {
-            id: IndicatorId::new(id).unwrap(),
-            name: (*id).into(),
-            unit: String::new(),
-            direction: catalog::Direction::NotStated,
-            default_decimals: 0,
-            definition: String::new(),
-            frequency: catalog::Frequency::Annual,
-            licence: String::new(),
-            timing: catalog::Timing::Flow,
-        })
-    };
-    let mut all: Vec<Definition> = SOURCES.iter().enumerate().map(source).collect();
-    all.extend(INDICATORS.iter().map(measure));
-    all.push(entity_definition(GROUP, Vec::new()));
+    let mut all = Vec::new();
+    for (at, id) in SOURCES.iter().enumerate() {
+        all.push(Definition::Source(ledger_catalog::source(id, [5, 1, 9, 0][at])));
+    }
+    for id in INDICATORS {
+        all.push(Definition::Indicator(ledger_catalog::indicator(id)));
+    }
+    all.push(Definition::Entity(ledger_catalog::entity(GROUP, EntityKind::Economy)));
     for (at, id) in ENTITIES.iter().enumerate() {
-        let relation = member_until(at).map(|last| catalog::EntityRelation {
+        let mut entity = ledger_catalog::entity(id, EntityKind::Economy);
+        entity.relations.extend(member_until(at).map(|last| EntityRelation {
             kind: RelationKind::MemberOf,
             entity: EntityId::new(GROUP).unwrap(),
             valid_from: None,
             valid_to: (last < DAYS).then(|| day(last)),
-        });
-        all.push(entity_definition(id, relation.into_iter().collect()));
+        }));
+        all.push(Definition::Entity(entity));
     }
     all
 }
