@@ -1,4 +1,4 @@
-//! What the fuzz targets do with their bytes; an ordinary test runs the same over the corpus.
+//! The code of the fuzz targets; an ordinary test runs it over the corpus.
 //!
 //! Invariant: none of them panics or takes memory without bound, whatever the bytes are.
 #![allow(unreachable_pub, dead_code)]
@@ -26,7 +26,7 @@ pub fn check_block(bytes: &[u8]) -> Result<(), StoreError> {
     series::check(&frame(BLOCK_VERSION, bytes))
 }
 
-/// A page of the ledger; the same bytes as a bundle of pages.
+/// A page of the ledger; then the same bytes as a bundle of pages.
 pub fn page(bytes: &[u8]) {
     let _ = read_page(bytes);
     for page in bundle::unpack(bytes).unwrap_or_default() {
@@ -38,7 +38,7 @@ pub fn read_page(bytes: &[u8]) -> Result<usize, StoreError> {
     Ok(LedgerPage::decode(bytes)?.changes().len())
 }
 
-/// A backup file, as it is and with its checksums made right.
+/// A backup file, as it is and with its checksums corrected.
 pub fn backup(bytes: &[u8]) {
     let _ = restore_bytes(bytes);
     let _ = restore_bytes(&mend(bytes));
@@ -60,7 +60,7 @@ struct End {
     digest: [u8; 32],
 }
 
-/// A backup file whose every part has the checksum it should, and whose end has the digest: what changed is inside.
+/// Corrects the checksum of every part of a backup file, and the digest at its end.
 pub fn mend(bytes: &[u8]) -> Vec<u8> {
     let (head, mut rest) = bytes.split_at(bytes.len().min(HEAD_BYTES));
     let mut mended = head.to_vec();

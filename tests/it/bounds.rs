@@ -1,4 +1,4 @@
-//! What a single request may ask for or send, where that could be without end; and page tokens that no server made.
+//! Bounds of a single request, and page tokens that no server made.
 
 use almanac::proto::*;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -7,9 +7,9 @@ use tonic::Code;
 
 use crate::support::{assert_refused, fields, fixture::*};
 
-/// Pairs of an indicator and an entity that a selection may have.
+/// Pairs of an indicator and an entity in a selection, at the most.
 const PAIRS_MAX: usize = 1_000_000;
-/// Seeks for sources that are left out.
+/// Lookups in the search for sources that are left out, at the most.
 const SEEKS_MAX: usize = 50_000;
 
 fn names(kind: &str, count: usize) -> Vec<String> {
@@ -38,7 +38,7 @@ async fn the_pairs_of_a_selection_are_bounded() {
     let stream = StreamSeriesRequest { selection: selection(&indicators, &entities), ..Default::default() };
     let refused = statistics.stream_series(stream).await.map(drop);
     assert_eq!(fields(&assert_refused(refused, Code::InvalidArgument, "FIELD")), ["selection"]);
-    // Without indicators a list of series is of all: those of the world as well.
+    // A selection without indicators has all of them: those of the fixture too.
     let list = |entities| ListSeriesRequest { selection: selection(&[], entities), ..Default::default() };
     let refused = statistics.list_series(list(&entities[1..])).await;
     assert_eq!(fields(&assert_refused(refused, Code::InvalidArgument, "FIELD")), ["selection"]);
@@ -159,7 +159,7 @@ async fn an_unknown_position_in_a_commit_is_refused_and_no_count_overflows() {
         |at| at.3 = 1,
         |at| at.4 = u64::MAX,
         |at| at.0 += 1,
-        // Other sources are left out than those that the page before counted without.
+        // The sources that are left out differ from those of the page before.
         |at| at.5 ^= 1,
     ];
     for to in nonsense {

@@ -1,4 +1,4 @@
-//! What a page in a browser may do: read, and never write.
+//! A page in a browser may read and never write.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -7,7 +7,7 @@ use tokio::{
 
 use crate::support::TestServer;
 
-/// What the server answers to a browser that asks on behalf of a page whether it may call.
+/// The server's answer to the preflight request of a browser.
 async fn asked(server: &TestServer, path: &str) -> String {
     let mut connection = TcpStream::connect(server.address()).await.unwrap();
     let request = format!(

@@ -1,4 +1,4 @@
-//! `almanac watch` far behind head: what it says of that goes to a terminal and to nothing else.
+//! `almanac watch` far behind head: its progress goes to a terminal only.
 
 use std::process::{Command, Output};
 
@@ -6,12 +6,12 @@ use almanac::proto::WriteOptions;
 
 use crate::support::{Dice, TestServer, author::Author, fixture::*};
 
-/// Runs `almanac watch` to head, both of its outputs into pipes.
+/// Runs `almanac watch` to head, with both outputs in pipes.
 async fn watch(server: &TestServer, arguments: &[&str]) -> Output {
     let server = format!("http://{}", server.address());
     let mut command = Command::new(env!("CARGO_BIN_EXE_almanac"));
     command.args(["--server", &server, "watch", "--until", "head"]).args(arguments);
-    // What decides is where the output goes, not what the environment says of terminals.
+    // The kind of the output decides, and not the environment.
     command.env("TERM", "xterm-256color").env("CLICOLOR_FORCE", "1").env_remove("NO_COLOR");
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }

@@ -15,6 +15,7 @@ use crate::support::{
     author::Author,
     fixture::*,
     oracle::{self, CommitLog},
+    subscriptions::range,
     watch::Watch,
 };
 
@@ -22,27 +23,27 @@ use crate::support::{
 const BEGINNING: i64 = 1_767_225_600_000_000;
 const SECOND: i64 = 1_000_000;
 const HOUR: i64 = 3_600 * SECOND;
-/// How far the clock jumps before each write; zero: it stands still.
+/// How far the clock jumps before each write, in microseconds; zero: it stands still.
 const JUMPS: [i64; 12] =
     [SECOND, HOUR, -2 * HOUR, 24 * HOUR, -25 * HOUR, 0, 0, -24 * HOUR, SECOND, 48 * HOUR, -SECOND, HOUR];
 
-/// Does the same writes under a clock that is moved so before each, with a restart in the middle. What a subscriber saw,
+/// Makes the same writes with a clock that jumps before each, and a restart in the middle. Returns what a subscriber saw,
 /// and the times of the commits.
 async fn written_under(jumps: [i64; 12], dice: &Dice) -> (Vec<WholeCommit>, Vec<prost_types::Timestamp>) {
-    let told = Arc::new(AtomicI64::new(BEGINNING));
-    let tells = told.clone();
+    let time = Arc::new(AtomicI64::new(BEGINNING));
+    let shared = time.clone();
     let mut server = TestServer::with(move |config| {
-        let tells = tells.clone();
-        config.clock = Clock::from_fn(move || Instant(tells.load(Ordering::Relaxed)));
+        let time = shared.clone();
+        config.clock = Clock::from_fn(move || Instant(time.load(Ordering::Relaxed)));
     })
     .await;
     server.clients.define(WriteOptions::default(), catalog()).await.unwrap();
     let mut author = Author::new(dice.clone(), "steward", 60);
-    let whole = Start::Range(StartRange { first_revision: 1, last_revision: 0 });
+    let whole = range(1, 0);
     let mut watch = Watch::open(&server.clients, whole, Vec::new()).await.unwrap();
     let mut seen = Vec::new();
     for (number, jump) in jumps.into_iter().enumerate() {
-        told.fetch_add(jump, Ordering::Relaxed);
+        time.fetch_add(jump, Ordering::Relaxed);
         author.next().send(&server.clients).await.unwrap();
         if number == jumps.len() / 2 {
             watch.until_covers(server.clients.head().await).await;
@@ -50,7 +51,7 @@ async fn written_under(jumps: [i64; 12], dice: &Dice) -> (Vec<WholeCommit>, Vec<
             let recording = watch.ended().await.unwrap();
             let token = recording.goodbye().unwrap().resume_token.clone();
             seen.extend(recording.commits());
-            told.fetch_sub(3 * HOUR, Ordering::Relaxed);
+            time.fetch_sub(3 * HOUR, Ordering::Relaxed);
             server.restart().await;
             watch = Watch::open(&server.clients, Start::ResumeToken(token), Vec::new()).await.unwrap();
         }
@@ -61,7 +62,7 @@ async fn written_under(jumps: [i64; 12], dice: &Dice) -> (Vec<WholeCommit>, Vec<
     oracle::check(&server.clients, &log, &recording, 0).await;
     seen.extend(recording.commits());
     let recorded: Vec<_> = log.commits.iter().map(|one| one.commit.recorded.unwrap()).collect();
-    // Instants still name revisions: the newest commit that was recorded by then.
+    // An instant still resolves to the newest commit that was recorded by then.
     for instant in &recorded {
         let at = resolve_revision_request::At::Recorded(*instant);
         let request = ResolveRevisionRequest { at: Some(at), ..Default::default() };
@@ -75,7 +76,7 @@ async fn written_under(jumps: [i64; 12], dice: &Dice) -> (Vec<WholeCommit>, Vec<
     (seen, recorded)
 }
 
-/// What a commit is without the times at which it and the rows in it were made, and without the chain over them.
+/// A commit without its times, without the times of its rows, and without the chain that covers them.
 fn timeless(mut commits: Vec<WholeCommit>) -> Vec<WholeCommit> {
     for one in &mut commits {
         one.commit.recorded = None;

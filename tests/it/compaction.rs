@@ -1,4 +1,4 @@
-//! The pages of old commits are dropped: the floor moves, nothing below it is replayed, and every answer stays what it was.
+//! Compaction drops the pages of old commits: the floor moves, nothing below it is replayed, and every answer stays the same.
 
 use std::{
     path::Path,
@@ -19,10 +19,11 @@ use crate::support::{
     join,
     process::{Process, copy_folder},
     reason,
+    subscriptions::range,
     watch::Watch,
 };
 
-/// Commits of the small folder: the catalog, six vintages of figures, an edition and its correction.
+/// Commits of the folder: the catalog, six vintages of figures, an edition and its correction.
 const COMMITS: u64 = 9;
 
 fn vintage(version: u64) -> (IngestHeader, Vec<SeriesBatch>) {
@@ -56,7 +57,7 @@ async fn folder() -> TempDir {
     folder
 }
 
-/// All that can be asked of the past, in words. `recorded`: when the commits were made.
+/// The answers to questions about the past, as text. `recorded`: when the commits were made.
 async fn answers(clients: &Clients, recorded: &[prost_types::Timestamp]) -> Vec<String> {
     let mut all = Vec::new();
     let days = (1..8).map(|day| at_released(&format!("2024-01-0{day}")));
@@ -92,11 +93,7 @@ pub(crate) async fn floor_becomes(clients: &Clients, expected: u64) {
     }
 }
 
-fn range(from: u64, until: u64) -> Start {
-    Start::Range(StartRange { first_revision: from, last_revision: until })
-}
-
-/// The token of a place: everything up to this revision was seen.
+/// The token of a revision.
 async fn token_at(clients: &Clients, revision: u64) -> String {
     let recording = Watch::open(clients, range(1, revision), Vec::new()).await.unwrap().ended().await.unwrap();
     recording.goodbye().unwrap().resume_token.clone()
@@ -202,7 +199,7 @@ async fn backup_is_refused(clients: &Clients, server: &Process, folder: &Path) {
     assert_refused(parts.message().await, Code::FailedPrecondition, "COMPACTED");
 }
 
-/// The first answer that is not what it was, where later commits do not show.
+/// The first answer that differs from the one before, where later commits have no effect.
 async fn answers_before(clients: &Clients, recorded: &[prost_types::Timestamp], before: &[String]) -> Option<String> {
     for (revision, expected) in (1..=COMMITS).zip(before.iter().step_by(2)) {
         let found = format!("{:?}", clients.observations(select(&[RD]), at_revision(revision)).await);
@@ -222,7 +219,7 @@ async fn answers_before(clients: &Clients, recorded: &[prost_types::Timestamp], 
     None
 }
 
-/// Verify checks what there is, says what it cannot, and does not pretend to repair.
+/// `verify` checks what is there, names what it cannot check, and does not pretend to repair.
 fn verifies(data: &Path) {
     let folder = data.to_str().unwrap();
     let found = almanac(&["verify", "--data", folder]);
@@ -332,12 +329,12 @@ async fn a_crash_at_any_step_of_compaction_leaves_a_whole_store_that_is_compacte
         let copy = tempfile::tempdir().unwrap();
         copy_folder(base.path(), copy.path());
         let crash_at = format!("{}{times}", point.name());
-        // It may come before the server says that it listens.
+        // The removal may come before the server prints that it listens.
         let environment = [("ALMANAC_CRASH_AT", &crash_at[..])];
         if let Ok(server) = Process::start_with(copy.path(), &["--keep-revisions", "2"], &environment) {
             assert!(!server.ended().success(), "{crash_at} never came");
         }
-        // A removal that was not flushed yet may be lost, or not; before it nothing may be gone.
+        // A removal that was not flushed may be lost or not; nothing before it may be gone.
         let left = left_below(copy.path(), MANY - 1) as u64;
         assert!(point == CrashPoint::PagesDropped || left == MANY - 2, "{crash_at}: {left} keys are left");
 

@@ -17,20 +17,22 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::support::{Clients, Dice, TestServer, author::Author, fixture::*, watch::Watch};
+use crate::support::{
+    Clients, Dice, TestServer,
+    author::Author,
+    fixture::*,
+    subscriptions::{range, state},
+    watch::Watch,
+};
 
-/// Pages of the feed that are shorter are not worth compressing; the server's own bound.
+/// The server does not compress shorter pages, in bytes.
 const PLAIN_BYTES_MAX: usize = 1_024;
 
-fn range(from: u64, until: u64) -> Start {
-    Start::Range(StartRange { first_revision: from, last_revision: until })
-}
-
-fn named(name: &str, filter: Filter) -> Filter {
+fn with_name(name: &str, filter: Filter) -> Filter {
     Filter { name: name.into(), ..filter }
 }
 
-/// A world with commits of every kind, some with many pages and some with hardly anything.
+/// A server with commits of every kind, some of many pages and some almost empty.
 async fn busy_world(dice: &mut Dice) -> TestServer {
     let server = server_with_catalog().await;
     let clients = &server.clients;
@@ -47,7 +49,7 @@ async fn busy_world(dice: &mut Dice) -> TestServer {
     server
 }
 
-/// What a subscriber must see, whenever it comes: all but what depends on the moment.
+/// The messages that do not depend on the moment: all but progress and lag.
 async fn seen(clients: &Clients, start: Start, filters: Vec<Filter>, head: u64) -> Vec<Message> {
     let mut watch = Watch::open(clients, start, filters).await.unwrap();
     watch.until_covers(head).await;
@@ -68,13 +70,13 @@ async fn a_client_with_gzip_gets_the_same_messages() {
         Vec::new(),
         vec![Filter { indicators: vec![RD.into()], ..Default::default() }],
         vec![
-            named("chinese", Filter { entities: vec!["CHN".into()], ..Default::default() }),
-            named("first", Filter { rank_at_most: 1, ..Default::default() }),
+            with_name("chinese", Filter { entities: vec!["CHN".into()], ..Default::default() }),
+            with_name("first", Filter { rank_at_most: 1, ..Default::default() }),
         ],
     ];
     for filters in filters {
-        for start in [Start::State(StartState {}), range(1, 0), range(3, 0)] {
-            // Each form is asked for first once: the other is then made from what is there.
+        for start in [state(), range(1, 0), range(3, 0)] {
+            // Each form comes first once: the server then makes the other one from it.
             let first = seen(&gzip, start.clone(), filters.clone(), head).await;
             let second = seen(&plain, start.clone(), filters.clone(), head).await;
             let third = seen(&gzip, start.clone(), filters.clone(), head).await;
@@ -117,7 +119,7 @@ async fn raw(server: &TestServer, request: &SubscribeRequest, accept: Option<&st
     Raw { encoding, messages: messages(&bytes) }
 }
 
-/// A body of one piece.
+/// A body of one frame.
 struct Whole(Option<bytes::Bytes>);
 
 impl http_body::Body for Whole {
@@ -143,7 +145,7 @@ fn messages(mut bytes: &[u8]) -> Vec<(bool, Vec<u8>)> {
     all
 }
 
-/// Reads the one member of a gzip stream and checks that nothing follows.
+/// Decodes the only member of a gzip stream, and checks that nothing follows.
 fn unzipped(member: &[u8]) -> Vec<u8> {
     let mut decoder = GzDecoder::new(member);
     let mut plain = Vec::new();
@@ -167,7 +169,7 @@ async fn pages_are_compressed_on_request_and_small_messages_never() {
 
     let mut sent = 0;
 
-    let mut meant = 0;
+    let mut uncompressed = 0;
     assert_eq!(plain.messages.len(), gzip.messages.len());
     let mut pages = 0;
     for ((compressed, message), (_, expected)) in gzip.messages.iter().zip(&plain.messages) {
@@ -183,9 +185,9 @@ async fn pages_are_compressed_on_request_and_small_messages_never() {
             assert!(!of_commit || expected.len() < 2 * PLAIN_BYTES_MAX, "{} bytes are not compressed", expected.len());
         }
         sent += message.len();
-        meant += expected.len();
+        uncompressed += expected.len();
     }
-    println!("{pages} of {} messages are compressed: {sent} bytes for {meant}", gzip.messages.len());
+    println!("{pages} of {} messages are compressed: {sent} bytes for {uncompressed}", gzip.messages.len());
     assert!(pages > 3);
     server.end().await;
 }
@@ -216,7 +218,7 @@ async fn a_browser_without_compression_gets_plain_messages() {
     assert!(head.starts_with("HTTP/1.1 200") && !head.contains("grpc-encoding"), "{head}");
     assert!(head.contains("transfer-encoding: chunked"), "{head}");
     let mut all = messages(&unchunked(&answer[end + 4..]));
-    // In gRPC-Web the trailers come last, as a message of their own.
+    // In gRPC-Web, the trailers are the last message.
     let (_, trailers) = all.pop().unwrap();
     assert!(String::from_utf8(trailers).unwrap().contains("grpc-status:0"));
     assert!(all == expected.messages);

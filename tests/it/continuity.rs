@@ -1,4 +1,4 @@
-//! A folder of format 3 that an earlier build of version 0.2 wrote: it opens, says what it said, and its tokens resume.
+//! A folder of format 3 that an earlier build of version 0.2 wrote: it opens, answers as before, and its tokens resume.
 //! `tests/data/README.md` says what is in it.
 
 use std::{collections::BTreeMap, fs, path::Path};
@@ -76,7 +76,7 @@ async fn resumed(clients: &Clients, name: &str, revision: u64, token: String) ->
     copy
 }
 
-/// What a user relies on: nothing that was stored or handed out is lost by an update.
+/// An update loses nothing that was stored or sent.
 #[tokio::test]
 async fn a_folder_of_an_earlier_build_answers_as_before_and_its_tokens_resume() {
     let scratch = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The contract and the code say the same.
+//! The contract and the code agree.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ fn every_reason_of_the_contract_is_one_of_the_server_and_the_other_way_round() {
     assert_eq!(written, raised);
 }
 
-/// Every file that answers calls.
+/// The source files that answer calls.
 fn answering_files() -> Vec<std::path::PathBuf> {
     let mut folders = vec!["src/rpc", "src/server"].into_iter().map(std::path::PathBuf::from).collect::<Vec<_>>();
     let mut files = Vec::new();
@@ -41,7 +41,7 @@ fn answering_files() -> Vec<std::path::PathBuf> {
     files
 }
 
-/// Statuses are made in one place, where each gets its reason.
+/// Statuses are made in one place, which gives each a reason.
 #[test]
 fn no_status_is_made_without_a_reason() {
     const MAKERS: [&str; 17] = [
@@ -73,12 +73,12 @@ fn no_status_is_made_without_a_reason() {
             }
         }
     }
-    // How clients read answers: what goes wrong there comes from their own library.
+    // Clients read answers here: those errors come from their own library.
     found.retain(|place| place != "src/rpc/codec.rs Status::internal");
     assert_eq!(found, [""; 0], "use the functions of rpc::status");
 }
 
-/// A reason that nothing raises is one that no client needs to handle.
+/// A client need not handle a reason that is never raised.
 #[test]
 fn every_reason_is_raised_somewhere() {
     let source = include_str!("../../src/rpc/status.rs");

@@ -270,11 +270,11 @@ async fn killed_at_any_moment_it_keeps_every_answered_write_and_no_part_of_other
     assert!(commits > rounds, "the server worked before it was killed");
 }
 
-/// Starts it where it cannot serve; what it said.
+/// Starts a server that must refuse to start; returns its standard error.
 fn refused(data: &Path) -> String {
     match Process::start(data, &[]) {
         Ok(_) => panic!("it serves"),
-        Err(said) => said,
+        Err(stderr) => stderr,
     }
 }
 
@@ -283,8 +283,8 @@ async fn a_second_process_on_a_folder_is_refused_and_the_first_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let first = Process::start(&data, &[]).unwrap();
-    let said = refused(&data);
-    assert!(said.contains("in use by another almanac process") && said.contains("data"), "{said}");
+    let stderr = refused(&data);
+    assert!(stderr.contains("in use by another almanac process") && stderr.contains("data"), "{stderr}");
     let clients = first.clients().await;
     clients.define(WriteOptions::default(), catalog()).await.unwrap();
 }
@@ -297,15 +297,15 @@ async fn a_folder_of_a_newer_version_or_of_something_else_is_left_alone() {
     process.stop();
     let format = data.join("FORMAT");
     std::fs::write(&format, "almanac 999\n").unwrap();
-    let said = refused(&data);
-    assert!(said.contains("999") && said.contains("version that wrote it"), "{said}");
+    let stderr = refused(&data);
+    assert!(stderr.contains("999") && stderr.contains("version that wrote it"), "{stderr}");
     assert_eq!(std::fs::read_to_string(&format).unwrap(), "almanac 999\n");
 
     let other = folder.path().join("other");
     std::fs::create_dir(&other).unwrap();
     std::fs::write(other.join("thesis.txt"), "years of work").unwrap();
-    let said = refused(&other);
-    assert!(said.contains("not an almanac folder"), "{said}");
+    let stderr = refused(&other);
+    assert!(stderr.contains("not an almanac folder"), "{stderr}");
     assert_eq!(std::fs::read_dir(&other).unwrap().count(), 1, "nothing was added");
 }
 
@@ -315,9 +315,9 @@ async fn it_refuses_a_public_address_without_the_option() {
     let mut exposed = Command::new(env!("CARGO_BIN_EXE_almanac"));
     exposed.args(["serve", "--listen", "0.0.0.0:0", "--data"]).arg(folder.path().join("data"));
     let output = exposed.output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("--expose-without-protection"), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("--expose-without-protection"), "{stderr}");
 }
 
 #[tokio::test]
@@ -329,7 +329,7 @@ async fn sigterm_ends_politely_with_a_goodbye_and_a_token() {
     clients.define(WriteOptions::default(), catalog()).await.unwrap();
     let mut watch = Watch::open(&clients, state(), Vec::new()).await.unwrap();
     watch.until_covers(1).await;
-    // A connection that says nothing must not hold it up.
+    // A silent connection must not delay the stop.
     let silent = std::net::TcpStream::connect(process.address).unwrap();
     let asked = Instant::now();
     let stopping = tokio::task::spawn_blocking(move || process.stop());
@@ -342,7 +342,7 @@ async fn sigterm_ends_politely_with_a_goodbye_and_a_token() {
 
     let process = Process::start(&data, &[]).unwrap();
     let clients = process.clients().await;
-    clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "bank", &[("2020", "1")])]).await.unwrap();
+    clients.ingest(released("2024-01-01"), one_figure("1")).await.unwrap();
     let mut watch = Watch::open(&clients, token(&goodbye.resume_token), Vec::new()).await.unwrap();
     watch.until_covers(2).await;
     assert_eq!(watch.leave().await.commits().len(), 1);

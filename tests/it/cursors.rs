@@ -1,4 +1,4 @@
-//! Named cursors: forward only, checked, and there after any end of the server.
+//! Stored cursors: they move forward only, are checked, and survive any end of the server.
 
 use almanac::proto::{subscribe_request::Start, *};
 use tonic::{Code, Status};
@@ -8,6 +8,7 @@ use crate::support::{
     fixture::*,
     long,
     process::{Process, copy_folder},
+    subscriptions::range,
     watch::Watch,
 };
 
@@ -26,13 +27,13 @@ fn china() -> Vec<Filter> {
 }
 
 async fn commit(clients: &Clients, value: u64) -> u64 {
-    let figures = vec![batch(RD, "CHN", "bank", &[("2020", &value.to_string())])];
+    let figures = one_figure(&value.to_string());
     clients.ingest(released("2024-01-01"), figures).await.unwrap().revision
 }
 
 /// The tokens of a stream from the beginning, by revision.
 async fn tokens(clients: &Clients, filters: Vec<Filter>) -> Vec<(u64, String)> {
-    let start = Start::Range(StartRange { first_revision: 1, last_revision: 0 });
+    let start = range(1, 0);
     let mut watch = Watch::open(clients, start, filters).await.unwrap();
     watch.until_covers(clients.head().await).await;
     watch.leave().await.tokens()
@@ -133,7 +134,7 @@ async fn cursors_are_listed_page_by_page_in_name_order() {
         }
         assert_eq!(listed, kept, "pages of {page_size}");
     }
-    // A list of what moves: a cursor that is forgotten between two pages is in none of the later ones.
+    // Cursors move between pages: one that is deleted meanwhile is on no later page.
     let first = list(2, "").await.unwrap();
     put(clients, "ab", "", true).await.unwrap();
     let names: Vec<String> =
@@ -167,7 +168,7 @@ async fn many_clients_keep_cursors_while_a_steward_writes() {
     server.end().await;
 }
 
-/// What a client was answered is there after SIGTERM and after kill -9 at any moment, and resumes exactly.
+/// A stored cursor is there after SIGTERM and after `kill -9` at any moment, and resumes exactly.
 #[tokio::test]
 async fn cursors_are_there_after_every_end_of_the_server() {
     let scratch = tempfile::tempdir().unwrap();
@@ -178,10 +179,10 @@ async fn cursors_are_there_after_every_end_of_the_server() {
     for round in 0..if long() { 100 } else { 8 } {
         let clients = server.clients().await;
         let moving = clients.clone();
-        let (sender, mut told) = tokio::sync::watch::channel(answered);
+        let (sender, mut moved) = tokio::sync::watch::channel(answered);
         let client = tokio::spawn(async move {
             for value in 0.. {
-                let figures = vec![batch(RD, "CHN", "bank", &[("2020", &format!("{round}.{value}"))])];
+                let figures = one_figure(&format!("{round}.{value}"));
                 let Ok(written) = moving.ingest(released("2024-01-01"), figures).await else { return };
                 let request = ListCommitsRequest { after_revision: written.revision, ..Default::default() };
                 let Ok(listed) = moving.feed.clone().list_commits(request).await else { return };
@@ -193,14 +194,14 @@ async fn cursors_are_there_after_every_end_of_the_server() {
             }
         });
         let enough = answered + 3 + round % 4;
-        let waited = told.wait_for(|revision| *revision >= enough);
+        let waited = moved.wait_for(|revision| *revision >= enough);
         tokio::time::timeout(crate::support::DEADLINE, waited).await.expect("cursors move").unwrap();
         match round % 3 {
             0 => server.stop(),
             _ => server.kill(),
         }
         client.await.unwrap();
-        answered = *told.borrow();
+        answered = *moved.borrow();
         server = Process::start(&data, &[]).unwrap();
         let clients = server.clients().await;
         let found = get(&clients, "client").await.unwrap();
@@ -241,7 +242,7 @@ async fn a_repair_keeps_cursors_and_a_restored_backup_has_none() {
     let report = almanac::ledger::verify::verify(&copy, false).unwrap();
     assert_eq!(report.problem_count, 0, "{:?}", report.problems);
     {
-        // A version of an indicator that no commit brought.
+        // A version of an indicator that no commit wrote.
         let engine = almanac::store::Engine::open(&copy).unwrap();
         let mut bad = engine.batch();
         bad.put(b"Crubbish", b"rubbish").unwrap();
@@ -282,7 +283,7 @@ async fn a_cursor_whose_flush_failed_is_not_shown() {
         assert_refused(failed, Code::Unavailable, "WRITES_STOPPED");
         assert_eq!(get(&clients, "client").await.unwrap(), first);
     }
-    assert!(!clients.status().await.accepts_writes, "nobody knows what is on disk");
+    assert!(!clients.status().await.accepts_writes, "the disk may lack the last write");
     server.kill();
 
     let server = Process::start(scratch.path(), &[]).unwrap();

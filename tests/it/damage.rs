@@ -1,4 +1,4 @@
-//! Folders that were damaged behind the server's back: a clear error or right answers, never a panic or wrong data.
+//! Damaged folders: a clear error or right answers, never a panic or wrong data.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
 
-/// A small world with two vintages of figures and an edition that was corrected.
+/// A folder with two vintages of figures and a corrected edition.
 async fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let server = Process::start(folder.path(), &[]).unwrap();
@@ -50,7 +50,7 @@ async fn folder() -> TempDir {
     folder
 }
 
-/// All that a client can see, in words.
+/// The answers to a client, as text.
 async fn answers(clients: &Clients) -> String {
     let mut all = String::new();
     for revision in 2..=clients.head().await {
@@ -72,7 +72,7 @@ async fn a_whole_folder_verifies_and_a_lost_view_is_rebuilt() {
     assert!(found.status.success() && text(&found).contains("no damage found"), "{}", text(&found));
     assert!(text(&found).contains("5 commits"), "{}", text(&found));
 
-    // A series loses a block, a name gets another number, an entry is not what was published.
+    // A series loses a block, a name gets another number, an entry changes.
     for prefix in [&b"S"[..], b"D\x02", b"T"] {
         let copy = tempfile::tempdir().unwrap();
         copy_folder(base.path(), copy.path());
@@ -171,20 +171,20 @@ async fn flipped_bits_and_cut_files_give_a_clear_error_or_right_answers() {
             remove_snapshots(&copy.path().join("store"));
         }
         let checked = verify(copy.path(), false);
-        let said = text(&checked);
+        let output = text(&checked);
         if !checked.status.success() {
-            assert_eq!(checked.status.code(), Some(1), "round {round}: {said}");
-            assert!(said.contains("damage"), "round {round}: {said}");
+            assert_eq!(checked.status.code(), Some(1), "round {round}: {output}");
+            assert!(output.contains("damage"), "round {round}: {output}");
         }
         match Process::start(copy.path(), &[]) {
-            Err(said) => assert!(said.contains("damage"), "round {round}: {said}"),
+            Err(output) => assert!(output.contains("damage"), "round {round}: {output}"),
             Ok(server) => {
                 let clients = server.clients().await;
                 // An answer is right, or an error. If the end of the log is lost, there are fewer commits.
                 let head = clients.head().await;
                 for (revision, right) in (2..=head).zip(right.lines()) {
                     match answer_at(&clients, revision).await {
-                        Ok(found) => assert_eq!(found, right, "round {round}, revision {revision}; verify said {said}"),
+                        Ok(found) => assert_eq!(found, right, "round {round}, revision {revision}; verify: {output}"),
                         Err(error) => {
                             assert!(!checked.status.success(), "round {round}: verify saw nothing of {error:?}");
                         }
@@ -196,7 +196,7 @@ async fn flipped_bits_and_cut_files_give_a_clear_error_or_right_answers() {
     }
 }
 
-/// The figures as of a revision, in words.
+/// The figures as of a revision, as text.
 async fn answer_at(clients: &Clients, revision: u64) -> Result<String, tonic::Status> {
     let as_of = Some(AsOf { at: Some(as_of::At::Revision(revision)) });
     let selection = Some(select(&[RD]));

@@ -1,4 +1,5 @@
-//! Power cuts at every named step of a commit, and disks that fail: all or nothing, and nobody is told what may be lost.
+//! Power cuts at every named step of a commit, and failing disks: a commit is there whole or not at all, and no client sees
+//! a commit that may be lost.
 
 use std::{cell::Cell, path::Path};
 
@@ -17,11 +18,11 @@ use crate::support::{
     watch::{Watch, covered, outline},
 };
 
-/// Months of a series: with them the commit is written in many pages before it is sealed.
+/// Months of a series: enough for many pages before the seal of a commit.
 const LONG: usize = 2_400;
 const SHORT: usize = 3;
 
-/// The same figures of every economy and two indicators; a `version` says something else of each.
+/// Figures of every economy and two indicators; each `version` has other values.
 fn upload(months: usize, version: usize) -> Vec<SeriesBatch> {
     let mut batches = Vec::new();
     for (of, indicator) in [RD, PATENTS].into_iter().enumerate() {
@@ -53,17 +54,17 @@ async fn folder(months: usize) -> TempDir {
     clients.define(WriteOptions::default(), catalog()).await.unwrap();
     assert_eq!(clients.ingest(header(1), upload(months, 1)).await.unwrap().revision, 2);
     drop(clients);
-    // Everything is applied and flushed: what a test counts are the steps of its own commit.
+    // Everything is applied and flushed, so that a test counts only the steps of its own commit.
     server.stop();
     folder
 }
 
-/// The version that a figure is of.
+/// The version of a figure.
 fn says(observation: &Observation) -> usize {
     observation.value.as_ref().unwrap().number.unwrap() as usize
 }
 
-/// Which version of the figures is there. Panics if it is part of one and part of another.
+/// The version of all figures. Panics if they are of different versions.
 async fn version_held(clients: &Clients, months: usize) -> usize {
     let found = clients.observations(select(&[RD, PATENTS]), None).await;
     assert_eq!(found.len(), months * ECONOMIES.len() * 2);
@@ -72,7 +73,7 @@ async fn version_held(clients: &Clients, months: usize) -> usize {
     *versions.first().unwrap()
 }
 
-/// After a restart: the commit of a version is there or not, whole; the retry makes or finds it. Says what head was.
+/// After a restart, the commit of a version is there whole or not at all, and a retry commits it or finds it. Returns the head before the retry.
 ///
 /// Version 1 is revision 2, and so on.
 async fn recovers(data: &Path, months: usize, version: usize) -> u64 {
@@ -86,7 +87,7 @@ async fn recovers(data: &Path, months: usize, version: usize) -> u64 {
     assert_eq!(version_held(&clients, months).await, version);
     assert_eq!(clients.head().await, revision);
     server.kill();
-    // And once more, without anything to recover.
+    // Once more, with nothing to recover.
     let server = Process::start(data, &[]).unwrap();
     assert_eq!(server.clients().await.head().await, revision);
     server.kill();
@@ -140,7 +141,7 @@ async fn serving(server: &Process, service: &str) -> bool {
     answer.status == ServingStatus::Serving as i32
 }
 
-/// After a failure below: writes are refused, health says so, nothing was published, reads go on.
+/// After a failure of the disk: writes are refused, health says so, nothing is published, and reads go on.
 async fn refuses_writes_and_reads_on(server: &Process, months: usize, failed: usize) {
     let clients = server.clients().await;
     let again = clients.ingest(header(failed), upload(months, failed)).await.unwrap_err();
@@ -155,25 +156,29 @@ async fn refuses_writes_and_reads_on(server: &Process, months: usize, failed: us
     becomes_unwell(server).await;
 }
 
-/// A subscriber hears that all goes on, and nothing of a commit that may be lost.
+fn progress_count(messages: &[Message]) -> usize {
+    messages.iter().filter(|one| matches!(one, Message::Progress(_))).count()
+}
+
+fn nothing_new(messages: &[Message]) -> bool {
+    let commit = messages.iter().any(|one| matches!(one, Message::CommitPage(_)));
+    assert!(!commit, "a commit that is not on disk was seen: {}", outline(messages));
+    covered(messages) == 2
+}
+
+/// A subscriber gets progress, and nothing of a commit that may be lost.
 async fn saw_nothing(watch: &mut Watch) {
-    let progress = |messages: &[Message]| messages.iter().filter(|one| matches!(one, Message::Progress(_))).count();
     let before = Cell::new(0);
-    watch.until("what came so far", |messages| before.replace(progress(messages)) < usize::MAX).await;
-    watch.until("progress", |messages| progress(messages) >= before.get() + 2).await;
-    let nothing_new = |messages: &[Message]| {
-        let commit = messages.iter().any(|one| matches!(one, Message::CommitPage(_)));
-        assert!(!commit, "a commit that is not on disk was seen: {}", outline(messages));
-        covered(messages) == 2
-    };
+    watch.until("what came so far", |messages| before.replace(progress_count(messages)) < usize::MAX).await;
+    watch.until("progress", |messages| progress_count(messages) >= before.get() + 2).await;
     watch.until("no new revision", nothing_new).await;
 }
 
-/// Health says that writes are not taken, and that reads are.
+/// Health says that writes are refused and reads are served.
 async fn becomes_unwell(server: &Process) {
     let started = std::time::Instant::now();
     while serving(server, "almanac.v1.AdminService").await {
-        assert!(started.elapsed() < DEADLINE, "health never said so");
+        assert!(started.elapsed() < DEADLINE, "health never stderr so");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     assert!(!serving(server, "").await);
@@ -182,7 +187,7 @@ async fn becomes_unwell(server: &Process) {
 
 #[tokio::test]
 async fn after_a_failed_write_or_flush_nothing_is_written_or_published_until_a_restart() {
-    // The first flush is that of opening the folder.
+    // The first flush belongs to the opening of the folder.
     for (months, faults) in [(SHORT, &["sync:2", "write"][..]), (LONG, &["sync:2", "sync:3", "write", "write:2"])] {
         let base = folder(months).await;
         for fault in faults {
@@ -222,7 +227,7 @@ async fn a_full_disk_stops_writes_and_what_is_still_read_is_right() {
     assert!(again.message().contains("until a restart"), "{again:?}");
     assert_eq!(clients.head().await, version as u64, "nothing may be published that may be lost");
     becomes_unwell(&server).await;
-    // What sled would first have to tidy up it cannot read any more; whatever it reads is right.
+    // sled cannot read what it would have to rewrite first; everything that it reads is right.
     for indicator in [RD, PATENTS] {
         for economy in ECONOMIES {
             let selection = SeriesSelection { entities: vec![economy.into()], ..select(&[indicator]) };
@@ -248,9 +253,9 @@ async fn a_full_disk_stops_writes_and_what_is_still_read_is_right() {
 async fn a_folder_that_cannot_grow_is_called_so_at_start() {
     let base = folder(LONG).await;
     let database = std::fs::metadata(base.path().join("store/db")).unwrap().len();
-    let said = Process::start_with_file_limit(base.path(), database - (256 << 10)).err().unwrap();
-    assert!(said.contains("cannot be written"), "{said}");
-    assert!(!said.contains("damaged"), "{said}");
+    let stderr = Process::start_with_file_limit(base.path(), database - (256 << 10)).err().unwrap();
+    assert!(stderr.contains("cannot be written"), "{stderr}");
+    assert!(!stderr.contains("damaged"), "{stderr}");
 }
 
 #[tokio::test]
@@ -270,6 +275,6 @@ async fn a_crash_while_recovering_is_recovered_from() {
 #[test]
 fn a_fault_that_does_not_exist_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let said = Process::start(folder.path(), &[("ALMANAC_CRASH_AT", "nowhere")]).err().unwrap();
-    assert!(said.contains("ALMANAC_CRASH_AT=nowhere"), "{said}");
+    let stderr = Process::start(folder.path(), &[("ALMANAC_CRASH_AT", "nowhere")]).err().unwrap();
+    assert!(stderr.contains("ALMANAC_CRASH_AT=nowhere"), "{stderr}");
 }

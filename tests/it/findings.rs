@@ -1,4 +1,4 @@
-//! What the planner notices about a write: one table of cases, and every code there is has one.
+//! Findings of the planner: a table of cases, with one for every code.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use crate::support::{Clients, fields, fixture::*, publication, reason, upload};
 
-/// The files that note findings.
+/// The source files that make findings.
 const PLANNER: [&str; 5] = [
     include_str!("../../src/ledger/plan.rs"),
     include_str!("../../src/ledger/plan/definitions.rs"),
@@ -68,7 +68,7 @@ fn warning(code: &'static str, location: &'static str, write: Write) -> Case {
     Case { code, severity: FindingSeverity::Warning, location, write }
 }
 
-/// Edition 2023 of four clusters, with something changed.
+/// Edition 2023 of four clusters, with a change.
 fn rows(change: impl FnOnce(&mut Vec<Entry>)) -> Write {
     let mut rows = entries(&[1, 2, 3, 4]);
     change(&mut rows);
@@ -128,20 +128,21 @@ fn replacing(indicator: &str, source: &str) -> Write {
     Write::Ingest(header, Vec::new())
 }
 
+fn cluster_in(entity: &str) -> Definition {
+    let mut definition = cluster_entity(1);
+    if let Some(Item::Entity(cluster)) = &mut definition.item {
+        cluster.relations[0].entity = entity.into();
+    }
+    definition
+}
+
 fn definition_cases() -> Vec<Case> {
-    let lies_in = |entity: &str| {
-        let mut definition = cluster_entity(1);
-        if let Some(Item::Entity(cluster)) = &mut definition.item {
-            cluster.relations[0].entity = entity.into();
-        }
-        definition
-    };
     vec![
         error("DUPLICATE_DEFINITION", "definitions[1]", Write::Define(vec![source("x", 1), source("x", 1)])),
         error("DUPLICATE_CODE", "definitions[0]", Write::Define(vec![coded("BRD", &["DEU"])])),
         error("DUPLICATE_CODE", "definitions[1]", Write::Define(vec![coded("A", &["AAA"]), coded("B", &["AAA"])])),
         error("DUPLICATE_CODE", "definitions[0]", Write::Define(vec![coded("A", &["AAA", "AAA"])])),
-        error("UNKNOWN_ENTITY", "definitions[0]", Write::Define(vec![lies_in("CNH")])),
+        error("UNKNOWN_ENTITY", "definitions[0]", Write::Define(vec![cluster_in("CNH")])),
         error("UNKNOWN_SOURCE", "definitions[0]", Write::Define(vec![ranking_of("offise")])),
         warning("METHODOLOGY_IN_USE", "definitions[0]", Write::Define(vec![methodology("two", &["pct"])])),
     ]
@@ -167,8 +168,11 @@ fn figure_cases() -> Vec<Case> {
     ]
 }
 
+fn corrected(header: PublishHeader) -> Write {
+    Write::Publish(correction(header), entries(&[1, 2, 3]))
+}
+
 fn edition_cases() -> Vec<Case> {
-    let corrected = |header: PublishHeader| Write::Publish(correction(header), entries(&[1, 2, 3]));
     let mut older = edition("2022");
     older.edition.as_mut().unwrap().released = "2022-08-01".into();
     let mut restated = edition("2023");
@@ -227,11 +231,12 @@ fn entry_cases() -> Vec<Case> {
     ]
 }
 
-/// The codes in the source of the planner: texts in capitals.
+fn is_code(text: &&str) -> bool {
+    text.contains('_') && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') && text.len() > 4
+}
+
+/// The codes in the source of the planner: string literals in capitals.
 fn codes_there_are() -> BTreeSet<&'static str> {
-    let is_code = |text: &&str| {
-        text.contains('_') && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') && text.len() > 4
-    };
     PLANNER.iter().flat_map(|source| source.split('"').skip(1).step_by(2)).filter(is_code).collect()
 }
 
@@ -245,11 +250,11 @@ async fn a_dry_run_reports_every_finding_and_errors_refuse_the_write() {
     let mut covered = BTreeSet::new();
     for Case { code, severity, location, write } in cases {
         let dry = write.send(clients, validate()).await.unwrap_or_else(|status| panic!("{code}: {status:?}"));
-        let told: Vec<(&str, FindingSeverity, &str)> =
+        let reported: Vec<(&str, FindingSeverity, &str)> =
             dry.findings.iter().map(|finding| (&finding.code[..], finding.severity(), &finding.location[..])).collect();
-        assert!(told.contains(&(code, severity, location)), "{code} {location}: {told:?}");
+        assert!(reported.contains(&(code, severity, location)), "{code} {location}: {reported:?}");
         let refused = dry.findings.iter().any(|finding| finding.severity() == FindingSeverity::Error);
-        assert_eq!(refused, severity == FindingSeverity::Error, "{code}: {told:?}");
+        assert_eq!(refused, severity == FindingSeverity::Error, "{code}: {reported:?}");
         if refused {
             assert_eq!(dry.difference, [], "{code}: what is refused changes nothing");
             let status = write.send(clients, WriteOptions::default()).await.expect_err(code);
@@ -265,7 +270,7 @@ async fn a_dry_run_reports_every_finding_and_errors_refuse_the_write() {
     server.end().await;
 }
 
-/// A warning does not keep a write from being made, and is told with it.
+/// A write with a warning is committed, and its answer has the warning.
 #[tokio::test]
 async fn periods_that_are_answered_in_another_form_are_counted() {
     let server = server_with_catalog().await;

@@ -1,4 +1,4 @@
-//! Bytes from disk that say anything: the corpus of the fuzz targets and random changes of it are decoded or refused.
+//! Any bytes from the disk are decoded or refused: the corpus of the fuzz targets, and random changes of it.
 
 use std::{fs, path::PathBuf};
 
@@ -28,7 +28,7 @@ fn folder(target: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target)
 }
 
-/// The samples of a target, by name.
+/// The samples of a fuzz target, by name.
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     let files = fs::read_dir(folder(target)).unwrap().map(Result::unwrap);
     let mut samples: Vec<_> =
@@ -38,7 +38,7 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     samples
 }
 
-/// Changes bytes as damage would, or as somebody who tries things: flips, numbers at their bounds, cuts, repeats.
+/// Changes bytes as damage or an attacker would: flips, numbers at their bounds, cuts, repeats.
 fn change(bytes: &mut Vec<u8>, dice: &mut Dice) {
     for _ in 0..=dice.below(4) {
         if bytes.is_empty() {
@@ -52,7 +52,7 @@ fn change(bytes: &mut Vec<u8>, dice: &mut Dice) {
             4 => bytes.truncate(at),
             5 => bytes.insert(at, dice.next() as u8),
             6 => {
-                // A varint or a length as large as can be.
+                // The largest varint or length.
                 let end = bytes.len().min(at + 1 + dice.below(9));
                 bytes[at..end].fill(0xff);
             }
@@ -93,7 +93,7 @@ fn ledger_pages_are_decoded_or_refused() {
     for _ in 0..if long() { 200_000 } else { 4_000 } {
         targets::page(&changed(&samples, &mut dice));
     }
-    // The same behind a bundle's head.
+    // The same after the header of a bundle.
     for _ in 0..1_000 {
         let bytes = changed(&samples, &mut dice);
         let mut bundle = almanac::ledger::bundle::pack(&[bytes]).unwrap();
@@ -142,7 +142,7 @@ fn backups_are_restored_or_refused() {
     for _ in 0..if long() { 20_000 } else { 1_000 } {
         let _ = targets::restore_bytes(&changed(&samples, &mut dice));
     }
-    // Changes inside a part, behind checksums that are right: they come as far as the ledger and the view.
+    // Changes inside a part, with right checksums: they reach the ledger and the view.
     for _ in 0..if long() { 5_000 } else { 250 } {
         let (_, bytes) = dice.pick(&samples).clone();
         let inside = dice.pick(&targets::bodies(&bytes)).clone();
@@ -155,10 +155,10 @@ fn backups_are_restored_or_refused() {
     }
 }
 
-/// Samples of one target that are kept.
+/// Samples of a target in the corpus, at the most.
 const SAMPLES_MAX: usize = 12;
 
-/// Writes samples of many kinds and lengths: an even choice of all, by length.
+/// Writes samples of many kinds and lengths, chosen evenly by length.
 fn keep(target: &str, mut samples: Vec<Vec<u8>>) {
     let folder = folder(target);
     let _ = fs::remove_dir_all(&folder);

@@ -1,4 +1,4 @@
-//! What load balancers and tools ask a server: health, and which services there are.
+//! Health and reflection, as load balancers and tools use them.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -51,9 +51,9 @@ async fn health_sends_changes_only() {
     let mut health = HealthClient::new(connect(server.address()).await);
     let mut stream = watch(&mut health, "").await;
     assert_eq!(next(&mut stream).await, ServingStatus::Serving);
-    // Longer than health looks again by itself.
+    // Longer than the interval at which health checks itself.
     let again = tokio::time::timeout(Duration::from_millis(2_500), stream.message()).await;
-    assert!(again.is_err(), "nothing changed, and health said {again:?}");
+    assert!(again.is_err(), "nothing changed, and health sent {again:?}");
     let stopping = tokio::spawn(server.end());
     assert_eq!(next(&mut stream).await, ServingStatus::NotServing);
     drop(stream);

@@ -1,4 +1,4 @@
-//! Files through the commands that write: `define`, `import`, `publish`, as a user runs them.
+//! The commands that write files, as a user runs them: `define`, `import`, `publish`.
 
 use std::{fs, io::Write, path::Path, process::Command};
 
@@ -6,14 +6,18 @@ use almanac::proto::*;
 
 use crate::support::{TestServer, at_released, text};
 
-/// What a command said, and its exit code.
-struct Said {
+/// The outputs of a command, and its exit code.
+struct CommandOutput {
     code: Option<i32>,
     out: String,
     err: String,
 }
 
-fn almanac(server: &TestServer, args: &[&str]) -> Said {
+fn utf8(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
+}
+
+fn almanac(server: &TestServer, args: &[&str]) -> CommandOutput {
     let url = format!("http://{}", server.address());
     let output = Command::new(env!("CARGO_BIN_EXE_almanac"))
         .args(args)
@@ -22,18 +26,17 @@ fn almanac(server: &TestServer, args: &[&str]) -> Said {
         .current_dir(server.folder())
         .output()
         .unwrap();
-    let utf8 = |bytes| String::from_utf8(bytes).unwrap();
-    Said { code: output.status.code(), out: utf8(output.stdout), err: utf8(output.stderr) }
+    CommandOutput { code: output.status.code(), out: utf8(output.stdout), err: utf8(output.stderr) }
 }
 
-fn done(said: Said) -> String {
-    assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
-    said.out
+fn done(output: CommandOutput) -> String {
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
+    output.out
 }
 
-fn refused(said: Said) -> String {
-    assert_eq!(said.code, Some(1), "{}{}", said.out, said.err);
-    said.err
+fn refused(output: CommandOutput) -> String {
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
+    output.err
 }
 
 fn write(server: &TestServer, name: &str, content: impl AsRef<[u8]>) {
@@ -57,10 +60,10 @@ const WIDE: &str = "\u{FEFF}\"Data Source\",\"World Development Indicators\",\n\
 async fn figures(server: &TestServer, indicator: &str, as_of: Option<AsOf>) -> Vec<String> {
     let selection = SeriesSelection { indicators: vec![indicator.into()], ..Default::default() };
     let found = server.clients.observations(selection, as_of).await;
-    let said = |one: Observation| format!("{} {} {}", one.entity, one.period, text(&one.value.unwrap()));
-    let mut said: Vec<String> = found.into_iter().map(said).collect();
-    said.sort();
-    said
+    let row = |one: Observation| format!("{} {} {}", one.entity, one.period, text(&one.value.unwrap()));
+    let mut rows: Vec<String> = found.into_iter().map(row).collect();
+    rows.sort();
+    rows
 }
 
 #[tokio::test]
@@ -95,9 +98,9 @@ async fn folders_and_archives_of_vintages_in_any_order() {
     write(&server, "new/ip.pat/data.csv", format!("{LONG}China,CHN,2020,1344817.0\r\n"));
     write(&server, "new/README.csv", "Detail,This,Is\n");
     let args = ["--profile", "wdi-long", "--define-missing", "--mode", "replace", "--released"];
-    let said = almanac(&server, &[&["import", "new"], &args[..], &["2025-12-17"]].concat());
-    assert!(said.err.contains("left out") && said.err.contains("README.csv"), "{}", said.err);
-    assert!(done(said).contains("2 files: 2 added"));
+    let output = almanac(&server, &[&["import", "new"], &args[..], &["2025-12-17"]].concat());
+    assert!(output.err.contains("left out") && output.err.contains("README.csv"), "{}", output.err);
+    assert!(done(output).contains("2 files: 2 added"));
 
     let mut archive = tar::Builder::new(Vec::new());
     let old = format!("{LONG}China,CHN,2014,1.9\r\nChina,CHN,2015,2.06558\r\n");
@@ -116,7 +119,7 @@ async fn folders_and_archives_of_vintages_in_any_order() {
 #[tokio::test]
 async fn one_commit_is_all_files_or_none() {
     let server = TestServer::empty().await;
-    // More files than are sent on in one go, so that the upload is under way when the last one turns out bad.
+    // More files than one batch, so that the upload has begun when the last file turns out bad.
     for number in 0..200 {
         write(&server, &format!("many/x{number:03}.csv"), format!("{LONG}China,CHN,2015,{number}\r\n"));
     }
@@ -148,8 +151,8 @@ async fn commits_are_in_the_order_of_the_files() {
     for number in 0..40 {
         write(&server, &format!("many/x{number:03}.csv"), format!("{LONG}China,CHN,2015,{number}\r\n"));
     }
-    let said = done(almanac(&server, &["import", "many", "--profile", "wdi-long", "--define-missing"]));
-    let revisions = said.lines().filter(|line| line.starts_with("many")).map(|line| line.split('\t').nth(1).unwrap());
+    let output = done(almanac(&server, &["import", "many", "--profile", "wdi-long", "--define-missing"]));
+    let revisions = output.lines().filter(|line| line.starts_with("many")).map(|line| line.split('\t').nth(1).unwrap());
     let revisions: Vec<u64> = revisions.map(|number| number.parse().unwrap()).collect();
     assert_eq!(revisions.len(), 40);
     assert!(revisions.is_sorted_by(|a, b| a < b), "{revisions:?}");
@@ -182,8 +185,8 @@ async fn a_printed_table_becomes_an_edition() {
     let unknown = refused(publish("2023", &[]));
     assert!(unknown.contains("t.csv:3, column Cluster name: `Taipei–Hsinchu`"), "{unknown}");
     assert!(unknown.contains("--add-entities"), "{unknown}");
-    let said = done(publish("2023", &["--add-entities", "--methodology", "two"]));
-    assert!(said.contains("3 added") && said.contains("no edition before it"), "{said}");
+    let output = done(publish("2023", &["--add-entities", "--methodology", "two"]));
+    assert!(output.contains("3 added") && output.contains("no edition before it"), "{output}");
     let head = server.clients.head().await;
     let again = done(publish("2023", &["--add-entities", "--methodology", "two"]));
     assert!(again.contains("NOTHING WAS WRITTEN"), "{again}");
@@ -201,8 +204,11 @@ async fn a_printed_table_becomes_an_edition() {
     let dry = done(publish("2024", &["--methodology", "three", "--dry-run"]));
     assert!(dry.contains("1 up, 1 down, 1 unchanged") && dry.contains("do not mean the same"), "{dry}");
     assert_eq!(server.clients.head().await, head);
-    let said = done(publish("2024", &["--methodology", "three"]));
-    assert!(said.contains("1 up, 1 down, 1 unchanged") && said.contains("two") && said.contains("three"), "{said}");
+    let output = done(publish("2024", &["--methodology", "three"]));
+    assert!(
+        output.contains("1 up, 1 down, 1 unchanged") && output.contains("two") && output.contains("three"),
+        "{output}"
+    );
     server.end().await;
 }
 
@@ -219,6 +225,10 @@ fn names_table(names: [&str; 2]) -> String {
     )
 }
 
+fn wrote_nothing(output: &str) -> bool {
+    output.contains("NOTHING WAS WRITTEN")
+}
+
 #[tokio::test]
 // Long because each step depends on the commands before it.
 async fn a_repeated_command_writes_again_after_other_writes_and_a_retry_reports_that_it_wrote_nothing() {
@@ -233,21 +243,19 @@ async fn a_repeated_command_writes_again_after_other_writes_and_a_retry_reports_
         let args = ["publish", "clusters", "2023", file, "--profile", "gii-clusters", "--released", "2023-09-27"];
         done(almanac(&server, &[&args[..], &["--add-entities"], more].concat()))
     };
-    let wrote_nothing = |said: &str| said.contains("NOTHING WAS WRITTEN");
-
     assert!(!wrote_nothing(&publish("a.csv", &[])));
     assert!(wrote_nothing(&publish("a.csv", &[])), "a retry");
     server.clients.withdraw(WriteOptions::default(), "clusters", "2023").await.unwrap();
     let again = publish("a.csv", &[]);
     assert!(!wrote_nothing(&again), "after a withdrawal it is no retry: {again}");
-    assert_eq!(ranked(&server, "2023").await, a, "it stands again");
+    assert_eq!(ranked(&server, "2023").await, a, "it is published again");
     let head = server.clients.head().await;
     assert!(wrote_nothing(&publish("a.csv", &[])), "a retry of the second one");
     assert_eq!(server.clients.head().await, head);
 
     for (file, expected) in [("b.csv", b), ("a.csv", a), ("b.csv", b), ("a.csv", a)] {
-        let said = publish(file, &["--correct"]);
-        assert!(!wrote_nothing(&said), "corrected to {file}: {said}");
+        let output = publish(file, &["--correct"]);
+        assert!(!wrote_nothing(&output), "corrected to {file}: {output}");
         assert_eq!(ranked(&server, "2023").await, expected);
         let head = server.clients.head().await;
         assert!(wrote_nothing(&publish(file, &["--correct"])), "a retry of the correction to {file}");
@@ -257,40 +265,43 @@ async fn a_repeated_command_writes_again_after_other_writes_and_a_retry_reports_
         );
     }
 
-    // A revert is an act too, both where the edition goes and where the version before it is back.
+    // A revert is a write too, whether it removes the edition or brings back the version before.
     let revert = async || {
         let revisions = vec![server.clients.head().await];
         server.clients.admin.clone().revert_commit(RevertCommitRequest { options: None, revisions }).await.unwrap()
     };
     revert().await;
     assert_eq!(ranked(&server, "2023").await, b);
-    let said = publish("a.csv", &["--correct"]);
-    assert!(!wrote_nothing(&said), "corrected again after a revert: {said}");
+    let output = publish("a.csv", &["--correct"]);
+    assert!(!wrote_nothing(&output), "corrected again after a revert: {output}");
     assert_eq!(ranked(&server, "2023").await, a);
     server.clients.withdraw(WriteOptions::default(), "clusters", "2023").await.unwrap();
     for round in 0..3 {
-        let said = publish("b.csv", &[]);
-        assert!(!wrote_nothing(&said), "published again after a revert, {round}: {said}");
+        let output = publish("b.csv", &[]);
+        assert!(!wrote_nothing(&output), "published again after a revert, {round}: {output}");
         assert!(wrote_nothing(&publish("b.csv", &[])), "a retry, {round}");
         assert_eq!(ranked(&server, "2023").await, b);
         revert().await;
     }
 
-    // The same with a request id of the steward's own, whose file names what it defined itself.
+    // The same with a request id of the user; the file uses entities that the command defined itself.
     let args = ["publish", "clusters", "2024", "a.csv", "--profile", "gii-clusters", "--released", "2024-09-27"];
     write(&server, "a.csv", names_table(["Osaka", "Nagoya"]));
-    let named = || done(almanac(&server, &[&args[..], &["--add-entities", "--request-id", "mine"]].concat()));
-    assert!(!wrote_nothing(&named()));
-    assert!(wrote_nothing(&named()));
+    let publish_again = || done(almanac(&server, &[&args[..], &["--add-entities", "--request-id", "mine"]].concat()));
+    assert!(!wrote_nothing(&publish_again()));
+    assert!(wrote_nothing(&publish_again()));
     server.end().await;
+}
+
+fn long_file(value: &str) -> String {
+    format!("{LONG}China,CHN,2015,{value}\r\n")
 }
 
 #[tokio::test]
 async fn figures_that_go_back_and_forth_are_those_imported_last() {
     let server = TestServer::empty().await;
-    let value = |value: &str| format!("{LONG}China,CHN,2015,{value}\r\n");
     for number in ["2.1", "2.2", "2.1", "2.2", "2.2"] {
-        write(&server, "gb.xpd.csv", value(number));
+        write(&server, "gb.xpd.csv", long_file(number));
         let args = ["import", "gb.xpd.csv", "--profile", "wdi-long", "--define-missing", "--released", "2025-12-17"];
         done(almanac(&server, &args));
         assert_eq!(figures(&server, "GB.XPD", None).await, [format!("CHN 2015 {number}")]);

@@ -1,13 +1,18 @@
 //! The service from outside: a real server, a real socket, the contract and nothing else.
 //!
-//! [`support`] has the harness, the data, the model of the state and the oracle. Then the tests: [`queries`], [`paging`], [`selections`],
-//! [`writes`], [`refusals`], [`strict`], [`bounds`], [`health`], [`loading`], [`feed`], [`conflate`], [`edges`],
-//! [`cursors`], [`licences`], [`crowd`], [`stalls`], [`silence`], [`compression`], [`clock`], [`simulation`],
-//! [`properties`], [`model`], [`release_axis`], [`revert`], [`browsers`], [`catching_up`], [`crash`], [`failpoints`],
-//! [`damage`], [`backup`], [`migration`], [`compaction`], [`fuzzing`].
+//! In reading order: [`support`] has the harness, the data, the models and the oracle. Then the tests by what they check:
 //!
-//! Invariants: no test sleeps and hopes, it waits for a condition with a deadline. Random tests print their seed and take
-//! it from `ALMANAC_TEST_SEED`; `ALMANAC_TEST_LONG=1` makes them go on for longer, with fresh seeds.
+//! - Reads and writes: [`queries`], [`reading`], [`paging`], [`selections`], [`writes`], [`uploads`], [`findings`],
+//!   [`revert`], [`refusals`], [`strict`], [`bounds`], [`contract`].
+//! - The feed: [`feed`], [`conflate`], [`edges`], [`cursors`], [`licences`], [`crowd`], [`stalls`], [`silence`],
+//!   [`compression`], [`simulation`].
+//! - Other clients: [`health`], [`browsers`], [`loading`], [`catching_up`].
+//! - Models: [`properties`], [`model`], [`release_axis`].
+//! - The disk: [`crash`], [`failpoints`], [`damage`], [`backup`], [`migration`], [`continuity`], [`compaction`], [`clock`],
+//!   [`fuzzing`].
+//!
+//! Invariants: no test sleeps and hopes; it waits for a condition with a deadline. Random tests print their seed and take
+//! it from `ALMANAC_TEST_SEED`. `ALMANAC_TEST_LONG=1` makes them longer, with fresh seeds.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod backup;

@@ -1,5 +1,5 @@
-//! Folders of Almanac 0.1: refused by name of the way out, migrated by the real binary, and served as if they had always been
-//! of this version. `tests/data/README.md` says what is in them.
+//! Folders of Almanac 0.1: refused with a way out, migrated by the real binary, and then served like those
+//! of this version. `tests/data/README.md` describes them.
 
 use std::{
     fs::File,
@@ -15,12 +15,13 @@ use crate::support::{
     oracle::{CommitLog, check},
     process::Process,
     replica::{Replica, read_state},
+    subscriptions::state,
     watch::Watch,
 };
 
 /// The folders with the number of their commits.
 const FOLDERS: [(&str, u64); 2] = [("format-2", 16), ("format-2-editions", 10)];
-/// What Almanac 0.1 gave to a subscriber of `format-2-editions` before the first commit.
+/// The token of Almanac 0.1 for `format-2-editions` before the first commit.
 const OLD_TOKEN: &str = "AXDGJ-DTrSOW4QE_pqEK7IMAAAAAAAAAAAAAAAAAAAAAT1PNoYwrqgyCAWuOx4-GMd2OFC4";
 
 pub(crate) fn unpacked(archive: &str, into: &Path) -> PathBuf {
@@ -38,13 +39,13 @@ fn migrate(old: &Path, new: &Path) -> Output {
     almanac(&["migrate", old.to_str().unwrap(), new.to_str().unwrap()])
 }
 
-fn said(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
 
 #[track_caller]
 fn done(output: &Output) {
-    assert!(output.status.success(), "{}", said(output));
+    assert!(output.status.success(), "{}", output_text(output));
 }
 
 /// A folder of 0.1, migrated.
@@ -54,11 +55,14 @@ fn migrated(archive: &str, into: &Path) -> PathBuf {
     new
 }
 
+fn of_source(source: &str) -> Filter {
+    Filter { name: source.into(), sources: vec![source.into()], ..Default::default() }
+}
+
 /// Filters that see parts of the folders.
 fn filters() -> Vec<Vec<Filter>> {
-    let of_sources = |source: &str| Filter { name: source.into(), sources: vec![source.into()], ..Default::default() };
     let top = Filter { name: "top 2".into(), rank_at_most: 2, ..Default::default() };
-    vec![Vec::new(), vec![of_sources("press")], vec![of_sources("office")], vec![top]]
+    vec![Vec::new(), vec![of_source("press")], vec![of_source("office")], vec![top]]
 }
 
 #[test]
@@ -80,7 +84,7 @@ fn a_compacted_folder_is_refused_with_a_way_out() {
     let old = unpacked("format-2-compacted", scratch.path());
     let new = scratch.path().join("new");
     let refused = migrate(&old, &new);
-    let text = said(&refused);
+    let text = output_text(&refused);
     assert_eq!(refused.status.code(), Some(1), "{text}");
     assert!(
         text.contains("was compacted") && text.contains("start an empty folder and load your files again"),
@@ -89,7 +93,7 @@ fn a_compacted_folder_is_refused_with_a_way_out() {
     assert!(!new.exists());
 }
 
-/// Everything that the feed promises holds for commits of 0.1, whole rows and strict scopes included.
+/// Every promise of the feed holds for commits of 0.1, with whole rows and strict scopes.
 #[tokio::test]
 async fn a_copy_kept_from_the_first_commit_on_is_the_state() {
     for (archive, head) in FOLDERS {
@@ -99,7 +103,7 @@ async fn a_copy_kept_from_the_first_commit_on_is_the_state() {
         let log = CommitLog::read(&clients).await;
         for filters in filters() {
             let whole = StartRange { first_revision: 1, ..Default::default() };
-            for (start, began) in [(Start::Range(whole), 0), (Start::State(StartState {}), head)] {
+            for (start, began) in [(Start::Range(whole), 0), (state(), head)] {
                 let mut watch = Watch::open(&clients, start, filters.clone()).await.unwrap();
                 watch.until_covers(head).await;
                 let recording = watch.leave().await;

@@ -21,7 +21,7 @@ use almanac::{
         writer::Setup,
     },
     model::{
-        catalog::{self, Definition},
+        catalog::{Definition, EntityKind},
         change::Commit,
         id::{EntityId, IndicatorId, Revision, SourceId},
         period::Period,
@@ -33,7 +33,10 @@ use almanac::{
     store::{Engine, view::View},
 };
 
-use crate::support::uploads::{ListedUpload, known_at};
+use crate::support::{
+    ledger_catalog,
+    uploads::{ListedUpload, known_at},
+};
 
 const ENTITIES: [&str; 2] = ["AAA", "BBB"];
 const PERIODS: i16 = 4;
@@ -106,45 +109,14 @@ fn series(case: usize, entity: usize) -> SeriesKey {
 }
 
 fn definitions(cases: usize) -> Vec<Definition> {
-    let source = catalog::Source {
-        id: SourceId::new("s").unwrap(),
-        producer: "s".into(),
-        title: String::new(),
-        published: None,
-        url: String::new(),
-        licence: String::new(),
-        redistribution: catalog::Redistribution::Allowed,
-        precedence: 0,
-    };
-    let mut all = vec![Definition::Source(source)];
-    all.extend(ENTITIES.iter().map(|id| entity(id)));
-    all.extend((0..cases).map(measure));
+    let mut all = vec![Definition::Source(ledger_catalog::source("s", 0))];
+    for id in ENTITIES {
+        all.push(Definition::Entity(ledger_catalog::entity(id, EntityKind::Economy)));
+    }
+    for case in 0..cases {
+        all.push(Definition::Indicator(ledger_catalog::indicator(indicator(case).as_str())));
+    }
     all
-}
-
-fn entity(id: &str) -> Definition {
-    Definition::Entity(catalog::Entity {
-        id: EntityId::new(id).unwrap(),
-        kind: catalog::EntityKind::Economy,
-        name: id.into(),
-        codes: Vec::new(),
-        names: Vec::new(),
-        relations: Vec::new(),
-    })
-}
-
-fn measure(case: usize) -> Definition {
-    Definition::Indicator(catalog::Indicator {
-        id: indicator(case),
-        name: format!("case {case}"),
-        unit: String::new(),
-        direction: catalog::Direction::NotStated,
-        default_decimals: 0,
-        definition: String::new(),
-        frequency: catalog::Frequency::Annual,
-        licence: String::new(),
-        timing: catalog::Timing::Flow,
-    })
 }
 
 /// Random numbers by a seed (xorshift).

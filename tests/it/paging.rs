@@ -7,10 +7,10 @@ use tonic::Status;
 
 use crate::support::{Clients, Dice, TestServer, at_released, at_revision, fixture::*};
 
-/// Most pages that a list of the small world can have.
+/// Pages of a list of the fixture, at the most.
 const PAGES_MAX: usize = 200;
 
-/// Reads all pages; `read` takes a size and a token and gives items and the next token.
+/// Reads all pages; `read` takes a size and a token and returns items and the next token.
 async fn all_pages<T, F: Future<Output = Result<(Vec<T>, String), Status>>>(
     size: i32,
     read: impl Fn(i32, String) -> F,
@@ -90,7 +90,7 @@ macro_rules! check_list {
     }};
 }
 
-/// Checks trajectories in pages of each size, and gives their points.
+/// Checks trajectories in pages of each size, and returns their points.
 async fn check_trajectory(
     clients: &Clients,
     entities: &[String],
@@ -125,7 +125,7 @@ async fn every_list_is_the_same_in_pages_of_any_size() {
         check_list!(clients.rankings.list_editions, list, editions);
         let entities = [cluster(1), cluster(12), cluster(6)];
         let found = check_trajectory(clients, &entities, as_of.clone()).await;
-        assert!(found.len() >= entities.len(), "an entity without points is told as well");
+        assert!(found.len() >= entities.len(), "an entity without points is listed too");
         for indicators in [vec![RD], vec![RD, PATENTS, VENTURE]] {
             let list = QueryObservationsRequest {
                 selection: Some(select(&indicators)),
@@ -158,7 +158,7 @@ async fn every_list_is_the_same_in_pages_of_any_size() {
     server.end().await;
 }
 
-/// Where no edition stands, several entities in pages of one had no end.
+/// Without a published edition, pages of size one once never ended.
 #[tokio::test]
 async fn trajectories_end_where_no_edition_stands() {
     let server = server_with_catalog().await;
@@ -166,7 +166,7 @@ async fn trajectories_end_where_no_edition_stands() {
     server.end().await;
 }
 
-/// Editions that come and go in any order: at every revision, trajectories of any entities are those of a plain map.
+/// Editions are published and withdrawn in any order: at every revision, trajectories equal those of a plain map.
 #[tokio::test]
 async fn trajectories_are_those_of_a_plain_map_at_every_revision() {
     let mut dice = Dice::new("trajectories");

@@ -1,4 +1,4 @@
-//! What holds for any input, against plain models: pages are the unpaged answer in pieces, and text comes back as it went in.
+//! Properties of any input, against plain models: pages join to the unpaged answer, and text comes back unchanged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,25 +12,25 @@ use crate::support::{
     Clients, Dice, TestServer, at_revision, author::Author, fixture::*, join, long, subscriptions::ids, text,
 };
 
-/// Runs a property with a seed that is printed and can be given.
+/// Runs a property with a seed that is printed and can be set.
 fn check<S: Strategy>(what: &str, cases: u32, strategy: &S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
     let mut dice = Dice::new(what);
     let mut seed = [0; 32];
     seed.chunks_mut(8).for_each(|part| part.copy_from_slice(&dice.next().to_le_bytes()));
     let cases = if long() { cases * 10 } else { cases };
-    // Nothing is kept between runs: the seed is all that it takes.
+    // The seed is enough to repeat a failure: no file is written.
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     TestRunner::new_with_rng(config, rng).run(strategy, property).unwrap();
 }
 
-/// A world full of random writes, and what it answers without paging.
-struct Full {
+/// A server with many random writes.
+struct FilledServer {
     server: TestServer,
     runtime: tokio::runtime::Runtime,
 }
 
-impl Full {
+impl FilledServer {
     fn new(what: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let server = runtime.block_on(async {
@@ -54,14 +54,14 @@ impl Full {
     }
 }
 
-/// Page sizes to go through, used in turn.
+/// Page sizes, used in turn.
 fn sizes(most: i32) -> impl Strategy<Value = Vec<i32>> {
     prop::collection::vec(prop_oneof![Just(0), 1..=3i32, 1..=most], 1..6)
 }
 
 #[test]
 fn pages_of_entries_are_the_table_in_pieces() {
-    let full = Full::new("entries");
+    let full = FilledServer::new("entries");
     let whole = full.block(async |clients| clients.entries(RANKING, "2017", None).await.unwrap());
     assert_eq!(whole.len(), CLUSTERS);
     check("pages of entries", 24, &sizes(15), |sizes| {
@@ -138,7 +138,7 @@ async fn figures_in_pages(
 
 #[test]
 fn pages_of_figures_are_the_panel_in_pieces_at_any_revision() {
-    let full = Full::new("figures");
+    let full = FilledServer::new("figures");
     let head = full.block(async |clients| clients.head().await);
     let some = |ids: &'static [&'static str]| prop::sample::subsequence(ids, 0..=ids.len());
     let strategy = (sizes(900), 1..=head, some(&INDICATORS), some(&ECONOMIES), some(&["bank", "office", "press"]));
@@ -160,7 +160,7 @@ fn pages_of_figures_are_the_panel_in_pieces_at_any_revision() {
 
 #[test]
 fn pages_of_commits_are_history_in_pieces_with_any_filter() {
-    let full = Full::new("commits");
+    let full = FilledServer::new("commits");
     let head = full.block(async |clients| clients.head().await);
     let filter = prop_oneof![
         Just(Vec::new()),
@@ -177,7 +177,7 @@ fn pages_of_commits_are_history_in_pieces_with_any_filter() {
             let mut pages = Vec::new();
             let mut calls = 0;
             for size in sizes.iter().cycle() {
-                // Small pages of many changes would take for ever; larger ones in between.
+                // Small pages of many changes take too long, so larger pages come between them.
                 calls += 1;
                 request.page_size = if calls % 7 == 0 { 500 } else { *size };
                 let answer = clients.feed.clone().list_commits(request.clone()).await.unwrap().into_inner();
@@ -241,7 +241,7 @@ fn figures_come_back_digit_by_digit() {
             prop_assert_eq!(value.status, (*status).max(ObservationStatus::Normal.into()));
             prop_assert_eq!(&value.comment, comment);
         }
-        // What was answered may be sent again, and says the same.
+        // An answer may be sent as an upload, and changes nothing.
         let again = sent
             .points
             .iter()
@@ -255,7 +255,7 @@ fn figures_come_back_digit_by_digit() {
     runtime.block_on(server.end());
 }
 
-/// Periods of every kind, as a span of days, with texts that mean it.
+/// Periods of every kind: a span of days, and texts for it.
 fn period() -> impl Strategy<Value = (String, String)> {
     let year = 1..=9998i32;
     prop_oneof![
@@ -282,6 +282,19 @@ fn period() -> impl Strategy<Value = (String, String)> {
     ]
 }
 
+fn first_day(text: &str) -> String {
+    let first = text.split('/').next().unwrap();
+    let (year, rest) = first.split_at(4);
+    let month = match rest.get(1..).unwrap_or("01") {
+        "S2" | "Q3" => "07",
+        "Q2" => "04",
+        "Q4" => "10",
+        "S1" | "Q1" => "01",
+        day => day,
+    };
+    format!("{year}-{month}-01").chars().take(10).collect()
+}
+
 #[test]
 fn periods_come_back_in_order_in_their_shortest_form_however_they_are_spelled() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -304,19 +317,7 @@ fn periods_come_back_in_order_in_their_shortest_form_however_they_are_spelled() 
         });
         let expected: BTreeSet<&String> = unique.keys().copied().collect();
         prop_assert_eq!(found.iter().collect::<BTreeSet<_>>(), expected);
-        // Sorted by their first day; the model's own reading of it.
-        let first_day = |text: &str| -> String {
-            let first = text.split('/').next().unwrap();
-            let (year, rest) = first.split_at(4);
-            let month = match rest.get(1..).unwrap_or("01") {
-                "S2" | "Q3" => "07",
-                "Q2" => "04",
-                "Q4" => "10",
-                "S1" | "Q1" => "01",
-                day => day,
-            };
-            format!("{year}-{month}-01").chars().take(10).collect()
-        };
+        // Sorted by first day, as the model computes it.
         let days: Vec<String> = found.iter().map(|text| first_day(text)).collect();
         prop_assert!(days.windows(2).all(|pair| pair[0] <= pair[1]), "{:?}", found);
         Ok(())

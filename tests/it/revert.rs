@@ -1,4 +1,4 @@
-//! Taking commits back, through the socket.
+//! Reverts, through the socket.
 
 use almanac::{ledger::verify::verify, proto::*};
 use tonic::{Code, Status};
@@ -67,9 +67,9 @@ async fn a_refused_revert_names_the_commits_in_its_way() {
 
     let refused = revert(clients, options(), &[first]).await;
     let refused = assert_refused(refused, Code::FailedPrecondition, "REVERT_CONFLICT");
-    let named = refused.get_error_details().error_info().unwrap().metadata["revisions"].clone();
-    assert_eq!(named, format!("{second} {third}"));
-    // So it is for what those define that uses it.
+    let revisions = refused.get_error_details().error_info().unwrap().metadata["revisions"].clone();
+    assert_eq!(revisions, format!("{second} {third}"));
+    // The same holds for definitions that later commits use.
     let refused = revert(clients, options(), &[head]).await;
     assert_refused(refused, Code::FailedPrecondition, "REVERT_CONFLICT");
     let refused = revert(clients, options(), &[third + 1]).await;
@@ -89,7 +89,7 @@ async fn a_refused_revert_names_the_commits_in_its_way() {
     server.end().await;
 }
 
-/// Subscriptions whose copies are kept.
+/// Filters of subscriptions that keep copies.
 fn filters() -> Vec<Vec<Filter>> {
     let top = Filter { rankings: vec![RANKING.into()], rank_at_most: 3, ..Default::default() };
     let economy = Filter { name: "economy".into(), entities: vec!["CHN".into()], ..Default::default() };
@@ -107,7 +107,7 @@ async fn copies_and_the_folder_stay_right_through_any_reverts() {
     for _ in 0..if long() { 400 } else { 80 } {
         if dice.once_in(3) {
             let head = server.clients.head().await;
-            // Revision 1 is the catalog, which all of it needs.
+            // Revision 1 is the catalog, which every other commit needs.
             let newest = (2..=head).rev().take(20).collect::<Vec<u64>>();
             if newest.is_empty() {
                 continue;
@@ -121,7 +121,7 @@ async fn copies_and_the_folder_stay_right_through_any_reverts() {
                 }
             }
         } else if let Err(refused) = author.next().send(&server.clients).await {
-            // The author does not know what was taken back.
+            // The author does not know which commits were reverted.
             let expected = ["EDITION_EXISTS", "NO_EDITION", "FINDINGS"];
             let reason = reason(&refused);
             assert!(expected.contains(&reason.as_str()) || reason.starts_with("UNKNOWN_"), "{refused:?}");

@@ -1,4 +1,4 @@
-//! Silence: the server breaks it in time, and a follower takes too much of it for a dead connection.
+//! Silence: the server sends signs of life in time, and a follower takes a long silence for a dead connection.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -36,20 +36,20 @@ use tonic::{
 };
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::support::{Clients, fixture::*};
+use crate::support::{Clients, fixture::*, subscriptions::range};
 
 const DUPLEX_BYTES: usize = 1 << 20;
 const INTERVAL: Duration = Duration::from_millis(200);
-/// As long as the contract lets a stream say nothing, with a little for the way.
+/// The longest silence that the contract allows, with a margin for the network.
 const SILENCE_MAX: Duration = Duration::from_millis(3 * 200);
 
-/// A channel that connects, as often as it is used, to whoever takes the other ends.
+/// A channel whose connections end in a queue.
 fn connector() -> (Channel, mpsc::UnboundedReceiver<DuplexStream>) {
     let (sender, incoming) = mpsc::unbounded_channel();
     (Endpoint::from_static("http://almanac").connect_with_connector_lazy(Connector(sender)), incoming)
 }
 
-/// Hands the other end of each connection to whoever serves it.
+/// Sends the other end of each connection to the queue of its server.
 #[derive(Debug, Clone)]
 struct Connector(mpsc::UnboundedSender<DuplexStream>);
 
@@ -64,12 +64,12 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, _: Uri) -> Self::Future {
         let (ours, theirs) = tokio::io::duplex(DUPLEX_BYTES);
-        let sent = self.0.send(theirs).map_err(|_| io::Error::other("nobody is there"));
+        let sent = self.0.send(theirs).map_err(|_| io::Error::other("no server takes it"));
         std::future::ready(sent.map(|()| TokioIo::new(ours)))
     }
 }
 
-/// The real server on a disk that takes so long for every step, until it is told to stop.
+/// Runs the real server on a disk with a delay for every step, until it is stopped.
 fn slow_server(disk: &MemoryDisk, latency: Duration) -> (Channel, oneshot::Sender<()>, JoinHandle<()>) {
     let (channel, incoming) = connector();
     let config = server::Config { offload: Offload::Simulated(Arc::new(move || latency)), ..server::Config::new("") };
@@ -83,7 +83,7 @@ fn slow_server(disk: &MemoryDisk, latency: Duration) -> (Channel, oneshot::Sende
     (channel, stop, serving)
 }
 
-/// A commit of so many pages that to read it takes many intervals.
+/// A commit of so many pages that reading it takes many intervals.
 async fn long_commit(clients: &Clients) {
     let years: Vec<String> = (1000..4000).map(|year| year.to_string()).collect();
     let points: Vec<(&str, &str)> = years.iter().map(|year| (year.as_str(), "1.5")).collect();
@@ -96,7 +96,7 @@ async fn long_commit(clients: &Clients) {
     clients.ingest(released("2024-01-01"), sent).await.unwrap();
 }
 
-/// What a stream says up to a revision, with the longest time in which it said nothing.
+/// The messages of a stream up to a revision, and its longest silence.
 async fn heard(clients: &Clients, filter: Filter, start: Start, until: u64) -> (Vec<Message>, Duration) {
     let request = SubscribeRequest {
         start: Some(start),
@@ -135,12 +135,12 @@ async fn a_stream_that_reads_a_long_commit_sends_signs_of_life() {
         kinds: vec![ChangeKind::Value.into()],
         ..Default::default()
     };
-    let replay = Start::Range(StartRange { first_revision: 2, last_revision: 0 });
+    let replay = range(2, 0);
     let state = Start::State(StartState {});
     // Nothing matches; the first change and the last, so that the silence is between two pages of a commit; and the state.
     let cases = [(&["NOBODY"][..], &replay, 0), (&[RD, VENTURE], &replay, 2), (&["NOBODY"], &state, 0)];
     for (ids, start, pages) in cases {
-        // What was committed before it was started, and nobody asked for yet, it reads from the disk.
+        // A new server reads commits from the disk until somebody has asked for them.
         let (channel, stop, serving) = slow_server(&disk, Duration::from_millis(25));
         let (messages, longest) = heard(&Clients::on(channel), indicators(ids), start.clone(), 2).await;
         let outline = crate::support::watch::outline(&messages);
@@ -155,29 +155,28 @@ async fn a_stream_that_reads_a_long_commit_sends_signs_of_life() {
     }
 }
 
-/// What a server that follows a script does with one call of `Subscribe`.
+/// The answer of a scripted server to one call of `Subscribe`.
 #[derive(Debug)]
-enum WriteRequest {
-    /// It answers so.
+enum ScriptedAnswer {
     Refuse(Status),
-    /// It does not answer at all.
+    /// No answer, not even headers.
     Nothing,
-    /// It says this, and then nothing more.
+    /// These messages, and then silence.
     Say(Vec<Message>),
 }
 
-/// A server of a script, and what it was asked.
+/// A scripted server, and the requests that it got.
 #[derive(Debug, Clone, Default)]
-struct Scripted {
-    acts: Arc<Mutex<VecDeque<WriteRequest>>>,
-    asked: Arc<Mutex<Vec<SubscribeRequest>>>,
+struct ScriptedServer {
+    answers: Arc<Mutex<VecDeque<ScriptedAnswer>>>,
+    requests: Arc<Mutex<Vec<SubscribeRequest>>>,
 }
 
-impl Scripted {
-    /// A follower of such a server.
-    fn follower(acts: Vec<WriteRequest>, from: FollowStart) -> (Self, Follower<Channel>) {
+impl ScriptedServer {
+    /// A scripted server, and a follower of it.
+    fn follower(answers: Vec<ScriptedAnswer>, from: FollowStart) -> (Self, Follower<Channel>) {
         let (channel, incoming) = connector();
-        let scripted = Self { acts: Arc::new(Mutex::new(acts.into())), ..Self::default() };
+        let scripted = Self { answers: Arc::new(Mutex::new(answers.into())), ..Self::default() };
         let service = FeedServiceServer::new(scripted.clone());
         let incoming = UnboundedReceiverStream::new(incoming).map(Ok::<_, io::Error>);
         tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
@@ -186,7 +185,7 @@ impl Scripted {
     }
 
     fn starts(&self) -> Vec<Option<Start>> {
-        self.asked.lock().unwrap().iter().map(|request| request.start.clone()).collect()
+        self.requests.lock().unwrap().iter().map(|request| request.start.clone()).collect()
     }
 }
 
@@ -195,16 +194,16 @@ fn unused<T>() -> Result<Response<T>, Status> {
 }
 
 #[tonic::async_trait]
-impl FeedService for Scripted {
+impl FeedService for ScriptedServer {
     type SubscribeStream = tokio_stream::wrappers::ReceiverStream<Result<SubscribeResponse, Status>>;
 
     async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
-        self.asked.lock().unwrap().push(request.into_inner());
-        let act = self.acts.lock().unwrap().pop_front().expect("the script goes on");
-        let messages = match act {
-            WriteRequest::Refuse(status) => return Err(status),
-            WriteRequest::Nothing => std::future::pending().await,
-            WriteRequest::Say(messages) => messages,
+        self.requests.lock().unwrap().push(request.into_inner());
+        let answer = self.answers.lock().unwrap().pop_front().expect("the script goes on");
+        let messages = match answer {
+            ScriptedAnswer::Refuse(status) => return Err(status),
+            ScriptedAnswer::Nothing => std::future::pending().await,
+            ScriptedAnswer::Say(messages) => messages,
         };
         let (sender, stream) = mpsc::channel(messages.len().max(1));
         for message in messages {
@@ -274,12 +273,12 @@ fn resumed(revision: u64) -> Option<Start> {
 #[tokio::test(start_paused = true)]
 async fn a_follower_takes_three_silent_intervals_for_a_dead_connection() {
     let script = vec![
-        WriteRequest::Say(vec![opened(3), page(4, 0, vec![known_change()])]),
-        // Nobody answers: not even the headers come.
-        WriteRequest::Nothing,
-        WriteRequest::Say(vec![opened(4), page(6, 4, vec![known_change()])]),
+        ScriptedAnswer::Say(vec![opened(3), page(4, 0, vec![known_change()])]),
+        // No answer comes, not even headers.
+        ScriptedAnswer::Nothing,
+        ScriptedAnswer::Say(vec![opened(4), page(6, 4, vec![known_change()])]),
     ];
-    let (scripted, mut follower) = Scripted::follower(script, FollowStart::Range(4, None));
+    let (scripted, mut follower) = ScriptedServer::follower(script, FollowStart::Range(4, None));
     assert!(matches!(follower.next().await.unwrap(), Some(FollowEvent::Opened(_))));
     assert!(matches!(follower.next().await.unwrap(), Some(FollowEvent::Changes(part)) if part.revision == 4));
     for dead in ["a stream", "a call"] {
@@ -293,21 +292,22 @@ async fn a_follower_takes_three_silent_intervals_for_a_dead_connection() {
     assert_eq!(scripted.starts()[1..], [resumed(4), resumed(4)]);
 }
 
+fn status_of(domain: &str) -> Status {
+    let details = ErrorDetails::with_error_info("FIELD", domain, HashMap::new());
+    Status::with_error_details(Code::InvalidArgument, "no", details)
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_follower_takes_a_refusal_only_from_an_almanac() {
-    let reasoned = |domain: &str| {
-        let details = ErrorDetails::with_error_info("FIELD", domain, HashMap::new());
-        Status::with_error_details(Code::InvalidArgument, "no", details)
-    };
     let script = vec![
-        WriteRequest::Refuse(Status::invalid_argument("a frame was cut")),
-        WriteRequest::Refuse(reasoned("proxy.example")),
-        WriteRequest::Refuse(Status::failed_precondition("somebody on the way")),
-        WriteRequest::Refuse(Status::out_of_range("a message that is too long")),
-        WriteRequest::Refuse(reasoned("almanac")),
+        ScriptedAnswer::Refuse(Status::invalid_argument("a frame was cut")),
+        ScriptedAnswer::Refuse(status_of("proxy.example")),
+        ScriptedAnswer::Refuse(Status::failed_precondition("somebody on the way")),
+        ScriptedAnswer::Refuse(Status::out_of_range("a message that is too long")),
+        ScriptedAnswer::Refuse(status_of("almanac")),
     ];
     let retried = script.len() - 1;
-    let (scripted, mut follower) = Scripted::follower(script, FollowStart::Now);
+    let (scripted, mut follower) = ScriptedServer::follower(script, FollowStart::Now);
     for _ in 0..retried {
         assert!(matches!(follower.next().await.unwrap(), Some(FollowEvent::Reconnecting { .. })));
     }
@@ -319,27 +319,34 @@ async fn a_follower_takes_a_refusal_only_from_an_almanac() {
     assert_eq!(scripted.starts().len(), retried + 1);
 }
 
+fn opened_with_state() -> Message {
+    Message::Opened(Opened { start_revision: 4, ..Default::default() })
+}
+
+fn state_page(item: StateRow) -> Message {
+    Message::SnapshotPage(SnapshotPage { revision: 4, rows: vec![item], ..Default::default() })
+}
+
+fn definition_change(before: Option<Definition>, after: Option<Definition>) -> Change {
+    let detail = Some(Detail::Definition(DefinitionChange { before, after }));
+    Change { detail, ..known_change() }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_follower_stops_at_unknown_messages() {
-    let state = || Message::Opened(Opened { start_revision: 4, ..Default::default() });
-    let rows = |item| Message::SnapshotPage(SnapshotPage { revision: 4, rows: vec![item], ..Default::default() });
-    let defined = |before, after| {
-        let detail = Some(Detail::Definition(DefinitionChange { before, after }));
-        Change { detail, ..known_change() }
-    };
     let nameless = Definition { item: None };
     let changes = [
         Change { detail: None, ..known_change() },
         Change { scope: 0, ..known_change() },
         Change { scope: 99, ..known_change() },
-        defined(None, Some(nameless.clone())),
-        defined(Some(nameless.clone()), None),
+        definition_change(None, Some(nameless.clone())),
+        definition_change(Some(nameless.clone()), None),
     ];
     let mut scripts: Vec<Vec<Message>> =
         changes.into_iter().map(|change| vec![opened(3), page(4, 0, vec![known_change(), change])]).collect();
     let row = StateRow { item: Some(state_row::Item::Definition(nameless)), ..Default::default() };
-    scripts.push(vec![state(), rows(StateRow::default())]);
-    scripts.push(vec![state(), rows(row)]);
+    scripts.push(vec![opened_with_state(), state_page(StateRow::default())]);
+    scripts.push(vec![opened_with_state(), state_page(row)]);
     for script in scripts {
         let from = if matches!(script[1], Message::SnapshotPage(_)) {
             FollowStart::State
@@ -347,7 +354,7 @@ async fn a_follower_stops_at_unknown_messages() {
             FollowStart::Range(4, None)
         };
         let what = format!("{:?}", script[1]);
-        let (_, mut follower) = Scripted::follower(vec![WriteRequest::Say(script)], from);
+        let (_, mut follower) = ScriptedServer::follower(vec![ScriptedAnswer::Say(script)], from);
         assert!(matches!(follower.next().await.unwrap(), Some(FollowEvent::Opened(_))));
         let unknown = follower.next().await;
         assert!(matches!(unknown, Err(FollowError::Unknown(_))), "{what}: {unknown:?}");
@@ -356,18 +363,18 @@ async fn a_follower_stops_at_unknown_messages() {
     }
 }
 
-/// Without a token, nothing came before: a server that names a commit before the first one has lost it on the way.
+/// Without a token, nothing comes before the first commit. If the first commit names one before it, a commit was lost.
 #[tokio::test(start_paused = true)]
 async fn a_follower_that_began_without_a_token_knows_the_whole_chain() {
     for (from, first, broken) in [
         (FollowStart::Range(4, None), 0, false),
         (FollowStart::Range(4, None), 2, true),
         (FollowStart::Now, 3, true),
-        // What came before the token, only who kept it knows.
+        // Only the owner of the token knows which commit came before it.
         (FollowStart::Token("after 3".into()), 2, false),
     ] {
-        let script = vec![WriteRequest::Say(vec![opened(3), page(4, first, vec![known_change()])])];
-        let (_, mut follower) = Scripted::follower(script, from.clone());
+        let script = vec![ScriptedAnswer::Say(vec![opened(3), page(4, first, vec![known_change()])])];
+        let (_, mut follower) = ScriptedServer::follower(script, from.clone());
         assert!(matches!(follower.next().await.unwrap(), Some(FollowEvent::Opened(_))));
         let came = follower.next().await;
         let chain = matches!(&came, Err(FollowError::Broken(promise)) if promise.promise == "Chained");

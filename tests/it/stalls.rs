@@ -1,4 +1,4 @@
-//! Subscribers that take nothing: given up after a while, with a way back, and nobody loses anything by it.
+//! Stalled subscribers: the server ends their streams after a while, with a token, and no commit is lost.
 
 use std::time::Duration;
 
@@ -15,11 +15,13 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::support::{Clients, DEADLINE, TestServer, WholeCommit, fixture::*, join, watch::Watch};
+use crate::support::{
+    Clients, DEADLINE, TestServer, WholeCommit, fixture::*, join, subscriptions::range, watch::Watch,
+};
 
-/// What one stream holds unread before its server must wait; the default of HTTP/2.
+/// The flow-control window of a stream, in bytes: the default of HTTP/2.
 const STREAM_WINDOW: u32 = 65_535;
-/// Room for all streams of a connection, so that one does not stop the others.
+/// The window of a connection, in bytes: large, so that one stream does not stop the others.
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
 async fn stalling_world(limit: Duration) -> TestServer {
@@ -28,7 +30,7 @@ async fn stalling_world(limit: Duration) -> TestServer {
     server
 }
 
-/// A connection of its own, with small windows.
+/// A new connection with small windows.
 async fn connection(server: &TestServer) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{}", server.address())).unwrap();
     let endpoint = endpoint.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
@@ -36,10 +38,10 @@ async fn connection(server: &TestServer) -> Channel {
 }
 
 fn from(revision: u64) -> Start {
-    Start::Range(StartRange { first_revision: revision, last_revision: 0 })
+    range(revision, 0)
 }
 
-/// A stream that says nothing when there is nothing to say.
+/// A stream without progress messages in the time of the test.
 async fn subscribe(connection: &Channel, start: Start) -> Streaming<SubscribeResponse> {
     let progress_interval = Some(prost_types::Duration { seconds: 20, nanos: 0 });
     let request = SubscribeRequest { start: Some(start), progress_interval, ..Default::default() };
@@ -69,18 +71,18 @@ async fn until_subscribers(clients: &Clients, expected: u64) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, fewer).await.expect("who takes nothing is given up");
+    tokio::time::timeout(DEADLINE, fewer).await.expect("a stalled stream is ended");
 }
 
-/// What a stream gave, and the last token in it.
+/// The messages of a stream, and its last token.
 #[derive(Debug, Default)]
-struct Taken {
+struct StreamRecord {
     pages: Vec<CommitPage>,
     token: String,
     covers: u64,
 }
 
-impl Taken {
+impl StreamRecord {
     fn take(&mut self, message: Message) {
         match message {
             Message::Opened(opened) => (self.token, self.covers) = (opened.resume_token, opened.start_revision),
@@ -95,7 +97,7 @@ impl Taken {
         }
     }
 
-    /// Takes what comes until a revision is covered, or until the stream breaks: then, why.
+    /// Reads until the stream covers a revision, or fails; returns the error.
     async fn until(&mut self, stream: &mut Streaming<SubscribeResponse>, revision: u64) -> Option<tonic::Status> {
         while self.covers < revision {
             let next = tokio::time::timeout(DEADLINE, stream.message()).await.expect("a message, or the end");
@@ -108,7 +110,7 @@ impl Taken {
         None
     }
 
-    /// The commits that came whole; what came of another is thrown away, as a client does.
+    /// The complete commits. An incomplete one is dropped, as a client does.
     fn commits(mut self) -> Vec<WholeCommit> {
         self.pages.retain(|page| page.revision <= self.covers);
         join(&self.pages)
@@ -121,9 +123,9 @@ async fn a_stalled_client_is_given_up_and_nobody_loses_anything() {
     let clients = &server.clients;
     let shared = connection(&server).await;
     let mut frozen = subscribe(&shared, from(2)).await;
-    let mut taken = Taken::default();
-    taken.take(frozen.message().await.unwrap().unwrap().body.unwrap());
-    // Two that read: beside the one that does not, and on a connection of its own.
+    let mut record = StreamRecord::default();
+    record.take(frozen.message().await.unwrap().unwrap().body.unwrap());
+    // Two streams that are read: on the connection of the stalled one, and on a connection of its own.
     let beside = Clients { feed: FeedServiceClient::new(shared.clone()), ..clients.clone() };
     let mut sibling = Watch::open(&beside, from(2), Vec::new()).await.unwrap();
     let mut bystander = Watch::open(clients, from(2), Vec::new()).await.unwrap();
@@ -152,14 +154,14 @@ async fn a_stalled_client_is_given_up_and_nobody_loses_anything() {
     both.extend(resumed.leave().await.commits());
     assert_eq!(both, expected, "the sibling missed nothing");
 
-    // The frozen one wakes: what it was sent, then the end, then on from its last token.
-    let why = taken.until(&mut frozen, missed).await.expect("the stream is over");
+    // The stalled client reads again: what was sent, then the end, then the rest by its last token.
+    let why = record.until(&mut frozen, missed).await.expect("the stream is over");
     assert_ne!(why.code(), tonic::Code::Ok, "{why:?}");
-    assert!(taken.covers < missed);
-    let mut resumed = subscribe(&shared, Start::ResumeToken(taken.token.clone())).await;
-    let mut rest = Taken::default();
+    assert!(record.covers < missed);
+    let mut resumed = subscribe(&shared, Start::ResumeToken(record.token.clone())).await;
+    let mut rest = StreamRecord::default();
     assert!(rest.until(&mut resumed, missed).await.is_none());
-    let mut both = taken.commits();
+    let mut both = record.commits();
     both.extend(rest.commits());
     assert_eq!(both, expected, "the frozen one missed nothing");
     drop(resumed);
@@ -180,8 +182,8 @@ async fn slow_and_idle_readers_are_not_given_up() {
     let slow_connection = connection(&server).await;
     let mut slow = subscribe(&slow_connection, from(2)).await;
     let begun = std::time::Instant::now();
-    let mut seen = Taken::default();
-    // Far more waits than a window holds, all the time, and far longer than the limit.
+    let mut seen = StreamRecord::default();
+    // Much more than a window waits to be sent, for much longer than the limit.
     while begun.elapsed() < 2 * limit {
         assert!(seen.covers < head, "there is always something to read");
         seen.take(slow.message().await.expect("a slow reader stays").unwrap().body.unwrap());
@@ -191,17 +193,17 @@ async fn slow_and_idle_readers_are_not_given_up() {
     assert!(seen.until(&mut slow, head).await.is_none());
     assert_eq!(seen.commits(), clients.commits(1, Vec::new()).await);
     let news = commit(clients, 20).await;
-    assert!(Taken::default().until(&mut idle, news).await.is_none(), "who waits for news gets it");
+    assert!(StreamRecord::default().until(&mut idle, news).await.is_none(), "an idle stream gets the next commit");
     drop((slow, idle));
     server.end().await;
 }
 
-/// Over HTTP/1.1 there are no windows: what is full is the socket.
+/// HTTP/1.1 has no windows: here the buffers of the socket are full.
 #[tokio::test]
 async fn a_stalled_browser_is_given_up() {
     let server = stalling_world(Duration::from_secs(1)).await;
     let clients = &server.clients;
-    // More than the buffers of two sockets hold.
+    // More than the buffers of two sockets.
     for number in 0..8 {
         commit_years(clients, number, 3_000).await;
     }

@@ -1,5 +1,5 @@
-//! What the contract does not have is refused, wherever in a request it stands: fields and values of enums. Page tokens are
-//! refused by all but the history that made them.
+//! Unknown fields and enum values are refused, wherever in a request they are. A page token is refused by every history but
+//! its own.
 
 use std::collections::BTreeSet;
 
@@ -22,9 +22,9 @@ use tonic::{
 
 use crate::support::{Clients, TestServer, assert_refused, fields, fixture::*, reason, upload};
 
-/// No message has it.
+/// No message has this field.
 const UNKNOWN_NUMBER: u32 = 100_000;
-/// No enum has it.
+/// No enum has this value.
 const UNKNOWN_VALUE: i32 = 99;
 
 /// Sends and receives messages as bytes.
@@ -86,7 +86,7 @@ pub(crate) fn methods() -> Vec<(String, MessageDescriptor)> {
     services.map(|method| (path(method.parent_service().full_name(), method.name()), method.input())).collect()
 }
 
-/// Every way down from a message to those inside it, itself first.
+/// The paths from a message to every message inside it, itself first.
 fn ways_down(message: &MessageDescriptor) -> Vec<Vec<FieldDescriptor>> {
     let mut found = vec![Vec::new()];
     let mut at = 0;
@@ -102,7 +102,7 @@ fn ways_down(message: &MessageDescriptor) -> Vec<Vec<FieldDescriptor>> {
     found
 }
 
-/// The message that a way leads to.
+/// The message at a path.
 fn end_of(message: &MessageDescriptor, way: &[FieldDescriptor]) -> MessageDescriptor {
     match way.last().map(FieldDescriptor::kind) {
         Some(Kind::Message(inner)) => inner,
@@ -110,7 +110,7 @@ fn end_of(message: &MessageDescriptor, way: &[FieldDescriptor]) -> MessageDescri
     }
 }
 
-/// An unknown field, inside messages that hold nothing else.
+/// An unknown field, inside messages that have no other field.
 fn unknown_field(way: &[FieldDescriptor]) -> Vec<u8> {
     let mut content = Vec::new();
     encode_key(UNKNOWN_NUMBER, WireType::Varint, &mut content);

@@ -53,7 +53,7 @@ fn copy_of(recording: &Recording) -> Replica {
 /// One commit for each value of a figure.
 async fn write_values(clients: &Clients, values: &[&str]) {
     for value in values {
-        clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "bank", &[("2020", value)])]).await.unwrap();
+        clients.ingest(released("2024-01-01"), one_figure(value)).await.unwrap();
     }
 }
 

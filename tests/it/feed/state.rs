@@ -175,7 +175,7 @@ async fn a_filter_narrows_the_state_as_it_narrows_changes() {
 async fn the_digest_is_of_the_version_that_was_asked_for() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
-    clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "bank", &[("2020", "1")])]).await.unwrap();
+    clients.ingest(released("2024-01-01"), one_figure("1")).await.unwrap();
     clients.publish(edition("2024"), entries(&[1, 2, 3])).await.unwrap();
     let mut digests = Vec::new();
     for (asked, answered) in [(0, 2), (1, 1), (2, 2)] {

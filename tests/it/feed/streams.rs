@@ -119,7 +119,7 @@ async fn a_server_that_stops_says_goodbye_and_its_token_goes_on_after_the_restar
     }
     server.restart().await;
     let clients = &server.clients;
-    clients.ingest(released("2024-01-01"), vec![batch(RD, "CHN", "bank", &[("2020", "1")])]).await.unwrap();
+    clients.ingest(released("2024-01-01"), one_figure("1")).await.unwrap();
     for token in tokens {
         let mut watch = Watch::open(clients, Start::ResumeToken(token), Vec::new()).await.unwrap();
         watch.until_covers(2).await;
@@ -167,7 +167,7 @@ async fn an_old_stream_ends_with_a_token_and_loses_nothing() {
     let mut got = Vec::new();
     for value in 1..=4 {
         let watch = Watch::open(clients, start, Vec::new()).await.unwrap();
-        let figures = vec![batch(RD, "CHN", "bank", &[("2020", &value.to_string())])];
+        let figures = one_figure(&value.to_string());
         clients.ingest(released("2024-01-01"), figures).await.unwrap();
         let recording = watch.ended().await.unwrap();
         let goodbye = recording.goodbye().unwrap();

@@ -133,7 +133,7 @@ async fn a_row_that_a_correction_moves_leaves_one_filter_and_enters_the_other() 
     server.end().await;
 }
 
-/// A token as Almanac 0.1 made them: a version, the history, two revisions, a hash and a mark.
+/// A token of Almanac 0.1: a version, the history, two revisions, a hash and a checksum.
 fn outdated_token() -> String {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
     let mut bytes = vec![1];

@@ -7,14 +7,17 @@ use tonic_types::StatusExt;
 use super::editions::with_editions;
 use crate::support::{assert_refused, at_released, at_revision, fixture::*};
 
+fn near(status: &tonic::Status) -> String {
+    status.get_details_error_info().unwrap().metadata["near"].clone()
+}
+
 #[tokio::test]
 async fn a_misspelt_name_is_refused_with_similar_names() {
     let server = with_editions().await;
     let clients = &server.clients;
-    let near = |status: &tonic::Status| status.get_details_error_info().unwrap().metadata["near"].clone();
     let request = GetRankingRequest { id: "economies-of-the-world".into(), ..Default::default() };
     let ranking = assert_refused(clients.catalog.clone().get_ranking(request).await, Code::NotFound, "UNKNOWN_RANKING");
-    assert_eq!(near(&ranking), RANKING, "all there are, however far");
+    assert_eq!(near(&ranking), RANKING, "all, however far");
     assert!(ranking.message().contains("; there are: clusters"), "{ranking}");
     let request = GetIndicatorRequest { id: "IP.PAT.RESF".into(), ..Default::default() };
     let status =
@@ -32,11 +35,22 @@ async fn a_misspelt_name_is_refused_with_similar_names() {
     server.end().await;
 }
 
+fn search(query: &str) -> SearchCatalogRequest {
+    SearchCatalogRequest { query: query.into(), ..Default::default() }
+}
+
+fn get_germany(as_of: Option<AsOf>) -> GetEntityRequest {
+    GetEntityRequest { id: "DEU".into(), as_of, ..Default::default() }
+}
+
+fn name_of(found: tonic::Response<GetEntityResponse>) -> String {
+    found.into_inner().entity.unwrap().name
+}
+
 #[tokio::test]
 async fn the_catalog_is_found_by_id_by_code_and_by_words() {
     let server = server_with_catalog().await;
     let mut catalog = server.clients.catalog.clone();
-    let search = |query: &str| SearchCatalogRequest { query: query.into(), ..Default::default() };
     let hits = catalog.search_catalog(search("TURKIYE")).await.unwrap().into_inner().hits;
     assert_eq!(hits[0].matched, "Türkiye");
     let hits = catalog.search_catalog(search("innovation clus")).await.unwrap().into_inner().hits;
@@ -55,12 +69,10 @@ async fn the_catalog_is_found_by_id_by_code_and_by_words() {
     assert_eq!((page.entities.len(), page.entities[0].kind()), (1, EntityKind::Cluster));
     assert!(!page.next_page_token.is_empty(), "clusters 5, 6 and 12 lie in CHN");
 
-    // A definition of long ago is still known.
+    // An old definition is still known.
     server.clients.define(WriteOptions::default(), vec![economy("DEU", "Federal Republic")]).await.unwrap();
-    let get = |as_of| GetEntityRequest { id: "DEU".into(), as_of, ..Default::default() };
-    let name = |found: tonic::Response<GetEntityResponse>| found.into_inner().entity.unwrap().name;
-    assert_eq!(name(catalog.get_entity(get(None)).await.unwrap()), "Federal Republic");
-    assert_eq!(name(catalog.get_entity(get(at_revision(1))).await.unwrap()), "Germany");
+    assert_eq!(name_of(catalog.get_entity(get_germany(None)).await.unwrap()), "Federal Republic");
+    assert_eq!(name_of(catalog.get_entity(get_germany(at_revision(1))).await.unwrap()), "Germany");
     for bad in ["", "a b", &"x".repeat(129)] {
         let request = GetIndicatorRequest { id: bad.into(), ..Default::default() };
         assert_refused(catalog.get_indicator(request).await, Code::InvalidArgument, "FIELD");

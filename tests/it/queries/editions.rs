@@ -6,7 +6,7 @@ use tonic::Code;
 
 use crate::support::{Clients, TestServer, assert_refused, at_released, at_revision, fields, fixture::*, text};
 
-/// Editions 2022 to 2024 (2024 by another method), and 2021 of which only some ranks are known.
+/// Editions 2022 to 2024 (2024 with another methodology), and 2021, of which only some ranks are known.
 pub(super) async fn with_editions() -> TestServer {
     let server = server_with_catalog().await;
     let clients = &server.clients;
@@ -185,17 +185,17 @@ async fn partial_coverage_is_never_turned_into_left() {
     server.end().await;
 }
 
+fn trajectory_request(entities: &[String]) -> GetTrajectoryRequest {
+    GetTrajectoryRequest { ranking: RANKING.into(), entities: entities.to_vec(), ..Default::default() }
+}
+
 #[tokio::test]
 async fn a_trajectory_goes_through_every_edition_that_stands() {
     let server = with_editions().await;
     server.clients.withdraw(WriteOptions::default(), RANKING, "2022").await.unwrap();
-    let request = |entities: &[String]| GetTrajectoryRequest {
-        ranking: RANKING.into(),
-        entities: entities.to_vec(),
-        ..Default::default()
-    };
     let mut rankings = server.clients.rankings.clone();
-    let found = rankings.get_trajectory(request(&[cluster(4), cluster(1)])).await.unwrap().into_inner().trajectories;
+    let found =
+        rankings.get_trajectory(trajectory_request(&[cluster(4), cluster(1)])).await.unwrap().into_inner().trajectories;
     assert_eq!([&found[0].entity, &found[1].entity], [&cluster(4), &cluster(1)], "in the order asked");
     let points = |trajectory: &Trajectory| -> Vec<(String, Option<u32>, Option<Absence>, bool)> {
         let point = |point: &TrajectoryPoint| {
@@ -214,8 +214,8 @@ async fn a_trajectory_goes_through_every_edition_that_stands() {
         points(&found[1]),
         [at("2021", Some(1), None, false), at("2023", Some(2), None, true), at("2024", Some(3), None, false)]
     );
-    assert_refused(rankings.get_trajectory(request(&[])).await, Code::InvalidArgument, "FIELD");
-    let near = rankings.get_trajectory(request(&["cluster:0l".to_owned()])).await;
+    assert_refused(rankings.get_trajectory(trajectory_request(&[])).await, Code::InvalidArgument, "FIELD");
+    let near = rankings.get_trajectory(trajectory_request(&["cluster:0l".to_owned()])).await;
     let status = assert_refused(near, Code::NotFound, "UNKNOWN_ENTITY");
     assert!(status.message().contains("cluster:01"), "{}", status.message());
     server.end().await;
@@ -235,11 +235,11 @@ async fn an_entity_that_cannot_be_in_a_table_is_not_worse_than_it() {
     };
     let found = server.clients.rankings.clone().get_trajectory(request).await.unwrap().into_inner().trajectories;
     let listed_or_why = |point: &TrajectoryPoint| (point.entry.is_some(), point.absence);
-    let told: Vec<Vec<(bool, Option<Absence>)>> =
+    let found: Vec<Vec<(bool, Option<Absence>)>> =
         found.iter().map(|one| one.points.iter().map(listed_or_why).collect()).collect();
-    assert_eq!(told[0], [(false, worse_than(2)), (true, None)]);
-    assert_eq!(told[1], [(false, worse_than(2)), (false, not_ranked())], "of all that were ranked it is none");
-    assert_eq!(told[2], [(false, not_ranked()), (false, not_ranked())], "an economy has no rank among clusters");
+    assert_eq!(found[0], [(false, worse_than(2)), (true, None)]);
+    assert_eq!(found[1], [(false, worse_than(2)), (false, not_ranked())], "of all that were ranked it is none");
+    assert_eq!(found[2], [(false, not_ranked()), (false, not_ranked())], "an economy has no rank among clusters");
     let compared = compare(&server.clients, "2024", "2023").await;
     let left = compared.moves.iter().find(|one| one.entity == cluster(3)).unwrap();
     assert_eq!((left.movement(), left.later_absence), (Movement::Left, worse_than(2)));
@@ -261,7 +261,7 @@ async fn a_withdrawn_edition_stands_as_of_before_and_not_after() {
     let before = server.clients.entries(RANKING, "2024", at_revision(revision - 1)).await.unwrap();
     assert_eq!(before.len(), 4);
     let newest = server.clients.entries(RANKING, "", None).await.unwrap();
-    assert_eq!(newest.len(), 5, "2023 is the newest that stands");
+    assert_eq!(newest.len(), 5, "2023 is the newest published one");
     let listed = ListEditionsRequest { ranking: RANKING.into(), ..Default::default() };
     let listed = server.clients.rankings.clone().list_editions(listed).await.unwrap().into_inner().editions;
     assert_eq!((listed[0].id.as_str(), listed[0].status()), ("2024", EditionStatus::Withdrawn));
@@ -294,7 +294,7 @@ async fn a_comparison_comes_in_pages_of_one_revision_that_each_tell_of_all() {
         ..Default::default()
     };
     let first = server.clients.rankings.clone().compare_editions(request.clone()).await.unwrap().into_inner();
-    // What is written between the pages does not show.
+    // Writes between pages have no effect.
     let head = server.clients.head().await;
     server.clients.publish(correction(edition("2023")), entries(&[5, 4, 3, 2])).await.unwrap();
     let rest = CompareEditionsRequest { page_token: first.next_page_token.clone(), page_size: 1, ..request.clone() };
@@ -315,7 +315,7 @@ async fn a_comparison_comes_in_pages_of_one_revision_that_each_tell_of_all() {
     server.end().await;
 }
 
-/// Entries with all the components that one may have, each with a long remark: about 150 kB an entry.
+/// Entries with as many components as allowed, each with a long remark: about 150 kB an entry.
 fn long_entries(clusters: &[usize], remark: &str) -> Vec<Entry> {
     let component = |number: usize| EntryComponent {
         id: format!("part-{number:03}"),
@@ -340,7 +340,7 @@ async fn long_comparisons_and_trajectories_are_cut_before_a_client_of_default_li
         clusters.rotate_left(at);
         server.clients.publish(edition(year), long_entries(&clusters, "as printed in annex ")).await.unwrap();
     }
-    // The harness takes 4 MiB a message, as a client does unless told otherwise.
+    // The clients of the tests accept 4 MiB a message, which is the default of most clients.
     let request = CompareEditionsRequest {
         ranking: RANKING.into(),
         earlier_edition: "2021".into(),
@@ -352,10 +352,10 @@ async fn long_comparisons_and_trajectories_are_cut_before_a_client_of_default_li
     assert!(pages.len() > 2 && bytes > 3_500_000, "{} pages, {bytes} bytes", pages.len());
     assert!(pages.iter().all(|page| page.encoded_len() < 3 << 19), "an entry more than 1 MiB at most");
     let moves: Vec<EntryMove> = pages.into_iter().flat_map(|page| page.moves).collect();
-    let told: Vec<(String, Option<u32>)> =
+    let found: Vec<(String, Option<u32>)> =
         moves.iter().map(|one| (one.entity.clone(), one.later.as_ref().unwrap().rank)).collect();
     let expected = (1..=CLUSTERS).map(|rank| (cluster(rank % CLUSTERS + 1), Some(rank as u32)));
-    assert_eq!(told, expected.collect::<Vec<_>>());
+    assert_eq!(found, expected.collect::<Vec<_>>());
     assert!(moves.iter().all(|one| one.earlier.as_ref().unwrap().components.len() == 300));
 
     let mut request = GetTrajectoryRequest {
@@ -380,7 +380,7 @@ async fn long_comparisons_and_trajectories_are_cut_before_a_client_of_default_li
         if request.page_token.is_empty() {
             break;
         }
-        // One after the other from here on: trajectories are cut as well.
+        // One page after the other: trajectories are cut as well.
         request.page_size = 1;
     }
     let expected = (1..=CLUSTERS).flat_map(|number| years.map(|year| (cluster(number), year.to_owned())));

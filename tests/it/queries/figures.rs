@@ -5,7 +5,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use crate::support::{
-    TestServer, assert_refused, at_recorded, at_released, at_revision, fields, fixture::*, reason, text,
+    Clients, TestServer, assert_refused, at_recorded, at_released, at_revision, fields, fixture::*, reason, text,
 };
 
 /// Three sources for one figure, in three commits.
@@ -22,16 +22,22 @@ async fn with_figures() -> TestServer {
     server
 }
 
+fn expected(source: &str, text: &str) -> (String, String) {
+    (source.to_owned(), text.to_owned())
+}
+
+fn source_and_text(figure: &Observation) -> (String, String) {
+    (figure.source.clone(), text(figure.value.as_ref().unwrap()))
+}
+
 #[tokio::test]
 async fn a_figure_names_who_answers_and_what_the_others_say() {
     let server = with_figures().await;
     let clients = &server.clients;
     let found = figure(clients, RD, "CHN", "2021", None).await.unwrap();
-    let source = |figure: &Observation| (figure.source.clone(), text(figure.value.as_ref().unwrap()));
-    let expect = |source: &str, text: &str| (source.to_owned(), text.to_owned());
-    assert_eq!(source(found.selected.as_ref().unwrap()), expect("bank", "2.44"));
-    let others: Vec<_> = found.alternatives.iter().map(source).collect();
-    assert_eq!(others, [expect("office", "2.43"), expect("press", "2.5"), expect("closed", "2.9")]);
+    assert_eq!(source_and_text(found.selected.as_ref().unwrap()), expected("bank", "2.44"));
+    let others: Vec<_> = found.alternatives.iter().map(source_and_text).collect();
+    assert_eq!(others, [expected("office", "2.43"), expected("press", "2.5"), expected("closed", "2.9")]);
     assert_eq!((found.policy.as_str(), found.unit.as_str(), found.revision), ("default@1", "% of GDP", 4));
     let disagreement = found.disagreement.unwrap();
     assert_eq!((disagreement.min, disagreement.max), (2.43, 2.9));
@@ -117,6 +123,38 @@ async fn a_date_resolves_to_a_revision() {
     server.end().await;
 }
 
+/// (indicator, entity, source, period, value).
+type FigureRow = (String, String, String, String, Value);
+
+/// The figures of whole series at a revision, and the sources left out.
+async fn stream_series(clients: &Clients, selection: SeriesSelection, revision: u64) -> (Vec<FigureRow>, Vec<String>) {
+    let request = StreamSeriesRequest { selection: Some(selection), ..Default::default() };
+    let mut stream = clients.statistics.clone().stream_series(request).await.unwrap().into_inner();
+    let mut rows = Vec::new();
+    let mut left_out = Vec::new();
+    while let Some(message) = stream.message().await.unwrap() {
+        assert_eq!(message.revision, revision);
+        left_out.extend(message.left_out_sources);
+        for series in message.series {
+            for point in series.points {
+                let value = point.value.unwrap();
+                rows.push((
+                    series.indicator.clone(),
+                    series.entity.clone(),
+                    series.source.clone(),
+                    point.period,
+                    value,
+                ));
+            }
+        }
+    }
+    (rows, left_out)
+}
+
+fn query(selection: SeriesSelection) -> QueryObservationsRequest {
+    QueryObservationsRequest { selection: Some(selection), ..Default::default() }
+}
+
 #[tokio::test]
 async fn observations_are_a_panel_and_whole_series_stream_the_same() {
     let server = with_figures().await;
@@ -141,32 +179,12 @@ async fn observations_are_a_panel_and_whole_series_stream_the_same() {
     assert_eq!(plain, [("office", "2020"), ("bank", "2020")], "by when each was first defined");
     assert_eq!(clients.observations(narrow, at_revision(2)).await.len(), 1);
 
-    let request = StreamSeriesRequest { selection: Some(select(&[RD, PATENTS])), ..Default::default() };
-    let mut stream = clients.statistics.clone().stream_series(request).await.unwrap().into_inner();
-    let mut streamed = Vec::new();
-    let mut left_out = Vec::new();
-    while let Some(message) = stream.message().await.unwrap() {
-        assert_eq!(message.revision, 5);
-        left_out.extend(message.left_out_sources);
-        for series in message.series {
-            for point in series.points {
-                let value = point.value.unwrap();
-                streamed.push((
-                    series.indicator.clone(),
-                    series.entity.clone(),
-                    series.source.clone(),
-                    point.period,
-                    value,
-                ));
-            }
-        }
-    }
+    let (streamed, left_out) = stream_series(clients, select(&[RD, PATENTS]), 5).await;
     assert_eq!(left_out, ["closed"]);
     let rows = all.into_iter().map(|row| (row.indicator, row.entity, row.source, row.period, row.value.unwrap()));
     assert_eq!(streamed, rows.collect::<Vec<_>>());
 
     let mut statistics = clients.statistics.clone();
-    let query = |selection| QueryObservationsRequest { selection: Some(selection), ..Default::default() };
     let closed = SeriesSelection { sources: vec!["closed".into()], ..select(&[RD]) };
     let refused = statistics.query_observations(query(closed)).await;
     assert_refused(refused, Code::PermissionDenied, "LICENCE");
@@ -184,7 +202,7 @@ async fn observations_are_a_panel_and_whole_series_stream_the_same() {
 async fn names_that_have_no_figures_yet_answer_nothing() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
-    clients.ingest(released("2022-03-01"), vec![batch(RD, "CHN", "bank", &[("2020", "1")])]).await.unwrap();
+    clients.ingest(released("2022-03-01"), one_figure("1")).await.unwrap();
     let source = SeriesSelection { sources: vec!["press".into()], ..select(&[RD]) };
     let entity = SeriesSelection { entities: vec!["TUR".into()], ..select(&[RD]) };
     for selection in [source, entity, select(&[VENTURE])] {
@@ -206,11 +224,14 @@ async fn names_that_have_no_figures_yet_answer_nothing() {
     server.end().await;
 }
 
+fn dimension(id: &str, value: &str) -> Dimension {
+    Dimension { id: id.into(), value: value.into() }
+}
+
 #[tokio::test]
 async fn other_dimensions_are_named() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
-    let dimension = |id: &str, value: &str| Dimension { id: id.into(), value: value.into() };
     let mut by_sex = batch(RD, "CHN", "bank", &[("2020", "1")]);
     by_sex.dimensions = vec![dimension("SEX", "F")];
     let mut by_age = batch(RD, "CHN", "office", &[("2020", "1")]);
@@ -247,10 +268,10 @@ async fn series_on_the_command_line_name_the_sources_left_out() {
     ] {
         let done = run(arguments.clone()).await.unwrap();
         let out = String::from_utf8_lossy(&done.stdout);
-        let said = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "{arguments:?}: {said}");
+        let stderr = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{arguments:?}: {stderr}");
         assert_eq!(out.lines().filter(|line| line.starts_with("CHN")).count(), rows, "{arguments:?}: {out}");
-        assert_eq!(said.contains("left out: closed"), arguments != ["--source", "bank"], "{arguments:?}: {said}");
+        assert_eq!(stderr.contains("left out: closed"), arguments != ["--source", "bank"], "{arguments:?}: {stderr}");
     }
     server.end().await;
 }
@@ -263,7 +284,7 @@ async fn every_version_of_a_figure_is_listed_with_its_cause_and_commit() {
         options: Some(WriteOptions { cause: Cause::Correction.into(), ..Default::default() }),
         ..released("2023-06-01")
     };
-    clients.ingest(header, vec![batch(RD, "CHN", "bank", &[("2020", "2.39")])]).await.unwrap();
+    clients.ingest(header, one_figure("2.39")).await.unwrap();
     let mut withdrawal = batch(RD, "CHN", "bank", &[]);
     withdrawal.points = vec![IngestPoint { period: "2020".into(), value: None, withdrawn: true }];
     clients.ingest(released("2023-07-01"), vec![withdrawal]).await.unwrap();

@@ -23,11 +23,14 @@ fn expect(
     rows.iter().map(|(entity, source, period, value)| (*entity, *source, *period, (*value).to_owned())).collect()
 }
 
+fn of_china() -> SeriesSelection {
+    SeriesSelection { entities: vec!["CHN".into()], ..select(&[RD]) }
+}
+
 #[tokio::test]
 async fn a_policy_answers_one_row_a_figure() {
     let server = with_figures().await;
     let clients = &server.clients;
-    let of_china = || SeriesSelection { entities: vec!["CHN".into()], ..select(&[RD]) };
     let answer = query(clients, of_china(), "default@1").await;
     let expected = [
         ("CHN", "bank", "2019", "2.2"),
@@ -38,7 +41,7 @@ async fn a_policy_answers_one_row_a_figure() {
     ];
     assert_eq!(rows(&answer), expect(&expected), "the bank before the office, by dimensions");
     assert_eq!(answer.left_out_sources, ["closed"]);
-    // The bank's figure was confirmed after the office's came.
+    // A later release than the office's confirmed the bank's figure.
     let answer = query(clients, of_china(), "newest@1").await;
     assert_eq!(rows(&answer)[1], ("CHN", "bank", "2020", "2.4".to_owned()));
     assert_eq!(answer.observations[1].released, "2022-03-01");
@@ -49,11 +52,11 @@ async fn a_policy_answers_one_row_a_figure() {
     assert_eq!(
         rows(&answer),
         expect(&[("CHN", "office", "2021", "2.6"), ("CHN", "bank", "2020", "1.3"), ("CHN", "bank", "2020", "1.1")]),
-        "the newest of each figure, whoever has it"
+        "the newest of each figure, from any source"
     );
     let answer = query(clients, narrow, "").await;
-    let mut told = rows(&answer);
-    told.sort();
+    let mut found = rows(&answer);
+    found.sort();
     let mut expected = expect(&[
         ("CHN", "bank", "2020", "1.1"),
         ("CHN", "bank", "2020", "1.3"),
@@ -61,32 +64,35 @@ async fn a_policy_answers_one_row_a_figure() {
         ("CHN", "office", "2021", "2.6"),
     ]);
     expected.sort();
-    assert_eq!(told, expected, "the newest of each series");
+    assert_eq!(found, expected, "the newest of each series");
     let request =
         QueryObservationsRequest { selection: Some(of_china()), policy: "best@1".into(), ..Default::default() };
     assert_refused(clients.statistics.clone().query_observations(request).await, Code::InvalidArgument, "POLICY");
     server.end().await;
 }
 
-#[tokio::test]
-async fn members_of_a_group_are_those_of_the_day_asked_for() {
-    let server = with_figures().await;
-    let clients = &server.clients;
-    let members = |on_date: &str| SeriesSelection {
+fn members_on(on_date: &str) -> SeriesSelection {
+    SeriesSelection {
         members_of: Some(GroupMembers { group: GROUP.into(), on_date: on_date.into() }),
         sources: vec!["bank".into()],
         period_from: "2020".into(),
         dimensions: Vec::new(),
         ..select(&[RD])
-    };
+    }
+}
+
+#[tokio::test]
+async fn members_of_a_group_are_those_of_the_day_asked_for() {
+    let server = with_figures().await;
+    let clients = &server.clients;
     let entities = async |selection: SeriesSelection, as_of: Option<AsOf>| -> Vec<String> {
         let found = clients.observations(selection, as_of).await;
         let plain = found.into_iter().filter(|one| one.dimensions.is_empty());
         plain.map(|one| one.entity).collect()
     };
-    assert_eq!(entities(members("2021-12-31"), None).await, ["CHN", "JPN"]);
-    assert_eq!(entities(members("2022-01-01"), None).await, ["CHN"]);
-    assert_eq!(entities(members(""), None).await, ["CHN"], "as it stands today");
+    assert_eq!(entities(members_on("2021-12-31"), None).await, ["CHN", "JPN"]);
+    assert_eq!(entities(members_on("2022-01-01"), None).await, ["CHN"]);
+    assert_eq!(entities(members_on(""), None).await, ["CHN"], "the members of today");
     let unknown = SeriesSelection {
         members_of: Some(GroupMembers { group: "group:asai".into(), ..Default::default() }),
         ..select(&[RD])
@@ -97,17 +103,17 @@ async fn members_of_a_group_are_those_of_the_day_asked_for() {
     server.end().await;
 }
 
+fn selection_of(dimensions: &[(&str, &str)]) -> SeriesSelection {
+    SeriesSelection { dimensions: dimensions.iter().map(|(id, value)| dimension(id, value)).collect(), ..select(&[RD]) }
+}
+
 #[tokio::test]
 async fn dimensions_narrow_figures_and_versions() {
     let server = with_figures().await;
     let clients = &server.clients;
-    let selection = |dimensions: &[(&str, &str)]| SeriesSelection {
-        dimensions: dimensions.iter().map(|(id, value)| dimension(id, value)).collect(),
-        ..select(&[RD])
-    };
     let values = async |dimensions: &[(&str, &str)]| -> Vec<String> {
         let mut all: Vec<String> = clients
-            .observations(selection(dimensions), None)
+            .observations(selection_of(dimensions), None)
             .await
             .iter()
             .map(|row| text(row.value.as_ref().unwrap()))
@@ -135,7 +141,7 @@ async fn dimensions_narrow_figures_and_versions() {
     assert_eq!(versions(vec![dimension("SEX", "F")]).await, ["1.1"]);
     assert_eq!(versions(vec![dimension("AGE", "Y")]).await, ["1.3"]);
     assert_eq!(versions(vec![dimension("AGE", "O")]).await, [""; 0]);
-    let bad = QueryObservationsRequest { selection: Some(selection(&[("SE X", "F")])), ..Default::default() };
+    let bad = QueryObservationsRequest { selection: Some(selection_of(&[("SE X", "F")])), ..Default::default() };
     let status =
         assert_refused(clients.statistics.clone().query_observations(bad).await, Code::InvalidArgument, "FIELD");
     assert_eq!(fields(&status), ["selection.dimensions"]);
@@ -146,13 +152,13 @@ async fn dimensions_narrow_figures_and_versions() {
 async fn a_figure_names_the_release_that_confirmed_it_last() {
     let server = with_figures().await;
     let clients = &server.clients;
-    let told = async |as_of: Option<AsOf>| {
+    let releases = async |as_of: Option<AsOf>| {
         let selected = figure(clients, RD, "CHN", "2020", as_of).await.unwrap().selected.unwrap();
         (selected.released, selected.last_released)
     };
     let day = str::to_owned;
-    assert_eq!(told(None).await, (day("2022-03-01"), day("2024-03-01")));
-    assert_eq!(told(at_revision(3)).await, (day("2022-03-01"), day("2022-03-01")));
-    assert_eq!(told(at_released("2024-02-29")).await, (day("2022-03-01"), day("2022-03-01")));
+    assert_eq!(releases(None).await, (day("2022-03-01"), day("2024-03-01")));
+    assert_eq!(releases(at_revision(3)).await, (day("2022-03-01"), day("2022-03-01")));
+    assert_eq!(releases(at_released("2024-02-29")).await, (day("2022-03-01"), day("2022-03-01")));
     server.end().await;
 }

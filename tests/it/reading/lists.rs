@@ -8,6 +8,10 @@ use tonic_types::StatusExt;
 use super::{dimension, with_figures};
 use crate::support::{Clients, assert_refused, at_revision, fixture::*, text};
 
+fn get_methodology(id: &str) -> GetMethodologyRequest {
+    GetMethodologyRequest { id: id.into(), ..Default::default() }
+}
+
 #[tokio::test]
 async fn methodologies_are_got_and_listed_and_those_of_a_ranking_apart() {
     let server = server_with_catalog().await;
@@ -23,13 +27,18 @@ async fn methodologies_are_got_and_listed_and_those_of_a_ranking_apart() {
     assert_eq!(ids(RANKING, at_revision(1)).await.unwrap(), [""; 0], "no edition names one yet");
     assert_refused(ids("cluster", None).await, Code::NotFound, "UNKNOWN_RANKING");
 
-    let get = |id: &str| GetMethodologyRequest { id: id.into(), ..Default::default() };
-    let two = catalog.get_methodology(get("two")).await.unwrap().into_inner().methodology.unwrap();
+    let two = catalog.get_methodology(get_methodology("two")).await.unwrap().into_inner().methodology.unwrap();
     let components: Vec<&str> = two.components.iter().map(|component| component.id.as_str()).collect();
     assert_eq!(components, ["pct", "pub"]);
-    let status = assert_refused(catalog.get_methodology(get("tow")).await, Code::NotFound, "UNKNOWN_METHODOLOGY");
+    let status =
+        assert_refused(catalog.get_methodology(get_methodology("tow")).await, Code::NotFound, "UNKNOWN_METHODOLOGY");
     assert!(status.get_details_error_info().unwrap().metadata["near"].contains("two"));
     server.end().await;
+}
+
+fn summary(one: SeriesSummary) -> Summary {
+    let dimensions: Vec<String> = one.dimensions.iter().map(|d| format!("{}={}", d.id, d.value)).collect();
+    (one.entity, one.source, dimensions.join(" "), one.first_period, one.latest_period, one.figures, one.released)
 }
 
 /// (entity, source, dimensions, first, latest, figures, released) of each series.
@@ -39,11 +48,7 @@ async fn series(clients: &Clients, selection: Option<SeriesSelection>, as_of: Op
     let request = ListSeriesRequest { selection, as_of, ..Default::default() };
     let page = clients.statistics.clone().list_series(request).await.unwrap().into_inner();
     assert_eq!(page.next_page_token, "");
-    let plain = |one: SeriesSummary| {
-        let dimensions: Vec<String> = one.dimensions.iter().map(|d| format!("{}={}", d.id, d.value)).collect();
-        (one.entity, one.source, dimensions.join(" "), one.first_period, one.latest_period, one.figures, one.released)
-    };
-    page.series.into_iter().map(plain).collect()
+    page.series.into_iter().map(summary).collect()
 }
 
 #[tokio::test]
@@ -64,11 +69,11 @@ async fn series_are_listed_without_their_figures() {
         one("CHN", "closed", "", ("2020", "2020"), 1, "2022-03-01"),
         one("CHN", "office", "", ("2020", "2021"), 2, "2023-03-01"),
     ];
-    let mut told = series(clients, Some(of_china.clone()), None).await;
-    told.sort();
+    let mut found = series(clients, Some(of_china.clone()), None).await;
+    found.sort();
     let mut sorted = expected.to_vec();
     sorted.sort();
-    assert_eq!(told, sorted);
+    assert_eq!(found, sorted);
     let women = SeriesSelection { dimensions: vec![dimension("SEX", "F")], ..select(&[RD]) };
     assert_eq!(series(clients, Some(women), None).await, [expected[1].clone()]);
     let either = SeriesSelection { dimensions: vec![dimension("SEX", "F"), dimension("SEX", "M")], ..select(&[]) };
@@ -86,6 +91,15 @@ async fn series_are_listed_without_their_figures() {
     server.end().await;
 }
 
+fn versions_of(indicator: &str, entity: &str, source: &str) -> ListVersionsRequest {
+    ListVersionsRequest {
+        indicator: indicator.into(),
+        entity: entity.into(),
+        source: source.into(),
+        ..Default::default()
+    }
+}
+
 #[tokio::test]
 async fn names_that_narrow_a_list_must_be_known() {
     let server = server_with_catalog().await;
@@ -98,16 +112,10 @@ async fn names_that_narrow_a_list_must_be_known() {
     let request = ListEntriesRequest { ranking: RANKING.into(), economy: "CNH".into(), ..Default::default() };
     let refused = clients.rankings.clone().list_entries(request).await;
     assert_refused(refused, Code::NotFound, "UNKNOWN_ENTITY");
-    let versions = |indicator: &str, entity: &str, source: &str| ListVersionsRequest {
-        indicator: indicator.into(),
-        entity: entity.into(),
-        source: source.into(),
-        ..Default::default()
-    };
     for (request, code) in [
-        (versions("RD", "CHN", ""), "UNKNOWN_INDICATOR"),
-        (versions(RD, "CNH", ""), "UNKNOWN_ENTITY"),
-        (versions(RD, "CHN", "offise"), "UNKNOWN_SOURCE"),
+        (versions_of("RD", "CHN", ""), "UNKNOWN_INDICATOR"),
+        (versions_of(RD, "CNH", ""), "UNKNOWN_ENTITY"),
+        (versions_of(RD, "CHN", "offise"), "UNKNOWN_SOURCE"),
     ] {
         assert_refused(clients.statistics.clone().list_versions(request).await, Code::NotFound, code);
     }
@@ -123,7 +131,7 @@ async fn names_that_narrow_a_list_must_be_known() {
     server.end().await;
 }
 
-/// What a message of a bulk answer may be at most: it is closed at 64 KiB, and a point is at most about 700 bytes.
+/// The longest message of a bulk answer, in bytes: it ends at 64 KiB, and a point is at most about 700 bytes.
 const BULK_MESSAGE_BYTES: usize = 200 << 10;
 
 #[tokio::test]
@@ -139,7 +147,7 @@ async fn a_series_longer_than_a_message_comes_in_several() {
                 IngestPoint { period: date.to_string(), value: Some(value), withdrawn: false }
             })
             .collect();
-        // Half of them is more than a message of the upload takes at once.
+        // Half of the points are more than one message of an upload may have.
         let batches: Vec<SeriesBatch> = points
             .chunks(20)
             .map(|points| SeriesBatch { points: points.to_vec(), ..batch(RD, "CHN", "bank", &[]) })
@@ -162,8 +170,8 @@ async fn a_series_longer_than_a_message_comes_in_several() {
     assert_eq!((usa.entity.as_str(), usa.points.len()), ("USA", 1));
     assert!(parts.len() > 20, "{} parts", parts.len());
     assert!(parts.iter().all(|part| (&part.indicator[..], &part.entity[..], &part.source[..]) == (RD, "CHN", "bank")));
-    let told: Vec<String> =
+    let found: Vec<String> =
         parts.iter().flat_map(|part| &part.points).map(|point| text(point.value.as_ref().unwrap())).collect();
-    assert_eq!(told, (0..8_000).map(|day| format!("{day}.5")).collect::<Vec<_>>(), "in period order, each once");
+    assert_eq!(found, (0..8_000).map(|day| format!("{day}.5")).collect::<Vec<_>>(), "in period order, each once");
     server.end().await;
 }

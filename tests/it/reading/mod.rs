@@ -10,7 +10,6 @@ use crate::support::{TestServer, fixture::*};
 
 const GROUP: &str = "group:asia";
 
-/// A dimension.
 fn dimension(id: &str, value: &str) -> Dimension {
     Dimension { id: id.into(), value: value.into() }
 }
@@ -20,20 +19,21 @@ fn with_dimensions(mut sent: SeriesBatch, dimensions: &[(&str, &str)]) -> Series
     sent
 }
 
+fn member(id: &str, name: &str, valid_to: &str) -> Definition {
+    let mut definition = economy(id, name);
+    if let Some(Item::Entity(entity)) = &mut definition.item {
+        entity.relations.push(EntityRelation {
+            kind: RelationKind::MemberOf.into(),
+            entity: GROUP.into(),
+            valid_to: valid_to.into(),
+            ..Default::default()
+        });
+    }
+    definition
+}
+
 /// China and Japan of a group; Japan only until 2021.
 fn group() -> Vec<Definition> {
-    let member = |id: &str, name: &str, valid_to: &str| {
-        let mut definition = economy(id, name);
-        if let Some(Item::Entity(entity)) = &mut definition.item {
-            entity.relations.push(EntityRelation {
-                kind: RelationKind::MemberOf.into(),
-                entity: GROUP.into(),
-                valid_to: valid_to.into(),
-                ..Default::default()
-            });
-        }
-        definition
-    };
     let kind = EntityKind::RegionGroup.into();
     let asia = Entity { id: GROUP.into(), kind, name: "Asia".into(), ..Default::default() };
     vec![
@@ -60,7 +60,7 @@ async fn with_figures() -> TestServer {
     clients.ingest(released("2022-03-01"), first).await.unwrap();
     let second = vec![batch(RD, "CHN", "office", &[("2020", "2.5"), ("2021", "2.6")])];
     clients.ingest(released("2023-03-01"), second).await.unwrap();
-    let confirming = vec![batch(RD, "CHN", "bank", &[("2020", "2.4")])];
+    let confirming = one_figure("2.4");
     clients.ingest(released("2024-03-01"), confirming).await.unwrap();
     server
 }

@@ -15,7 +15,7 @@ use crate::{
     support::{TestServer, fixture::*, reason},
 };
 
-/// Cursors belong to their clients, and not to the history that revisions count.
+/// Calls without `min_revision`: cursors belong to clients and not to the history.
 const WITHOUT_MIN_REVISION: [&str; 3] = ["PutCursor", "GetCursor", "ListCursors"];
 
 /// A valid request of each method that reads, without `min_revision`.
@@ -117,15 +117,15 @@ async fn every_read_waits_for_the_revision_that_it_needs() {
     for (method, answer) in answers {
         let answer = answer.unwrap_or_else(|status| panic!("{}: {status:?}", method.name()));
         for field in ["revision", "head"] {
-            if let Some(told) = answer.get_field_by_name(field) {
-                assert_eq!(told.as_u64(), Some(next), "{}", method.name());
+            if let Some(answered) = answer.get_field_by_name(field) {
+                assert_eq!(answered.as_u64(), Some(next), "{}", method.name());
             }
         }
     }
     for (method, answer) in read_all(&server, next + 1_000).await {
         let status = answer.expect_err(method.name());
-        let told = (status.code(), reason(&status));
-        assert_eq!(told, (Code::Unavailable, "NOT_YET_THERE".to_owned()), "{}: {status:?}", method.name());
+        let refusal = (status.code(), reason(&status));
+        assert_eq!(refusal, (Code::Unavailable, "NOT_YET_THERE".to_owned()), "{}: {status:?}", method.name());
         assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()), "{}", method.name());
         assert_eq!(status.get_details_error_info().unwrap().metadata["head"], next.to_string(), "{}", method.name());
     }

@@ -64,10 +64,13 @@ fn entity_cases() -> Vec<Case> {
     ]
 }
 
+fn long_component(id: usize) -> MethodologyComponent {
+    MethodologyComponent { name: "x".repeat(3_000), ..component(&id.to_string(), "") }
+}
+
 fn methodology_cases() -> Vec<Case> {
     const COMPONENTS: &str = "definitions[0].methodology.components";
     // Subscribers get the methodology before and the one after in one message.
-    let long = |id: usize| MethodologyComponent { name: "x".repeat(3_000), ..component(&id.to_string(), "") };
     vec![
         twice("method twice", method(vec![component("pct", ""), component("pub", "")])),
         invalid("parents first", method(vec![component("a", "b"), component("b", "")]), COMPONENTS),
@@ -77,7 +80,7 @@ fn methodology_cases() -> Vec<Case> {
             method(vec![MethodologyComponent { weight: Some(f64::NAN), ..component("a", "") }]),
             "definitions[0].methodology.components.weight",
         ),
-        invalid("too long for the feed", method((0..500).map(long).collect()), "definitions[0].methodology"),
+        invalid("too long for the feed", method((0..500).map(long_component).collect()), "definitions[0].methodology"),
     ]
 }
 

@@ -8,20 +8,32 @@ use tonic::Code;
 use super::UntouchedServer;
 use crate::support::{Clients, DEADLINE, assert_refused, fields, fixture::*, long, upload};
 
+fn some_figures() -> Vec<SeriesBatch> {
+    vec![batch(RD, "CHN", "bank", &[("2022", "1")])]
+}
+
+fn figures_part() -> IngestObservationsRequest {
+    figures_message(some_figures())
+}
+
+fn header_part() -> IngestObservationsRequest {
+    header_message(released("2024-01-01"))
+}
+
+fn whole_upload(batches: &[SeriesBatch]) -> Vec<IngestObservationsRequest> {
+    upload(released("2024-01-01"), Vec::new(), batches)
+}
+
 #[tokio::test]
 async fn uploads_of_the_wrong_shape_are_refused() {
     let untouched = UntouchedServer::new().await;
     let clients = untouched.clients();
-    let figures = || vec![batch(RD, "CHN", "bank", &[("2022", "1")])];
-    let batches = || figures_message(figures());
-    let first = || header_message(released("2024-01-01"));
-    let whole = |batches: &[SeriesBatch]| upload(released("2024-01-01"), Vec::new(), batches);
     let shapes = [
-        ("no header", vec![batches()], "FIELD", "header"),
-        ("a header late", vec![batches(), first()], "FIELD", "header"),
-        ("two headers", vec![first(), batches(), first()], "FIELD", "header"),
-        ("no figure", whole(&[]), "FINDINGS", "observations"),
-        ("empty series", whole(&[batch(RD, "CHN", "bank", &[])]), "FINDINGS", "observations"),
+        ("no header", vec![figures_part()], "FIELD", "header"),
+        ("a header late", vec![figures_part(), header_part()], "FIELD", "header"),
+        ("two headers", vec![header_part(), figures_part(), header_part()], "FIELD", "header"),
+        ("no figure", whole_upload(&[]), "FINDINGS", "observations"),
+        ("empty series", whole_upload(&[batch(RD, "CHN", "bank", &[])]), "FINDINGS", "observations"),
     ];
     for (what, messages, why, field) in shapes {
         let result = clients.ingest_messages(messages).await;
@@ -32,7 +44,7 @@ async fn uploads_of_the_wrong_shape_are_refused() {
         ("no value", IngestPoint { period: "2022".into(), value: None, withdrawn: false }, "value"),
     ];
     for (what, point, field) in bad_points {
-        let mut sent = figures();
+        let mut sent = some_figures();
         sent[0].points.push(point);
         let result = clients.ingest(released("2024-01-01"), sent).await;
         let field = format!("series[0].points[1].{field}");
@@ -47,7 +59,7 @@ async fn uploads_of_the_wrong_shape_are_refused() {
     ];
     for (what, options, field) in options {
         let header = IngestHeader { options: Some(options.clone()), ..released("2024-01-01") };
-        let result = clients.ingest(header, figures()).await;
+        let result = clients.ingest(header, some_figures()).await;
         untouched.refused(what, result, Code::InvalidArgument, "FIELD", field).await;
         let result = clients.define(options.clone(), vec![economy("FRA", "France")]).await;
         untouched.refused(what, result, Code::InvalidArgument, "FIELD", field).await;
@@ -59,7 +71,7 @@ async fn uploads_of_the_wrong_shape_are_refused() {
     }
     let mode = IngestHeader { mode: 99, ..released("2024-01-01") };
     untouched
-        .refused("mode", clients.ingest(mode, figures()).await, Code::InvalidArgument, "FIELD", "header.mode")
+        .refused("mode", clients.ingest(mode, some_figures()).await, Code::InvalidArgument, "FIELD", "header.mode")
         .await;
     untouched.end().await;
 }
@@ -97,7 +109,7 @@ async fn a_message_that_is_too_long_is_refused_and_the_server_lives_on() {
     untouched.end().await;
 }
 
-/// Messages that end in silence: the call stays open until somebody drops it.
+/// Messages without an end: the call stays open until it is dropped.
 fn endless(
     messages: tokio::sync::mpsc::Receiver<IngestObservationsRequest>,
 ) -> tokio_stream::wrappers::ReceiverStream<IngestObservationsRequest> {
@@ -116,7 +128,7 @@ async fn an_upload_that_is_dropped_half_way_leaves_nothing() {
         sender.send(header_message(header)).await.unwrap();
         let years: Vec<String> = (1000..4000).map(|year| year.to_string()).collect();
         let points: Vec<(&str, &str)> = years.iter().map(|year| (year.as_str(), "1.5")).collect();
-        // Far more than the windows of HTTP/2 hold: that all of it was taken means that the server has read most.
+        // Much more than the windows of HTTP/2: once all is sent, the server has read most of it.
         for number in 0..40 {
             let mut sent = batch(PATENTS, ECONOMIES[number % 6], "bank", &points);
             sent.dimensions = vec![Dimension { id: "N".into(), value: number.to_string() }];
@@ -127,7 +139,7 @@ async fn an_upload_that_is_dropped_half_way_leaves_nothing() {
         assert!(call.await.unwrap_err().is_cancelled());
         untouched.check("dropped").await;
     }
-    // When the server has ended, every call it ever had has.
+    // When the server has ended, so has every call.
     untouched.server.restart().await;
     untouched.check("dropped, after a restart").await;
     untouched.end().await;

@@ -20,6 +20,8 @@ use almanac::{
     store::{Engine, view::View},
 };
 
+use crate::support::ledger_catalog;
+
 /// The clock shows this day, which is the day of a withdrawal without one.
 const TODAY: i32 = 4;
 
@@ -72,16 +74,7 @@ impl Drop for Store {
 }
 
 fn source(id: &str) -> Definition {
-    Definition::Source(catalog::Source {
-        id: SourceId::new(id).unwrap(),
-        producer: id.into(),
-        title: String::new(),
-        published: None,
-        url: String::new(),
-        licence: String::new(),
-        redistribution: catalog::Redistribution::Allowed,
-        precedence: 0,
-    })
+    Definition::Source(ledger_catalog::source(id, 0))
 }
 
 fn entity(id: &str) -> Definition {
@@ -89,14 +82,11 @@ fn entity(id: &str) -> Definition {
 }
 
 fn coded(id: &str, kind: catalog::EntityKind, codes: &[(&str, &str)]) -> Definition {
-    Definition::Entity(catalog::Entity {
-        id: EntityId::new(id).unwrap(),
-        kind,
-        name: id.into(),
-        codes: codes.iter().map(|(scheme, code)| ((*scheme).to_owned(), (*code).to_owned())).collect(),
-        names: Vec::new(),
-        relations: Vec::new(),
-    })
+    let mut entity = ledger_catalog::entity(id, kind);
+    for (scheme, code) in codes {
+        entity.codes.push(((*scheme).to_owned(), (*code).to_owned()));
+    }
+    Definition::Entity(entity)
 }
 
 fn ranking(id: &str) -> Definition {

@@ -20,27 +20,31 @@ use almanac::{
 };
 
 use super::{Store, TODAY, coded, correct, day, entity, publish, ranking, table, withdraw};
+use crate::support::ledger_catalog;
+
+fn older_correction() -> WriteRequest {
+    correct(table("r", "1", 1, "first"))
+}
 
 #[test]
 fn an_older_release_changes_nothing_that_is_current_and_says_so() {
     let store = Store::new();
     store.write(WriteRequest::Define(vec![ranking("r")])).unwrap();
     store.write(publish(table("r", "1", 2, "second"))).unwrap();
-    let older = || correct(table("r", "1", 1, "first"));
-    let checked = store.validate(older());
+    let checked = store.validate(older_correction());
     let [(0, Change::Edition { before, after, backfilled })] = &checked.difference[..] else {
         panic!("{:?}", checked.difference)
     };
     assert_eq!(before.as_ref(), Some(after));
     assert_eq!(after.released, day(2));
     assert_eq!(backfilled.as_ref().unwrap().released, day(1));
-    let written = store.write(older()).unwrap();
+    let written = store.write(older_correction()).unwrap();
     assert_eq!((written.changes, written.counts), (checked.changes, checked.counts));
     assert_eq!((written.changes, written.counts.backfilled), (1, 1));
     assert_eq!(written.edition.as_ref().unwrap().released, day(2));
     assert_eq!(written.findings[0].code, "OLDER_RELEASE");
     assert_eq!(store.cause(&written), Cause::Correction);
-    let again = store.write(older()).unwrap();
+    let again = store.write(older_correction()).unwrap();
     assert_eq!((again.changes, again.counts.unchanged), (0, 1));
     assert_eq!(store.cause(&again), Cause::ReloadUnchanged);
 }
@@ -65,22 +69,26 @@ fn a_correction_of_the_title_or_the_date_alone_is_a_correction() {
     assert_eq!(again.edition.unwrap().source, Some(SourceId::new("s").unwrap()));
 }
 
+fn needed_definitions() -> Vec<Definition> {
+    vec![ranking("r"), methodology("first"), entity("CCC")]
+}
+
+fn publication_of(entity: &str) -> WriteRequest {
+    let mut table = table("r", "1", 1, "");
+    table.entries[0].entity = EntityId::new(entity).unwrap();
+    table.edition.methodology = "m".into();
+    WriteRequest::Publish { table, correction: false, definitions: needed_definitions() }
+}
+
 #[test]
 fn definitions_travel_in_the_write_and_a_refused_one_leaves_none() {
     let store = Store::new();
-    let needed = || vec![ranking("r"), methodology("first"), entity("CCC")];
-    let act = |entity: &str| {
-        let mut table = table("r", "1", 1, "");
-        table.entries[0].entity = EntityId::new(entity).unwrap();
-        table.edition.methodology = "m".into();
-        WriteRequest::Publish { table, correction: false, definitions: needed() }
-    };
     let head = store.reader.head();
-    assert!(matches!(store.write(act("DDD")), Err(WriteError::Refused { .. })));
+    assert!(matches!(store.write(publication_of("DDD")), Err(WriteError::Refused { .. })));
     assert_eq!(store.reader.head(), head);
     assert_eq!(store.reader.view().catalog().count(DefinitionKind::Ranking, Revision::MAX), 0);
-    let checked = store.validate(act("CCC"));
-    let written = store.write(act("CCC")).unwrap();
+    let checked = store.validate(publication_of("CCC"));
+    let written = store.write(publication_of("CCC")).unwrap();
     assert_eq!((written.revision, written.counts, written.changes), (head.next(), checked.counts, checked.changes));
     assert_eq!((written.counts.definitions_added, written.counts.added, written.changes), (3, 1, 5));
     assert_eq!(store.cause(&written), Cause::FirstRelease);
@@ -109,17 +117,7 @@ fn figures_bring_their_definitions_along() {
     let mut upload = Upload::new(day(1), Mode::Merge, BTreeSet::new(), folder.path());
     let value = Value::number(Number::parse("1").unwrap());
     upload.add(key, vec![(Period::year(2020).unwrap(), Some(value))]).unwrap();
-    let definition = Definition::Indicator(catalog::Indicator {
-        id: indicator,
-        name: "i".into(),
-        unit: String::new(),
-        direction: catalog::Direction::NotStated,
-        default_decimals: 0,
-        definition: String::new(),
-        frequency: catalog::Frequency::Annual,
-        licence: String::new(),
-        timing: catalog::Timing::Flow,
-    });
+    let definition = Definition::Indicator(ledger_catalog::indicator("i"));
     let written = store.write(WriteRequest::Ingest { upload, definitions: vec![definition] }).unwrap();
     assert_eq!((written.counts.definitions_added, written.counts.added, written.changes), (1, 1, 2));
 }
@@ -181,16 +179,21 @@ fn contradictions_within_an_edition_are_refused() {
     assert_eq!(refused_for(store.write(withdraw("r", "1", Some(TODAY + 2)))), ["FUTURE_RELEASE"]);
 }
 
+fn coded_economy(id: &str, code: &str) -> Definition {
+    coded(id, catalog::EntityKind::Economy, &[("iso", code)])
+}
+
 #[test]
 fn a_code_names_one_entity() {
-    let economy = |id, code| coded(id, catalog::EntityKind::Economy, &[("iso", code)]);
     let store = Store::new();
-    store.write(WriteRequest::Define(vec![economy("AAA", "A"), economy("BBB", "B")])).unwrap();
+    store.write(WriteRequest::Define(vec![coded_economy("AAA", "A"), coded_economy("BBB", "B")])).unwrap();
     let twice = coded("CCC", catalog::EntityKind::Economy, &[("iso", "C"), ("iso", "C")]);
-    for definitions in [vec![economy("CCC", "A")], vec![economy("CCC", "C"), economy("DDD", "C")], vec![twice]] {
+    for definitions in
+        [vec![coded_economy("CCC", "A")], vec![coded_economy("CCC", "C"), coded_economy("DDD", "C")], vec![twice]]
+    {
         assert_eq!(refused_for(store.write(WriteRequest::Define(definitions))), ["DUPLICATE_CODE"]);
     }
-    store.write(WriteRequest::Define(vec![economy("AAA", "B"), economy("BBB", "A")])).unwrap();
+    store.write(WriteRequest::Define(vec![coded_economy("AAA", "B"), coded_economy("BBB", "A")])).unwrap();
 }
 
 fn methodology(description: &str) -> Definition {

@@ -123,10 +123,10 @@ pub(super) async fn draw_start(dice: &mut Dice) -> Start {
     let edges = [1, head.floor, head.head.max(1), head.head + 1, 1 + dice.below(head.head as usize + 1) as u64];
     let revision = *dice.pick(&edges);
     match dice.below(6) {
-        0 => Start::Now(StartNow {}),
-        1 | 2 => Start::State(StartState {}),
+        0 => now(),
+        1 | 2 => state(),
         3 => Start::AsKnownAt(at_revision(revision.min(head.head)).unwrap()),
-        _ => Start::Range(StartRange { first_revision: revision.max(1), last_revision: 0 }),
+        _ => range(revision.max(1), 0),
     }
 }
 

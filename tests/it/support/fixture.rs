@@ -39,17 +39,16 @@ pub(crate) fn economy(id: &str, name: &str) -> Definition {
     define(Item::Entity(Entity { id: id.into(), kind, name: name.into(), codes, ..Default::default() }))
 }
 
+fn lies_in(entity: &str) -> EntityRelation {
+    EntityRelation { kind: RelationKind::LiesIn.into(), entity: entity.into(), ..Default::default() }
+}
+
 pub(crate) fn cluster_entity(number: usize) -> Definition {
-    let relation = |entity: &str| EntityRelation {
-        kind: RelationKind::LiesIn.into(),
-        entity: entity.into(),
-        ..Default::default()
-    };
     define(Item::Entity(Entity {
         id: cluster(number),
         kind: EntityKind::Cluster.into(),
         name: format!("Cluster {number}"),
-        relations: economies_of(number).iter().map(|economy| relation(economy)).collect(),
+        relations: economies_of(number).iter().map(|economy| lies_in(economy)).collect(),
         ..Default::default()
     }))
 }
@@ -64,8 +63,11 @@ pub(crate) fn economies_of(number: usize) -> Vec<String> {
     }
 }
 
+fn component(id: &str) -> MethodologyComponent {
+    MethodologyComponent { id: id.into(), name: id.into(), ..Default::default() }
+}
+
 pub(crate) fn methodology(id: &str, components: &[&str]) -> Definition {
-    let component = |id: &str| MethodologyComponent { id: id.into(), name: id.into(), ..Default::default() };
     let components = components.iter().map(|id| component(id)).collect();
     define(Item::Methodology(Methodology { id: id.into(), components, ..Default::default() }))
 }
@@ -126,6 +128,11 @@ pub(crate) fn batch(indicator: &str, entity: &str, source: &str, points: &[(&str
         dimensions: Vec::new(),
         points: points.iter().map(|(period, text)| point(period, text)).collect(),
     }
+}
+
+/// The expenditure of China in 2020 by the bank: one figure.
+pub(crate) fn one_figure(value: &str) -> Vec<SeriesBatch> {
+    vec![batch(RD, "CHN", "bank", &[("2020", value)])]
 }
 
 pub(crate) fn released(day: &str) -> IngestHeader {

@@ -2,7 +2,8 @@
 //!
 //! - The harness: [`server`] starts servers in this process, [`process`] runs the real binary, [`clients`] speaks to either,
 //!   [`assertions`] looks into answers, [`dice`] draws random numbers by a seed.
-//! - The data: [`fixture`] is the small catalog that most tests use, [`author`] and [`steward`] make up writes.
+//! - The data: [`fixture`] is the small catalog that most tests use, [`author`] and [`steward`] make up writes;
+//!   [`ledger_catalog`] has definitions for tests without a server.
 //! - The subscriber: [`subscriptions`] has starts and filters, [`watch`] records what a stream brought.
 //! - The models: [`replica`] is a copy of the state, kept by the scopes of changes alone; [`uploads`] is a plain list of
 //!   uploads, for what is known at a revision and a release date.
@@ -13,6 +14,7 @@ pub(crate) mod author;
 mod clients;
 mod dice;
 pub(crate) mod fixture;
+pub(crate) mod ledger_catalog;
 pub(crate) mod oracle;
 pub(crate) mod process;
 pub(crate) mod replica;

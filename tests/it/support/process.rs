@@ -15,7 +15,7 @@ use crate::support::{Clients, DEADLINE};
 pub(crate) struct Process {
     child: Child,
     pub(crate) address: SocketAddr,
-    said: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
 }
 
 impl Process {
@@ -66,12 +66,12 @@ impl Process {
             command.env_remove(variable);
         }
         let mut child = command.envs(environment.iter().copied()).spawn().unwrap();
-        let said = Arc::new(Mutex::new(String::new()));
+        let stderr = Arc::new(Mutex::new(String::new()));
         let (sender, lines) = std::sync::mpsc::channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let heard = said.clone();
+        let pipe = BufReader::new(child.stderr.take().unwrap());
+        let heard = stderr.clone();
         std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
+            for line in pipe.lines().map_while(Result::ok) {
                 heard.lock().unwrap().push_str(&format!("{line}\n"));
                 let _ = sender.send(line);
             }
@@ -80,13 +80,13 @@ impl Process {
         while let Ok(line) = lines.recv_timeout(DEADLINE.saturating_sub(started.elapsed())) {
             hears(&line);
             if let Some((_, address)) = line.split_once(" listens on http://") {
-                return Ok(Self { child, address: address.trim().parse().unwrap(), said });
+                return Ok(Self { child, address: address.trim().parse().unwrap(), stderr });
             }
         }
         let _ = child.kill();
         let _ = child.wait();
-        let said = said.lock().unwrap().clone();
-        Err(said)
+        let stderr = stderr.lock().unwrap().clone();
+        Err(stderr)
     }
 
     pub(crate) async fn clients(&self) -> Clients {
@@ -99,7 +99,7 @@ impl Process {
 
     /// Its standard error so far.
     pub(crate) fn stderr(&self) -> String {
-        self.said.lock().unwrap().clone()
+        self.stderr.lock().unwrap().clone()
     }
 
     /// Sends SIGTERM, and waits for the end.

@@ -1,4 +1,4 @@
-//! Uploads: what a stream of messages must be to be written, what it may carry, and what makes two of them the same.
+//! Uploads: which streams of messages are written, what they may carry, and when two are the same.
 
 mod defaults;
 mod definitions;
@@ -12,7 +12,7 @@ fn france() -> Definition {
     economy("FRA", "France")
 }
 
-/// The digest of all that a store holds, as a subscriber would see it.
+/// The head and the status of a store.
 async fn holds(clients: &Clients) -> (GetHeadResponse, GetStoreStatusResponse) {
     let head = clients.feed.clone().get_head(GetHeadRequest::default()).await.unwrap().into_inner();
     (head, clients.status().await)

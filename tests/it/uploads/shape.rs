@@ -32,7 +32,7 @@ const RESETS: [Reset; 14] = [
 ];
 
 /// A whole upload of one kind, as messages.
-struct Whole {
+struct WholeUpload {
     path: &'static str,
     messages: Vec<Vec<u8>>,
     /// An end with counts of its own.
@@ -41,12 +41,12 @@ struct Whole {
     counts: (u64, u64),
 }
 
-impl Whole {
+impl WholeUpload {
     fn header(&self) -> &Vec<u8> {
         &self.messages[0]
     }
 
-    /// What stands between header and end.
+    /// The messages between header and end.
     fn body(&self) -> &[Vec<u8>] {
         &self.messages[1..self.messages.len() - 1]
     }
@@ -66,18 +66,20 @@ fn table() -> Vec<PublishEditionRequest> {
     publication(edition("2023"), vec![france()], &entries(&[1, 2, 3]))
 }
 
-fn uploads() -> [Whole; 2] {
-    let ingest_end = |messages, rows| {
-        let part = IngestPart::End(UploadEnd { messages, rows });
-        IngestObservationsRequest { part: Some(part) }.encode_to_vec()
-    };
-    let publish_end = |messages, rows| {
-        let part = PublishPart::End(UploadEnd { messages, rows });
-        PublishEditionRequest { part: Some(part) }.encode_to_vec()
-    };
+fn publish_end(messages: u64, rows: u64) -> Vec<u8> {
+    let part = PublishPart::End(UploadEnd { messages, rows });
+    PublishEditionRequest { part: Some(part) }.encode_to_vec()
+}
+
+fn ingest_end(messages: u64, rows: u64) -> Vec<u8> {
+    let part = IngestPart::End(UploadEnd { messages, rows });
+    IngestObservationsRequest { part: Some(part) }.encode_to_vec()
+}
+
+fn uploads() -> [WholeUpload; 2] {
     [
-        Whole { path: INGEST, messages: encoded(&figures()), end: ingest_end, counts: (4, 120) },
-        Whole { path: PUBLISH, messages: encoded(&table()), end: publish_end, counts: (2, 3) },
+        WholeUpload { path: INGEST, messages: encoded(&figures()), end: ingest_end, counts: (4, 120) },
+        WholeUpload { path: PUBLISH, messages: encoded(&table()), end: publish_end, counts: (2, 3) },
     ]
 }
 
@@ -94,8 +96,8 @@ async fn an_upload_without_its_end_writes_nothing_wherever_it_stops() {
             let what = format!("{} after {length} messages", whole.path);
             let refused = call(&channel, whole.path, whole.messages[..length].to_vec()).await;
             let status = refused.expect_err(&what);
-            let told = (status.code(), reason(&status));
-            assert_eq!(told, (Code::Aborted, "UPLOAD_INCOMPLETE".to_owned()), "{what}: {status:?}");
+            let refusal = (status.code(), reason(&status));
+            assert_eq!(refusal, (Code::Aborted, "UPLOAD_INCOMPLETE".to_owned()), "{what}: {status:?}");
             assert_untouched(&server.clients, &what).await;
         }
     }
@@ -122,7 +124,7 @@ async fn an_end_that_counts_other_than_what_came_writes_nothing() {
             assert_refused(refused, Code::Aborted, "UPLOAD_INCOMPLETE");
             assert_untouched(&server.clients, &what).await;
         }
-        // A message that is lost on the way is missed.
+        // The server notices a message that was lost.
         let mut sent = whole.messages.clone();
         sent.remove(2);
         assert_refused(call(&channel, whole.path, sent).await, Code::Aborted, "UPLOAD_INCOMPLETE");
@@ -164,13 +166,13 @@ async fn an_upload_of_another_order_is_refused() {
     server.end().await;
 }
 
-/// A connection of HTTP/2 on which calls can be reset.
-struct Raw {
+/// An HTTP/2 connection on which calls can be reset.
+struct RawConnection {
     sender: h2::client::SendRequest<bytes::Bytes>,
     authority: String,
 }
 
-impl Raw {
+impl RawConnection {
     async fn connect(server: &TestServer) -> Self {
         let socket = tokio::net::TcpStream::connect(server.address()).await.unwrap();
         let (sender, connection) = h2::client::handshake(socket).await.unwrap();
@@ -188,7 +190,7 @@ impl Raw {
         self.sender.send_request(request, false).unwrap()
     }
 
-    /// Waits for an answer of the server, so that all that was sent before has left this side.
+    /// Waits for an answer to a ping, so that the server has everything that was sent before.
     async fn round_trip(&mut self) {
         let (answer, mut stream) = self.open("/almanac.v1.FeedService/GetHead").await;
         stream.send_data(frame(&[]), true).unwrap();
@@ -206,9 +208,9 @@ async fn an_upload_that_is_reset_writes_nothing_whatever_the_code() {
     let mut server = server_with_catalog().await;
     for whole in uploads() {
         for code in RESETS {
-            // Before the end, whatever came so far.
+            // Before the end of the upload.
             for length in 0..whole.messages.len() {
-                let mut raw = Raw::connect(&server).await;
+                let mut raw = RawConnection::connect(&server).await;
                 let (_answer, mut stream) = raw.open(whole.path).await;
                 for message in &whole.messages[..length] {
                     stream.send_data(frame(message), false).unwrap();
@@ -220,7 +222,7 @@ async fn an_upload_that_is_reset_writes_nothing_whatever_the_code() {
             }
         }
     }
-    // When the server has ended, every call it ever had has.
+    // When the server has ended, so has every call.
     server.restart().await;
     assert_untouched(&server.clients, "after a restart").await;
     server.end().await;

@@ -9,11 +9,15 @@ use super::{
 };
 use crate::support::{assert_refused, at_released, at_revision, fixture::*};
 
+fn instant(recorded: &Option<prost_types::Timestamp>) -> (i64, i32) {
+    let recorded = recorded.unwrap();
+    (recorded.seconds, recorded.nanos)
+}
+
 #[tokio::test]
 async fn cause_note_and_document_are_kept_and_causes_follow_from_what_changes() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
-    let figures = |value: &str| vec![batch(RD, "CHN", "bank", &[("2020", value)])];
     let options = WriteOptions {
         cause: Cause::MethodChange.into(),
         note: "neue Methode, Größe".into(),
@@ -21,9 +25,9 @@ async fn cause_note_and_document_are_kept_and_causes_follow_from_what_changes() 
         request_id: "noted".into(),
         ..Default::default()
     };
-    clients.ingest(released("2023-01-01"), figures("1")).await.unwrap();
-    clients.ingest(released("2023-02-01"), figures("2")).await.unwrap();
-    clients.ingest(with(options, released("2023-03-01")), figures("3")).await.unwrap();
+    clients.ingest(released("2023-01-01"), one_figure("1")).await.unwrap();
+    clients.ingest(released("2023-02-01"), one_figure("2")).await.unwrap();
+    clients.ingest(with(options, released("2023-03-01")), one_figure("3")).await.unwrap();
     let mut gone = batch(RD, "CHN", "bank", &[]);
     gone.points = vec![IngestPoint { period: "2020".into(), value: None, withdrawn: true }];
     clients.ingest(released("2023-04-01"), vec![gone]).await.unwrap();
@@ -38,29 +42,28 @@ async fn cause_note_and_document_are_kept_and_causes_follow_from_what_changes() 
     assert_eq!((noted.document_sha256.as_str(), noted.released.as_str()), ("ab".repeat(32).as_str(), "2023-03-01"));
     assert_eq!(noted.author, "local");
     for (before, after) in commits.iter().zip(&commits[1..]) {
-        let instant = |recorded: &Option<prost_types::Timestamp>| {
-            let recorded = recorded.unwrap();
-            (recorded.seconds, recorded.nanos)
-        };
         assert!(instant(&before.commit.recorded) <= instant(&after.commit.recorded));
         assert_eq!(before.commit.revision + 1, after.commit.revision);
     }
     server.end().await;
 }
 
+fn two_figures() -> Vec<SeriesBatch> {
+    vec![batch(RD, "CHN", "bank", &[("2020", "2.40"), ("2021", "2.44")])]
+}
+
 #[tokio::test]
 async fn a_reload_of_the_same_is_a_commit_without_changes() {
     let server = server_with_catalog().await;
     let clients = &server.clients;
-    let figures = || vec![batch(RD, "CHN", "bank", &[("2020", "2.40"), ("2021", "2.44")])];
-    clients.ingest(released("2023-03-01"), figures()).await.unwrap();
+    clients.ingest(released("2023-03-01"), two_figures()).await.unwrap();
     clients.publish(edition("2022"), entries(&[1, 2, 3])).await.unwrap();
     let before = clients.status().await;
 
-    let mut reordered = figures();
+    let mut reordered = two_figures();
     reordered[0].points.reverse();
     let reloads = [
-        clients.ingest(released("2023-03-01"), figures()).await.unwrap(),
+        clients.ingest(released("2023-03-01"), two_figures()).await.unwrap(),
         clients.ingest(released("2023-03-01"), reordered).await.unwrap(),
         clients.define(WriteOptions::default(), catalog()).await.unwrap(),
         clients.publish(correction(edition("2022")), entries(&[1, 2, 3])).await.unwrap().result.unwrap(),
@@ -77,6 +80,10 @@ async fn a_reload_of_the_same_is_a_commit_without_changes() {
     server.end().await;
 }
 
+fn row(indicator: &str, entity: &str, source: &str, period: &str) -> (String, String, String, String) {
+    (indicator.to_owned(), entity.to_owned(), source.to_owned(), period.to_owned())
+}
+
 #[tokio::test]
 async fn merge_leaves_what_it_does_not_name_and_replace_withdraws_it() {
     let server = server_with_catalog().await;
@@ -88,7 +95,7 @@ async fn merge_leaves_what_it_does_not_name_and_replace_withdraws_it() {
         batch(PATENTS, "USA", "bank", &[("2020", "7")]),
     ];
     clients.ingest(released("2023-01-01"), all).await.unwrap();
-    let merged = clients.ingest(released("2023-02-01"), vec![batch(RD, "CHN", "bank", &[("2020", "2.41")])]);
+    let merged = clients.ingest(released("2023-02-01"), one_figure("2.41"));
     assert_eq!(counts(&merged.await.unwrap()), (0, 1, 0, 0, 0));
 
     let replace = IngestHeader { mode: IngestMode::Replace.into(), ..released("2023-03-01") };
@@ -100,9 +107,6 @@ async fn merge_leaves_what_it_does_not_name_and_replace_withdraws_it() {
         .into_iter()
         .map(|row| (row.indicator, row.entity, row.source, row.period))
         .collect();
-    let row = |indicator: &str, entity: &str, source: &str, period: &str| {
-        (indicator.to_owned(), entity.to_owned(), source.to_owned(), period.to_owned())
-    };
     assert_eq!(
         left,
         [
@@ -129,6 +133,10 @@ async fn merge_leaves_what_it_does_not_name_and_replace_withdraws_it() {
     server.end().await;
 }
 
+fn entities_of(entries: Vec<Entry>) -> Vec<String> {
+    entries.into_iter().map(|entry| entry.entity).collect()
+}
+
 #[tokio::test]
 async fn a_correction_replaces_a_table_and_says_which_rows() {
     let server = server_with_catalog().await;
@@ -140,10 +148,9 @@ async fn a_correction_replaces_a_table_and_says_which_rows() {
     assert_eq!(clients.commits(2, Vec::new()).await[0].commit.cause(), Cause::Correction);
     // Row 1 stays; 2 and 3 are revised; 5 is new; 4 is gone.
     assert_eq!(counts(&mended.result.unwrap()), (1, 2, 1, 1, 0));
-    let listed = |entries: Vec<Entry>| -> Vec<String> { entries.into_iter().map(|entry| entry.entity).collect() };
-    let now = listed(clients.entries(RANKING, "2022", None).await.unwrap());
+    let now = entities_of(clients.entries(RANKING, "2022", None).await.unwrap());
     assert_eq!(now, [1, 3, 2, 5].map(cluster));
-    let then = listed(clients.entries(RANKING, "2022", at_revision(2)).await.unwrap());
+    let then = entities_of(clients.entries(RANKING, "2022", at_revision(2)).await.unwrap());
     assert_eq!(then, [1, 2, 3, 4].map(cluster));
     let missing = clients.publish(correction(edition("2023")), entries(&[1])).await;
     assert_refused(missing, Code::NotFound, "NO_EDITION");
@@ -156,6 +163,6 @@ async fn a_correction_replaces_a_table_and_says_which_rows() {
     let corrected = clients.publish(correction(edition("2022")), entries(&[7, 8])).await;
     assert_refused(corrected, Code::FailedPrecondition, "EDITION_WITHDRAWN");
     clients.publish(edition("2022"), entries(&[7, 8])).await.unwrap();
-    assert_eq!(listed(clients.entries(RANKING, "2022", None).await.unwrap()), [7, 8].map(cluster));
+    assert_eq!(entities_of(clients.entries(RANKING, "2022", None).await.unwrap()), [7, 8].map(cluster));
     server.end().await;
 }

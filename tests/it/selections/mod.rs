@@ -1,34 +1,26 @@
-//! Selections, the latest period, policies and what was published again, against a plain model: random uploads of several
+//! Selections, the latest period, policies and confirmed figures, against a plain model: random uploads of several
 //! sources, of which some have no figures, with periods that overlap and further dimensions.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+mod store;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use almanac::{
-    ledger::{
-        Ledger, WriteOptions, Writer,
-        plan::WriteRequest,
-        upload::{Mode, Upload},
-        writer::Setup,
-    },
+    ledger::plan::WriteRequest,
     model::{
-        catalog::{self, Definition, RelationKind},
         id::{EntityId, IndicatorId, Revision, SourceId},
         period::Period,
         series::{Dimensions, Horizon, SeriesKey},
         time::Date,
-        value::{Number, Value},
     },
     query::{
-        AsOf, QueryError, Reader, Snapshot,
+        AsOf, QueryError, Snapshot,
         figures::{FigureQuery, Observation},
         policy::Policy,
         series::{FigurePosition, Selection, SeriesPosition},
     },
-    store::{Engine, view::View},
 };
+use store::{Store, definitions};
 
 use crate::support::{
     Dice, long,
@@ -36,13 +28,19 @@ use crate::support::{
 };
 
 const INDICATORS: [&str; 2] = ["I.ONE", "I.TWO"];
+
 /// The last one never has figures.
 const ENTITIES: [&str; 4] = ["AAA", "BBB", "CCC", "EMPTY"];
+
 const GROUP: &str = "GROUP";
+
 /// In order of precedence, but for the first two; the last one never has figures.
 const SOURCES: [&str; 4] = ["first", "second", "third", "silent"];
+
 const PERIODS: [&str; 7] = ["2019/2023", "2020", "2023", "2023-Q4", "2022/2023", "2024", "2023-12-31"];
+
 const DIMENSIONS: [&[(&str, &str)]; 4] = [&[], &[("SEX", "F")], &[("SEX", "M")], &[("AGE", "Y"), ("SEX", "F")]];
+
 const DAYS: usize = 6;
 
 /// (indicator, entity, source, dimensions, period), by index.
@@ -91,130 +89,9 @@ fn series(key: Key) -> SeriesKey {
     }
 }
 
-fn entity_definition(id: &str, relations: Vec<catalog::EntityRelation>) -> Definition {
-    Definition::Entity(catalog::Entity {
-        id: EntityId::new(id).unwrap(),
-        kind: catalog::EntityKind::Economy,
-        name: id.into(),
-        codes: Vec::new(),
-        names: Vec::new(),
-        relations,
-    })
-}
-
-/// Until which day an entity is a member of the group; BBB for ever, CCC never.
+/// The last day on which an entity is a member of the group: BBB has no end, CCC is no member.
 fn member_until(entity: usize) -> Option<usize> {
     [Some(2), Some(DAYS), None, Some(DAYS)][entity]
-}
-
-fn definitions() -> Vec<Definition> {
-    let source = |(at, id): (usize, &&str)| {
-        Definition::Source(catalog::Source {
-            id: SourceId::new(id).unwrap(),
-            producer: (*id).into(),
-            title: String::new(),
-            published: None,
-            url: String::new(),
-            licence: String::new(),
-            redistribution: catalog::Redistribution::Allowed,
-            precedence: [5, 1, 9, 0][at],
-        })
-    };
-    let measure = |id: &&str| {
-        Definition::Indicator(catalog::Indicator {
-            id: IndicatorId::new(id).unwrap(),
-            name: (*id).into(),
-            unit: String::new(),
-            direction: catalog::Direction::NotStated,
-            default_decimals: 0,
-            definition: String::new(),
-            frequency: catalog::Frequency::Annual,
-            licence: String::new(),
-            timing: catalog::Timing::Flow,
-        })
-    };
-    let mut all: Vec<Definition> = SOURCES.iter().enumerate().map(source).collect();
-    all.extend(INDICATORS.iter().map(measure));
-    all.push(entity_definition(GROUP, Vec::new()));
-    for (at, id) in ENTITIES.iter().enumerate() {
-        let relation = member_until(at).map(|last| catalog::EntityRelation {
-            kind: RelationKind::MemberOf,
-            entity: EntityId::new(GROUP).unwrap(),
-            valid_from: None,
-            valid_to: (last < DAYS).then(|| day(last)),
-        });
-        all.push(entity_definition(id, relation.into_iter().collect()));
-    }
-    all
-}
-
-struct Store {
-    writer: Writer,
-    reader: Reader,
-    folder: tempfile::TempDir,
-    runtime: tokio::runtime::Runtime,
-}
-
-impl Store {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let engine = Arc::new(Engine::open(folder.path()).unwrap());
-        let ledger = Arc::new(Ledger::open(engine.clone()).unwrap());
-        let view = Arc::new(View::open(engine).unwrap());
-        let reader = Reader::new(ledger.clone(), view.clone());
-        let writer = Writer::start(ledger, view, Setup::default(), |_| {}).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        Self { writer, reader, folder, runtime }
-    }
-
-    fn write(&self, act: WriteRequest) -> u64 {
-        self.runtime.block_on(self.writer.write(WriteOptions::default(), act)).unwrap().revision.0
-    }
-
-    /// Writes a random upload after others. A whole release often repeats their figures.
-    fn upload(&self, dice: &mut Dice, before: &[RandomUpload]) -> RandomUpload {
-        let number = dice.below(DAYS);
-        let mut figures = BTreeMap::new();
-        let pair = (dice.below(2), dice.below(3));
-        let whole = dice.once_in(3).then_some(pair);
-        if let Some(pair) = whole {
-            for (key, (value, _)) in known_at(before, u64::MAX, number) {
-                if (key.0, key.2) == pair && !dice.once_in(4) {
-                    figures.insert(key, Some(value));
-                }
-            }
-        }
-        // A merge often repeats figures: the newest release of a figure need not be the newest that changed it.
-        if whole.is_none() && dice.once_in(2) {
-            for (key, (value, _)) in known_at(before, u64::MAX, number) {
-                if key.2 == pair.1 && dice.once_in(2) {
-                    figures.insert(key, Some(value));
-                }
-            }
-        }
-        // Few keys come often, so that periods overlap within a series.
-        let often = |dice: &mut Dice, below| if dice.once_in(2) { 0 } else { dice.below(below) };
-        for _ in 0..1 + dice.below(16) {
-            let (indicator, source) = whole.unwrap_or((often(dice, 2), dice.below(3)));
-            let key = (indicator, often(dice, 3), source, often(dice, 4), dice.below(PERIODS.len()));
-            figures.insert(key, (!dice.once_in(6)).then(|| 1 + dice.below(2) as u32));
-        }
-        let replaced: BTreeSet<_> = whole.iter().map(|pair| (indicator(pair.0), source(pair.1))).collect();
-        let mode = if whole.is_some() { Mode::Replace } else { Mode::Merge };
-        let mut upload = Upload::new(day(number), mode, replaced, self.folder.path());
-        let mut batches: BTreeMap<SeriesKey, Vec<(Period, Option<Value>)>> = BTreeMap::new();
-        for (key, value) in &figures {
-            let value = value.map(|value| Value::number(Number::parse(&value.to_string()).unwrap()));
-            batches.entry(series(*key)).or_default().push((period(key.4), value));
-        }
-        for (key, mut points) in batches {
-            points.sort_by_key(|(period, _)| *period);
-            upload.add(key, points).unwrap();
-        }
-        let revision = self.write(WriteRequest::Ingest { upload, definitions: Vec::new() });
-        let figures = figures.into_iter().map(|(key, value)| (key, value.map(|value: u32| (value, number)))).collect();
-        RandomUpload { revision, day: number as i32, replaces: whole, figures }
-    }
 }
 
 fn some_of(dice: &mut Dice, below: usize) -> Vec<usize> {
@@ -268,7 +145,7 @@ fn recency(at: usize) -> (Date, Date) {
     (period(at).end(), period(at).start())
 }
 
-/// Keeps the latest periods of what falls into one group.
+/// Keeps the latest periods in each group.
 fn keep_latest<G: Ord>(known: &mut Known, latest: Option<u32>, group: impl Fn(&Key) -> G) {
     let Some(latest) = latest else { return };
     let mut periods: BTreeMap<G, BTreeSet<(Date, Date)>> = BTreeMap::new();
@@ -278,8 +155,8 @@ fn keep_latest<G: Ord>(known: &mut Known, latest: Option<u32>, group: impl Fn(&K
     known.retain(|key, _| periods[&group(key)].iter().rev().take(latest as usize).any(|kept| *kept == recency(key.4)));
 }
 
-/// A figure as both sides tell it.
-fn told(key: Key, (value, last): (u32, usize)) -> (SeriesKey, Period, String, Date) {
+/// A figure, in a form for both the store and the model.
+fn as_text(key: Key, (value, last): (u32, usize)) -> (SeriesKey, Period, String, Date) {
     (series(key), period(key.4), value.to_string(), day(last))
 }
 
@@ -290,7 +167,7 @@ fn number(row: &almanac::model::series::FigureVersion) -> String {
     }
 }
 
-fn told_by(figure: &Observation) -> (SeriesKey, Period, String, Date) {
+fn of_observation(figure: &Observation) -> (SeriesKey, Period, String, Date) {
     (figure.series.clone(), figure.version.period, number(&figure.version), figure.last_released.unwrap())
 }
 
@@ -300,9 +177,12 @@ fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     items
 }
 
+fn precedence(key: &Key) -> u32 {
+    [5, 1, 9, 0][key.2]
+}
+
 /// The figure that a policy puts first, of one key.
 fn best(policy: Policy, figures: &[(Key, (u32, usize))]) -> (Key, (u32, usize)) {
-    let precedence = |key: &Key| [5, 1, 9, 0][key.2];
     let order = |(key, (_, last)): &(Key, (u32, usize))| match policy {
         Policy::Default1 => (precedence(key), DAYS - last),
         Policy::Newest1 => ((DAYS - last) as u32, precedence(key) as usize),
@@ -310,7 +190,7 @@ fn best(policy: Policy, figures: &[(Key, (u32, usize))]) -> (Key, (u32, usize)) 
     *figures.iter().min_by_key(|figure| order(figure)).unwrap()
 }
 
-/// Whole series, in pages of a few figures.
+/// Whole series, in small pages.
 fn check_series(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known: &Known) {
     let mut expected = known.clone();
     keep_latest(&mut expected, given.latest_periods, |key| (key.0, key.1, key.2, key.3));
@@ -335,7 +215,7 @@ fn check_series(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known: 
         found.extend(page);
         assert!(found.len() <= expected.len(), "pages repeat figures, or tell of others");
     }
-    assert_eq!(sorted(found), sorted(expected.iter().map(|(key, known)| told(*key, *known))), "{given:?}");
+    assert_eq!(sorted(found), sorted(expected.iter().map(|(key, known)| as_text(*key, *known))), "{given:?}");
 
     let mut summaries = Vec::new();
     let mut after = None;
@@ -357,7 +237,7 @@ fn check_series(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known: 
     assert_eq!(sorted(summaries), sorted(expected), "{given:?}");
 }
 
-/// One figure a key, in pages of a few.
+/// One row a figure, in small pages.
 fn check_selected(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known: &Known, policy: Policy) {
     let mut expected = known.clone();
     keep_latest(&mut expected, given.latest_periods, |key| (key.0, key.1, key.3));
@@ -373,20 +253,20 @@ fn check_selected(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known
         let Some((last, _)) = page.last() else { break };
         assert!(page.iter().all(|(position, _)| after.is_none_or(|after| after < *position)));
         after = Some(*last);
-        found.extend(page.iter().map(|(_, figure)| told_by(figure)));
+        found.extend(page.iter().map(|(_, figure)| of_observation(figure)));
     }
-    let expected = by_key.values().map(|figures| best(policy, figures)).map(|(key, known)| told(key, known));
+    let expected = by_key.values().map(|figures| best(policy, figures)).map(|(key, known)| as_text(key, known));
     assert_eq!(sorted(found), sorted(expected), "{given:?} {policy:?}");
 }
 
-/// A single figure, of the latest period or of one. Says whether it answers only because it was published again.
+/// A single figure, of the latest period or of a given one. Returns whether a confirmation decides the answer.
 fn check_figure(dice: &mut Dice, snapshot: &Snapshot, known: &Known, policy: Policy) -> bool {
     let mut of = dice.below(2);
     let mut at = dice.below(3);
     let mut with = if dice.once_in(2) { 0 } else { dice.below(4) };
     let only = dice.once_in(3).then(|| dice.below(SOURCES.len()));
     let mut wanted = dice.once_in(3).then(|| dice.below(PERIODS.len()));
-    // Half of them are figures that there are.
+    // Half of the figures exist.
     let there: Vec<&Key> = known.keys().collect();
     if !there.is_empty() && dice.once_in(2) {
         let key = *dice.pick(&there);
@@ -410,9 +290,9 @@ fn check_figure(dice: &mut Dice, snapshot: &Snapshot, known: &Known, policy: Pol
     match snapshot.figure(&query) {
         Ok(found) => {
             let (key, best) = best(policy, &figures);
-            assert_eq!(told_by(&found.selected), told(key, best), "{query:?}");
-            let all = found.alternatives.iter().chain([&found.selected]).map(told_by);
-            assert_eq!(sorted(all), sorted(figures.iter().map(|(key, known)| told(*key, *known))), "{query:?}");
+            assert_eq!(of_observation(&found.selected), as_text(key, best), "{query:?}");
+            let all = found.alternatives.iter().chain([&found.selected]).map(of_observation);
+            assert_eq!(sorted(all), sorted(figures.iter().map(|(key, known)| as_text(*key, *known))), "{query:?}");
             let newer = |other: &Observation| other.version.released > found.selected.version.released;
             return policy == Policy::Newest1 && found.alternatives.iter().any(newer);
         }
@@ -442,7 +322,7 @@ fn any_selection_answers_as_a_plain_model_does() {
             uploads.push(store.upload(&mut dice, &uploads));
         }
         for _ in 0..40 {
-            // Most is known at the end of both axes.
+            // Most figures are known at the last revision and the last day.
             let late = |dice: &mut Dice, count| if dice.once_in(2) { count - 1 } else { dice.below(count) };
             let revision = uploads[late(&mut dice, uploads.len())].revision;
             let today = late(&mut dice, DAYS);
