@@ -146,7 +146,7 @@ pub mod server;
 #[cfg(feature = "server")]
 pub mod store;
 
-/// The contract, generated from `proto/`. Only [`cli`], [`client`], [`convert`] and [`rpc`] may use it.
+/// The contract, generated from `proto/`. The table above says which rooms use it; `server` only registers its services.
 #[allow(missing_docs, clippy::pedantic, clippy::all, unreachable_pub)]
 pub mod proto {
     tonic::include_proto!("almanac.v1");

@@ -92,7 +92,7 @@ impl ServeSettings {
         if let Some(seconds) = file.subscription_stall_seconds {
             config.subscription_stall_limit = Duration::from_secs(seconds.max(1));
         }
-        config.keep = Retention {
+        config.retention = Retention {
             revisions: args.keep_revisions.or(file.keep_revisions),
             days: args.keep_days.or(file.keep_days),
         };
@@ -197,8 +197,8 @@ mod tests {
         let found = settings("sample_data = true", &[]).unwrap();
         assert_eq!((found.listen, found.sample_data), (LISTEN_DEFAULT, true));
         let found = settings("keep_revisions = 9\nkeep_days = 30", &["--keep-revisions", "5"]).unwrap();
-        assert_eq!(found.config.keep.revisions.map(NonZeroU64::get), Some(5));
-        assert_eq!(found.config.keep.days.map(NonZeroU32::get), Some(30));
+        assert_eq!(found.config.retention.revisions.map(NonZeroU64::get), Some(5));
+        assert_eq!(found.config.retention.days.map(NonZeroU32::get), Some(30));
         assert!(matches!(settings("keep_revisions = 0", &[]), Err(CliError::Usage(_))), "head is always kept");
         assert!(matches!(settings("datta = \"typo\"", &[]), Err(CliError::Usage(_))));
     }

@@ -1,4 +1,6 @@
-//! Commits, and the parts that the feed sends of them.
+//! Commits, and the pages that the feed sends of them.
+//!
+//! Invariant: only the first page of a commit carries the commit.
 
 use super::{
     change::{change_head, detail},
@@ -52,32 +54,28 @@ impl From<&Counts> for proto::ChangeCounts {
 
 /// A page of a commit without its changes. Only the first page carries the commit.
 pub fn commit_head(page: &CommitPage, token: String) -> proto::CommitPage {
-    let header: &Header = &page.header;
     proto::CommitPage {
-        revision: header.commit.revision.0,
         prev_matching_revision: page.prev_match.0,
-        page: page.page,
         last_page: page.last,
-        commit: (page.page == 0).then(|| header.into()),
-        changes: Vec::new(),
         resume_token: token,
-        conflated_from: 0,
+        ..numbered_page(&page.header, page.page)
     }
 }
 
 /// A conflated page without its changes. Only the first page carries the newest commit in it.
 pub fn conflated_head(page: &ConflatedPage, token: String) -> proto::CommitPage {
-    let header: &Header = &page.header;
     proto::CommitPage {
-        revision: header.commit.revision.0,
         prev_matching_revision: page.prev_match.0,
-        page: page.page,
         last_page: page.last,
-        commit: (page.page == 0).then(|| header.into()),
-        changes: Vec::new(),
         resume_token: token,
         conflated_from: page.conflated_from.0,
+        ..numbered_page(&page.header, page.page)
     }
+}
+
+fn numbered_page(header: &Header, page: u32) -> proto::CommitPage {
+    let commit = (page == 0).then(|| header.into());
+    proto::CommitPage { revision: header.commit.revision.0, page, commit, ..Default::default() }
 }
 
 /// A page of a commit with its changes, as a list of commits shows it.

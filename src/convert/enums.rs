@@ -102,7 +102,7 @@ table!(EditionStatus = EditionStatus { Provisional, Published, Corrected, Withdr
 table!(Basis = EditionBasis { AsPublished, Restated, Counterfactual } unspecified reads AsPublished);
 table!(CoverageKind = CoverageKind { All, Top, Partial } unspecified reads Top);
 
-// Commits and changes. `Absence` is in `edition`: one of its values carries a rank.
+// Commits and changes. `Absence` is in `comparison`: one of its values carries a rank.
 table!(Cause = Cause {
     FirstRelease, ScheduledRevision, Correction, MethodChange, Withdrawal, ReloadUnchanged, Definition
 } unspecified is nothing);

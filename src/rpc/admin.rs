@@ -63,7 +63,7 @@ impl Admin {
         // A long difference takes a while to encode, and reads the commits of its figures.
         let reader = self.0.reader.clone();
         let encoded = self.0.offload.run(move || write_result(&answer, validate_only, &reader)).await;
-        let result = encoded.and_then(|result| result).map_err(|error| status::of_store(&error))?;
+        let result = encoded.and_then(|result| result).map_err(super::store_status)?;
         Ok((result, edition))
     }
 }

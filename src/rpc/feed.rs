@@ -10,6 +10,7 @@ use super::{
     paging::ListPage,
     query_status,
     status::{self, BadField},
+    store_status,
 };
 use crate::{
     convert::{
@@ -149,14 +150,9 @@ fn commit_message(snapshot: &Snapshot, revision: Revision) -> Result<Option<prot
     Ok(header.as_ref().map(proto::Commit::from))
 }
 
-/// For `map_err`.
+/// The status of an error of the feed.
 fn feed_status(error: FeedError) -> Status {
     status::of_feed(&error)
-}
-
-/// For `map_err`.
-fn store_status(error: StoreError) -> Status {
-    status::of_store(&error)
 }
 
 impl Feed {

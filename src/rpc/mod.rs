@@ -39,7 +39,7 @@ use crate::{
     model::id::Revision,
     proto,
     query::{AsOf, QueryError, Reader, Snapshot},
-    store::{cursors::StoredCursor, offload::Offload},
+    store::{StoreError, cursors::StoredCursor, offload::Offload},
 };
 
 /// Most reads of the store at one time; more wait.
@@ -159,7 +159,7 @@ impl App {
         let _permit = self.reads.acquire().await.map_err(|_| status::of_stopping())?;
         let reader = self.reader.clone();
         let work = self.offload.run(move || read(reader.at(as_of).map_err(query_status)?));
-        work.await.map_err(|error| status::of_store(&error))?
+        work.await.map_err(store_status)?
     }
 
     /// Waits until a revision can be read.
@@ -197,7 +197,12 @@ async fn wait_until_there(mut head: watch::Receiver<Revision>, min_revision: Rev
     if head >= min_revision { Ok(()) } else { Err(status::of_not_yet_there(min_revision, head)) }
 }
 
-/// For `map_err`.
+/// The status of a store error.
+fn store_status(error: StoreError) -> Status {
+    status::of_store(&error)
+}
+
+/// The status of a query error.
 fn query_status(error: impl Into<QueryError>) -> Status {
     status::of_query(&error.into())
 }

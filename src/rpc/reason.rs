@@ -113,11 +113,6 @@ reasons! {
     }
 }
 
-/// The code of every status with this reason, by its text; `None`: there is no such reason.
-pub fn code_of(reason: &str) -> Option<Code> {
-    Reason::from_str_name(reason).map(Reason::code)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,7 +131,7 @@ mod tests {
         let mut count = 0;
         while let Ok(reason) = ErrorReason::try_from(count + 1) {
             let text = reason.as_str_name().strip_prefix("ERROR_REASON_").unwrap();
-            assert!(code_of(text).is_some_and(|code| code != Code::Ok), "{text}");
+            assert!(Reason::from_str_name(text).is_some_and(|reason| reason.code() != Code::Ok), "{text}");
             count += 1;
         }
         assert_eq!(count as usize, Reason::ALL.len(), "the contract numbers its reasons without gaps");

@@ -59,11 +59,6 @@ impl BadField {
     pub fn new(field: impl Into<String>, reason: impl ToString) -> Self {
         Self { field: field.into(), reason: reason.to_string() }
     }
-
-    /// The same field, seen from the message that holds its message in the field `parent`.
-    pub fn under(self, parent: &str) -> Self {
-        Self { field: format!("{parent}.{}", self.field), ..self }
-    }
 }
 
 impl From<FieldError> for BadField {

@@ -87,7 +87,7 @@ pub struct Config {
     /// Default: [`SUBSCRIPTION_STALL_LIMIT`].
     pub subscription_stall_limit: Duration,
     /// Which commits keep their pages, so that they can be replayed. Default: all.
-    pub keep: Retention,
+    pub retention: Retention,
     /// The clock of recorded times.
     pub clock: Clock,
     /// Where work that waits for the disk is done.
@@ -101,7 +101,7 @@ impl Config {
             data: data.into(),
             subscription_max_age: SUBSCRIPTION_MAX_AGE,
             subscription_stall_limit: SUBSCRIPTION_STALL_LIMIT,
-            keep: Retention::default(),
+            retention: Retention::default(),
             clock: Clock::default(),
             offload: Offload::default(),
         }
@@ -168,7 +168,8 @@ pub fn open_on(engine: Engine, config: &Config) -> Result<Almanac, OpenError> {
     let reader = Reader::new(ledger.clone(), view.clone());
     let hub = Arc::new(Hub::new(reader.clone(), config.offload.clone()));
     let publisher = hub.clone();
-    let setup = writer::Setup { retention: config.keep, clock: config.clock.clone(), offload: config.offload.clone() };
+    let setup =
+        writer::Setup { retention: config.retention, clock: config.clock.clone(), offload: config.offload.clone() };
     let writer = Arc::new(Writer::start(ledger, view, setup, move |published| publisher.publish(published))?);
     Ok(Almanac { writer, hub, reader, config: config.clone(), ready: watch::channel(true).1 })
 }

@@ -1,11 +1,10 @@
-//! Versions of figures, encoded in columns. The series blocks of the view, the pages of the ledger and uploads use this
-//! encoding; `format.md` describes it byte by byte.
+//! Versions of figures, encoded in columns, for the series blocks of the view, the pages of the ledger and uploads.
+//! `docs/dev/store-format.md` describes the encoding byte by byte.
 //!
 //! The versions of one series are much alike: of the same commit, with yearly periods and the same decimals. So each field
 //! is a column of runs, and little more than the digits takes room. Periods are steps of their unit. The few pairs of
 //! revision and release date (vintages) are listed once. Numbers are integers with their decimals: each is the difference
-//! from the one before, at a common scale, in a code that takes little more than the bits of the difference. Blocks of the
-//! view and pages of the ledger use it; `docs/dev/store-format.md` has the format.
+//! from the one before, at a common scale, in a code that takes little more than the bits of the difference.
 //!
 //! Invariant: any versions come back as they were, in their order, with the text of every number.
 
@@ -37,6 +36,7 @@ const SHAPE_RETRACTED: u8 = 35;
 /// Added to a shape if notes follow.
 const WITH_NOTES: u8 = 64;
 
+/// Every reason, to find the one of a byte by [`missing_code`].
 const MISSING_REASONS: [MissingReason; 4] = [
     MissingReason::NotCollected,
     MissingReason::NotApplicable,
@@ -44,7 +44,7 @@ const MISSING_REASONS: [MissingReason; 4] = [
     MissingReason::NoMeasurement,
 ];
 
-/// The byte of a missing reason.
+/// The byte of a missing reason. A match, so that a new reason does not compile without a byte.
 fn missing_code(reason: MissingReason) -> u8 {
     match reason {
         MissingReason::NotCollected => 0,

@@ -26,6 +26,7 @@ use crate::{
         StoreError,
         cursors::{StoredCursor, StoredCursors},
         lock::lock,
+        offload::Offload,
         view::View,
     },
 };
@@ -39,6 +40,8 @@ pub struct Writer {
     cursors: Arc<StoredCursors>,
     /// `None`: it has ended, or a simulation runs the loop on its only thread.
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Where a refused command is dropped: an upload in it may have a file to close.
+    offload: Offload,
 }
 
 pub(super) enum Command {
@@ -76,21 +79,21 @@ impl Writer {
         let offload = setup.offload.clone();
         let writer_loop =
             WriterLoop::new(ledger, view, setup, stop_reason.clone(), cursors.clone(), Box::new(publish))?;
-        let thread = offload.start("writer", writer_loop.run(commands))?;
-        Ok(Self { commands: Mutex::new(Some(sender)), stop_reason, cursors, thread: Mutex::new(thread) })
+        let thread = Mutex::new(offload.start("writer", writer_loop.run(commands))?);
+        Ok(Self { commands: Mutex::new(Some(sender)), stop_reason, cursors, thread, offload })
     }
 
     /// Does a write and waits for the answer.
     pub async fn write(&self, options: WriteOptions, request: WriteRequest) -> Result<WriteAnswer, WriteError> {
         let (answer, answered) = oneshot::channel();
-        self.send(Command::Write { options: Box::new(options), request: Box::new(request), answer })?;
+        self.send(Command::Write { options: Box::new(options), request: Box::new(request), answer }).await?;
         answered.await.unwrap_or_else(|_| Err(self.ended()))
     }
 
     /// Makes, moves or forgets a cursor and waits for the answer: where the cursor is now, `None` if it is forgotten.
     pub async fn move_cursor(&self, cursor_move: CursorMove) -> Result<Option<StoredCursor>, CursorError> {
         let (answer, answered) = oneshot::channel();
-        self.send(Command::MoveCursor { cursor_move, answer })?;
+        self.send(Command::MoveCursor { cursor_move, answer }).await?;
         answered.await.unwrap_or_else(|_| Err(self.ended().into()))
     }
 
@@ -118,13 +121,19 @@ impl Writer {
         }
     }
 
-    fn send(&self, command: Command) -> Result<(), WriteError> {
+    async fn send(&self, command: Command) -> Result<(), WriteError> {
         let sender = lock(&self.commands).clone();
-        let Some(sender) = sender else { return Err(self.ended()) };
-        sender.try_send(command).map_err(|refused| match refused {
-            TrySendError::Full(_) => WriteError::Busy,
-            TrySendError::Closed(_) => self.ended(),
-        })
+        let (refused, error) = match sender {
+            None => (command, self.ended()),
+            Some(sender) => match sender.try_send(command) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Full(refused)) => (refused, WriteError::Busy),
+                Err(TrySendError::Closed(refused)) => (refused, self.ended()),
+            },
+        };
+        // What is refused is dropped whether or not this waits for it.
+        let _ = self.offload.run(move || drop(refused)).await;
+        Err(error)
     }
 
     /// Why the writer takes no command.

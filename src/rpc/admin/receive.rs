@@ -18,6 +18,7 @@ use crate::{
     rpc::{
         content::Content,
         status::{self, BadField},
+        store_status,
         violations::Violations,
     },
     store::offload::Offload,
@@ -63,7 +64,7 @@ pub(super) async fn receive<R: Receiver>(
             let progress = receiver.take(message)?;
             Ok::<_, Status>((receiver, progress))
         });
-        let (returned, progress) = work.await.map_err(|error| status::of_store(&error))??;
+        let (returned, progress) = work.await.map_err(store_status)??;
         receiver = returned;
         if progress == Progress::Complete {
             return match nothing_follows(messages).await {

@@ -7,7 +7,7 @@ use crate::{
     model::{catalog::DefinitionKind, id::Revision},
     proto,
     query::AsOf,
-    rpc::status,
+    rpc::store_status,
     store::engine::FORMAT_VERSION,
 };
 
@@ -19,7 +19,7 @@ pub(super) async fn read(admin: &Admin) -> Result<proto::GetStoreStatusResponse,
         let head = snapshot.revision();
         let header = match head {
             Revision::ZERO => None,
-            head => ledger.header(head).map_err(|error| status::of_store(&error))?,
+            head => ledger.header(head).map_err(store_status)?,
         };
         let totals = header.map(|header| header.totals).unwrap_or_default();
         let refusal = app.writer.refusal();

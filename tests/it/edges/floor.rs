@@ -71,7 +71,8 @@ async fn open_while_the_floor_moves(clients: &Clients, kind: &str) -> (Vec<Watch
 #[tokio::test]
 async fn while_the_floor_moves_a_stream_is_whole_or_fails_with_a_reason() {
     let kept = NonZeroU64::new(MOVING_KEPT);
-    let server = TestServer::with(|config| config.keep = Retention { revisions: kept, ..Retention::default() }).await;
+    let server =
+        TestServer::with(|config| config.retention = Retention { revisions: kept, ..Retention::default() }).await;
     let clients = server.clients.clone();
     let mut author = Author::new(Dice::new("moving floor"), "steward", 40);
     let mut log = CommitLog::default();

@@ -79,7 +79,7 @@ impl PreparedStore {
     async fn new(phase: Phase, floor: Floor) -> Self {
         let kept = NonZeroU64::new(KEPT).filter(|_| floor == Floor::Raised);
         let server =
-            TestServer::with(|config| config.keep = Retention { revisions: kept, ..Retention::default() }).await;
+            TestServer::with(|config| config.retention = Retention { revisions: kept, ..Retention::default() }).await;
         let dice = Dice::new(&format!("{phase:?} edges, {floor:?} floor"));
         let author = Author::new(dice, "steward", if long() { 900 } else { 40 });
         let mut store = Self { server, author, log: CommitLog::default(), tokens: HashMap::new() };
@@ -99,7 +99,7 @@ impl PreparedStore {
         if floor == Floor::Raised {
             floor_becomes(&store.server.clients, store.log.head() - KEPT + 1).await;
             // Without `keep`, the floor stays where it is during later writes.
-            store.server.restart_with(|config| config.keep = Retention::default()).await;
+            store.server.restart_with(|config| config.retention = Retention::default()).await;
             if phase == Phase::Ring {
                 store.write_on(4).await;
             }

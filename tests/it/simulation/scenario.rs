@@ -136,7 +136,7 @@ fn config(dice: &mut Dice, environment: &Environment) -> server::Config {
     let subscription_max_age = if dice.once_in(3) { Duration::from_millis(300) } else { server::SUBSCRIPTION_MAX_AGE };
     server::Config {
         subscription_max_age,
-        keep: Retention { revisions, days: None },
+        retention: Retention { revisions, days: None },
         clock,
         offload: Offload::Simulated(latency),
         ..server::Config::new("")
