@@ -1,10 +1,16 @@
-//! Conversions between the model and the messages of the contract, one file a topic. The server and the command line use them.
+//! Conversions between values and the messages of the contract, one file a topic. The server, the command line and the
+//! follower use them.
 //!
-//! In reading order: [`error`] says what can be wrong with a field; [`enums`] has a table for every enum.
-//! [`upload`] makes the messages of the two streaming writes; with [`digest`] a subscriber proves that its copy is the
-//! server's state.
+//! In reading order:
 //!
-//! Invariant: pure functions without I/O. [`digest`] uses messages only, so that a client can be built without the model.
+//! - for every request: `error` says what can be wrong with a field, `field` checks texts, ids and lists, `enums` has one
+//!   table for each enum, `time` has days, instants and periods, `as_of` the point of history;
+//! - facts: `catalog`, `figure`, `observation`, `selection`, `edition`, `comparison`;
+//! - writes: `write` has options, results and findings, `upload` the messages of the two streaming writes;
+//! - the feed: `commit`, `change`, `state`, `feed`; with [`digest`] a subscriber proves that its copy is the server's state.
+//!
+//! Invariant: no I/O. [`digest`] uses messages only, so that a client builds without the model: all others need the feature
+//! `server`.
 
 #[cfg(feature = "server")]
 pub mod as_of;

@@ -31,9 +31,6 @@ pub const CONFLATED_CHANGES_MAX: usize = 500;
 /// Most bytes of changes in a conflation, about. 500 figures with both sides take 200 KiB.
 pub const CONFLATED_BYTES_MAX: usize = 512 << 10;
 
-/// A conflated page is closed before it would take more than about so many bytes as sent.
-const PAGE_BYTES: usize = 48 * 1024;
-
 /// What a change is about. Changes with equal keys become one.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) enum ChangeKey {
@@ -171,7 +168,7 @@ impl Conflation {
                         last: false,
                         changes: vec![net],
                     });
-                    room = PAGE_BYTES;
+                    room = weight::PAGE_BYTES;
                 }
             }
             room = room.saturating_sub(weight);

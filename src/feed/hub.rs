@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     ledger::{
-        log::{CHAIN_START, Header},
+        log::{CHAIN_START, Header, incomplete_commit},
         page::LedgerPage,
         writer::AppliedCommit,
     },
@@ -194,7 +194,7 @@ impl Hub {
             return Ok(header);
         }
         let read: Result<_, StoreError> = self.read(move |reader| reader.ledger().header(revision)).await;
-        let header = Arc::new(read?.ok_or_else(|| incomplete(revision))?);
+        let header = Arc::new(read?.ok_or_else(|| incomplete_commit(revision))?);
         self.read_cache.put_header(header.clone());
         Ok(header)
     }
@@ -296,7 +296,7 @@ impl Hub {
         if revision < floor && !matches!(read, Ok(Some(_))) {
             return Err(FeedError::BelowFloor { asked: revision, floor });
         }
-        let changes = Arc::new(read?.ok_or_else(|| incomplete(revision))?);
+        let changes = Arc::new(read?.ok_or_else(|| incomplete_commit(revision))?);
         self.read_cache.put_page(revision, ledger_page, changes.clone());
         Ok(changes)
     }
@@ -316,10 +316,6 @@ impl Hub {
 fn share(changes: Vec<(u64, Change)>, reader: &Reader) -> Result<SharedChanges, StoreError> {
     let stamps = CommitStamps::read(changes.iter().map(|(_, change)| change), reader, Revision::MAX)?;
     Ok(SharedChanges::new(changes, stamps))
-}
-
-fn incomplete(revision: Revision) -> StoreError {
-    StoreError::corrupt(format!("commit {revision} is not whole in the ledger"))
 }
 
 /// An open subscription, counted until it is dropped.

@@ -6,9 +6,6 @@ use bytes::Bytes;
 
 use super::{change::NumberedChange, filter::Match, weight};
 
-/// A page is closed before it would take more than about so many bytes as sent.
-const PAGE_BYTES: usize = 48 * 1024;
-
 /// What a group matches of some changes, page by page.
 pub(super) type GroupPages = Arc<[Arc<PageMatches>]>;
 
@@ -48,7 +45,7 @@ pub(super) fn cut(matches: Vec<(usize, Match)>, changes: &[Arc<NumberedChange>])
     let mut page_weight = 0;
     for (at, found) in matches {
         let weight = changes.get(at).map_or(0, |numbered| weight::of_change(&numbered.change));
-        if page_weight + weight > PAGE_BYTES && !page.is_empty() {
+        if page_weight + weight > weight::PAGE_BYTES && !page.is_empty() {
             pages.push(PageMatches::new(std::mem::take(&mut page), page_weight));
             page_weight = 0;
         }

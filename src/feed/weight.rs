@@ -11,6 +11,10 @@ use crate::{
     query::state::StateRow,
 };
 
+/// About how many bytes a page has at most as sent. Pages of changes are closed before they would have more, pages of the
+/// state by the row that reaches it.
+pub(super) const PAGE_BYTES: usize = 48 * 1024;
+
 pub(super) fn of_row(row: &StateRow) -> usize {
     match row {
         StateRow::Figure(figure) => 160 + of_comment(figure.version.value()),

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Ledger, LedgerError, bundle,
-    log::{Header, Receipt},
+    log::{Header, Receipt, incomplete_commit},
     rebuild::Rebuild,
 };
 use crate::{
@@ -150,7 +150,7 @@ impl BackupWriter {
             None => {
                 self.revision = self.revision.next();
                 self.next_page = 0;
-                self.ledger.header(self.revision)?.ok_or_else(|| missing(self.revision))?
+                self.ledger.header(self.revision)?.ok_or_else(|| incomplete_commit(self.revision))?
             }
         };
         let mut pages = Vec::new();
@@ -161,7 +161,7 @@ impl BackupWriter {
             if !matches!(read, Ok(Some(_))) {
                 self.refuse_compacted()?;
             }
-            let page = read?.ok_or_else(|| missing(self.revision))?;
+            let page = read?.ok_or_else(|| incomplete_commit(self.revision))?;
             length += page.len();
             pages.push(page);
             self.next_page += 1;
@@ -178,10 +178,6 @@ impl BackupWriter {
         }
         Ok(bytes)
     }
-}
-
-fn missing(revision: Revision) -> StoreError {
-    StoreError::corrupt(format!("commit {revision} is not whole in the ledger"))
 }
 
 fn put_part(bytes: &mut Vec<u8>, kind: u8, body: &[u8]) {

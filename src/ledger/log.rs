@@ -42,6 +42,11 @@ use crate::{
 
 const FLOOR_VERSION: u8 = 1;
 
+/// The error of a commit that has a header and lacks pages.
+pub fn incomplete_commit(revision: Revision) -> StoreError {
+    StoreError::corrupt(format!("commit {revision} is not whole in the ledger"))
+}
+
 /// The commits of one history, in an engine.
 #[derive(Debug)]
 pub struct Ledger {

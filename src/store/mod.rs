@@ -2,8 +2,8 @@
 //!
 //! In reading order:
 //!
-//! - [`engine`] is an ordered map of small values, with batches and a sync that makes them durable. Below it a `Disk` is
-//!   sled's files, or memory in simulations. [`error`] says what can go wrong; [`faults`] names the places where tests make
+//! - [`engine`] is an ordered map of small values, with batches and a sync that makes them durable. [`disk`] is the map below
+//!   it: sled's files, or `memory` in simulations. [`error`] says what can go wrong; [`faults`] names the places where tests make
 //!   it fail; [`offload`] moves work that may wait for the disk off the async threads; [`lock`] decides what a poisoned
 //!   lock means.
 //! - [`bytes`] has the primitive encodings, [`versions`] the columns that versions of figures are encoded in, and

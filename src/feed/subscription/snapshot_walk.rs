@@ -15,9 +15,6 @@ use crate::{
     },
 };
 
-/// A page is closed when it takes about so many bytes as sent.
-const PAGE_BYTES: usize = 48 * 1024;
-
 /// A walk through the state of one revision.
 #[derive(Debug)]
 pub(super) struct SnapshotWalk {
@@ -64,7 +61,7 @@ impl SnapshotWalk {
             self.rows += 1;
             page_weight += weight::of_row(&row);
             page.push(SnapshotRow { row, filters });
-            if page_weight >= PAGE_BYTES {
+            if page_weight >= weight::PAGE_BYTES {
                 pages.push(self.page(std::mem::take(&mut page)));
                 page_weight = 0;
             }

@@ -1,16 +1,11 @@
 //! Figures that have more than a number: multiplier, qualifier, status, comment, or the reason why the number is
 //! missing.
 
-use super::{
-    super::{profile::EmptyCell, rows::RowContext},
-    FigureColumns,
-};
+use super::{super::profile::EmptyCell, Context};
 use crate::model::{
     finding::Findings,
     value::{COMMENT_BYTES_MAX, Figure, MULTIPLIER_MAX, MissingReason, Notes, Qualifier, Status, Value},
 };
-
-type Context<'a> = RowContext<'a, FigureColumns>;
 
 /// The value of a row; `None` if the producer publishes no figure, or if it cannot be read. What is wrong with its
 /// notes is noted as an error.
