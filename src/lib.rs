@@ -40,17 +40,18 @@
 //! | [`model`] | what a fact is: ids, periods, figures digit by digit, versions on three time axes, editions, changes | nothing |
 //! | [`ranking`] | pure functions over editions: compare two tables, without ever turning "unknown" into "left" | `model` |
 //! | [`store`] | sled and its rules; blocks of series, chunks, the view; the only room that knows the engine | `model` |
-//! | [`ledger`] | the one writer: plan a commit, append its pages, seal it, apply it; recovery, compaction, backups | `model`, `ranking`, `store` |
+//! | [`ledger`] | the one writer: plan a commit, append its pages, seal it, apply it; recovery, compaction, backup, verifying and migrating a folder | `model`, `ranking`, `store` |
 //! | [`query`] | reads of the view at a revision, an instant or a release date; selection policies | `model`, `ranking`, `store`, `ledger` |
-//! | [`feed`] | filters, tokens, the ring of recent commits; a subscriber is a position in ring or ledger | `model`, `ranking`, `store`, `ledger`, `query` |
+//! | [`feed`] | filters, tokens, the ring of recent commits; a subscriber is a position in ring or ledger; which streams are stalled | `model`, `ranking`, `store`, `ledger`, `query` |
 //! | [`convert`] | messages of the contract from and to values, one file a topic; the digest of a state | `model`, `ledger`, `query`, `feed`, `proto` |
 //! | [`rpc`] | one thin file for each service: convert, call, convert; every error becomes a status in one place | `model`, `store`, `ledger`, `query`, `feed`, `convert`, `proto` |
-//! | [`server`] | open a folder, recover, listen, serve, stop politely | `model`, `store`, `ledger`, `query`, `feed`, `rpc`, `proto` |
+//! | [`server`] | open a folder, recover, listen, serve, close stalled connections, stop politely | `model`, `store`, `ledger`, `query`, `feed`, `rpc`, `proto` |
 //! | [`intake`] | files to checked records: encodings, tables, profiles, names | `model` |
 //! | [`client`] | the follower: subscribes, checks the promises, resumes by itself | `convert`, `proto` |
-//! | [`cli`] | the commands, on the public API only | `model`, `intake`, `client`, `convert`, `proto`; in `error`, `serve`, `verify`: `server`; in `backup`, `error`, `migrate`, `serve`, `verify`: `ledger` |
+//! | [`cli`] | the commands, on the public API only; `import` and `publish` decide which files are one commit | `model`, `intake`, `client`, `convert`, `proto`; in `error`, `serve`, `verify`: `server`; in `backup`, `error`, `migrate`, `serve`, `verify`: `ledger` |
 //!
-//! `query` and `feed` only read the ledger: the writer alone assigns revisions.
+//! `query` and `feed` only read the ledger: the writer alone assigns revisions. `convert` uses the types of `ledger`, `query`
+//! and `feed` that answers are made of. In the invariants below "the server" is the process, not the room.
 //!
 //! ## One direction
 //!
