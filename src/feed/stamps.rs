@@ -1,6 +1,6 @@
-//! When and why the commits were made that the rows of changes come from.
+//! When and why the commits were made that the versions of changes come from.
 //!
-//! A change carries whole rows, and a row names its commit by revision only. Readers see more of the commit. It is
+//! A change carries whole versions, and a version names its commit by revision only. Readers see more of the commit. It is
 //! looked up once for each ledger page, off the async threads, so that encoding never waits for the disk.
 
 use std::collections::{BTreeMap, btree_map::Entry};
@@ -23,21 +23,21 @@ pub struct CommitStamp {
     pub cause: Cause,
 }
 
-/// The commits that the rows of some changes come from.
+/// The commits that the versions of some changes come from.
 #[derive(Debug, Clone, Default)]
 pub struct CommitStamps(BTreeMap<Revision, CommitStamp>);
 
 impl CommitStamps {
-    /// Looks up the commits of all rows in these changes. Rows above head have none: their commit was only validated.
+    /// Looks up the commits of all versions in these changes. Versions above head have none: their commit was only validated.
     pub fn read<'a>(
         changes: impl IntoIterator<Item = &'a Change>,
         reader: &Reader,
         head: Revision,
     ) -> Result<Self, StoreError> {
         let mut stamps = Self::default();
-        for row in changes.into_iter().flat_map(rows).filter(|row| row.revision <= head) {
-            if let Entry::Vacant(vacant) = stamps.0.entry(row.revision) {
-                let commit = reader.commit(row.revision)?;
+        for version in changes.into_iter().flat_map(versions).filter(|version| version.revision <= head) {
+            if let Entry::Vacant(vacant) = stamps.0.entry(version.revision) {
+                let commit = reader.commit(version.revision)?;
                 vacant.insert(CommitStamp { recorded: commit.recorded, cause: commit.cause });
             }
         }
@@ -55,10 +55,10 @@ impl CommitStamps {
 }
 
 /// The versions of figures in a change.
-fn rows(change: &Change) -> impl Iterator<Item = &FigureVersion> {
-    let rows = match change {
+fn versions(change: &Change) -> impl Iterator<Item = &FigureVersion> {
+    let versions = match change {
         Change::Figure(change) => [change.before.as_ref(), change.after.as_ref(), Some(&change.recorded)],
         Change::Entry(_) | Change::Edition { .. } | Change::Definition(_) => [None; 3],
     };
-    rows.into_iter().flatten()
+    versions.into_iter().flatten()
 }

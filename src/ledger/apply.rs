@@ -74,7 +74,7 @@ impl Application<'_> {
     fn record(&mut self, record: Record) -> Result<(), StoreError> {
         match record {
             Record::Series(key, rows) => {
-                let rows = rows.into_iter().map(|recorded| recorded.row);
+                let rows = rows.into_iter().map(|recorded| recorded.version);
                 match &mut self.series {
                     Some((current, earlier)) if *current == key => earlier.extend(rows),
                     _ => {

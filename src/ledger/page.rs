@@ -1,11 +1,11 @@
 //! Pages: a commit is written, read and sent in pages.
 //!
-//! A page holds whole records, in order, and the number of its first change. It spells each name once and packs rows as
+//! A page holds whole records, in order, and the number of its first change. It spells each name once and packs versions as
 //! the series blocks do. Each page is decoded on its own: a reader of the last page does not need the first.
 //!
 //! Invariant: a page has at most [`PAGE_CHANGES_MAX`] changes, and the memory to decode it is bounded by its length.
 
-use super::record::{Record, RecordedRow};
+use super::record::{Record, RecordedVersion};
 use crate::{
     model::{
         change::{Change, DefinitionChange, FigureMovement},
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Most rows or changes of a page. As messages they take about 40 KiB.
+/// Most versions or changes of a page. As messages they take about 40 KiB.
 pub const PAGE_CHANGES_MAX: usize = 256;
 /// The encoder closes a page that has so many bytes.
 pub const PAGE_BYTES: usize = 12 * 1024;
@@ -51,7 +51,7 @@ pub struct LedgerPage {
 pub struct PageEncoder {
     first_change: u64,
     changes: u64,
-    /// Rows and other records so far.
+    /// Versions and other records so far.
     weight: usize,
     /// Names that this page has spelled.
     names: Vec<String>,
@@ -69,7 +69,7 @@ impl PageEncoder {
         self.weight >= PAGE_CHANGES_MAX || self.body.len() >= PAGE_BYTES
     }
 
-    /// How many rows of a series still fit.
+    /// How many versions of a series still fit.
     pub fn room(&self) -> usize {
         PAGE_CHANGES_MAX.saturating_sub(self.weight)
     }
@@ -78,7 +78,7 @@ impl PageEncoder {
         self.changes += record.change_count();
         self.weight += weight(record);
         match record {
-            Record::Series(key, rows) => self.add_series(key, rows),
+            Record::Series(key, versions) => self.add_series(key, versions),
             Record::FullRelease(indicator, source) => {
                 self.body.push(FULL_RELEASE);
                 self.name(indicator.as_str());
@@ -110,14 +110,14 @@ impl PageEncoder {
         bytes
     }
 
-    fn add_series(&mut self, key: &SeriesKey, recorded: &[RecordedRow]) {
+    fn add_series(&mut self, key: &SeriesKey, recorded: &[RecordedVersion]) {
         self.body.push(SERIES);
         self.name(key.indicator.as_str());
         self.name(key.entity.as_str());
         self.name(key.source.as_str());
         self.name(key.dimensions.as_str());
-        let rows: Vec<FigureVersion> = recorded.iter().map(|recorded| recorded.row.clone()).collect();
-        encode_versions(&mut self.body, &rows);
+        let versions: Vec<FigureVersion> = recorded.iter().map(|recorded| recorded.version.clone()).collect();
+        encode_versions(&mut self.body, &versions);
         let movements: Vec<u8> = recorded.iter().map(movement_code).collect();
         put_runs(&mut self.body, &movements, |out, code| out.push(code));
         let answers: Vec<u8> = recorded.iter().map(answers_code).collect();
@@ -179,12 +179,12 @@ impl LedgerPage {
     }
 }
 
-/// How much of the room of a page a record takes, in rows.
+/// How much of the room of a page a record takes, in versions.
 fn weight(record: &Record) -> usize {
-    if let Record::Series(_, rows) = record { rows.len() } else { 1 }
+    if let Record::Series(_, versions) = record { versions.len() } else { 1 }
 }
 
-/// Reads a record with at most `room` rows.
+/// Reads a record with at most `room` versions.
 fn read_record<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>, room: usize) -> Result<Record> {
     Ok(match reader.byte()? {
         SERIES => {
@@ -249,25 +249,25 @@ fn read_name<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>) -> Result<&'
     }
 }
 
-fn read_rows(reader: &mut Reader<'_>, room: usize) -> Result<Vec<RecordedRow>> {
-    let rows = decode_versions_up_to(reader, room)?;
-    let movements = reader.runs(rows.len(), |reader| movement_of(reader.byte()?))?;
-    let answers = reader.runs(rows.len(), Reader::byte)?;
-    let mut befores = decode_versions_up_to(reader, rows.len())?.into_iter();
-    let mut afters = decode_versions_up_to(reader, rows.len())?.into_iter();
-    let mut recorded = Vec::with_capacity(rows.len());
-    for ((row, movement), answers) in rows.into_iter().zip(movements).zip(answers) {
+fn read_rows(reader: &mut Reader<'_>, room: usize) -> Result<Vec<RecordedVersion>> {
+    let versions = decode_versions_up_to(reader, room)?;
+    let movements = reader.runs(versions.len(), |reader| movement_of(reader.byte()?))?;
+    let answers = reader.runs(versions.len(), Reader::byte)?;
+    let mut befores = decode_versions_up_to(reader, versions.len())?.into_iter();
+    let mut afters = decode_versions_up_to(reader, versions.len())?.into_iter();
+    let mut recorded = Vec::with_capacity(versions.len());
+    for ((version, movement), answers) in versions.into_iter().zip(movements).zip(answers) {
         if answers & !(WITH_BEFORE | AFTER_BITS) != 0 || (answers != 0 && movement.is_none()) {
             return Err(corrupt("answers of an unknown kind"));
         }
-        let before = if answers & WITH_BEFORE == 0 { None } else { Some(next_answer(&mut befores, row.period)?) };
+        let before = if answers & WITH_BEFORE == 0 { None } else { Some(next_answer(&mut befores, version.period)?) };
         let after = match answers & AFTER_BITS {
             AFTER_NONE => None,
-            AFTER_RECORDED => Some(row.clone()),
+            AFTER_RECORDED => Some(version.clone()),
             AFTER_AS_BEFORE => before.clone(),
-            _ => Some(next_answer(&mut afters, row.period)?),
+            _ => Some(next_answer(&mut afters, version.period)?),
         };
-        recorded.push(RecordedRow { row, movement, before, after });
+        recorded.push(RecordedVersion { version, movement, before, after });
     }
     match (befores.next(), afters.next()) {
         (None, None) => Ok(recorded),
@@ -277,36 +277,36 @@ fn read_rows(reader: &mut Reader<'_>, room: usize) -> Result<Vec<RecordedRow>> {
 
 fn next_answer(answers: &mut impl Iterator<Item = FigureVersion>, period: Period) -> Result<FigureVersion> {
     match answers.next() {
-        Some(row) if row.period == period => Ok(row),
+        Some(version) if version.period == period => Ok(version),
         _ => Err(corrupt("a change without the version that answers")),
     }
 }
 
-// One byte says which versions answer before and after the commit of a row: a bit for the version before, and two bits for
+// One byte says which versions answer before and after the commit of a version: a bit for the version before, and two bits for
 // the version after.
 
 const WITH_BEFORE: u8 = 1;
 const AFTER_BITS: u8 = 6;
 const AFTER_NONE: u8 = 0;
-/// The row itself answers after its commit.
+/// The version itself answers after its commit.
 const AFTER_RECORDED: u8 = 2;
 /// The version that answers before also answers after.
 const AFTER_AS_BEFORE: u8 = 4;
 /// Another version answers after; the page holds it apart.
 const AFTER_APART: u8 = 6;
 
-fn answers_code(recorded: &RecordedRow) -> u8 {
+fn answers_code(recorded: &RecordedVersion) -> u8 {
     let before = if recorded.before.is_some() { WITH_BEFORE } else { 0 };
     let after = match &recorded.after {
         None => AFTER_NONE,
-        Some(after) if *after == recorded.row => AFTER_RECORDED,
+        Some(after) if *after == recorded.version => AFTER_RECORDED,
         after if *after == recorded.before => AFTER_AS_BEFORE,
         Some(_) => AFTER_APART,
     };
     before | after
 }
 
-fn movement_code(recorded: &RecordedRow) -> u8 {
+fn movement_code(recorded: &RecordedVersion) -> u8 {
     match recorded.movement {
         None => 0,
         Some(FigureMovement::Added) => 1,
@@ -347,28 +347,30 @@ mod tests {
             Just(Some(FigureMovement::Backfilled)),
         ];
         let answers = (proptest::option::of(any_version()), 0u8..4, any_version());
-        let recorded = (any_version(), movement, answers).prop_map(|(row, movement, (before, kind, other))| {
+        let recorded = (any_version(), movement, answers).prop_map(|(version, movement, (before, kind, other))| {
             if movement.is_none() {
-                return RecordedRow::silent(row);
+                return RecordedVersion::silent(version);
             }
-            let before = before.map(|before| FigureVersion { period: row.period, ..before });
+            let before = before.map(|before| FigureVersion { period: version.period, ..before });
             let after = match kind {
                 0 => None,
-                1 => Some(row.clone()),
+                1 => Some(version.clone()),
                 2 => before.clone(),
-                _ => Some(FigureVersion { period: row.period, ..other }),
+                _ => Some(FigureVersion { period: version.period, ..other }),
             };
-            RecordedRow { row, movement, before, after }
+            RecordedVersion { version, movement, before, after }
         });
-        ("[A-C]\\.X", "[A-D]{3}", proptest::collection::vec(recorded, 0..40)).prop_map(|(indicator, entity, rows)| {
-            let key = SeriesKey {
-                indicator: IndicatorId::new(&indicator).unwrap(),
-                entity: EntityId::new(&entity).unwrap(),
-                source: SourceId::new("s").unwrap(),
-                dimensions: Dimensions::default(),
-            };
-            Record::Series(key, rows)
-        })
+        ("[A-C]\\.X", "[A-D]{3}", proptest::collection::vec(recorded, 0..40)).prop_map(
+            |(indicator, entity, versions)| {
+                let key = SeriesKey {
+                    indicator: IndicatorId::new(&indicator).unwrap(),
+                    entity: EntityId::new(&entity).unwrap(),
+                    source: SourceId::new("s").unwrap(),
+                    dimensions: Dimensions::default(),
+                };
+                Record::Series(key, versions)
+            },
+        )
     }
 
     proptest! {

@@ -18,7 +18,7 @@ use crate::model::{
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
     /// Versions of figures of one series.
-    Series(SeriesKey, Vec<RecordedRow>),
+    Series(SeriesKey, Vec<RecordedVersion>),
     /// The commit is a whole release of an indicator by a source: figures that it does not name are withdrawn.
     FullRelease(IndicatorId, SourceId),
     Definition {
@@ -43,7 +43,7 @@ pub enum Record {
     /// A change of an entry of the edition before it. Without an entry after, the entity is not in the table.
     Entry(Box<EntryChange>),
     /// The commit takes these commits back. Their definitions and editions go with this record alone; their figures go by
-    /// rows of this commit.
+    /// versions of this commit.
     Reverted(BTreeSet<Revision>),
     /// A definition that is different because of the revert. It is no version of its own.
     RevertedDefinition(DefinitionChange),
@@ -59,32 +59,32 @@ pub enum Record {
 
 /// A version of a figure, and the change that subscribers see.
 ///
-/// Invariant: a commit that changes which version of a period answers has exactly one row of that period with a movement, and
-/// its `before` and `after` are those answers. Rows without a movement carry neither.
+/// Invariant: a commit that changes which version of a period answers has exactly one version of that period with a movement, and
+/// its `before` and `after` are those answers. Versions without a movement carry neither.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordedRow {
-    pub row: FigureVersion,
-    /// The change that subscribers see. `None`: no change. The row confirms a figure for a later release, or keeps a figure
+pub struct RecordedVersion {
+    pub version: FigureVersion,
+    /// The change that subscribers see. `None`: no change. The version confirms a figure for a later release, or keeps a figure
     /// in place when an older release is filled in behind it.
     pub movement: Option<FigureMovement>,
     /// The version that answers at the revision before.
     pub before: Option<FigureVersion>,
-    /// The version that answers at the row's own revision.
+    /// The version that answers at the revision of this one.
     pub after: Option<FigureVersion>,
 }
 
-impl RecordedRow {
-    /// A row that subscribers do not see.
-    pub fn silent(row: FigureVersion) -> Self {
-        Self { row, movement: None, before: None, after: None }
+impl RecordedVersion {
+    /// A version that subscribers do not see.
+    pub fn silent(version: FigureVersion) -> Self {
+        Self { version, movement: None, before: None, after: None }
     }
 
-    /// A row that subscribers see, with the answers before and after its commit. `old_rows` are the rows of its period
-    /// before the commit, `new_rows` these and all that the commit adds.
-    pub fn visible(row: FigureVersion, old_rows: &[FigureVersion], new_rows: &[FigureVersion]) -> Self {
+    /// A version that subscribers see, with the answers before and after its commit. `old_versions` are the versions of its period
+    /// before the commit, `new_versions` these and all that the commit adds.
+    pub fn visible(version: FigureVersion, old_versions: &[FigureVersion], new_versions: &[FigureVersion]) -> Self {
         let newest = Horizon::at(Revision::MAX);
-        let before = state_at(old_rows, newest).cloned();
-        let after = state_at(new_rows, newest).cloned();
+        let before = state_at(old_versions, newest).cloned();
+        let after = state_at(new_versions, newest).cloned();
         let value_before = before.as_ref().and_then(FigureVersion::value);
         let value_after = after.as_ref().and_then(FigureVersion::value);
         let movement = match (value_before, value_after) {
@@ -93,35 +93,35 @@ impl RecordedRow {
             (Some(_), None) => FigureMovement::Withdrawn,
             (Some(_), Some(_)) => FigureMovement::Revised,
         };
-        Self { row, movement: Some(movement), before, after }
+        Self { version, movement: Some(movement), before, after }
     }
 
-    /// Bytes of the remarks in the row, each version counted once: a page stores equal versions once.
-    pub fn remark_bytes(&self) -> usize {
-        let mut bytes = remark_bytes(&self.row);
+    /// Bytes of the comments in the version, each version counted once: a page stores equal versions once.
+    pub fn comment_bytes(&self) -> usize {
+        let mut bytes = comment_bytes(&self.version);
         if let Some(before) = &self.before {
-            bytes += remark_bytes(before);
+            bytes += comment_bytes(before);
         }
         if let Some(after) = &self.after
-            && *after != self.row
+            && *after != self.version
             && self.after != self.before
         {
-            bytes += remark_bytes(after);
+            bytes += comment_bytes(after);
         }
         bytes
     }
 }
 
-fn remark_bytes(row: &FigureVersion) -> usize {
-    row.value().and_then(Value::notes).map_or(0, |notes| notes.comment.len())
+fn comment_bytes(version: &FigureVersion) -> usize {
+    version.value().and_then(Value::notes).map_or(0, |notes| notes.comment.len())
 }
 
 impl Record {
     /// The changes that subscribers see, in order.
     pub fn changes(&self) -> Vec<Change> {
         match self {
-            Self::Series(key, rows) => {
-                let changes = rows.iter().filter_map(|row| value_change(key, row));
+            Self::Series(key, versions) => {
+                let changes = versions.iter().filter_map(|version| value_change(key, version));
                 changes.map(|change| Change::Figure(Box::new(change))).collect()
             }
             Self::FullRelease(..) | Self::OlderEntry(_) | Self::Reverted(_) => Vec::new(),
@@ -144,7 +144,7 @@ impl Record {
     /// How many changes subscribers see.
     pub fn change_count(&self) -> u64 {
         match self {
-            Self::Series(_, rows) => rows.iter().filter(|row| row.movement.is_some()).count() as u64,
+            Self::Series(_, versions) => versions.iter().filter(|version| version.movement.is_some()).count() as u64,
             Self::FullRelease(..) | Self::OlderEntry(_) | Self::Reverted(_) => 0,
             Self::Definition { .. }
             | Self::Edition { .. }
@@ -156,13 +156,13 @@ impl Record {
     }
 }
 
-fn value_change(key: &SeriesKey, recorded: &RecordedRow) -> Option<FigureChange> {
+fn value_change(key: &SeriesKey, recorded: &RecordedVersion) -> Option<FigureChange> {
     Some(FigureChange {
         series: key.clone(),
-        period: recorded.row.period,
+        period: recorded.version.period,
         movement: recorded.movement?,
         before: recorded.before.clone(),
         after: recorded.after.clone(),
-        recorded: recorded.row.clone(),
+        recorded: recorded.version.clone(),
     })
 }

@@ -155,7 +155,7 @@ impl TestLedger {
     }
 
     /// The rows of a series; none if the series does not exist.
-    pub(super) fn rows(&self, key: &SeriesKey) -> Vec<FigureVersion> {
+    pub(crate) fn versions(&self, key: &SeriesKey) -> Vec<FigureVersion> {
         self.view.series_ids(key).map_or_else(Vec::new, |ids| self.view.versions(ids).unwrap())
     }
 

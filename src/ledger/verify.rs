@@ -20,7 +20,7 @@ use super::{
     log::{CHAIN_START, ContentHash, Header},
     page::LedgerPage,
     rebuild::Rebuild,
-    record::{Record, RecordedRow},
+    record::{Record, RecordedVersion},
 };
 use crate::{
     model::{id::Revision, series::SeriesKey},
@@ -224,12 +224,12 @@ fn check_compacted(engine: &Arc<Engine>, ledger: &Ledger, report: &mut VerifyRep
 }
 
 /// How many of these rows the view does not have.
-fn count_missing(engine: &Engine, view: &View, key: &SeriesKey, rows: &[RecordedRow]) -> Result<u64> {
+fn count_missing(engine: &Engine, view: &View, key: &SeriesKey, rows: &[RecordedVersion]) -> Result<u64> {
     let stored = match view.series_ids(key) {
         Some(ids) => series::read(engine, ids)?,
         None => Vec::new(),
     };
-    Ok(rows.iter().filter(|recorded| !stored.contains(&recorded.row)).count() as u64)
+    Ok(rows.iter().filter(|recorded| !stored.contains(&recorded.version)).count() as u64)
 }
 
 fn missing(what: &str) -> StoreError {

@@ -7,7 +7,7 @@ use almanac::{
         Ledger,
         backup::BackupWriter,
         page::{LedgerPage, PAGE_CHANGES_MAX, PageEncoder},
-        record::{Record, RecordedRow},
+        record::{Record, RecordedVersion},
     },
     model::{
         id::{EntityId, IndicatorId, Revision, SourceId},
@@ -122,7 +122,7 @@ fn a_short_page_cannot_claim_more_rows_than_a_page_has() {
     {
         let mut encoder = PageEncoder::default();
         for count in rows {
-            let recorded = RecordedRow::silent(row.clone());
+            let recorded = RecordedVersion::silent(row.clone());
             encoder.add(&Record::Series(key.clone(), vec![recorded; *count])).unwrap();
         }
         let bytes = encoder.finish();

@@ -14,7 +14,7 @@ use crate::{
     ledger::{
         page,
         plan::Sink,
-        record::{Record, RecordedRow},
+        record::{Record, RecordedVersion},
     },
     model::{
         catalog::{Definition, Methodology, Ranking},
@@ -173,11 +173,11 @@ impl<'a> Translation<'a> {
         let mut recorded = Vec::with_capacity(rows.len());
         for of_period in rows.chunk_by(|a, b| a.row.period == b.row.period) {
             let period = of_period[0].row.period;
-            let old_rows: Vec<FigureVersion> = stored.iter().filter(|row| row.period == period).cloned().collect();
-            let mut new_rows = old_rows.clone();
-            new_rows.extend(of_period.iter().map(|old| old.row.clone()));
+            let old_versions: Vec<FigureVersion> = stored.iter().filter(|row| row.period == period).cloned().collect();
+            let mut new_versions = old_versions.clone();
+            new_versions.extend(of_period.iter().map(|old| old.row.clone()));
             for old in of_period {
-                recorded.push(recorded_row(old, &old_rows, &new_rows)?);
+                recorded.push(recorded_row(old, &old_versions, &new_versions)?);
             }
         }
         self.sink.add(Record::Series(key, recorded))
@@ -375,9 +375,13 @@ fn standing_of(entry: Option<&Entry>) -> OldStanding {
 }
 
 /// A row with the versions that answer before and after. They must agree with what format 2 says.
-fn recorded_row(old: &OldRow, old_rows: &[FigureVersion], new_rows: &[FigureVersion]) -> Result<RecordedRow> {
-    let Some(movement) = old.movement else { return Ok(RecordedRow::silent(old.row.clone())) };
-    let recorded = RecordedRow::visible(old.row.clone(), old_rows, new_rows);
+fn recorded_row(
+    old: &OldRow,
+    old_versions: &[FigureVersion],
+    new_versions: &[FigureVersion],
+) -> Result<RecordedVersion> {
+    let Some(movement) = old.movement else { return Ok(RecordedVersion::silent(old.row.clone())) };
+    let recorded = RecordedVersion::visible(old.row.clone(), old_versions, new_versions);
     let value_before = recorded.before.as_ref().and_then(FigureVersion::value);
     let agrees = movement == FigureMovement::Added || value_before == old.before.as_ref();
     if recorded.movement != Some(movement) || !agrees {

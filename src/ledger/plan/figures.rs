@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap, hash_map::Entry};
 use super::{PlanError, Planner};
 use crate::{
     ledger::{
-        record::{Record, RecordedRow},
+        record::{Record, RecordedVersion},
         upload::{Mode, Point, RewrittenPeriods, Upload},
     },
     model::{
@@ -152,8 +152,8 @@ impl Planner<'_> {
         };
         let mut added = Vec::new();
         let mut points = points.into_iter().peekable();
-        for rows in by_period(&stored) {
-            let period = rows[0].period;
+        for versions in by_period(&stored) {
+            let period = versions[0].period;
             while let Some((earlier, value)) = points.next_if(|(next, _)| *next < period) {
                 self.plan_figure(&mut added, earlier, &[], NewFigure::InUpload(value), release);
             }
@@ -162,7 +162,7 @@ impl Planner<'_> {
                 None if release.mode == Mode::Replace => NewFigure::LeftOut,
                 None => continue,
             };
-            self.plan_figure(&mut added, period, rows, figure, release);
+            self.plan_figure(&mut added, period, versions, figure, release);
         }
         for (period, value) in points {
             self.plan_figure(&mut added, period, &[], NewFigure::InUpload(value), release);
@@ -170,7 +170,7 @@ impl Planner<'_> {
         if added.is_empty() {
             return Ok(());
         }
-        added.sort_by_key(|recorded: &RecordedRow| recorded.row.name());
+        added.sort_by_key(|recorded: &RecordedVersion| recorded.version.name());
         self.outcome.totals.series += u64::from(stored.is_empty());
         self.outcome.totals.versions += added.len() as u64;
         Ok(self.emit(Record::Series(key.clone(), added))?)
@@ -183,10 +183,10 @@ impl Planner<'_> {
         }
     }
 
-    /// Plans one figure. `stored` are the rows of its period, `added` takes the new ones.
+    /// Plans one figure. `stored` are the versions of its period, `added` takes the new ones.
     fn plan_figure(
         &mut self,
-        added: &mut Vec<RecordedRow>,
+        added: &mut Vec<RecordedVersion>,
         period: Period,
         stored: &[FigureVersion],
         figure: NewFigure,
@@ -202,39 +202,39 @@ impl Planner<'_> {
                 return;
             }
             self.outcome.counts.unchanged += 1;
-            // A later release confirms the figure, or withdraws one that is not loaded yet. The row keeps an older release that
-            // is loaded afterwards from changing the answer. A whole release needs no such row: the store knows it as a whole.
+            // A later release confirms the figure, or withdraws one that is not loaded yet. The version keeps an older release that
+            // is loaded afterwards from changing the answer. A whole release needs no such version: the store knows it as a whole.
             let is_later = prior.is_none_or(|prior| prior.released < released);
             if is_later && release.mode == Mode::Merge {
-                let row = FigureVersion { period, revision, released, statement: Statement::from(value) };
-                added.push(RecordedRow::silent(row));
+                let version = FigureVersion { period, revision, released, statement: Statement::from(value) };
+                added.push(RecordedVersion::silent(version));
             }
             return;
         }
-        let row = FigureVersion { period, revision, released, statement: Statement::from(value) };
-        let mut new_rows = stored.to_vec();
-        new_rows.push(row.clone());
-        if let Some(row) = self.row_to_keep(stored, &new_rows, period, release) {
-            new_rows.push(row.clone());
-            added.push(RecordedRow::silent(row));
+        let version = FigureVersion { period, revision, released, statement: Statement::from(value) };
+        let mut new_versions = stored.to_vec();
+        new_versions.push(version.clone());
+        if let Some(version) = self.version_to_keep(stored, &new_versions, period, release) {
+            new_versions.push(version.clone());
+            added.push(RecordedVersion::silent(version));
         }
-        let recorded = RecordedRow::visible(row, stored, &new_rows);
+        let recorded = RecordedVersion::visible(version, stored, &new_versions);
         self.count(recorded.movement);
         added.push(recorded);
     }
 
-    /// The row that keeps the answer of the next whole release, if `new_rows` would change that answer.
-    fn row_to_keep(
+    /// The version that keeps the answer of the next whole release, if `new_versions` would change that answer.
+    fn version_to_keep(
         &self,
         stored: &[FigureVersion],
-        new_rows: &[FigureVersion],
+        new_versions: &[FigureVersion],
         period: Period,
         release: Release,
     ) -> Option<FigureVersion> {
         let released = release.next_full?;
         let horizon = Horizon { revision: Revision::MAX, released };
-        let statement = newest_at(stored, horizon).map_or(Statement::NoFigure, |row| row.statement.clone());
-        if newest_at(new_rows, horizon).is_some_and(|row| row.statement == statement) {
+        let statement = newest_at(stored, horizon).map_or(Statement::NoFigure, |version| version.statement.clone());
+        if newest_at(new_versions, horizon).is_some_and(|version| version.statement == statement) {
             return None;
         }
         Some(FigureVersion { period, revision: self.revision, released, statement })

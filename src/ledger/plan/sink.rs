@@ -9,7 +9,7 @@ use crate::{
     ledger::{
         Ledger,
         page::{LedgerPage, PAGE_BYTES, PageEncoder},
-        record::{Record, RecordedRow},
+        record::{Record, RecordedVersion},
     },
     model::{change::Change, series::SeriesKey},
     store::StoreError,
@@ -59,7 +59,7 @@ impl<'a> Sink<'a> {
 
     pub(in crate::ledger) fn add(&mut self, record: Record) -> Result<(), StoreError> {
         match record {
-            Record::Series(key, rows) => self.add_series(&key, rows),
+            Record::Series(key, versions) => self.add_series(&key, versions),
             record => self.add_whole(record),
         }
     }
@@ -69,21 +69,21 @@ impl<'a> Sink<'a> {
         if self.encoder.is_empty() { Ok(()) } else { self.close_page() }
     }
 
-    /// Adds the rows of a series, which may go on over several pages.
-    fn add_series(&mut self, key: &SeriesKey, rows: Vec<RecordedRow>) -> Result<(), StoreError> {
-        let mut rest = rows.into_iter().peekable();
+    /// Adds the versions of a series, which may go on over several pages.
+    fn add_series(&mut self, key: &SeriesKey, versions: Vec<RecordedVersion>) -> Result<(), StoreError> {
+        let mut rest = versions.into_iter().peekable();
         while rest.peek().is_some() {
             if self.encoder.is_full() {
                 self.close_page()?;
             }
             let room = self.encoder.room();
             let mut part = Vec::new();
-            // A figure takes a few bytes; only its remarks may be long.
-            let mut remarks = 0;
-            while part.len() < room && remarks < PAGE_BYTES {
-                let Some(row) = rest.next() else { break };
-                remarks += row.remark_bytes();
-                part.push(row);
+            // A figure takes a few bytes; only its comment_bytes may be long.
+            let mut comment_bytes = 0;
+            while part.len() < room && comment_bytes < PAGE_BYTES {
+                let Some(version) = rest.next() else { break };
+                comment_bytes += version.comment_bytes();
+                part.push(version);
             }
             self.add_whole(Record::Series(key.clone(), part))?;
         }

@@ -6,7 +6,7 @@ use crate::{
         bundle,
         log::{self, Draft, Totals},
         page::PageEncoder,
-        record::RecordedRow,
+        record::RecordedVersion,
         testing::commit,
     },
     model::{
@@ -36,7 +36,7 @@ fn page(revision: u64, figure: u64) -> Vec<u8> {
         released: Date::EPOCH,
         statement: Statement::Figure(Value::number(Number::parse(&figure.to_string()).unwrap())),
     };
-    let recorded = RecordedRow::visible(row.clone(), &[], &[row]);
+    let recorded = RecordedVersion::visible(row.clone(), &[], &[row]);
     let mut encoder = PageEncoder::default();
     encoder.add(&Record::Series(key, vec![recorded])).unwrap();
     encoder.finish()

@@ -32,7 +32,7 @@ fn new_ledger() -> TestLedger {
     TestLedger::with(vec![source("s"), entity, indicator("I")])
 }
 
-/// An upload of some figures, or the retraction of a row. Numbers stand for periods and rows; a figure of zero is none.
+/// An upload of some figures, or the retraction of a version. Numbers stand for periods and versions; a figure of zero is none.
 #[derive(Debug, Clone)]
 enum Write {
     Upload { day: i32, whole: bool, figures: Vec<(usize, u8)> },
@@ -63,26 +63,28 @@ fn upload(number: i32, whole: bool, figures: &[(usize, u8)]) -> WriteRequest {
     WriteRequest::Ingest { upload, definitions: Vec::new() }
 }
 
-/// Takes a row back, as a revert does.
-fn retract(test: &mut TestLedger, row: &FigureVersion) {
-    let row = FigureVersion { revision: test.head().next(), statement: Statement::Retracted, ..row.clone() };
-    let old_rows = of_period(&test.rows(&series()), row.period);
-    let mut new_rows = old_rows.clone();
-    new_rows.push(row.clone());
-    let recorded = RecordedRow::visible(row, &old_rows, &new_rows);
+/// Takes a version back, as a revert does.
+fn retract(test: &mut TestLedger, version: &FigureVersion) {
+    let version = FigureVersion { revision: test.head().next(), statement: Statement::Retracted, ..version.clone() };
+    let old_versions = of_period(&test.versions(&series()), version.period);
+    let mut new_versions = old_versions.clone();
+    new_versions.push(version.clone());
+    let recorded = RecordedVersion::visible(version, &old_versions, &new_versions);
     test.write_record(Record::Series(series(), vec![recorded]));
 }
 
-fn of_period(rows: &[FigureVersion], period: Period) -> Vec<FigureVersion> {
-    rows.iter().filter(|row| row.period == period).cloned().collect()
+fn of_period(versions: &[FigureVersion], period: Period) -> Vec<FigureVersion> {
+    versions.iter().filter(|version| version.period == period).cloned().collect()
 }
 
-/// The rows of a period that subscribers see in a commit.
-fn visible_rows(test: &TestLedger, revision: Revision, period: Period) -> Vec<RecordedRow> {
+/// The versions of a period that subscribers see in a commit.
+fn visible_rows(test: &TestLedger, revision: Revision, period: Period) -> Vec<RecordedVersion> {
     let mut visible = Vec::new();
     for record in test.records(revision) {
-        if let Record::Series(_, rows) = record {
-            visible.extend(rows.into_iter().filter(|row| row.row.period == period && row.movement.is_some()));
+        if let Record::Series(_, versions) = record {
+            visible.extend(
+                versions.into_iter().filter(|version| version.version.period == period && version.movement.is_some()),
+            );
         }
     }
     visible
@@ -97,23 +99,23 @@ proptest! {
     ) {
         let mut test = new_ledger();
         for write in writes {
-            let old_rows = test.rows(&series());
+            let old_versions = test.versions(&series());
             match &write {
                 Write::Upload { day, whole, figures } => drop(test.write_whole(upload(*day, *whole, figures))),
-                Write::Retraction(_) if old_rows.is_empty() => continue,
+                Write::Retraction(_) if old_versions.is_empty() => continue,
                 Write::Retraction(at) => {
-                    let row = &old_rows[at % old_rows.len()];
-                    if row.is_retraction() {
+                    let version = &old_versions[at % old_versions.len()];
+                    if version.is_retraction() {
                         continue;
                     }
-                    retract(&mut test, row);
+                    retract(&mut test, version);
                 }
             }
             let head = test.head();
-            let new_rows = test.rows(&series());
+            let new_versions = test.versions(&series());
             for period in PERIODS.map(|text| Period::parse(text).unwrap()) {
-                let before = state_at(&of_period(&old_rows, period), Horizon::at(Revision(head.0 - 1))).cloned();
-                let after = state_at(&of_period(&new_rows, period), Horizon::at(head)).cloned();
+                let before = state_at(&of_period(&old_versions, period), Horizon::at(Revision(head.0 - 1))).cloned();
+                let after = state_at(&of_period(&new_versions, period), Horizon::at(head)).cloned();
                 match &visible_rows(&test, head, period)[..] {
                     [] => prop_assert_eq!(before, after, "{:?}", write),
                     [change] => prop_assert_eq!((&change.before, &change.after), (&before, &after), "{:?}", write),

@@ -1,9 +1,9 @@
-//! Figures after a revert: the rows to add so that the remaining commits answer.
+//! Figures after a revert: the versions to add so that the remaining commits answer.
 //!
 //! For each period the planner replays the remaining commits in order. Each commit makes a claim for its release date: by a
-//! row, or as a whole release that left the figure as it was, without one. The planner compares all claims with the stored
-//! rows and adds a row where they differ. A row that a commit recorded for another day than its own keeps the answer of a
-//! later whole release. Such rows follow from the others; they are worked out anew.
+//! version, or as a whole release that left the figure as it was, without one. The planner compares all claims with the stored
+//! versions and adds a version where they differ. A version that a commit recorded for another day than its own keeps the answer of a
+//! later whole release. Such versions follow from the others; they are worked out anew.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
 
@@ -11,7 +11,7 @@ use super::{PlanError, Planner, Revert};
 use crate::{
     ledger::{
         page::LedgerPage,
-        record::{Record, RecordedRow},
+        record::{Record, RecordedVersion},
     },
     model::{
         id::{IndicatorId, Revision, SourceId},
@@ -29,7 +29,7 @@ use crate::{
 /// Which periods of a series the revert may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extent {
-    /// Periods with a row of a commit whose status changes.
+    /// Periods with a version of a commit whose status changes.
     PeriodsWithRows,
     /// All, because the status of a whole release of the series changes.
     AllPeriods,
@@ -38,8 +38,8 @@ enum Extent {
 /// The claim of a commit for a release date.
 #[derive(Debug, Clone)]
 enum Claim {
-    /// The statement of a row.
-    Row(Statement),
+    /// The statement of a version.
+    Version(Statement),
     /// A whole release left the figure as it was. `None`: there was none.
     Unchanged(Option<Value>),
 }
@@ -47,7 +47,7 @@ enum Claim {
 impl Claim {
     fn value(&self) -> Option<&Value> {
         match self {
-            Self::Row(statement) => statement.value(),
+            Self::Version(statement) => statement.value(),
             Self::Unchanged(value) => value.as_ref(),
         }
     }
@@ -69,15 +69,16 @@ impl Planner<'_> {
             let Some(ids) = self.view.series_ids(&key) else { continue };
             let stored = self.view.versions(ids)?;
             self.read_facts(&key, &stored, &mut facts)?;
-            let counting = stored.iter().filter(|row| self.is_own_claim(row, &facts) && self.counts(row.revision));
-            if let Some(newest) = counting.map(|row| row.revision).max() {
+            let counting =
+                stored.iter().filter(|version| self.is_own_claim(version, &facts) && self.counts(version.revision));
+            if let Some(newest) = counting.map(|version| version.revision).max() {
                 self.require_names_of(&key, newest, revert);
             }
             let mut added = Vec::new();
-            for rows in by_period(&stored) {
-                let has_row = rows.iter().any(|row| revert.effect.has(row.revision));
-                if has_row || extent == Extent::AllPeriods {
-                    added.extend(self.revert_figure(&key, rows, &facts, revert));
+            for versions in by_period(&stored) {
+                let has_version = versions.iter().any(|version| revert.effect.has(version.revision));
+                if has_version || extent == Extent::AllPeriods {
+                    added.extend(self.revert_figure(&key, versions, &facts, revert));
                 }
             }
             if added.is_empty() || !revert.conflicts.is_empty() {
@@ -89,7 +90,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The series with a row, or in a whole release, of a commit whose status changes.
+    /// The series with a version, or in a whole release, of a commit whose status changes.
     fn affected_series(&self, revert: &Revert) -> Result<BTreeMap<SeriesKey, Extent>, StoreError> {
         let mut affected = BTreeMap::new();
         for commit in revert.effect.commits().filter(|commit| !self.catalog.reverts().is_revert(*commit)) {
@@ -128,12 +129,17 @@ impl Planner<'_> {
         Ok(found)
     }
 
-    /// Reads the facts about the commits of these rows and about the whole releases of their series.
-    fn read_facts(&self, key: &SeriesKey, rows: &[FigureVersion], facts: &mut CommitFacts) -> Result<(), StoreError> {
-        for row in rows {
-            if let Entry::Vacant(vacant) = facts.released.entry(row.revision) {
-                let header = self.ledger.header(row.revision)?;
-                let header = header.ok_or_else(|| Self::lacking(row.revision, "its header"))?;
+    /// Reads the facts about the commits of these versions and about the whole releases of their series.
+    fn read_facts(
+        &self,
+        key: &SeriesKey,
+        versions: &[FigureVersion],
+        facts: &mut CommitFacts,
+    ) -> Result<(), StoreError> {
+        for version in versions {
+            if let Entry::Vacant(vacant) = facts.released.entry(version.revision) {
+                let header = self.ledger.header(version.revision)?;
+                let header = header.ok_or_else(|| Self::lacking(version.revision, "its header"))?;
                 vacant.insert(header.commit.released);
             }
         }
@@ -157,17 +163,17 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The rows to add to one period. `stored` are its rows, in order of revision.
+    /// The versions to add to one period. `stored` are its versions, in order of revision.
     fn revert_figure(
         &mut self,
         key: &SeriesKey,
         stored: &[FigureVersion],
         facts: &CommitFacts,
         revert: &mut Revert,
-    ) -> Vec<RecordedRow> {
-        let own: Vec<&FigureVersion> = stored.iter().filter(|row| self.is_own_claim(row, facts)).collect();
+    ) -> Vec<RecordedVersion> {
+        let own: Vec<&FigureVersion> = stored.iter().filter(|version| self.is_own_claim(version, facts)).collect();
         self.find_restated(&own, revert);
-        let counting: Vec<&FigureVersion> = own.into_iter().filter(|row| self.counts(row.revision)).collect();
+        let counting: Vec<&FigureVersion> = own.into_iter().filter(|version| self.counts(version.revision)).collect();
         let pair = (key.indicator.clone(), key.source.clone());
         let full_releases = facts.full_releases.get(&pair).map_or(&[][..], Vec::as_slice);
         let claims = replay(stored, &counting, full_releases, revert);
@@ -178,46 +184,46 @@ impl Planner<'_> {
         added
     }
 
-    /// Whether a row is the claim of its own commit. Rows of reverts, and rows that keep the answer of a later whole release,
+    /// Whether a version is the claim of its own commit. Versions of reverts, and versions that keep the answer of a later whole release,
     /// follow from the claims of others.
-    fn is_own_claim(&self, row: &FigureVersion, facts: &CommitFacts) -> bool {
-        let released = facts.released.get(&row.revision).copied().flatten();
-        !self.catalog.reverts().is_revert(row.revision) && released == Some(row.released)
+    fn is_own_claim(&self, version: &FigureVersion, facts: &CommitFacts) -> bool {
+        let released = facts.released.get(&version.revision).copied().flatten();
+        !self.catalog.reverts().is_revert(version.revision) && released == Some(version.released)
     }
 
-    /// Finds commits with a row for a release date for which a commit whose status changes also has one.
+    /// Finds commits with a version for a release date for which a commit whose status changes also has one.
     fn find_restated(&self, own: &[&FigureVersion], revert: &mut Revert) {
         let mut since: HashMap<Date, Revision> = HashMap::new();
-        for row in own {
-            if let Some(from) = revert.effect.since(row.revision) {
-                let earliest = since.entry(row.released).or_insert(from);
+        for version in own {
+            if let Some(from) = revert.effect.since(version.revision) {
+                let earliest = since.entry(version.released).or_insert(from);
                 *earliest = (*earliest).min(from);
             }
         }
-        for row in own {
-            let is_later = since.get(&row.released).is_some_and(|from| row.revision > *from);
-            if is_later && !revert.effect.has(row.revision) && self.counts(row.revision) {
-                revert.conflicts.insert(row.revision);
+        for version in own {
+            let is_later = since.get(&version.released).is_some_and(|from| version.revision > *from);
+            if is_later && !revert.effect.has(version.revision) && self.counts(version.revision) {
+                revert.conflicts.insert(version.revision);
             }
         }
     }
 
-    /// The rows to add so that the stored rows say what the claims say.
+    /// The versions to add so that the stored versions say what the claims say.
     fn difference(&self, stored: &[FigureVersion], claims: &BTreeMap<Date, Claim>) -> Vec<FigureVersion> {
         let mut newest: BTreeMap<Date, &FigureVersion> = BTreeMap::new();
-        for row in stored {
-            // Rows are in order of revision, so the newest of each date stays.
-            newest.insert(row.released, row);
+        for version in stored {
+            // Versions are in order of revision, so the newest of each date stays.
+            newest.insert(version.released, version);
         }
         let days: BTreeSet<Date> = newest.keys().chain(claims.keys()).copied().collect();
         let mut added = Vec::new();
         // The answer on the day before.
         let mut answer: Option<Value> = None;
         for released in days {
-            let is = newest.get(&released).filter(|row| !row.is_retraction()).map(|row| &row.statement);
+            let is = newest.get(&released).filter(|version| !version.is_retraction()).map(|version| &version.statement);
             let should_be = match claims.get(&released) {
                 None => None,
-                Some(Claim::Row(statement)) => Some(statement.clone()),
+                Some(Claim::Version(statement)) => Some(statement.clone()),
                 Some(Claim::Unchanged(value)) => match is {
                     Some(is) if is.value() == value.as_ref() => Some(is.clone()),
                     _ if answer == *value => None,
@@ -245,14 +251,14 @@ fn replay(
     revert: &mut Revert,
 ) -> BTreeMap<Date, Claim> {
     let mut claims: BTreeMap<Date, Claim> = BTreeMap::new();
-    let mut rows = counting.iter().peekable();
+    let mut versions = counting.iter().peekable();
     for release in full_releases {
-        let mut has_row = false;
-        while let Some(row) = rows.next_if(|row| row.revision <= release.revision) {
-            has_row |= row.revision == release.revision;
-            claims.insert(row.released, Claim::Row(row.statement.clone()));
+        let mut has_version = false;
+        while let Some(version) = versions.next_if(|version| version.revision <= release.revision) {
+            has_version |= version.revision == release.revision;
+            claims.insert(version.released, Claim::Version(version.statement.clone()));
         }
-        if has_row {
+        if has_version {
             continue;
         }
         let horizon = Horizon { revision: release.revision, released: release.released };
@@ -264,34 +270,35 @@ fn replay(
         }
         claims.entry(release.released).or_insert(Claim::Unchanged(would_find));
     }
-    for row in rows {
-        claims.insert(row.released, Claim::Row(row.statement.clone()));
+    for version in versions {
+        claims.insert(version.released, Claim::Version(version.statement.clone()));
     }
     claims
 }
 
-/// Rows added to a period. If the answer changes, at any release date, subscribers see exactly one of them.
-fn with_one_visible(added: Vec<FigureVersion>, stored: &[FigureVersion]) -> Vec<RecordedRow> {
+/// Versions added to a period. If the answer changes, at any release date, subscribers see exactly one of them.
+fn with_one_visible(added: Vec<FigureVersion>, stored: &[FigureVersion]) -> Vec<RecordedVersion> {
     let mut all = stored.to_vec();
     all.extend(added.iter().cloned());
     let newest = Horizon::at(Revision::MAX);
     let is_newest_moved = state_at(stored, newest) != state_at(&all, newest);
-    let moved = added.iter().rposition(|row| value_on(stored, row.released) != value_on(&all, row.released));
+    let moved =
+        added.iter().rposition(|version| value_on(stored, version.released) != value_on(&all, version.released));
     let visible = match moved {
         None if is_newest_moved => added.len().checked_sub(1),
         moved => moved,
     };
     let mut recorded = Vec::with_capacity(added.len());
-    for (at, row) in added.into_iter().enumerate() {
+    for (at, version) in added.into_iter().enumerate() {
         recorded.push(match visible == Some(at) {
-            true => RecordedRow::visible(row, stored, &all),
-            false => RecordedRow::silent(row),
+            true => RecordedVersion::visible(version, stored, &all),
+            false => RecordedVersion::silent(version),
         });
     }
     recorded
 }
 
 /// The value that answers on a release date.
-fn value_on(rows: &[FigureVersion], released: Date) -> Option<&Value> {
-    state_at(rows, Horizon { released, ..Horizon::at(Revision::MAX) }).and_then(FigureVersion::value)
+fn value_on(versions: &[FigureVersion], released: Date) -> Option<&Value> {
+    state_at(versions, Horizon { released, ..Horizon::at(Revision::MAX) }).and_then(FigureVersion::value)
 }

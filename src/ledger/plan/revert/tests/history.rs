@@ -261,7 +261,7 @@ pub(super) fn new_part(test: &TestLedger, write: &Write) -> Write {
 
 fn is_stored(test: &TestLedger, draw: &UploadDraw, entity: usize, number: usize, figure: u8) -> bool {
     let released = day(draw.day);
-    let mut rows = test.rows(&key(draw.indicator, entity));
+    let mut rows = test.versions(&key(draw.indicator, entity));
     rows.retain(|row| row.period == period(number));
     let newest = newest_at(&rows, Horizon { revision: Revision::MAX, released });
     newest.is_some_and(|newest| newest.released == released && newest.value() == value(figure).as_ref())
