@@ -58,7 +58,7 @@
 //! A write goes down: `rpc → ledger → store`. What it changed comes up: `ledger → feed → rpc`. A read goes `rpc → query →
 //! store`. The planner compares a write with the view and keeps only what really changes, with before and after. The writer
 //! appends the pages of the commit and flushes them; one small header seals it; then the commit is durable. The writer
-//! applies it to the view, which can be repeated without harm. Only then it tells the feed and answers the client.
+//! applies it to the view, which can be repeated without harm. Only then does it publish the commit to the feed and answer the client.
 //!
 //! ## Invariants
 //!

@@ -31,7 +31,7 @@ pub async fn run(args: VerifyArgs, json: bool) -> Result<(), CliError> {
         (_, 0) | (Some(_), _) => Ok(()),
         (None, count) => {
             let way_out = if report.compacted.is_some() {
-                "the ledger was compacted and the view cannot be made again from it: put back a copy of the folder"
+                "the ledger was compacted and the view cannot be rebuilt from it: put back a copy of the folder"
             } else if report.ledger_damaged {
                 "the ledger is damaged: restore a backup with `almanac restore`"
             } else {

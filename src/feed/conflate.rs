@@ -75,7 +75,7 @@ pub(super) struct Conflation {
 impl Conflation {
     /// Takes a change of the commit that is being read. `false`: the commit is too long to be conflated.
     pub(super) fn take(&mut self, revision: Revision, numbered: &Arc<NumberedChange>, found: &Match) -> bool {
-        // A figure that is filled in behind a newer release changes nothing, unless it moves the release that stated it
+        // A figure that is backfilled changes nothing, unless it moves the release that stated it
         // first.
         if matches!(&numbered.change, Change::Figure(change) if change.before == change.after) {
             return true;

@@ -78,7 +78,7 @@ impl Tokens {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// What a token says. A genuine token may still come from another past of this history; only its chain tells.
+    /// What a token says. A genuine token may still come from another branch of this history: compare its chain.
     pub fn read(&self, token: &str) -> Result<TokenContent, FeedError> {
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| FeedError::TokenMalformed)?;
         if bytes.first().is_some_and(|version| *version < VERSION) {

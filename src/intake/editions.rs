@@ -212,7 +212,7 @@ impl EntryBuilder<'_> {
             match claim(part) {
                 Some(claim) => claims.push(claim),
                 None => {
-                    let message = format!("`{part}`: write `18 by who-says-so`, several with `;` between");
+                    let message = format!("`{part}`: write `18 by example.org`, several with `;` between");
                     self.findings.error("BAD_CLAIM", context.place(column), message);
                 }
             }

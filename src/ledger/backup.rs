@@ -1,4 +1,4 @@
-//! Backups: all commits up to a revision in one file, from which a folder can be made again.
+//! Backups: all commits up to a revision in one file, from which a folder can be rebuilt.
 //! `docs/dev/backup-format.md` has the format.
 //!
 //! A backup holds the ledger, not the folder: the view follows from the ledger. Sealed commits never change, so a backup is

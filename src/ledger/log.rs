@@ -60,12 +60,19 @@ pub struct Ledger {
     cache: Mutex<BundleCache>,
 }
 
-/// What makes a history this one.
-#[derive(Debug, Clone, Copy)]
+/// The id and the secret of a history.
+#[derive(Clone, Copy)]
 pub struct Identity {
     pub history: HistoryId,
     /// Random bytes that only this history knows. It signs tokens with them.
     pub secret: [u8; 32],
+}
+
+/// Without the secret.
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity").field("history", &self.history).finish_non_exhaustive()
+    }
 }
 
 impl Identity {

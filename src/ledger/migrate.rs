@@ -12,7 +12,7 @@
 //! - Versions of editions get an effective day where their release date alone would place them wrongly. A withdrawal takes
 //!   effect on the day it was recorded, and its commit is released on that day: format 2 does not know when the producer
 //!   withdrew. No version takes effect before the one that it followed. Almanac 0.1 made a correction with an older release
-//!   date current; loaded today it would be filled in behind. A migration must not change what is current, so such a
+//!   date current; loaded today it would be backfilled. A migration must not change what is current, so such a
 //!   correction answers from the day on which its predecessor did.
 //! - Stored cursors are left out: their tokens are outdated.
 //!
@@ -95,9 +95,9 @@ pub fn migrate(old: &Path, new: &Path) -> std::result::Result<MigrationReport, M
         return Err(OpenError::Occupied { folder: new.to_owned() }.into());
     }
     if !old.is_dir() {
-        return Err(OpenError::NotBefore { folder: old.to_owned() }.into());
+        return Err(OpenError::NotPreviousFormat { folder: old.to_owned() }.into());
     }
-    let engine = Engine::open_before(old)?;
+    let engine = Engine::open_previous(old)?;
     let floor = log::read_floor(&engine)?;
     if floor > Revision(1) {
         return Err(MigrateError::Compacted { folder: old.to_owned(), floor });

@@ -8,7 +8,7 @@
 //! before. [`error`] says why a ledger cannot answer.
 //!
 //! Invariants: only this room writes and assigns revisions. A commit is durable before it is answered or published, and it is
-//! there whole or not at all. The view follows from the ledger and can be made again from it. All code here is synchronous
+//! there whole or not at all. The view follows from the ledger and can be rebuilt from it. All code here is synchronous
 //! and may wait for the disk, except the writer's handle and its loop (`writer/handle.rs`, `writer/run.rs`).
 
 pub mod apply;

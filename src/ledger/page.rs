@@ -1,6 +1,6 @@
 //! Pages: a commit is written, read and sent in pages.
 //!
-//! A page holds whole records, in order, and the number of its first change. It spells each name once and packs versions as
+//! A page holds whole records, in order, and the number of its first change. It writes each name once and packs versions as
 //! the series blocks do. Each page is decoded on its own: a reader of the last page does not need the first.
 //!
 //! Invariant: a page has at most [`PAGE_CHANGES_MAX`] changes, and the memory to decode it is bounded by its length.
@@ -53,7 +53,7 @@ pub struct PageEncoder {
     changes: u64,
     /// Versions and other records so far.
     weight: usize,
-    /// Names that this page has spelled.
+    /// Names in this page, in order: later uses refer to the number.
     names: Vec<String>,
     body: Vec<u8>,
 }
@@ -139,9 +139,9 @@ impl PageEncoder {
         put_bytes(&mut self.body, bytes);
     }
 
-    /// Adds a name: its number if this page spelled it before, else 0 and the name.
+    /// Adds a name: its number if this page has it, else 0 and the name.
     fn name(&mut self, name: &str) {
-        // From the end: most names were spelled a moment ago.
+        // From the end: most names were written a moment ago.
         match self.names.iter().rposition(|known| known == name) {
             Some(at) => put_varint(&mut self.body, at as u64 + 1),
             None => {
@@ -244,7 +244,7 @@ fn read_name<'a>(reader: &mut Reader<'a>, names: &mut Vec<&'a str>) -> Result<&'
             names.push(name);
             Ok(name)
         }
-        Ok(number) => names.get(number - 1).copied().ok_or_else(|| corrupt("a name that was not spelled")),
+        Ok(number) => names.get(number - 1).copied().ok_or_else(|| corrupt("a name that is not in the page")),
         Err(_) => Err(corrupt("a name number above the address space")),
     }
 }

@@ -44,7 +44,7 @@ pub enum WriteRequest {
     Publish {
         /// The edition and its entries, in any order.
         table: Table,
-        /// The table replaces an edition that stands, or is older than that one and is filled in behind it.
+        /// The table replaces an edition that stands, or is older than that one and is backfilled.
         correction: bool,
         /// Definitions that the edition needs, in the same commit.
         definitions: Vec<Definition>,
@@ -90,7 +90,7 @@ pub enum PlanError {
     Unknown {
         kind: DefinitionKind,
         id: String,
-        /// Ids that are spelled alike.
+        /// Ids with similar spelling.
         near: Vec<String>,
     },
     /// Later commits build on the commits to take back.
@@ -132,7 +132,7 @@ pub struct Outcome {
     pub released: Option<Date>,
     /// The edition as it would stand.
     pub edition: Option<Edition>,
-    /// The write corrects an edition, be it only its title or its date.
+    /// The write corrects an edition, even if only its title or its date changes.
     pub corrects: bool,
     /// The write takes commits back.
     pub reverts: bool,

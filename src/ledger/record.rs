@@ -31,7 +31,7 @@ pub enum Record {
         before: Option<Box<Edition>>,
         after: Box<Edition>,
     },
-    /// A version of an edition that is older than the one that stands, filled in behind it; its entries follow.
+    /// A version of an edition that is older than the one that stands (backfilled); its entries follow.
     OlderEdition {
         /// The version that stands before and after.
         standing: Box<Edition>,
@@ -65,7 +65,7 @@ pub enum Record {
 pub struct RecordedVersion {
     pub version: FigureVersion,
     /// The change that subscribers see. `None`: no change. The version confirms a figure for a later release, or keeps a figure
-    /// in place when an older release is filled in behind it.
+    /// in place when an older release is backfilled.
     pub movement: Option<FigureMovement>,
     /// The version that answers at the revision before.
     pub before: Option<FigureVersion>,

@@ -50,7 +50,7 @@ pub enum UploadError {
     #[error("one commit may hold {SERIES_MAX} series; upload fewer at a time")]
     TooManySeries,
     /// The file for figures that do not fit into memory cannot be made or written.
-    #[error("what was sent could not be put aside: {0}")]
+    #[error("the temporary file of the upload cannot be written: {0}")]
     Io(#[from] io::Error),
 }
 

@@ -1,7 +1,7 @@
-//! Is everything in a folder, and is it what was written? Works on a folder that no server has open.
+//! Checks that a data folder is complete and holds what was written. No server may have the folder open.
 //!
-//! Verify checks every checksum, decodes every commit and computes its hash and the chain of headers again. Then it makes the
-//! view again from the ledger, in a folder beside, and compares the two. Repair puts the new database in the place of the old
+//! Verify checks every checksum, decodes every commit and computes its hash and the chain of headers again. Then it rebuilds
+//! the view from the ledger, in a folder beside, and compares the two. Repair puts the new database in the place of the old
 //! one, which is kept.
 //!
 //! Invariant: repair makes nothing that the ledger does not say. It never repairs a damaged ledger.
@@ -35,7 +35,7 @@ use crate::{
     },
 };
 
-/// Where the view is made again, within the data folder.
+/// Where the view is rebuilt, within the data folder.
 const REBUILD_FOLDER: &str = "rebuild";
 /// Where a damaged database goes, within the data folder.
 const ASIDE_FOLDER: &str = "store-damaged";
@@ -68,7 +68,7 @@ pub struct VerifyReport {
     pub problems: Vec<String>,
     /// How many things are wrong, in words or not.
     pub problem_count: u64,
-    /// The floor of a ledger that was compacted: the view could not be made again from it.
+    /// The floor of a ledger that was compacted: the view cannot be rebuilt from it.
     pub compacted: Option<Revision>,
     /// The ledger itself is damaged: only a backup helps.
     pub ledger_damaged: bool,

@@ -70,7 +70,7 @@ pub struct WriteAnswer {
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The content has errors.
-    #[error("{errors} error(s) in what was sent")]
+    #[error("the write has {errors} error(s)")]
     Refused {
         /// Errors and warnings, a bounded number of them.
         findings: Vec<Finding>,

@@ -54,7 +54,7 @@ paged_requests! {
 pub(super) struct ListPage<P> {
     /// The first bytes of the history's id.
     history: u64,
-    /// Tells the request from others: see [`fingerprint`].
+    /// Identifies the request: see [`fingerprint`].
     fingerprint: u64,
     /// Most items on it.
     pub size: usize,
@@ -81,7 +81,7 @@ fn first_bytes(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-/// What the position of a token means. One that means nothing is an error: it must not begin the list anew.
+/// What the position of a token means. One that means nothing is an error: it must not restart the list.
 pub(super) fn placed<T>(position: Option<T>) -> Result<T, Status> {
     position.ok_or_else(|| status::of_page_token("names a place that is not in this list"))
 }

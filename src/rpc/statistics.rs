@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use tonic::{Request, Response, Status};
 
 use self::{
-    position::{ChosenPosition, RowPosition, SeriesPosition},
+    position::{ChosenPosition, FigureToken, SeriesNumbers},
     series_stream::{BoxedStream, SeriesStream},
 };
 use super::{App, ReadPoint, paging::ListPage, query_status, status::BadField};
@@ -111,7 +111,7 @@ impl StatisticsService for Statistics {
         request: Request<proto::ListSeriesRequest>,
     ) -> Result<Response<proto::ListSeriesResponse>, Status> {
         let mut request = request.into_inner();
-        let page: ListPage<SeriesPosition> = self.0.page(&mut request, PAGE_DEFAULT, PAGE_MAX)?;
+        let page: ListPage<SeriesNumbers> = self.0.page(&mut request, PAGE_DEFAULT, PAGE_MAX)?;
         let message = request.selection.unwrap_or_default();
         refuse_periods(&message)?;
         let mut selection = selection(message)?;
@@ -162,10 +162,10 @@ impl StatisticsService for Statistics {
 fn all_observations(
     snapshot: &Snapshot,
     mut selection: Selection,
-    page: &ListPage<RowPosition>,
+    page: &ListPage<FigureToken>,
 ) -> Result<proto::QueryObservationsResponse, Status> {
     let left_out_sources = leave_out_forbidden(snapshot, &mut selection)?;
-    let after = page.position.map(position::read_row).transpose()?;
+    let after = page.position.map(position::read_figure).transpose()?;
     let figures = snapshot.series(&selection, after).flat_map(|series| match series {
         Ok(CurrentSeries { ids, key, figures }) => {
             figures.into_iter().map(|figure| Ok((ids, key.clone(), figure))).collect()
@@ -174,7 +174,7 @@ fn all_observations(
     });
     let messages = figures.map(|figure| {
         let (ids, key, figure) = figure.map_err(query_status)?;
-        let position = position::write_row(ids, figure.version.period);
+        let position = position::write_figure(ids, figure.version.period);
         let observation = snapshot.current_observation(key, figure).map_err(query_status)?;
         Ok((proto::Observation::from(&observation), position))
     });

@@ -33,7 +33,7 @@ pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Version of the format of a data folder. Folders of another version are refused.
 pub const FORMAT_VERSION: u32 = 3;
 /// The version before, which `almanac migrate` reads.
-pub const FORMAT_VERSION_BEFORE: u32 = 2;
+pub const PREVIOUS_FORMAT_VERSION: u32 = 2;
 /// Size of sled's page cache. sled uses about twice as much memory.
 const CACHE_BYTES: u64 = 64 << 20;
 /// How often sled's own thread flushes and reclaims space. Without that thread sled never reclaims space.
@@ -62,13 +62,13 @@ impl Engine {
         Self::open_prepared(folder)
     }
 
-    /// Opens a folder of [`FORMAT_VERSION_BEFORE`], to read it. Folders of any other version are refused.
-    pub fn open_before(folder: &Path) -> std::result::Result<Self, OpenError> {
+    /// Opens a folder of [`PREVIOUS_FORMAT_VERSION`], to read it. Folders of any other version are refused.
+    pub fn open_previous(folder: &Path) -> std::result::Result<Self, OpenError> {
         match prepare_folder(folder) {
-            Err(OpenError::FormatBefore { .. }) if folder.join(STORE_FOLDER).is_dir() => Self::open_prepared(folder),
-            Err(OpenError::FormatBefore { folder }) => Err(OpenError::NoStore { folder }),
+            Err(OpenError::PreviousFormat { .. }) if folder.join(STORE_FOLDER).is_dir() => Self::open_prepared(folder),
+            Err(OpenError::PreviousFormat { folder }) => Err(OpenError::NoStore { folder }),
             Err(error) => Err(error),
-            Ok(()) => Err(OpenError::NotBefore { folder: folder.to_owned() }),
+            Ok(()) => Err(OpenError::NotPreviousFormat { folder: folder.to_owned() }),
         }
     }
 
@@ -244,7 +244,7 @@ fn prepare_folder(folder: &Path) -> std::result::Result<(), OpenError> {
                 Some(FORMAT_VERSION) if folder.join(STORE_FOLDER).is_dir() => Ok(()),
                 // A new, empty database would hide that the old one is missing.
                 Some(FORMAT_VERSION) => Err(OpenError::NoStore { folder: folder.to_owned() }),
-                Some(FORMAT_VERSION_BEFORE) => Err(OpenError::FormatBefore { folder: folder.to_owned() }),
+                Some(PREVIOUS_FORMAT_VERSION) => Err(OpenError::PreviousFormat { folder: folder.to_owned() }),
                 Some(found @ ..FORMAT_VERSION) => Err(OpenError::OlderFormat { folder: folder.to_owned(), found }),
                 _ => Err(OpenError::NewerFormat { folder: folder.to_owned(), found: text.trim().to_owned() }),
             }

@@ -4,7 +4,7 @@
 
 use std::{io, path::PathBuf};
 
-use super::engine::{FORMAT_VERSION, FORMAT_VERSION_BEFORE};
+use super::engine::{FORMAT_VERSION, PREVIOUS_FORMAT_VERSION};
 
 /// Result of reading or writing a store.
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -62,9 +62,9 @@ pub enum OpenError {
     },
     /// The folder has the format that `almanac migrate` reads.
     #[error(
-        "{folder} has format {FORMAT_VERSION_BEFORE}, and this almanac reads format {FORMAT_VERSION}; `almanac migrate {folder} NEW` makes a folder NEW of it and leaves it as it is"
+        "{folder} has format {PREVIOUS_FORMAT_VERSION}, and this almanac reads format {FORMAT_VERSION}; `almanac migrate {folder} NEW` makes a folder NEW of it and leaves it as it is"
     )]
-    FormatBefore { folder: PathBuf },
+    PreviousFormat { folder: PathBuf },
     /// The folder has a format that is too old to migrate.
     #[error(
         "{folder} has format {found} of an early almanac, and this one reads format {FORMAT_VERSION}; start with an empty folder and load again"
@@ -75,8 +75,8 @@ pub enum OpenError {
         found: u32,
     },
     /// A migration was asked for, and the folder does not have the format before.
-    #[error("{folder} is no folder of format {FORMAT_VERSION_BEFORE}: there is nothing to migrate")]
-    NotBefore {
+    #[error("{folder} is no folder of format {PREVIOUS_FORMAT_VERSION}: there is nothing to migrate")]
+    NotPreviousFormat {
         /// The folder that was to be migrated.
         folder: PathBuf,
     },

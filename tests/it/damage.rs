@@ -10,8 +10,9 @@ use almanac::proto::*;
 use tempfile::TempDir;
 
 use crate::support::{
-    Clients,
+    Clients, Dice,
     fixture::*,
+    long,
     process::{Process, copy_folder},
 };
 
@@ -151,21 +152,13 @@ async fn flipped_bits_and_cut_files_give_a_clear_error_or_right_answers() {
     let right = answers(&server.clients().await).await;
     server.stop();
     let database = fs::read(base.path().join("store/db")).unwrap();
-    let seed = std::env::var("ALMANAC_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_124u64);
-    println!("ALMANAC_TEST_SEED={seed}");
-    let mut state = seed | 1;
-    let mut random = |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state % below as u64) as usize
-    };
-    let rounds = if std::env::var("ALMANAC_TEST_LONG").is_ok() { 400 } else { 24 };
+    let mut dice = Dice::new("damage");
+    let rounds = if long() { 400 } else { 24 };
     for round in 0..rounds {
         let copy = tempfile::tempdir().unwrap();
         copy_folder(base.path(), copy.path());
         let mut damaged = database.clone();
-        damage(&mut damaged, round, &mut random);
+        damage(&mut damaged, round, &mut |below| dice.below(below));
         fs::write(copy.path().join("store/db"), damaged).unwrap();
         if round % 8 > 3 {
             remove_snapshots(&copy.path().join("store"));

@@ -10,6 +10,7 @@
 //! - Models: [`properties`], [`model`], [`release_axis`].
 //! - The disk: [`crash`], [`failpoints`], [`damage`], [`backup`], [`migration`], [`continuity`], [`compaction`], [`clock`],
 //!   [`fuzzing`].
+//! - The repository: [`pages`] runs what the pages show, [`layers`] holds the map of the crate.
 //!
 //! Invariants: no test sleeps and hopes; it waits for a condition with a deadline. Random tests print their seed and take
 //! it from `ALMANAC_TEST_SEED`. `ALMANAC_TEST_LONG=1` makes them longer, with fresh seeds.

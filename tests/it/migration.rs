@@ -120,6 +120,19 @@ async fn a_copy_kept_from_the_first_commit_on_is_the_state() {
     }
 }
 
+/// A release is checked by the same command, which must then go through (`.ci/run release`).
+#[test]
+fn a_build_for_tests_crashes_or_fails_in_a_migration_when_told_to() {
+    for (variable, fault) in [("ALMANAC_CRASH_AT", "sealed"), ("ALMANAC_FAIL_AT", "sync")] {
+        let scratch = tempfile::tempdir().unwrap();
+        let old = unpacked("format-2", scratch.path());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_almanac"));
+        command.env(variable, fault).arg("migrate").arg(&old).arg(scratch.path().join("new"));
+        let output = command.output().unwrap();
+        assert!(!output.status.success(), "{variable}: {}", output_text(&output));
+    }
+}
+
 #[tokio::test]
 async fn tokens_of_the_old_version_are_outdated() {
     let scratch = tempfile::tempdir().unwrap();

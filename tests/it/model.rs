@@ -34,7 +34,7 @@ use almanac::{
 };
 
 use crate::support::{
-    ledger_catalog,
+    Dice, ledger_catalog, long,
     uploads::{ListedUpload, known_at},
 };
 
@@ -120,14 +120,11 @@ fn definitions(cases: usize) -> Vec<Definition> {
 }
 
 /// Random numbers by a seed (xorshift).
-struct Random(u64);
+struct Random(Dice);
 
 impl Random {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
+        self.0.below(bound as usize) as u64
     }
 
     /// Draws an upload whose revision is not known yet.
@@ -178,10 +175,8 @@ fn answers(reader: &Reader, case: usize, revision: u64, number: i32) -> BTreeMap
 
 #[test]
 fn any_uploads_in_any_order_answer_as_a_plain_list_of_them_does() {
-    let seed = std::env::var("ALMANAC_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(4_711u64);
-    println!("ALMANAC_TEST_SEED={seed}");
-    let cases = if std::env::var("ALMANAC_TEST_LONG").is_ok() { 10_000 } else { 2_000 };
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Random(Dice::new("uploads in any order"));
+    let cases = if long() { 10_000 } else { 2_000 };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(folder.path(), 0);

@@ -371,7 +371,7 @@ fn an_edition_without_a_source_gets_that_of_its_ranking_at_that_time() {
 fn a_folder_of_the_format_before_is_refused_and_the_error_names_migrate() {
     let (folder, old) = extract("format-2");
     let refused = Engine::open(&old).unwrap_err();
-    assert!(matches!(refused, OpenError::FormatBefore { .. }), "{refused}");
+    assert!(matches!(refused, OpenError::PreviousFormat { .. }), "{refused}");
     let new = folder.path().join("new");
     migrate(&old, &new).unwrap();
     // The old one is as it was, and the new one is in the way of a second time.
@@ -379,11 +379,11 @@ fn a_folder_of_the_format_before_is_refused_and_the_error_names_migrate() {
     migrate(&old, &folder.path().join("another")).unwrap();
     assert!(matches!(
         migrate(&new, &folder.path().join("third")),
-        Err(MigrateError::Open(OpenError::NotBefore { .. }))
+        Err(MigrateError::Open(OpenError::NotPreviousFormat { .. }))
     ));
     assert!(matches!(
         migrate(&folder.path().join("absent"), &folder.path().join("third")),
-        Err(MigrateError::Open(OpenError::NotBefore { .. }))
+        Err(MigrateError::Open(OpenError::NotPreviousFormat { .. }))
     ));
     assert!(!folder.path().join("third").exists() && !folder.path().join("absent").exists());
 }
@@ -412,7 +412,7 @@ fn a_migration_replaces_what_a_crash_left_of_one() {
 #[test]
 fn a_damaged_commit_is_named_and_nothing_is_made() {
     let (folder, old) = extract("format-2");
-    let engine = Engine::open_before(&old).unwrap();
+    let engine = Engine::open_previous(&old).unwrap();
     let pages_of_4 = [&[keys::PAGES][..], &4u64.to_be_bytes()].concat();
     let keys: Vec<_> = engine.scan(&pages_of_4, None).map(|item| item.unwrap().0).collect();
     let mut batch = engine.batch();

@@ -12,25 +12,25 @@ use crate::{
 };
 
 /// Numbers of a series: indicator, entity, source, dimensions.
-pub(super) type SeriesPosition = [u32; 4];
+pub(super) type SeriesNumbers = [u32; 4];
 /// In a list of figures: the series, and the days of a period in it.
-pub(super) type RowPosition = (SeriesPosition, Option<(i32, i32)>);
+pub(super) type FigureToken = (SeriesNumbers, Option<(i32, i32)>);
 /// In a list of figures that a policy chose: numbers of indicator, entity and dimensions, and the days of the period.
 pub(super) type ChosenPosition = ([u32; 3], (i32, i32));
 
-pub(super) fn write_series(ids: SeriesIds) -> SeriesPosition {
+pub(super) fn write_series(ids: SeriesIds) -> SeriesNumbers {
     [ids.indicator, ids.entity, ids.source, ids.dimensions]
 }
 
-pub(super) fn read_series([indicator, entity, source, dimensions]: SeriesPosition) -> SeriesIds {
+pub(super) fn read_series([indicator, entity, source, dimensions]: SeriesNumbers) -> SeriesIds {
     SeriesIds { indicator, entity, source, dimensions }
 }
 
-pub(super) fn write_row(ids: SeriesIds, period: Period) -> RowPosition {
+pub(super) fn write_figure(ids: SeriesIds, period: Period) -> FigureToken {
     (write_series(ids), Some(days(period)))
 }
 
-pub(super) fn read_row((ids, days): RowPosition) -> Result<series::SeriesPosition, Status> {
+pub(super) fn read_figure((ids, days): FigureToken) -> Result<series::SeriesPosition, Status> {
     Ok((read_series(ids), days.map(period).transpose()?))
 }
 

@@ -57,7 +57,7 @@ const NOT_RUN: &[NotRun] = &[
     },
     NotRun {
         page: "docs/dev/testing.md",
-        first_line: "ALMANAC_TEST_LONG=1 cargo test --release --test it simulation::",
+        first_line: "ALMANAC_TEST_LONG=1 cargo test --release --target-dir target/tests --test it simulation::",
         reason: "takes long",
     },
     NotRun {

@@ -143,7 +143,7 @@ impl Planner<'_> {
     }
 }
 
-/// A correction is compared with the version before it. One that is filled in behind is compared with nothing.
+/// A correction is compared with the version before it. One that is backfilled is compared with nothing.
 fn is_compared_with_itself(version: &Edition) -> bool {
     let itself = version.compared_with.as_ref().is_none_or(|compared| *compared == version.edition);
     version.status == EditionStatus::Corrected && itself

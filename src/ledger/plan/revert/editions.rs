@@ -112,7 +112,7 @@ fn age(version: &Edition) -> (Date, Revision) {
     (version.effective_day(), version.revision)
 }
 
-/// Whether a version is filled in behind one that stands.
+/// Whether a version is backfilled: older than one that stands.
 fn is_behind(version: &Edition, followed: Option<&Arc<Edition>>) -> bool {
     followed.is_some_and(|followed| followed.stands() && version.released < followed.released)
 }
