@@ -58,7 +58,7 @@ impl Planner<'_> {
         let mut withdrawn = self.series_left_out(upload)?.into_iter().peekable();
         let mut sent = upload.keys().peekable();
         loop {
-            // In the order of keys, so that pages spell each name once.
+            // In the order of keys, so that pages write each name once.
             let left_out = withdrawn.next_if(|left_out| sent.peek().is_none_or(|key| left_out < *key));
             let Some(key) = left_out.as_ref().or_else(|| sent.next()) else { break };
             let release = match releases.entry((key.indicator.clone(), key.source.clone())) {

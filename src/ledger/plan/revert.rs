@@ -2,7 +2,7 @@
 //!
 //! Definitions, editions and whole releases carry the commit that brought them. One record that names the reverted commits is
 //! enough for them: what was there before counts again ([`crate::store::reverts`]). Figures are taken back by versions: each
-//! release date for which a reverted commit has a version gets a version with what the remaining commits say for it, or a retraction.
+//! release date for which a reverted commit has a version gets a version with the value of the remaining commits, or a retraction.
 //! A revert can be reverted by the same rules: the commits that it named count again.
 //!
 //! Later commits were planned against the reverted ones. If one of them would have been planned otherwise, the planner refuses

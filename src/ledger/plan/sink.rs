@@ -78,7 +78,7 @@ impl<'a> Sink<'a> {
             }
             let room = self.encoder.room();
             let mut part = Vec::new();
-            // A figure takes a few bytes; only its comment_bytes may be long.
+            // A figure takes a few bytes; only its comment may be long.
             let mut comment_bytes = 0;
             while part.len() < room && comment_bytes < PAGE_BYTES {
                 let Some(version) = rest.next() else { break };
