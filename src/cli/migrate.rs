@@ -1,4 +1,4 @@
-//! `almanac migrate`: a data folder of the format before → one of this format, without a server.
+//! `almanac migrate`: from a data folder of the previous format to one of this format, without a server.
 
 use std::{io, path::PathBuf};
 

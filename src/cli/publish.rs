@@ -1,4 +1,10 @@
 //! `almanac publish`: a table as an edition of a ranking.
+//!
+//! It reads the file by a profile, sends it as one write, and prints what changed. `sample` publishes through the same
+//! functions.
+//!
+//! Invariant: the same command with the same file is a retry and writes nothing, unless another write to the edition came
+//! between: then it is a new write.
 
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 

@@ -1,4 +1,6 @@
 //! The follower: it subscribes, checks what comes, yields it, and reconnects.
+//!
+//! Invariant: it yields every change once and in order, whatever happens to connections.
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ use crate::{
     proto::{self, change::Detail},
 };
 
-/// What changed.
+/// The part of a change that is the same for every subscriber.
 pub(super) fn detail(change: &Change, stamps: &CommitStamps) -> Detail {
     match change {
         Change::Figure(change) => Detail::Value(value_change(change, stamps)),
@@ -98,7 +98,7 @@ pub fn change_detail(change: &Change, stamps: &CommitStamps) -> Vec<u8> {
     proto::Change { detail: Some(detail(change, stamps)), ..Default::default() }.encode_to_vec()
 }
 
-/// The fields of a change that say how it stands to a subscription. `name` gives the name of a filter by its place.
+/// The fields of a change that say how it stands to a subscription. `name` gives the name of a filter by its number.
 pub fn change_head<'a>(index: u64, filter_match: &Match, name: impl Fn(usize) -> &'a str) -> proto::Change {
     let mut matched_filters = Vec::new();
     for at in &filter_match.filters {

@@ -1,4 +1,6 @@
 //! Editions and their entries.
+//!
+//! Invariant: a field that is read from a message is within its bound, or an error names it by its path.
 
 use prost::Message;
 

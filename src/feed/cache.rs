@@ -50,7 +50,7 @@ impl PageCache {
     }
 
     /// Changes matched since the start: once against the filters of all groups together, and once for each group that
-    /// was founded later. The number of subscribers does not matter.
+    /// was created later. The number of subscribers does not matter.
     pub fn changes_matched(&self) -> u64 {
         self.changes_matched.load(Ordering::Relaxed)
     }

@@ -1,4 +1,6 @@
 //! The commits that a stream would send, as a list that clients read page by page.
+//!
+//! Invariant: a page of the list is bounded by commits read, pages and bytes, whatever the filters match.
 
 use super::{FeedError, commit_walk::CommitWalk, group::Group, hub::Hub, page::CommitPage, token::Position};
 use crate::model::id::Revision;

@@ -1,4 +1,6 @@
 //! Reads one commit as a group of subscribers sees it, page by page.
+//!
+//! Invariant: a page is returned only when it is known whether another one follows, so that the last page says so.
 
 use std::sync::Arc;
 

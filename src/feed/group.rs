@@ -27,7 +27,7 @@ pub struct Group {
 /// The newest commits that match a group.
 #[derive(Debug, Default)]
 struct RecentMatches {
-    /// `revisions` has every matching commit above this one. `None`: no commit was matched since the group was founded.
+    /// `revisions` has every matching commit above this one. `None`: no commit was matched since the group was created.
     complete_above: Option<Revision>,
     /// Oldest first.
     revisions: VecDeque<Revision>,

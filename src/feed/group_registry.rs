@@ -1,4 +1,7 @@
 //! All groups that have subscribers, and the index over their filters.
+//!
+//! Invariant: a commit is noted in the groups that it matches before head moves to it, and they are woken after. So a
+//! subscriber that wakes finds its note.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +28,7 @@ struct GroupTable {
 }
 
 impl GroupRegistry {
-    /// The group of these filters; founds it if there is none.
+    /// The group of these filters. Creates it if there is none.
     pub(super) fn join(&self, filters: Filters) -> Arc<Group> {
         let mut table = lock(&self.table);
         let digest = *filters.digest();
@@ -65,7 +68,7 @@ impl GroupRegistry {
         }
     }
 
-    /// Wakes the matching groups, and those that were founded after the index was built: nobody matched the commit for
+    /// Wakes the matching groups, and those that were created after the index was built: nobody matched the commit for
     /// them. The publisher calls it after head moved.
     pub(super) fn wake(&self, index: &Index, matching: &[&Arc<Group>]) {
         for group in matching {

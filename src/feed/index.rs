@@ -101,7 +101,7 @@ impl<K: Hash + Eq> Field<K> {
 /// The filters of all groups.
 #[derive(Debug)]
 pub(super) struct Index {
-    /// The highest id of its groups: a group above it was founded later.
+    /// The highest id of its groups: a group above it was created later.
     newest_group: u64,
     groups: Vec<Arc<Group>>,
     filters: Vec<FilterPlace>,
@@ -180,7 +180,7 @@ impl Index {
         }
     }
 
-    /// Whether the group was founded before the index was built.
+    /// Whether the group was created before the index was built.
     pub(super) fn covers(&self, group: &Group) -> bool {
         group.id <= self.newest_group
     }

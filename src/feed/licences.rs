@@ -1,4 +1,6 @@
-//! Which sources streams leave out, because their licences forbid to hand on what comes from them.
+//! Which sources streams leave out: those whose licences forbid redistribution.
+//!
+//! Invariant: `version` grows whenever the sources change, so that a stream notices that its filters are of older ones.
 
 use std::{collections::BTreeSet, sync::Arc};
 

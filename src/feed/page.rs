@@ -87,7 +87,6 @@ pub struct NetChange {
     pub content: NetContent,
 }
 
-/// What changed.
 #[derive(Debug)]
 pub enum NetContent {
     /// The only change of its key, in the encoded form that all subscribers share.

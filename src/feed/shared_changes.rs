@@ -115,7 +115,7 @@ impl SharedChanges {
         bytes
     }
 
-    /// The same for one group, which was founded after the others were matched.
+    /// The same for one group, which was created after the others were matched.
     fn match_group(&self, table: &mut MatchTable, group: &Group, cause: Cause, cache: &PageCache) -> usize {
         cache.count_matched(self.changes.len());
         let mut found: Vec<(usize, Match)> = Vec::new();

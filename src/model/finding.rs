@@ -15,7 +15,6 @@ pub struct Finding {
     pub severity: Severity,
     /// Stable: `UNKNOWN_ENTITY`.
     pub code: String,
-    /// For people.
     pub message: String,
     /// Path of the field in the request.
     pub location: String,

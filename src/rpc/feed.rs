@@ -43,7 +43,6 @@ const CURSOR_NAME_BYTES_MAX: usize = 128;
 const CURSORS_DEFAULT: usize = 100;
 const CURSORS_PAGE_MAX: usize = 1_000;
 
-/// The service.
 #[derive(Debug, Clone)]
 pub struct Feed(pub Arc<App>);
 

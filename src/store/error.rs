@@ -74,7 +74,7 @@ pub enum OpenError {
         /// Its format version.
         found: u32,
     },
-    /// A migration was asked for, and the folder does not have the format before.
+    /// A migration was asked for, and the folder does not have the previous format.
     #[error("{folder} is no folder of format {PREVIOUS_FORMAT_VERSION}: there is nothing to migrate")]
     NotPreviousFormat {
         /// The folder that was to be migrated.
