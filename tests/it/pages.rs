@@ -1,7 +1,8 @@
 //! README.md and the pages of docs/ are true.
 //!
 //! In reading order: [`markdown`] reads a page, [`terminal`] runs a command, [`console`] runs the `console` blocks of a page;
-//! [`blocks`] accounts for every other block, [`links`] follows links, [`reference`] holds tables against the code.
+//! [`blocks`] accounts for every other block, [`links`] follows links, [`reference`] and
+//! [`digest`] hold tables against the code.
 //!
 //! snapbox compares what commands print, with its elisions and diffs. trycmd, which reads Markdown itself, has no shell, no
 //! terminal and no command that goes on in the background.
@@ -10,6 +11,7 @@
 
 mod blocks;
 mod console;
+mod digest;
 mod links;
 mod markdown;
 mod reference;
