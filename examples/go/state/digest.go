@@ -1,6 +1,6 @@
 // Package state holds a copy of the state of Almanac that the changes of the feed keep up to date, and its digest (version 2).
 //
-// It follows the rules of FeedService in proto/almanac/v1/feed_service.proto.
+// It follows docs/feed.md.
 package state
 
 import (
