@@ -1,6 +1,6 @@
 // A copy of the state of Almanac that the changes of the feed keep up to date, and its digest (version 2). It uses nothing of Node.
 //
-// It follows the rules of `FeedService` in `proto/almanac/v1/feed_service.proto`.
+// It follows the rules of `docs/feed.md`.
 
 import { create, equals, ScalarType } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";

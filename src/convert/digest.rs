@@ -1,4 +1,4 @@
-//! The digest of a state, computed from its rows as messages of the contract. The contract (`FeedService`) defines it.
+//! The digest of a state, computed from its rows as messages of the contract. `docs/feed.md` defines it.
 //!
 //! The digest of a row is the first eight bytes, little-endian, of the SHA-256 of its text. The digest of a state is the sum
 //! of those of its rows, modulo 2^64: the order of rows does not matter, and a copy keeps its digest current if it subtracts
