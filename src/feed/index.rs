@@ -104,7 +104,7 @@ pub(super) struct Index {
     /// The highest id of its groups: a group above it was created later.
     newest_group: u64,
     groups: Vec<Arc<Group>>,
-    filters: Vec<FilterPlace>,
+    filters: Vec<FilterNumber>,
     /// Places in `groups` of those without filters: they match everything.
     unfiltered: Vec<usize>,
     kinds: Field<Kind>,
@@ -122,7 +122,7 @@ pub(super) struct Index {
 
 /// Where a filter of the index comes from.
 #[derive(Debug, Clone, Copy)]
-struct FilterPlace {
+struct FilterNumber {
     /// Place in [`Index::groups`].
     group: usize,
     /// Number of the filter in its group.
@@ -153,7 +153,7 @@ impl Index {
             }
             for (number, filter) in group.filters.filters().iter().enumerate() {
                 let at = index.filters.len();
-                index.filters.push(FilterPlace { group: place, number });
+                index.filters.push(FilterNumber { group: place, number });
                 index.add(count, at, filter);
                 for prefix in filter.indicators.iter().filter_map(|pattern| pattern.strip_suffix('*')) {
                     prefixes.entry(prefix.to_owned()).or_insert_with(|| Bits::none(count)).set(at);
@@ -217,7 +217,7 @@ impl Index {
         found
     }
 
-    fn filter(&self, place: FilterPlace) -> &Filter {
+    fn filter(&self, place: FilterNumber) -> &Filter {
         &self.groups[place.group].filters.filters()[place.number]
     }
 
@@ -278,7 +278,7 @@ impl Index {
     fn add_matches(&self, at: usize, accepting: &Accepting, found: &mut HashMap<u64, Vec<(usize, Match)>>) {
         let mut open: Option<OpenMatch> = None;
         for bit in accepting.any(self.filters.len()).iter() {
-            let FilterPlace { group, number } = self.filters[bit];
+            let FilterNumber { group, number } = self.filters[bit];
             let matching = accepting.matching(bit);
             match &mut open {
                 Some(same) if same.group == group => {

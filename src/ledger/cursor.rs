@@ -41,13 +41,15 @@ pub struct CursorPosition {
 #[non_exhaustive]
 pub enum CursorError {
     /// The cursor would go back.
-    #[error("cursor `{name}` is at revision {stored} and would go back to {given}; say `allow_rewind` if it should")]
+    #[error(
+        "cursor `{name}` is at revision {stored} and would go back to {requested}; say `allow_rewind` if it should"
+    )]
     Backwards {
         name: String,
         /// Where the cursor is.
         stored: Revision,
         /// Where it would go.
-        given: Revision,
+        requested: Revision,
     },
     /// The cursor belongs to a subscription with other filters.
     #[error("cursor `{name}` belongs to a subscription with other filters; say `allow_rewind` to replace it")]
@@ -92,7 +94,7 @@ pub(super) fn move_cursor(
             return Err(CursorError::OtherFilters { name });
         }
         Some(stored) if !allow_rewind && stored.revision > to.revision => {
-            return Err(CursorError::Backwards { name, stored: stored.revision, given: to.revision });
+            return Err(CursorError::Backwards { name, stored: stored.revision, requested: to.revision });
         }
         None if cursors.count() >= limit => return Err(CursorError::TooMany { limit }),
         _ => {}
@@ -159,7 +161,7 @@ mod tests {
         cursors.apply(to("a", 5, 1)).unwrap();
         assert!(matches!(
             cursors.apply(to("a", 4, 1)),
-            Err(CursorError::Backwards { stored: Revision(5), given: Revision(4), .. })
+            Err(CursorError::Backwards { stored: Revision(5), requested: Revision(4), .. })
         ));
         assert!(matches!(cursors.apply(to("a", 6, 2)), Err(CursorError::OtherFilters { .. })));
         assert_eq!(cursors.revision("local", "a"), Some(Revision(5)));

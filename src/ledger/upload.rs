@@ -77,7 +77,7 @@ pub struct Upload {
 pub struct RewrittenPeriods {
     pub count: u64,
     /// The first one, as in the upload.
-    pub given: String,
+    pub uploaded: String,
     /// The first one, as in answers.
     pub answered: Period,
 }
@@ -120,11 +120,11 @@ impl Upload {
     }
 
     /// Notes the text of a period in the upload.
-    pub fn note_period(&mut self, given: &str, period: Period) {
+    pub fn note_period(&mut self, uploaded: &str, period: Period) {
         if let Some(rewritten) = &mut self.rewritten {
-            rewritten.count += u64::from(given != period.to_string());
-        } else if given != period.to_string() {
-            self.rewritten = Some(RewrittenPeriods { count: 1, given: given.to_owned(), answered: period });
+            rewritten.count += u64::from(uploaded != period.to_string());
+        } else if uploaded != period.to_string() {
+            self.rewritten = Some(RewrittenPeriods { count: 1, uploaded: uploaded.to_owned(), answered: period });
         }
     }
 

@@ -43,9 +43,9 @@ impl Planner<'_> {
             self.outcome.findings.error("EMPTY_UPLOAD", "observations", "there is no figure in the upload");
         }
         self.check_names(upload);
-        if let Some(RewrittenPeriods { count, given, answered }) = upload.rewritten() {
+        if let Some(RewrittenPeriods { count, uploaded, answered }) = upload.rewritten() {
             let rest = if *count > 1 { format!(", and {} more", count - 1) } else { String::new() };
-            let message = format!("`{given}` is answered as `{answered}`, which is the same days{rest}");
+            let message = format!("`{uploaded}` is answered as `{answered}`, which is the same days{rest}");
             self.outcome.findings.warning("PERIOD_REWRITTEN", "series.points.period", message);
         }
         let mut releases = HashMap::new();
