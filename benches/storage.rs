@@ -32,6 +32,10 @@ use almanac::{
     store::{Engine, view::View},
 };
 
+/// The allocator of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// The size of made-up data.
@@ -134,7 +138,7 @@ impl Loading {
         self.values += points.len() as u64;
         self.series += 1;
         let started = Instant::now();
-        self.upload.add(key, points)?;
+        self.upload.add(key, &points)?;
         self.gathering += started.elapsed();
         self.reading_since = Instant::now();
         Ok(())

@@ -108,8 +108,10 @@ impl Hub {
     pub fn publish(&self, applied: AppliedCommit) {
         let AppliedCommit { header, pages } = applied;
         let revision = header.commit.revision;
-        let changes = pages.and_then(|pages| self.share_recent(revision, &pages));
         let index = self.groups.index();
+        // Without subscribers nobody may ever ask for the changes; who comes later reads them from the ledger.
+        let pages = pages.filter(|_| !index.groups().is_empty());
+        let changes = pages.and_then(|pages| self.share_recent(revision, &pages));
         let cause = header.commit.cause;
         let matching: Vec<&Arc<Group>> = match &changes {
             // Nobody matched the commit, so every group has to look at it.
@@ -131,9 +133,9 @@ impl Hub {
 
     /// The changes of a recent commit. `None`: the store failed. It fails again for the subscribers that read the
     /// commit, and they get the error.
-    fn share_recent(&self, revision: Revision, pages: &[Arc<LedgerPage>]) -> Option<Arc<SharedChanges>> {
-        let changes = pages.iter().flat_map(|page| page.changes()).collect();
-        match share(changes, &self.reader) {
+    fn share_recent(&self, revision: Revision, pages: &[Vec<u8>]) -> Option<Arc<SharedChanges>> {
+        let changes = pages.iter().map(|page| Ok(LedgerPage::decode(page)?.changes())).collect::<Result<Vec<_>, _>>();
+        match changes.and_then(|changes| share(changes.concat(), &self.reader)) {
             Ok(changes) => Some(Arc::new(changes)),
             Err(error) => {
                 tracing::error!(%error, %revision, "a commit could not be kept in the ring");

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`upload`] collects the figures of a write; [`plan`] finds what really changes; [`record`] is the part of
 //! a commit, [`page`] the encoding of records, [`bundle`] that of pages in the store; [`log`] is the ledger, the sequence of
-//! commits; [`apply`] brings the view up to it; [`writer`] takes writes one after the other, and moves the cursors of
+//! commits; [`apply`] brings the view up to it, from the [`staged`] records of a commit that was just made; [`writer`] takes writes one after the other, and moves the cursors of
 //! clients by the rules of [`cursor`]. [`compact`] drops the pages of old commits. [`rebuild`] makes a folder from commits:
 //! [`verify`] checks a folder with it, [`backup`] carries commits in a file, [`migrate`] reads a folder of the format
 //! before. [`error`] says why a ledger cannot answer.
@@ -23,6 +23,7 @@ pub mod page;
 pub mod plan;
 pub mod rebuild;
 pub mod record;
+pub mod staged;
 #[cfg(test)]
 mod testing;
 pub mod upload;

@@ -74,6 +74,11 @@ impl PageEncoder {
         PAGE_CHANGES_MAX.saturating_sub(self.weight)
     }
 
+    /// Bytes of the page so far.
+    pub fn bytes(&self) -> usize {
+        self.body.len()
+    }
+
     pub fn add(&mut self, record: &Record) -> Result<()> {
         self.changes += record.change_count();
         self.weight += weight(record);
@@ -110,12 +115,39 @@ impl PageEncoder {
         bytes
     }
 
-    fn add_series(&mut self, key: &SeriesKey, recorded: &[RecordedVersion]) {
+    /// Adds all versions of a new series, which subscribers see as added: at most [`PAGE_CHANGES_MAX`], one a period, each
+    /// with a value. It is [`PageEncoder::add`] of their record, without decoding `versions`.
+    pub fn add_new_series(&mut self, key: &SeriesKey, versions: &[u8], count: usize) {
+        self.changes += count as u64;
+        self.weight += count;
+        self.start_series(key);
+        self.body.extend_from_slice(versions);
+        for code in [ADDED, AFTER_RECORDED] {
+            self.body.push(code);
+            put_varint(&mut self.body, count as u64);
+        }
+        for _before_and_after in 0..2 {
+            encode_versions(&mut self.body, &[]);
+        }
+    }
+
+    /// The page that has one new series and nothing else: see [`PageEncoder::add_new_series`].
+    pub fn of_new_series(key: &SeriesKey, versions: &[u8], count: usize) -> Vec<u8> {
+        let mut encoder = Self::default();
+        encoder.add_new_series(key, versions, count);
+        encoder.finish()
+    }
+
+    fn start_series(&mut self, key: &SeriesKey) {
         self.body.push(SERIES);
         self.name(key.indicator.as_str());
         self.name(key.entity.as_str());
         self.name(key.source.as_str());
         self.name(key.dimensions.as_str());
+    }
+
+    fn add_series(&mut self, key: &SeriesKey, recorded: &[RecordedVersion]) {
+        self.start_series(key);
         let versions: Vec<FigureVersion> = recorded.iter().map(|recorded| recorded.version.clone()).collect();
         encode_versions(&mut self.body, &versions);
         let movements: Vec<u8> = recorded.iter().map(movement_code).collect();
@@ -306,10 +338,12 @@ fn answers_code(recorded: &RecordedVersion) -> u8 {
     before | after
 }
 
+const ADDED: u8 = 1;
+
 fn movement_code(recorded: &RecordedVersion) -> u8 {
     match recorded.movement {
         None => 0,
-        Some(FigureMovement::Added) => 1,
+        Some(FigureMovement::Added) => ADDED,
         Some(FigureMovement::Revised) => 2,
         Some(FigureMovement::Withdrawn) => 3,
         Some(FigureMovement::Backfilled) => 4,
@@ -319,7 +353,7 @@ fn movement_code(recorded: &RecordedVersion) -> u8 {
 pub(super) fn movement_of(code: u8) -> Result<Option<FigureMovement>> {
     Ok(match code {
         0 => None,
-        1 => Some(FigureMovement::Added),
+        ADDED => Some(FigureMovement::Added),
         2 => Some(FigureMovement::Revised),
         3 => Some(FigureMovement::Withdrawn),
         4 => Some(FigureMovement::Backfilled),
@@ -333,10 +367,27 @@ pub(super) fn corrupt(what: impl std::fmt::Display) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
-    use crate::store::versions::tests::any_version;
+    use crate::{
+        model::{id::Revision, time::Date},
+        store::versions::{
+            OpenVersions,
+            tests::{any_period, any_value, any_version},
+        },
+    };
+
+    fn series() -> SeriesKey {
+        SeriesKey {
+            indicator: IndicatorId::new("A.X").unwrap(),
+            entity: EntityId::new("ABC").unwrap(),
+            source: SourceId::new("s").unwrap(),
+            dimensions: Dimensions::default(),
+        }
+    }
 
     fn any_record() -> impl Strategy<Value = Record> {
         let movement = prop_oneof![
@@ -387,6 +438,28 @@ mod tests {
                 expected += page.changes().len() as u64;
                 prop_assert_eq!(page.records, records);
             }
+        }
+
+        #[test]
+        fn a_new_series_is_encoded_as_its_record_is(points in proptest::collection::vec((any_period(), any_value()), 1..40)) {
+            let points: BTreeMap<_, _> = points.into_iter().map(|(period, value)| (period, Some(value))).collect();
+            let points: Vec<_> = points.into_iter().collect();
+            let (revision, released) = (Revision(7), Date::from_days(20_000).unwrap());
+            let key = series();
+            let mut encoded = Vec::new();
+            OpenVersions::encode(&mut encoded, &points);
+            let mut versions = Vec::new();
+            OpenVersions::read(&mut Reader::new(&encoded)).unwrap().close(&mut versions, revision, released);
+            let straight = PageEncoder::of_new_series(&key, &versions, points.len());
+            let recorded = points.into_iter().map(|(period, value)| {
+                let version = FigureVersion { period, revision, released, statement: value.into() };
+                RecordedVersion::visible(version.clone(), &[], &[version])
+            });
+            let mut encoder = PageEncoder::default();
+            encoder.add(&Record::Series(key, recorded.collect())).unwrap();
+            let changes = encoder.changes;
+            prop_assert_eq!(straight, encoder.finish());
+            prop_assert_eq!(encoder.first_change, changes);
         }
 
         #[test]

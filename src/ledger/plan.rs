@@ -166,7 +166,7 @@ impl<'a> Planner<'a> {
             WriteRequest::Define(definitions) => self.define(definitions)?,
             WriteRequest::Ingest { upload, definitions } => {
                 self.define(definitions)?;
-                self.ingest(&upload)?;
+                self.ingest(upload)?;
             }
             WriteRequest::Publish { table, correction, definitions } => {
                 self.define(definitions)?;

@@ -8,6 +8,7 @@ use super::{
     Ledger, apply,
     log::{Draft, Header, Identity, Receipt},
     plan::Sink,
+    staged::StagedPages,
 };
 use crate::{
     model::id::Revision,
@@ -92,7 +93,7 @@ impl Rebuild {
         }
         self.pages = 0;
         let header = self.ledger.seal(draft, receipt)?;
-        apply::apply(&self.ledger, &self.view, &header)?;
+        apply::apply(&self.ledger, &self.view, &header, StagedPages::default())?;
         Ok(header)
     }
 

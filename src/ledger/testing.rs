@@ -8,6 +8,7 @@ use super::{
     page::LedgerPage,
     plan::{Outcome, PlanError, Planner, Sink, WriteRequest},
     record::Record,
+    staged::StagedPages,
 };
 use crate::{
     model::{
@@ -99,6 +100,8 @@ pub(super) struct TestLedger {
     pub(super) ledger: Ledger,
     pub(super) view: View,
     pub(super) totals: Totals,
+    /// `None`: the default.
+    pub(super) staged_bytes_max: Option<usize>,
 }
 
 impl TestLedger {
@@ -107,7 +110,7 @@ impl TestLedger {
         let engine = Arc::new(Engine::in_memory(MemoryDisk::default()));
         let ledger = Ledger::open(engine.clone()).unwrap();
         let view = View::open(engine.clone()).unwrap();
-        let mut test = Self { engine, ledger, view, totals: Totals::default() };
+        let mut test = Self { engine, ledger, view, totals: Totals::default(), staged_bytes_max: None };
         test.write_whole(WriteRequest::Define(definitions));
         test
     }
@@ -118,11 +121,14 @@ impl TestLedger {
 
     /// Makes a commit, unless the plan fails or has errors.
     pub(super) fn write(&mut self, request: WriteRequest) -> Result<Outcome, PlanError> {
-        let sink = Sink::to_ledger(&self.ledger);
+        let mut sink = Sink::to_ledger(&self.ledger);
+        if let Some(bytes_max) = self.staged_bytes_max {
+            sink.staged = StagedPages::with_bytes_max(bytes_max);
+        }
         match Planner::new(&self.ledger, &self.view, NOW, self.totals, sink).run(request) {
             Ok((outcome, sink)) if !outcome.findings.refuse() => {
                 let draft = draft(&self.ledger, &sink, outcome.released, outcome.counts, outcome.totals);
-                self.seal(&draft);
+                self.seal(&draft, sink.staged);
                 Ok(outcome)
             }
             refused => {
@@ -145,12 +151,12 @@ impl TestLedger {
         sink.add(record).unwrap();
         sink.finish().unwrap();
         let draft = draft(&self.ledger, &sink, None, Counts::default(), self.totals);
-        self.seal(&draft);
+        self.seal(&draft, sink.staged);
     }
 
-    fn seal(&mut self, draft: &Draft) {
+    fn seal(&mut self, draft: &Draft, staged: StagedPages) {
         let header = self.ledger.seal(draft, None).unwrap();
-        apply::apply(&self.ledger, &self.view, &header).unwrap();
+        apply::apply(&self.ledger, &self.view, &header, staged).unwrap();
         self.totals = header.totals;
     }
 

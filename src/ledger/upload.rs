@@ -1,7 +1,8 @@
 //! The figures of one upload, collected by series before the commit is planned.
 //!
-//! The planner goes series by series, and figures come in any order. Encoded as in the series blocks, a figure takes about five
-//! bytes. More than [`MEMORY_BYTES_MAX`] of them go to a file without a name, so that a crash leaves nothing of it.
+//! The planner goes series by series, and figures come in any order. A figure is encoded here as it will be on disk, in about
+//! five bytes: the figures of a new series go from here into ledger and view as they are. More than [`MEMORY_BYTES_MAX`] of
+//! them go to a file without a name, so that a crash leaves nothing of it.
 //!
 //! Invariant: memory is bounded by [`MEMORY_BYTES_MAX`] and [`SERIES_MAX`], whatever the number of figures.
 
@@ -10,23 +11,17 @@ use std::{
     fs::File,
     io::{self, BufWriter, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::Mutex,
 };
 
 use crate::{
     model::{
-        id::{IndicatorId, Revision, SourceId},
+        id::{IndicatorId, SourceId},
         period::Period,
-        series::{FigureVersion, SeriesKey},
+        series::SeriesKey,
         time::Date,
         value::Value,
     },
-    store::{
-        bytes::Reader,
-        error::Result,
-        lock::{lock, unpoisoned},
-        versions::{decode_versions, encode_versions},
-    },
+    store::{bytes::Reader, error::Result, versions::OpenVersions},
 };
 
 /// Most bytes of encoded figures of one upload in memory.
@@ -68,7 +63,7 @@ pub struct Upload {
     in_memory_max: usize,
     folder: PathBuf,
     /// The file of figures that do not fit into memory, once there are some.
-    overflow: Option<Mutex<File>>,
+    overflow: Option<File>,
     rewritten: Option<RewrittenPeriods>,
 }
 
@@ -82,7 +77,7 @@ pub struct RewrittenPeriods {
     pub answered: Period,
 }
 
-/// The figures of one series, encoded.
+/// The figures of one series, encoded: each batch as [`OpenVersions`].
 #[derive(Debug, Default)]
 struct EncodedRows {
     /// Parts in the overflow file, in the order they came.
@@ -91,6 +86,8 @@ struct EncodedRows {
     count: usize,
     /// Number of the batch that brought the first of them.
     batch: usize,
+    /// All came in one batch, each with a value, each of a later period than the one before.
+    is_plain: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -134,25 +131,17 @@ impl Upload {
     }
 
     /// Adds figures of a series. A series may come several times. May wait for the disk.
-    pub fn add(&mut self, key: SeriesKey, points: Vec<Point>) -> std::result::Result<(), UploadError> {
+    pub fn add(&mut self, key: SeriesKey, points: &[Point]) -> std::result::Result<(), UploadError> {
         if self.mode == Mode::Replace {
             self.replaced.insert((key.indicator.clone(), key.source.clone()));
         }
-        let rows: Vec<FigureVersion> = points
-            .into_iter()
-            .map(|(period, value)| FigureVersion {
-                period,
-                revision: Revision::ZERO,
-                released: self.released,
-                statement: value.into(),
-            })
-            .collect();
         let batch = self.batches;
         self.batches += 1;
         let encoded = self.series.entry(key).or_insert_with(|| EncodedRows { batch, ..EncodedRows::default() });
+        encoded.is_plain = encoded.batch == batch && is_plain(points);
+        encoded.count += points.len();
         let before = encoded.in_memory.len();
-        encode_versions(&mut encoded.in_memory, &rows);
-        encoded.count += rows.len();
+        OpenVersions::encode(&mut encoded.in_memory, points);
         self.in_memory += encoded.in_memory.len() - before;
         if self.series.len() > SERIES_MAX {
             return Err(UploadError::TooManySeries);
@@ -198,33 +187,19 @@ impl Upload {
         self.replaced.is_empty() && self.series.values().all(|encoded| encoded.count == 0)
     }
 
-    /// The figures of a series, in order of periods; figures of one period in the order they came.
-    pub fn points(&self, key: &SeriesKey) -> Result<Vec<Point>> {
-        let Some(encoded) = self.series.get(key) else { return Ok(Vec::new()) };
-        let mut points = Vec::with_capacity(encoded.count);
-        if let Some(overflow) = &self.overflow {
-            let mut file = lock(overflow);
-            for part in &encoded.in_file {
-                let mut bytes = vec![0; part.bytes];
-                file.seek(SeekFrom::Start(part.offset))?;
-                file.read_exact(&mut bytes)?;
-                decode_points(&bytes, &mut points)?;
-            }
-        }
-        decode_points(&encoded.in_memory, &mut points)?;
-        points.sort_by_key(|(period, _)| *period);
-        Ok(points)
+    /// The series with their figures, in order of keys.
+    pub fn into_series(self) -> UploadedSeries {
+        UploadedSeries { series: self.series.into_iter(), overflow: self.overflow }
     }
 
     /// Moves all encoded figures from memory to the file.
     fn write_overflow(&mut self) -> io::Result<()> {
         let overflow = match &mut self.overflow {
             Some(overflow) => overflow,
-            none => none.insert(Mutex::new(nameless_file(&self.folder)?)),
+            none => none.insert(nameless_file(&self.folder)?),
         };
-        let file = unpoisoned(overflow.get_mut());
-        let mut offset = file.seek(SeekFrom::End(0))?;
-        let mut out = BufWriter::new(file);
+        let mut offset = overflow.seek(SeekFrom::End(0))?;
+        let mut out = BufWriter::new(overflow);
         for encoded in self.series.values_mut().filter(|encoded| !encoded.in_memory.is_empty()) {
             let bytes = std::mem::take(&mut encoded.in_memory);
             out.write_all(&bytes)?;
@@ -236,14 +211,71 @@ impl Upload {
     }
 }
 
-fn decode_points(bytes: &[u8], points: &mut Vec<Point>) -> Result<()> {
-    let mut reader = Reader::new(bytes);
-    while !reader.is_empty() {
-        for row in decode_versions(&mut reader)? {
-            points.push((row.period, row.value().cloned()));
-        }
+fn is_plain(points: &[Point]) -> bool {
+    points.iter().all(|(_, value)| value.is_some()) && points.windows(2).all(|pair| pair[0].0 < pair[1].0)
+}
+
+/// The series of an upload, in order of keys.
+#[derive(Debug)]
+pub struct UploadedSeries {
+    series: std::collections::btree_map::IntoIter<SeriesKey, EncodedRows>,
+    overflow: Option<File>,
+}
+
+impl Iterator for UploadedSeries {
+    type Item = Result<(SeriesKey, UploadedRows)>;
+
+    /// The next series. May wait for the disk.
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key, encoded) = self.series.next()?;
+        Some(self.rows(encoded).map(|rows| (key, rows)))
     }
-    Ok(())
+}
+
+impl UploadedSeries {
+    fn rows(&mut self, encoded: EncodedRows) -> Result<UploadedRows> {
+        let EncodedRows { in_file, in_memory, count, is_plain, .. } = encoded;
+        let Some(file) = self.overflow.as_mut().filter(|_| !in_file.is_empty()) else {
+            return Ok(UploadedRows { bytes: in_memory, count, is_plain });
+        };
+        let mut bytes = Vec::with_capacity(in_file.iter().map(|part| part.bytes).sum::<usize>() + in_memory.len());
+        for part in in_file {
+            let start = bytes.len();
+            bytes.resize(start + part.bytes, 0);
+            file.seek(SeekFrom::Start(part.offset))?;
+            file.read_exact(&mut bytes[start..])?;
+        }
+        bytes.extend_from_slice(&in_memory);
+        Ok(UploadedRows { bytes, count, is_plain })
+    }
+}
+
+/// The figures of one series.
+#[derive(Debug)]
+pub struct UploadedRows {
+    /// [`OpenVersions`], one for each batch.
+    bytes: Vec<u8>,
+    /// How many figures there are.
+    pub count: usize,
+    is_plain: bool,
+}
+
+impl UploadedRows {
+    /// The figures as they are encoded, if each has a value and there is one a period: for a new series they need no plan.
+    pub fn plain(&self) -> Result<Option<OpenVersions<'_>>> {
+        self.is_plain.then(|| OpenVersions::read(&mut Reader::new(&self.bytes))).transpose()
+    }
+
+    /// The figures, in order of periods; figures of one period in the order they came.
+    pub fn points(&self) -> Result<Vec<Point>> {
+        let mut points = Vec::with_capacity(self.count);
+        let mut reader = Reader::new(&self.bytes);
+        while !reader.is_empty() {
+            points.extend(OpenVersions::read(&mut reader)?.points()?);
+        }
+        points.sort_by_key(|(period, _)| *period);
+        Ok(points)
+    }
 }
 
 /// A file without a name. The system removes it when its handle is closed, also in a crash.
@@ -277,6 +309,7 @@ mod tests {
             let mut small = Upload::new(released, Mode::Merge, BTreeSet::new(), folder.path());
             small.in_memory_max = 60;
             let mut large = Upload::new(released, Mode::Merge, BTreeSet::new(), folder.path());
+            let mut expected: BTreeMap<SeriesKey, Vec<Vec<Point>>> = BTreeMap::new();
             for (entity, points) in batches {
                 let key = SeriesKey {
                     indicator: IndicatorId::new("I").unwrap(),
@@ -284,15 +317,27 @@ mod tests {
                     source: SourceId::new("s").unwrap(),
                     dimensions: Dimensions::default(),
                 };
-                small.add(key.clone(), points.clone()).unwrap();
-                large.add(key, points).unwrap();
+                small.add(key.clone(), &points).unwrap();
+                large.add(key.clone(), &points).unwrap();
+                expected.entry(key).or_default().push(points);
             }
-            for key in large.keys() {
-                prop_assert_eq!(small.points(key).unwrap(), large.points(key).unwrap());
-            }
-            prop_assert_eq!(small.keys().count(), large.keys().count());
             prop_assert!(large.overflow.is_none() && small.in_memory <= 60);
             prop_assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing with a name is left");
+            for upload in [small, large] {
+                let mut expected = expected.clone().into_iter();
+                for item in upload.into_series() {
+                    let (key, rows) = item.unwrap();
+                    let (expected_key, batches) = expected.next().unwrap();
+                    prop_assert_eq!(key, expected_key);
+                    prop_assert_eq!(rows.count, batches.iter().map(Vec::len).sum::<usize>());
+                    let is_plain = batches.len() == 1 && super::is_plain(&batches[0]);
+                    prop_assert_eq!(rows.plain().unwrap().is_some(), is_plain);
+                    let mut points = batches.concat();
+                    points.sort_by_key(|(period, _)| *period);
+                    prop_assert_eq!(rows.points().unwrap(), points);
+                }
+                prop_assert!(expected.next().is_none());
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ mod run;
 use std::sync::{Arc, Mutex};
 
 pub use self::handle::Writer;
-use super::{compact::Retention, log::Header, page::LedgerPage, plan::PlanError};
+use super::{compact::Retention, log::Header, plan::PlanError};
 use crate::{
     model::{
         change::{Cause, Change, Counts},
@@ -112,8 +112,8 @@ pub enum WriteError {
 #[derive(Debug, Clone)]
 pub struct AppliedCommit {
     pub header: Arc<Header>,
-    /// The pages, decoded. `None`: the commit is long, and the feed reads them from the ledger.
-    pub pages: Option<Vec<Arc<LedgerPage>>>,
+    /// The pages. `None`: the commit is long, and the feed reads them from the ledger.
+    pub pages: Option<Vec<Vec<u8>>>,
 }
 
 /// How a writer works.

@@ -131,6 +131,14 @@ impl Statement {
             Self::NoFigure | Self::Retracted => None,
         }
     }
+
+    /// The same, taken out of the statement.
+    pub fn into_value(self) -> Option<Value> {
+        match self {
+            Self::Figure(value) => Some(value),
+            Self::NoFigure | Self::Retracted => None,
+        }
+    }
 }
 
 /// What a producer states: a figure, or with `None` that there is no figure.

@@ -148,15 +148,22 @@ impl BitReader<'_> {
     }
 }
 
+/// Bytes of a frame before its body.
+pub const FRAME_HEAD_BYTES: usize = 5;
+
 /// Makes a frame: CRC-32 of all that follows (4 bytes, little endian), the format version (1 byte), the body.
 pub fn frame(version: u8, body: &[u8]) -> Vec<u8> {
-    let mut framed = Vec::with_capacity(body.len() + 5);
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&[version]);
-    hasher.update(body);
-    framed.extend_from_slice(&hasher.finalize().to_le_bytes());
+    frame_of(version, body.len(), |framed| framed.extend_from_slice(body))
+}
+
+/// Makes a frame whose body, of about so many bytes, `put` appends.
+pub fn frame_of(version: u8, bytes: usize, put: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut framed = Vec::with_capacity(bytes + FRAME_HEAD_BYTES);
+    framed.extend_from_slice(&[0; 4]);
     framed.push(version);
-    framed.extend_from_slice(body);
+    put(&mut framed);
+    let checksum = crc32fast::hash(&framed[4..]);
+    framed[..4].copy_from_slice(&checksum.to_le_bytes());
     framed
 }
 

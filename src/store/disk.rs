@@ -32,6 +32,9 @@ pub(super) trait Disk: fmt::Debug + Send + Sync {
     /// Applies a batch: all of it is visible, or nothing.
     fn apply(&self, ops: Vec<Op>) -> Result<()>;
 
+    /// Sets one key.
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<()>;
+
     /// Makes all applied batches durable.
     fn sync(&self) -> Result<()>;
 
@@ -77,6 +80,11 @@ impl Disk for SledDisk {
             }
         }
         Ok(self.db.apply_batch(batch)?)
+    }
+
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.db.insert(key, value)?;
+        Ok(())
     }
 
     fn sync(&self) -> Result<()> {

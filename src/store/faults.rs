@@ -34,8 +34,10 @@ pub enum CrashPoint {
     Sealed,
     /// A page was applied to the view.
     PageApplied,
-    /// All pages were applied; the mark that makes them visible is not set.
+    /// All pages were applied, but for the new series; the mark that makes them visible is not set.
     AppliedUnmarked,
+    /// Some of many new series were put into the view.
+    SeriesPut,
     /// The commit is visible in the view; no subscriber was told.
     Applied,
     /// Subscribers were told, the client that wrote was not answered.
@@ -53,7 +55,7 @@ impl CrashPoint {
     pub const COMPACTION: [Self; 3] = [Self::FloorWritten, Self::FloorDurable, Self::PagesDropped];
 
     /// The steps of a commit, in order.
-    pub const COMMIT: [Self; 10] = [
+    pub const COMMIT: [Self; 11] = [
         Self::PageAppended,
         Self::PagesWritten,
         Self::Planned,
@@ -62,6 +64,7 @@ impl CrashPoint {
         Self::Sealed,
         Self::PageApplied,
         Self::AppliedUnmarked,
+        Self::SeriesPut,
         Self::Applied,
         Self::Published,
     ];
@@ -77,6 +80,7 @@ impl CrashPoint {
             Self::Sealed => "sealed",
             Self::PageApplied => "page-applied",
             Self::AppliedUnmarked => "applied-unmarked",
+            Self::SeriesPut => "series-put",
             Self::Applied => "applied",
             Self::Published => "published",
             Self::FloorWritten => "floor-written",

@@ -101,6 +101,10 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.apply(vec![(key.into(), Some(value.into()))])
+    }
+
     fn sync(&self) -> Result<()> {
         let mut state = self.state();
         state.take_one()?;

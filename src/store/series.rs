@@ -10,10 +10,10 @@
 //! versions of the right half; of these, the later block counts.
 
 use super::{
-    bytes::{Reader, corrupt, frame, unframe},
+    bytes::{FRAME_HEAD_BYTES, Reader, corrupt, frame, frame_of, unframe},
     engine::{Batch, Engine},
     error::Result,
-    versions::{decode_versions, encode_versions},
+    versions::{OpenVersions, decode_versions, encode_versions},
 };
 use crate::model::{id::Revision, period::Period, series::FigureVersion, time::Date};
 
@@ -32,7 +32,8 @@ pub struct SeriesIds {
 }
 
 impl SeriesIds {
-    fn key(self) -> Vec<u8> {
+    /// The key of the first block, and what the keys of all blocks start with.
+    pub(super) fn key(self) -> Vec<u8> {
         let mut key = vec![TABLE];
         for number in [self.indicator, self.entity, self.source, self.dimensions] {
             put_ordered(&mut key, number);
@@ -128,6 +129,13 @@ pub fn read(engine: &Engine, ids: SeriesIds) -> Result<Vec<FigureVersion>> {
         merge(&mut versions, decode(&item?.1)?);
     }
     Ok(versions)
+}
+
+/// Whether a series has versions.
+pub fn exists(engine: &Engine, ids: SeriesIds) -> Result<bool> {
+    let key = ids.key();
+    // The first block of a series has the key of the series.
+    engine.get(&key).map(|block| block.is_some())
 }
 
 /// All versions of one period of a series, sorted. It reads one block, unless the period's versions fill several.
@@ -235,6 +243,28 @@ pub fn insert(engine: &Engine, batch: &mut Batch<'_>, ids: SeriesIds, mut versio
         put_block(batch, ids, &key, &block)?;
     }
     Ok(())
+}
+
+/// The first block of a series that has none yet, as it goes to the disk.
+#[derive(Debug)]
+pub struct NewBlock(Vec<u8>);
+
+impl NewBlock {
+    /// A block of versions of one commit and release; `None` if they are too long for one block.
+    pub fn of(versions: &OpenVersions<'_>, revision: Revision, released: Date) -> Option<Self> {
+        let block = frame_of(VERSION, versions.len_max(), |out| versions.close(out, revision, released));
+        (block.len() <= BLOCK_BYTES_MAX + FRAME_HEAD_BYTES).then_some(Self(block))
+    }
+
+    /// The versions, as [`encode_versions`] encodes them.
+    pub fn versions(&self) -> &[u8] {
+        &self.0[FRAME_HEAD_BYTES..]
+    }
+
+    /// What goes to the disk.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
 }
 
 /// The key and the versions of the block that a version belongs to; an empty first block if the series has none.

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::model::{
     id::Revision,
+    period::Period,
     series::{FigureVersion, Statement},
     time::Date,
     value::{Figure, MissingReason, Notes, Number, Value},
@@ -57,11 +58,101 @@ fn missing_code(reason: MissingReason) -> u8 {
 /// Appends versions, at most [`VERSIONS_MAX`].
 pub fn encode_versions(out: &mut Vec<u8>, versions: &[FigureVersion]) {
     put_varint(out, versions.len() as u64);
-    put_periods(out, versions);
+    put_periods(out, versions.iter().map(|version| version.period));
     put_vintages(out, versions);
-    let plain: Vec<(i64, u8)> = versions.iter().filter_map(plain_number).collect();
+    put_statements(out, versions.iter().map(|version| Stated::from(&version.statement)));
+}
+
+/// Versions of one commit and release, encoded before the commit has a revision: [`encode_versions`] but for the vintages.
+///
+/// Invariant: [`OpenVersions::close`] gives what [`encode_versions`] gives for the same versions.
+#[derive(Debug)]
+pub struct OpenVersions<'a> {
+    /// The periods, with their count.
+    head: &'a [u8],
+    statements: &'a [u8],
+}
+
+impl<'a> OpenVersions<'a> {
+    /// Appends points, at most [`VERSIONS_MAX`]. [`OpenVersions::read`] reads them.
+    pub fn encode(out: &mut Vec<u8>, points: &[(Period, Option<Value>)]) {
+        let mut head = Vec::new();
+        put_varint(&mut head, points.len() as u64);
+        put_periods(&mut head, points.iter().map(|(period, _)| *period));
+        put_bytes(out, &head);
+        let mut statements = Vec::with_capacity(8 + 6 * points.len());
+        put_statements(&mut statements, points.iter().map(|(_, value)| Stated::from(value.as_ref())));
+        put_bytes(out, &statements);
+    }
+
+    /// Reads what [`OpenVersions::encode`] wrote, without decoding it.
+    pub fn read(reader: &mut Reader<'a>) -> Result<Self> {
+        Ok(Self { head: reader.bytes()?, statements: reader.bytes()? })
+    }
+
+    /// At most so many bytes come of [`OpenVersions::close`].
+    pub fn len_max(&self) -> usize {
+        // Three numbers, the longest of ten bytes.
+        self.head.len() + self.statements.len() + 16
+    }
+
+    /// Appends the versions with their vintage, as [`encode_versions`] does.
+    pub fn close(&self, out: &mut Vec<u8>, revision: Revision, released: Date) {
+        out.extend_from_slice(self.head);
+        put_varint(out, 1);
+        put_signed(out, revision.0 as i64);
+        put_signed(out, i64::from(released.days()));
+        out.extend_from_slice(self.statements);
+    }
+
+    /// The points, in the order in which they were encoded.
+    pub fn points(&self) -> Result<Vec<(Period, Option<Value>)>> {
+        let mut head = Reader::new(self.head);
+        let count = head.count(VERSIONS_MAX)?;
+        let periods = read_periods(&mut head, count)?;
+        let statements = read_statements(&mut Reader::new(self.statements), count)?;
+        let values = statements.into_iter().map(Statement::into_value);
+        Ok(periods.into_iter().zip(values).collect())
+    }
+}
+
+/// A statement to be encoded.
+#[derive(Clone, Copy)]
+enum Stated<'a> {
+    Figure(&'a Value),
+    NoFigure,
+    Retracted,
+}
+
+impl<'a> From<&'a Statement> for Stated<'a> {
+    fn from(statement: &'a Statement) -> Self {
+        match statement {
+            Statement::Figure(value) => Self::Figure(value),
+            Statement::NoFigure => Self::NoFigure,
+            Statement::Retracted => Self::Retracted,
+        }
+    }
+}
+
+impl<'a> From<Option<&'a Value>> for Stated<'a> {
+    fn from(value: Option<&'a Value>) -> Self {
+        value.map_or(Self::NoFigure, Self::Figure)
+    }
+}
+
+impl<'a> Stated<'a> {
+    fn value(self) -> Option<&'a Value> {
+        match self {
+            Self::Figure(value) => Some(value),
+            Self::NoFigure | Self::Retracted => None,
+        }
+    }
+}
+
+fn put_statements<'a>(out: &mut Vec<u8>, statements: impl Iterator<Item = Stated<'a>> + Clone) {
+    let plain: Vec<(i64, u8)> = statements.clone().filter_map(plain_number).collect();
     let common = CommonScale::of(&plain);
-    let shapes: Vec<u8> = versions.iter().map(|version| shape(&version.statement, common.is_some())).collect();
+    let shapes: Vec<u8> = statements.clone().map(|statement| shape(statement, common.is_some())).collect();
     put_runs(out, &shapes, |out, shape| out.push(shape));
     if let Some(common) = common {
         out.extend_from_slice(&[common.decimals, common.decimals_min, common.zeros]);
@@ -77,7 +168,7 @@ pub fn encode_versions(out: &mut Vec<u8>, versions: &[FigureVersion]) {
     if !differences.is_empty() {
         put_golomb(out, &differences);
     }
-    for value in versions.iter().filter_map(FigureVersion::value) {
+    for value in statements.filter_map(Stated::value) {
         put_rest(out, value);
     }
 }
@@ -93,6 +184,15 @@ pub fn decode_versions_up_to(reader: &mut Reader<'_>, limit: usize) -> Result<Ve
     let count = reader.count(limit)?;
     let periods = read_periods(reader, count)?;
     let vintages = read_vintages(reader, count)?;
+    let statements = read_statements(reader, count)?;
+    let mut versions = Vec::with_capacity(count);
+    for ((period, (revision, released)), statement) in periods.into_iter().zip(vintages).zip(statements) {
+        versions.push(FigureVersion { period, revision, released, statement });
+    }
+    Ok(versions)
+}
+
+fn read_statements(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Statement>> {
     let shapes = reader.runs(count, Reader::byte)?;
     let plain = shapes.iter().filter(|shape| **shape & !WITH_NOTES < SHAPE_TEXT).count();
     let common = match shapes.iter().any(|shape| shape & !WITH_NOTES == SHAPE_SCALED) {
@@ -101,21 +201,20 @@ pub fn decode_versions_up_to(reader: &mut Reader<'_>, limit: usize) -> Result<Ve
     };
     let mut differences = if plain > 0 { reader.golomb(plain)? } else { Vec::new() }.into_iter();
     let mut previous = PreviousNumber::default();
-    let mut versions = Vec::with_capacity(count);
-    for ((period, (revision, released)), shape) in periods.into_iter().zip(vintages).zip(shapes) {
-        let statement = match shape {
+    let mut statements = Vec::with_capacity(count);
+    for shape in shapes {
+        statements.push(match shape {
             SHAPE_NO_FIGURE => Statement::NoFigure,
             SHAPE_RETRACTED => Statement::Retracted,
             _ => Statement::Figure(read_value(reader, shape, common, &mut previous, &mut differences)?),
-        };
-        versions.push(FigureVersion { period, revision, released, statement });
+        });
     }
-    Ok(versions)
+    Ok(statements)
 }
 
 /// Mantissa and decimals of a [`Number::Decimal`]; `None` for any other statement.
-fn plain_number(version: &FigureVersion) -> Option<(i64, u8)> {
-    match &version.value()?.figure {
+fn plain_number(statement: Stated<'_>) -> Option<(i64, u8)> {
+    match &statement.value()?.figure {
         Figure::Number(Number::Decimal { mantissa, decimals }) => Some((*mantissa, *decimals)),
         _ => None,
     }
@@ -211,11 +310,11 @@ impl PreviousNumber {
     }
 }
 
-fn shape(statement: &Statement, scaled: bool) -> u8 {
+fn shape(statement: Stated<'_>, scaled: bool) -> u8 {
     let value = match statement {
-        Statement::Figure(value) => value,
-        Statement::NoFigure => return SHAPE_NO_FIGURE,
-        Statement::Retracted => return SHAPE_RETRACTED,
+        Stated::Figure(value) => value,
+        Stated::NoFigure => return SHAPE_NO_FIGURE,
+        Stated::Retracted => return SHAPE_RETRACTED,
     };
     let figure = match &value.figure {
         Figure::Number(Number::Decimal { .. }) if scaled => SHAPE_SCALED,
@@ -386,6 +485,26 @@ pub(crate) mod tests {
             let mut reader = Reader::new(&out);
             prop_assert_eq!(decode_versions(&mut reader).unwrap(), versions);
             prop_assert!(reader.is_empty());
+        }
+
+        #[test]
+        fn versions_that_get_their_vintage_late_are_encoded_as_others(points in proptest::collection::vec((any_period(), proptest::option::of(any_value())), 0..80), revision in any::<u64>(), day in 0i32..30_000) {
+            let released = Date::from_days(day).unwrap();
+            let mut encoded = Vec::new();
+            OpenVersions::encode(&mut encoded, &points);
+            let mut reader = Reader::new(&encoded);
+            let open = OpenVersions::read(&mut reader).unwrap();
+            prop_assert!(reader.is_empty());
+            prop_assert_eq!(&open.points().unwrap(), &points);
+            let versions: Vec<FigureVersion> = points.into_iter().map(|(period, value)| FigureVersion { period, revision: Revision(revision), released, statement: value.into() }).collect();
+            let (mut closed, mut expected) = (Vec::new(), Vec::new());
+            open.close(&mut closed, Revision(revision), released);
+            encode_versions(&mut expected, &versions);
+            prop_assert!(closed.len() <= open.len_max());
+            // Nothing has no vintage, so nothing is not what `close` is for.
+            if !versions.is_empty() {
+                prop_assert_eq!(closed, expected);
+            }
         }
 
         #[test]

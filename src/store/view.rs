@@ -20,7 +20,7 @@ use super::{
     error::Result,
     lock::{self, lock},
     records,
-    series::{self, SeriesIds, SeriesScope},
+    series::{self, NewBlock, SeriesIds, SeriesScope},
 };
 use crate::model::{
     catalog::Definition,
@@ -35,6 +35,8 @@ const NAMES: u8 = b'D';
 const FULL_RELEASES: u8 = b'V';
 const APPLIED_KEY: &[u8] = b"Mapplied";
 const VERSION: u8 = 1;
+/// So many new series of a commit, or fewer, go to the disk with everything else of it, in one write.
+const BATCHED_SERIES_MAX: usize = 100;
 /// Most entries of decoded tables in the cache. One table is cached even if it has more.
 const CACHED_ENTRIES_MAX: usize = 200_000;
 
@@ -122,6 +124,11 @@ impl View {
         series::read(&self.engine, ids)
     }
 
+    /// Whether a series has versions. It reads none of them.
+    pub fn has_versions(&self, ids: SeriesIds) -> Result<bool> {
+        series::exists(&self.engine, ids)
+    }
+
     /// All versions of one period of a series, sorted.
     pub fn versions_of_period(&self, ids: SeriesIds, period: Period) -> Result<Vec<FigureVersion>> {
         series::read_period(&self.engine, ids, period)
@@ -196,6 +203,7 @@ impl View {
         ViewWriter {
             view: self,
             batch: self.engine.batch(),
+            new_series: Vec::new(),
             definitions: Vec::new(),
             editions: Vec::new(),
             reverts: Vec::new(),
@@ -209,6 +217,8 @@ impl View {
 pub struct ViewWriter<'a> {
     view: &'a View,
     batch: Batch<'a>,
+    /// The first blocks of series that have none.
+    new_series: Vec<(Vec<u8>, Vec<u8>)>,
     definitions: Vec<(Revision, Definition)>,
     editions: Vec<Edition>,
     reverts: Vec<(Revision, BTreeSet<Revision>)>,
@@ -217,13 +227,16 @@ pub struct ViewWriter<'a> {
 impl ViewWriter<'_> {
     /// Adds versions, sorted by name, to a series. A commit may name each series once.
     pub fn series(&mut self, key: &SeriesKey, versions: Vec<FigureVersion>) -> Result<()> {
-        let ids = SeriesIds {
-            indicator: self.number(NameKind::Indicator, key.indicator.as_str())?,
-            entity: self.number(NameKind::Entity, key.entity.as_str())?,
-            source: self.number(NameKind::Source, key.source.as_str())?,
-            dimensions: self.number(NameKind::Dimensions, key.dimensions.as_str())?,
-        };
+        let ids = self.ids(key)?;
         series::insert(&self.view.engine, &mut self.batch, ids, versions)
+    }
+
+    /// Adds a series that has no versions yet, and that the commit names only here. All such blocks of a commit are in memory
+    /// until it is finished.
+    pub fn new_series(&mut self, key: &SeriesKey, block: NewBlock) -> Result<()> {
+        let ids = self.ids(key)?;
+        self.new_series.push((ids.key(), block.into_bytes()));
+        Ok(())
     }
 
     /// Records that a commit is a full release of an indicator by a source.
@@ -262,6 +275,16 @@ impl ViewWriter<'_> {
 
     /// Writes what is left, then makes the commit visible to readers.
     pub fn finish(mut self, revision: Revision) -> Result<()> {
+        if self.new_series.len() <= BATCHED_SERIES_MAX {
+            for (key, block) in &self.new_series {
+                self.batch.put(key, block)?;
+            }
+        } else {
+            // The names of these series must be there before the series are.
+            self.batch.barrier()?;
+            self.new_series.sort_unstable();
+            self.view.engine.put_sorted(&self.new_series)?;
+        }
         self.batch.put(APPLIED_KEY, &frame(VERSION, &revision.0.to_le_bytes()))?;
         self.batch.write()?;
         if !(self.definitions.is_empty() && self.editions.is_empty() && self.reverts.is_empty()) {
@@ -279,6 +302,16 @@ impl ViewWriter<'_> {
         }
         self.view.applied.store(revision.0, Ordering::Release);
         Ok(())
+    }
+
+    /// The numbers of a series. Names without a number are given one.
+    fn ids(&mut self, key: &SeriesKey) -> Result<SeriesIds> {
+        Ok(SeriesIds {
+            indicator: self.number(NameKind::Indicator, key.indicator.as_str())?,
+            entity: self.number(NameKind::Entity, key.entity.as_str())?,
+            source: self.number(NameKind::Source, key.source.as_str())?,
+            dimensions: self.number(NameKind::Dimensions, key.dimensions.as_str())?,
+        })
     }
 
     /// The number of a name, which is given one if it has none.

@@ -121,17 +121,53 @@ fn position(point: CrashPoint) -> Option<usize> {
 
 #[tokio::test]
 async fn a_crash_at_any_step_of_a_short_commit_leaves_all_or_nothing() {
-    // A short commit is never written before its seal.
+    // A short commit is never written before its seal, and has few series.
     let steps = CrashPoint::COMMIT
         .into_iter()
-        .filter(|point| !matches!(point, CrashPoint::PagesWritten | CrashPoint::PagesDurable));
+        .filter(|point| !matches!(point, CrashPoint::PagesWritten | CrashPoint::PagesDurable | CrashPoint::SeriesPut));
     crash_at_every_step(SHORT, steps.map(|point| (point, ""))).await;
 }
 
 #[tokio::test]
 async fn a_crash_at_any_step_of_a_long_commit_leaves_all_or_nothing() {
     let later = [(CrashPoint::PageAppended, ":90"), (CrashPoint::PagesWritten, ":2"), (CrashPoint::PageApplied, ":50")];
-    crash_at_every_step(LONG, CrashPoint::COMMIT.into_iter().map(|point| (point, "")).chain(later)).await;
+    let steps = CrashPoint::COMMIT.into_iter().filter(|point| *point != CrashPoint::SeriesPut);
+    crash_at_every_step(LONG, steps.map(|point| (point, "")).chain(later)).await;
+}
+
+/// New series, which go to the disk one by one.
+fn new_series() -> Vec<SeriesBatch> {
+    let dimension = |number: usize| Dimension { id: "PART".into(), value: number.to_string() };
+    let batch = |number| SeriesBatch {
+        indicator: RD.into(),
+        entity: ECONOMIES[0].into(),
+        source: "bank".into(),
+        dimensions: vec![dimension(number)],
+        points: vec![point("2023", &number.to_string()), point("2024", "0.5")],
+    };
+    (0..NEW_SERIES).map(batch).collect()
+}
+
+/// Enough that they are not one batch.
+const NEW_SERIES: usize = 1_000;
+
+#[tokio::test]
+async fn a_crash_while_new_series_come_into_the_view_leaves_all_of_them() {
+    let base = folder(SHORT).await;
+    for crash_at in ["sealed", "page-applied:2", "applied-unmarked", "series-put", "series-put:2", "applied"] {
+        let copy = tempfile::tempdir().unwrap();
+        copy_folder(base.path(), copy.path());
+        let server = Process::start(copy.path(), &[("ALMANAC_CRASH_AT", crash_at)]).unwrap();
+        assert!(server.clients().await.ingest(header(2), new_series()).await.is_err(), "{crash_at}");
+        assert!(!server.ended().success(), "{crash_at} never came");
+        let server = Process::start(copy.path(), &[]).unwrap();
+        let clients = server.clients().await;
+        let found = clients.observations(select(&[RD]), None).await;
+        let of_new_series = found.iter().filter(|observation| !observation.dimensions.is_empty());
+        assert_eq!(of_new_series.count(), 2 * NEW_SERIES, "{crash_at}");
+        assert!(clients.ingest(header(2), new_series()).await.unwrap().replayed, "{crash_at}");
+        server.kill();
+    }
 }
 
 async fn serving(server: &Process, service: &str) -> bool {

@@ -152,7 +152,7 @@ fn request(case: usize, sent: &RandomUpload, folder: &Path) -> WriteRequest {
     let mut upload = Upload::new(day(sent.day), mode, replaced, folder);
     for ((entity, year), value) in &sent.figures {
         let value = value.map(|value| Value::number(Number::parse(&value.to_string()).unwrap()));
-        upload.add(series(case, *entity), vec![(Period::year(*year).unwrap(), value)]).unwrap();
+        upload.add(series(case, *entity), &[(Period::year(*year).unwrap(), value)]).unwrap();
     }
     WriteRequest::Ingest { upload, definitions: Vec::new() }
 }

@@ -6,24 +6,30 @@
 //! date. Where a later whole release had left the figure as it was, that release gets a version of its own, so that its
 //! answer stays.
 
-use std::collections::{BTreeSet, HashMap, hash_map::Entry};
+use std::collections::BTreeSet;
 
 use super::{PlanError, Planner};
 use crate::{
     ledger::{
+        page::PAGE_CHANGES_MAX,
         record::{Record, RecordedVersion},
-        upload::{Mode, Point, RewrittenPeriods, Upload},
+        upload::{Mode, Point, RewrittenPeriods, Upload, UploadedRows},
     },
     model::{
         catalog::DefinitionKind,
         change::FigureMovement,
-        id::Revision,
+        id::{IndicatorId, Revision, SourceId},
         period::Period,
         series::{FigureVersion, Horizon, SeriesKey, Statement, by_period, newest_at},
         time::Date,
         value::Value,
     },
-    store::{StoreError, series::SeriesScope, suggestions::nearest_ids, view::NameKind},
+    store::{
+        StoreError,
+        series::{NewBlock, SeriesScope},
+        suggestions::nearest_ids,
+        view::NameKind,
+    },
 };
 
 /// The release of an upload, for all figures of one indicator and source.
@@ -35,47 +41,66 @@ struct Release {
     next_full: Option<Date>,
 }
 
+/// The releases of the indicators and sources of an upload. Series come in the order of their keys, so most have the release
+/// of the one before.
+struct Releases {
+    released: Date,
+    replaced: BTreeSet<(IndicatorId, SourceId)>,
+    last: Option<((IndicatorId, SourceId), Release)>,
+}
+
+impl Releases {
+    fn of(&mut self, key: &SeriesKey, planner: &Planner<'_>) -> Result<Release, StoreError> {
+        if let Some(((indicator, source), release)) = &self.last
+            && (indicator, source) == (&key.indicator, &key.source)
+        {
+            return Ok(*release);
+        }
+        let of = (key.indicator.clone(), key.source.clone());
+        let mode = if self.replaced.contains(&of) { Mode::Replace } else { Mode::Merge };
+        let next_full = planner.next_full_release(key, self.released)?;
+        let release = Release { released: self.released, mode, next_full };
+        self.last = Some((of, release));
+        Ok(release)
+    }
+}
+
 impl Planner<'_> {
-    pub(super) fn ingest(&mut self, upload: &Upload) -> Result<(), PlanError> {
+    pub(super) fn ingest(&mut self, upload: Upload) -> Result<(), PlanError> {
         self.outcome.released = Some(upload.released());
         self.check_release(upload.released(), "header.released");
         if upload.is_empty() {
             self.outcome.findings.error("EMPTY_UPLOAD", "observations", "there is no figure in the upload");
         }
-        self.check_names(upload);
+        self.check_names(&upload);
         if let Some(RewrittenPeriods { count, uploaded, answered }) = upload.rewritten() {
             let rest = if *count > 1 { format!(", and {} more", count - 1) } else { String::new() };
             let message = format!("`{uploaded}` is answered as `{answered}`, which is the same days{rest}");
             self.outcome.findings.warning("PERIOD_REWRITTEN", "series.points.period", message);
         }
-        let mut releases = HashMap::new();
         for (indicator, source) in upload.replaced() {
             if self.outcome.findings.refuse() {
                 return Ok(());
             }
             self.emit(Record::FullRelease(indicator.clone(), source.clone()))?;
         }
-        let mut withdrawn = self.series_left_out(upload)?.into_iter().peekable();
-        let mut sent = upload.keys().peekable();
-        loop {
+        let mut left_out = self.series_left_out(&upload)?.into_iter().peekable();
+        let mut releases = Releases { released: upload.released(), replaced: upload.replaced().clone(), last: None };
+        for item in upload.into_series() {
+            let (key, rows) = item?;
             // In the order of keys, so that pages write each name once.
-            let left_out = withdrawn.next_if(|left_out| sent.peek().is_none_or(|key| left_out < *key));
-            let Some(key) = left_out.as_ref().or_else(|| sent.next()) else { break };
-            let release = match releases.entry((key.indicator.clone(), key.source.clone())) {
-                Entry::Occupied(release) => *release.get(),
-                Entry::Vacant(vacant) => *vacant.insert(self.release_of(upload, key)?),
-            };
-            let points = upload.points(key)?;
-            self.plan_series(key, points, release)?;
+            while let Some(earlier) = left_out.next_if(|left_out| *left_out < key) {
+                self.plan_series(&earlier, Vec::new(), releases.of(&earlier, self)?)?;
+            }
+            let release = releases.of(&key, self)?;
+            if !self.plan_new_series(&key, &rows, release)? {
+                self.plan_series(&key, rows.points()?, release)?;
+            }
+        }
+        for last in left_out {
+            self.plan_series(&last, Vec::new(), releases.of(&last, self)?)?;
         }
         Ok(())
-    }
-
-    fn release_of(&self, upload: &Upload, key: &SeriesKey) -> Result<Release, StoreError> {
-        let is_whole = upload.replaced().contains(&(key.indicator.clone(), key.source.clone()));
-        let mode = if is_whole { Mode::Replace } else { Mode::Merge };
-        let next_full = self.next_full_release(key, upload.released())?;
-        Ok(Release { released: upload.released(), mode, next_full })
     }
 
     /// Reports ids that no definition has, each once.
@@ -142,6 +167,30 @@ impl Planner<'_> {
             Some(numbers) => self.view.next_full_release(numbers, after),
             None => Ok(None),
         }
+    }
+
+    /// Plans a series that has nothing to be compared with: all its figures are added, as they are encoded. `false`: the
+    /// series is not of that kind, and nothing is planned.
+    fn plan_new_series(&mut self, key: &SeriesKey, rows: &UploadedRows, release: Release) -> Result<bool, PlanError> {
+        if !(1..=PAGE_CHANGES_MAX).contains(&rows.count) || release.next_full.is_some() {
+            return Ok(false);
+        }
+        let Some(versions) = rows.plain()? else { return Ok(false) };
+        let Some(block) = NewBlock::of(&versions, self.revision, release.released) else { return Ok(false) };
+        if let Some(ids) = self.view.series_ids(key)
+            && self.view.has_versions(ids)?
+        {
+            return Ok(false);
+        }
+        let added = rows.count as u64;
+        self.outcome.counts.added += added;
+        self.outcome.totals.current += added;
+        self.outcome.totals.versions += added;
+        self.outcome.totals.series += 1;
+        if !self.outcome.findings.refuse() {
+            self.sink.add_new_series(key.clone(), block, rows.count)?;
+        }
+        Ok(true)
     }
 
     fn plan_series(&mut self, key: &SeriesKey, points: Vec<Point>, release: Release) -> Result<(), PlanError> {

@@ -3,22 +3,21 @@
 //! Invariant: memory is bounded, however many records a plan has. Pages go to the ledger as they fill; the feed's copy and
 //! the list for `validate_only` have a bound each.
 
-use std::sync::Arc;
-
 use crate::{
     ledger::{
         Ledger,
         page::{LedgerPage, PAGE_BYTES, PageEncoder},
         record::{Record, RecordedVersion},
+        staged::{StagedPages, StagedRecord},
     },
     model::{change::Change, series::SeriesKey},
-    store::StoreError,
+    store::{StoreError, series::NewBlock},
 };
 
 /// Most changes that `validate_only` lists.
 pub const DIFFERENCE_CHANGES_MAX: usize = 20_000;
-/// A commit of up to so many pages goes to the feed decoded, so that live subscribers need not read it back.
-const DECODED_PAGES_MAX: usize = 256;
+/// The pages of a commit of up to so many go to the feed, so that live subscribers need not read them back.
+const FEED_PAGES_MAX: usize = 256;
 
 /// Takes the records of a plan.
 #[derive(Debug)]
@@ -26,14 +25,14 @@ pub struct Sink<'a> {
     /// `None`: nothing is written, changes are listed.
     ledger: Option<&'a Ledger>,
     encoder: PageEncoder,
-    /// The page that `encoder` builds, decoded; empty where nobody needs it.
-    page: LedgerPage,
     /// Pages appended to the ledger so far.
     pub pages: u32,
     /// Changes that subscribers see, so far.
     pub changes: u64,
-    /// The pages decoded. `None`: there are more than [`DECODED_PAGES_MAX`], or nothing is written.
-    pub decoded: Option<Vec<Arc<LedgerPage>>>,
+    /// What the view takes of the commit; empty if nothing is written.
+    pub staged: StagedPages,
+    /// The pages for the feed. `None`: there are more than [`FEED_PAGES_MAX`], or nothing is written.
+    pub for_feed: Option<Vec<Vec<u8>>>,
     /// The numbered changes, at most [`DIFFERENCE_CHANGES_MAX`]; empty if the sink writes.
     pub difference: Vec<(u64, Change)>,
 }
@@ -41,7 +40,7 @@ pub struct Sink<'a> {
 impl<'a> Sink<'a> {
     /// A sink that appends pages to the ledger.
     pub fn to_ledger(ledger: &'a Ledger) -> Self {
-        Self { ledger: Some(ledger), decoded: Some(Vec::new()), ..Self::to_list() }
+        Self { ledger: Some(ledger), for_feed: Some(Vec::new()), ..Self::to_list() }
     }
 
     /// A sink that lists changes.
@@ -49,10 +48,10 @@ impl<'a> Sink<'a> {
         Self {
             ledger: None,
             encoder: PageEncoder::default(),
-            page: LedgerPage { first_change: 0, records: Vec::new() },
             pages: 0,
             changes: 0,
-            decoded: None,
+            staged: StagedPages::default(),
+            for_feed: None,
             difference: Vec::new(),
         }
     }
@@ -90,35 +89,57 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
+    /// Adds all versions of a new series: `count` of them, which all go into one page.
+    pub(in crate::ledger) fn add_new_series(
+        &mut self,
+        key: SeriesKey,
+        block: NewBlock,
+        count: usize,
+    ) -> Result<(), StoreError> {
+        if self.ledger.is_none() {
+            let page = PageEncoder::of_new_series(&key, block.versions(), count);
+            return LedgerPage::decode(&page)?.records.into_iter().try_for_each(|record| self.add_whole(record));
+        }
+        if self.encoder.is_full() || self.encoder.room() < count {
+            self.close_page()?;
+        }
+        let before = self.encoder.bytes();
+        self.encoder.add_new_series(&key, block.versions(), count);
+        self.changes += count as u64;
+        self.staged.add(StagedRecord::NewSeries(key, block), self.encoder.bytes() - before);
+        Ok(())
+    }
+
     fn add_whole(&mut self, record: Record) -> Result<(), StoreError> {
         if self.encoder.is_full() {
             self.close_page()?;
         }
+        let changes = record.change_count();
         if self.ledger.is_some() {
+            let before = self.encoder.bytes();
             self.encoder.add(&record)?;
+            self.staged.add(StagedRecord::Record(record), self.encoder.bytes() - before);
         } else {
             let room = DIFFERENCE_CHANGES_MAX.saturating_sub(self.difference.len());
             let numbered = (self.changes..).zip(record.changes());
             self.difference.extend(numbered.take(room));
         }
-        self.changes += record.change_count();
-        if self.decoded.is_some() {
-            self.page.records.push(record);
-        }
+        self.changes += changes;
         Ok(())
     }
 
     fn close_page(&mut self) -> Result<(), StoreError> {
         let Some(ledger) = self.ledger else { return Ok(()) };
-        ledger.append(self.pages, self.encoder.finish())?;
-        self.pages += 1;
-        if let Some(decoded) = &mut self.decoded {
-            let next = LedgerPage { first_change: self.changes, records: Vec::new() };
-            decoded.push(Arc::new(std::mem::replace(&mut self.page, next)));
-            if decoded.len() > DECODED_PAGES_MAX {
-                self.decoded = None;
+        let page = self.encoder.finish();
+        self.staged.close_page();
+        if let Some(for_feed) = &mut self.for_feed {
+            for_feed.push(page.clone());
+            if for_feed.len() > FEED_PAGES_MAX {
+                self.for_feed = None;
             }
         }
+        ledger.append(self.pages, page)?;
+        self.pages += 1;
         Ok(())
     }
 }

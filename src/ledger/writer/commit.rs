@@ -10,6 +10,7 @@ use crate::{
         apply,
         log::{Draft, Header, Receipt},
         plan::{Outcome, PlanError, Planner, Sink, WriteRequest},
+        staged::StagedPages,
     },
     model::{
         change::{Cause, Commit, Counts},
@@ -83,7 +84,7 @@ impl WriterLoop {
             edition: outcome.edition.clone(),
         };
         crash_at(CrashPoint::Planned);
-        let header = self.seal_and_apply(&draft, &receipt).map_err(|error| self.stop_writing(&error))?;
+        let header = self.seal_and_apply(&draft, &receipt, sink.staged).map_err(|error| self.stop_writing(&error))?;
         crash_at(CrashPoint::Applied);
         self.totals = outcome.totals;
         let answer = WriteAnswer {
@@ -94,7 +95,7 @@ impl WriterLoop {
             changes: sink.changes,
             ..WriteAnswer::default()
         };
-        (self.publish)(AppliedCommit { header: Arc::new(header), pages: sink.decoded });
+        (self.publish)(AppliedCommit { header: Arc::new(header), pages: sink.for_feed });
         crash_at(CrashPoint::Published);
         Ok(answer)
     }
@@ -114,9 +115,9 @@ impl WriterLoop {
         Draft { commit, pages: sink.pages, changes: sink.changes, totals: outcome.totals }
     }
 
-    fn seal_and_apply(&self, draft: &Draft, receipt: &Receipt) -> Result<Header, StoreError> {
+    fn seal_and_apply(&self, draft: &Draft, receipt: &Receipt, staged: StagedPages) -> Result<Header, StoreError> {
         let header = self.ledger.seal(draft, Some(receipt))?;
-        apply::apply(&self.ledger, &self.view, &header)?;
+        apply::apply(&self.ledger, &self.view, &header, staged)?;
         Ok(header)
     }
 

@@ -93,7 +93,7 @@ impl ObservationReceiver {
         }
         let Some(key) = key.filter(|_| self.violations.is_empty()) else { return Ok(()) };
         self.content.points(&key, &points);
-        self.upload.add(key, points).map_err(|error| status::of_upload(&error))
+        self.upload.add(key, &points).map_err(|error| status::of_upload(&error))
     }
 }
 

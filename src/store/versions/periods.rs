@@ -8,7 +8,6 @@ use super::super::{
 };
 use crate::model::{
     period::{Period, PeriodUnit},
-    series::FigureVersion,
     time::Date,
 };
 
@@ -119,12 +118,12 @@ impl PeriodSteps {
 }
 
 /// Appends the periods of versions.
-pub(super) fn put_periods(out: &mut Vec<u8>, versions: &[FigureVersion]) {
+pub(super) fn put_periods(out: &mut Vec<u8>, periods: impl ExactSizeIterator<Item = Period>) {
     let mut steps = PeriodSteps::default();
     // A run is (unit, step, length): 50 years in a row are two runs.
-    let mut column = Vec::with_capacity(versions.len());
-    for version in versions {
-        let (unit, position, length) = place(version.period);
+    let mut column = Vec::with_capacity(periods.len());
+    for period in periods {
+        let (unit, position, length) = place(period);
         column.push((unit, steps.step(unit, position), length));
     }
     put_runs(out, &column, |out, (unit, step, length)| {

@@ -116,7 +116,7 @@ fn figures_bring_their_definitions_along() {
     let folder = tempfile::tempdir().unwrap();
     let mut upload = Upload::new(day(1), Mode::Merge, BTreeSet::new(), folder.path());
     let value = Value::number(Number::parse("1").unwrap());
-    upload.add(key, vec![(Period::year(2020).unwrap(), Some(value))]).unwrap();
+    upload.add(key, &[(Period::year(2020).unwrap(), Some(value))]).unwrap();
     let definition = Definition::Indicator(ledger_catalog::indicator("i"));
     let written = store.write(WriteRequest::Ingest { upload, definitions: vec![definition] }).unwrap();
     assert_eq!((written.counts.definitions_added, written.counts.added, written.changes), (1, 1, 2));

@@ -114,7 +114,7 @@ impl Store {
         }
         for (key, mut points) in batches {
             points.sort_by_key(|(period, _)| *period);
-            upload.add(key, points).unwrap();
+            upload.add(key, &points).unwrap();
         }
         let revision = self.write(WriteRequest::Ingest { upload, definitions: Vec::new() });
         let figures = figures.into_iter().map(|(key, value)| (key, value.map(|value: u32| (value, number)))).collect();

@@ -59,7 +59,7 @@ fn upload(number: i32, whole: bool, figures: &[(usize, u8)]) -> WriteRequest {
         let value = (*figure > 0).then(|| Value::number(Number::parse(&figure.to_string()).unwrap()));
         points.push((Period::parse(PERIODS[*period]).unwrap(), value));
     }
-    upload.add(key, points).unwrap();
+    upload.add(key, &points).unwrap();
     WriteRequest::Ingest { upload, definitions: Vec::new() }
 }
 

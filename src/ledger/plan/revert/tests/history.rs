@@ -203,7 +203,7 @@ fn drawn_upload(draw: &UploadDraw) -> Upload {
     }
     let mut upload = Upload::new(day(draw.day), mode, replaced, &std::env::temp_dir());
     for ((entity, number), figure) in &draw.figures {
-        upload.add(key(draw.indicator, *entity), vec![(period(*number), value(*figure))]).unwrap();
+        upload.add(key(draw.indicator, *entity), &[(period(*number), value(*figure))]).unwrap();
     }
     upload
 }
