@@ -1,6 +1,6 @@
 //! Files to import: plain, compressed, in folders and in archives.
 //!
-//! Invariant: one file is in memory at a time, and none larger than [`FILE_BYTES_MAX`].
+//! Invariant: one file is in memory at a time until it is handed on, and none larger than [`FILE_BYTES_MAX`].
 
 use std::{
     fs::File,
