@@ -132,7 +132,12 @@ fn read_archive(name: &str, unpacked: Box<dyn Read>, take: &mut impl FnMut(Docum
         if !entry.header().entry_type().is_file() || !is_table(&path) {
             continue;
         }
+        let size = entry.size();
         let bytes = read_file(&path, entry)?;
+        // The archive may end here. What is compressed knows its own end.
+        if !has_ending(&path, &[".gz"]) && bytes.len() as u64 != size {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{} breaks off", path.display())));
+        }
         if !take(Document { name: format!("{name}:{}", path.display()), bytes, named: false }) {
             return Ok(false);
         }
