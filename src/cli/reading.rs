@@ -30,6 +30,8 @@ const PARSERS_MAX: usize = 8;
 #[derive(Debug)]
 pub struct ParsedFiles<T> {
     order: mpsc::Receiver<io::Result<JoinHandle<T>>>,
+    /// `None` once it is known to have ended well.
+    reading: Option<JoinHandle<()>>,
 }
 
 /// A part of the memory for files. It is free again once this is dropped.
@@ -68,7 +70,7 @@ where
     let parsers = Arc::new(Semaphore::new(bounds.parsers));
     let parse = Arc::new(parse);
     let handle = Handle::current();
-    tokio::task::spawn_blocking(move || {
+    let reading = tokio::task::spawn_blocking(move || {
         let mut take = |document: Document| {
             let own = document.bytes.len().div_ceil(UNIT_BYTES).clamp(1, all);
             let Some(units) = wait(&handle, memory.clone().acquire_many_owned(own as u32)) else { return false };
@@ -86,7 +88,7 @@ where
             let _ = sender.blocking_send(Err(error));
         }
     });
-    ParsedFiles { order }
+    ParsedFiles { order, reading: Some(reading) }
 }
 
 /// Waits on a thread that may block. `None` if there is nothing to wait for any more.
@@ -97,10 +99,14 @@ fn wait<T, E>(handle: &Handle, future: impl Future<Output = Result<T, E>>) -> Op
 impl<T> ParsedFiles<T> {
     /// The next file; `None` after the last one.
     pub async fn next(&mut self) -> io::Result<Option<T>> {
-        match self.order.recv().await {
-            None => Ok(None),
-            Some(parsing) => parsing?.await.map(Some).map_err(io::Error::other),
+        if let Some(parsing) = self.order.recv().await {
+            return parsing?.await.map(Some).map_err(io::Error::other);
         }
+        // The order ends too if the thread that reads panicked.
+        if let Some(reading) = self.reading.take() {
+            reading.await.map_err(io::Error::other)?;
+        }
+        Ok(None)
     }
 }
 
@@ -165,6 +171,17 @@ mod tests {
         }
         assert_eq!(count, 200);
         assert!(most.load(Ordering::SeqCst) <= 16, "{most:?} of 16 units");
+    }
+
+    #[tokio::test]
+    async fn files_that_were_not_all_read_are_an_error() {
+        let read = |take: &mut dyn FnMut(Document) -> bool| {
+            take(document(0, 1));
+            panic!("a reader of archives gave up");
+        };
+        let mut files = start_with(BOUNDS, read, |document, _| document.name);
+        assert_eq!(files.next().await.unwrap().as_deref(), Some("0"));
+        assert!(files.next().await.is_err());
     }
 
     #[tokio::test]
