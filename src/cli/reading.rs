@@ -175,7 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn files_that_were_not_all_read_are_an_error() {
-        let read = |take: &mut dyn FnMut(Document) -> bool| {
+        let read = |take: &mut dyn FnMut(Document) -> bool| -> io::Result<()> {
             take(document(0, 1));
             panic!("a reader of archives gave up");
         };

@@ -6,12 +6,12 @@ use prost_types::FileDescriptorSet;
 
 use super::*;
 use crate::{
-    convert::{figure::point, upload},
+    convert::figure::point,
     model::{
         id::{EntityId, IndicatorId, SourceId},
         period::Period,
         series::{Dimensions, SeriesKey},
-        value::{Number, Value},
+        value::{Number, Qualifier, Value},
     },
     proto::{self, IngestObservationsRequest, ingest_observations_request::Part},
     store::versions::tests::{any_period, any_value},
@@ -92,6 +92,10 @@ fn expected(series: &[Series]) -> Vec<SeriesFigures> {
     all
 }
 
+fn is_range(value: &Value) -> bool {
+    value.notes().is_some_and(|notes| matches!(notes.qualifier, Qualifier::RangeTo(_)))
+}
+
 proptest! {
     #[test]
     fn numbers_come_back_from_both_ways_of_reading(series in any_series(any_number().prop_map(Value::number))) {
@@ -103,8 +107,7 @@ proptest! {
     #[test]
     fn values_of_every_kind_decode_as_they_were(series in any_series(any_value())) {
         // A range has the decimals of its lower end: its upper end comes back as a number, not as a text.
-        let has_range = |value: &Value| value.notes().is_some_and(|notes| matches!(notes.qualifier, crate::model::value::Qualifier::RangeTo(_)));
-        prop_assume!(!series.iter().flat_map(|(_, points)| points).any(|(_, value)| has_range(value)));
+        prop_assume!(!series.iter().flat_map(|(_, points)| points).any(|(_, value)| is_range(value)));
         let bytes = written(&series);
         prop_assert_eq!(&decoded(&bytes), &expected(&series));
         if let Some(read) = BatchReader::default().read(&bytes) {
