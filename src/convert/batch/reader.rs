@@ -163,7 +163,7 @@ fn plain_value(mut bytes: &[u8]) -> Option<Value> {
                 decimals = Some(u32::try_from(decode_varint(&mut bytes).ok()?).ok()?);
             }
             (fields::EXACT, WireType::LengthDelimited) if exact.is_none() => {
-                exact = Some(length_delimited(&mut bytes)?)
+                exact = Some(length_delimited(&mut bytes)?);
             }
             _ => return None,
         }
