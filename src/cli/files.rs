@@ -1,6 +1,6 @@
 //! Files to import: plain, compressed, in folders and in archives.
 //!
-//! Invariant: one file is in memory at a time, and none larger than [`FILE_BYTES_MAX`].
+//! Invariant: one file is in memory at a time until it is handed on, and none larger than [`FILE_BYTES_MAX`].
 
 use std::{
     fs::File,
@@ -14,6 +14,8 @@ use lzma_rust2::XzReader;
 
 /// Largest file, in bytes, once it is unpacked.
 pub const FILE_BYTES_MAX: u64 = 512 << 20;
+/// Most bytes of memory for a file before they are read: an archive may state any size.
+const ALLOCATED_MAX: usize = 16 << 20;
 /// Most memory for the dictionary of an xz archive, in KiB.
 const XZ_MEMORY_KB: u32 = 256 << 10;
 
@@ -111,7 +113,8 @@ fn read_input(
 ) -> io::Result<bool> {
     let raw = BufReader::new(progress.wrap_read(File::open(&input.path)?));
     if !is_archive(&input.path) {
-        let bytes = read_file(&input.path, raw)?;
+        let size = std::fs::metadata(&input.path)?.len();
+        let bytes = read_file(&input.path, raw, size)?;
         return Ok(take(Document { name: name.to_owned(), bytes, named: input.named }));
     }
     let unpacked: Box<dyn Read> = if has_ending(&input.path, &[".xz"]) {
@@ -132,7 +135,12 @@ fn read_archive(name: &str, unpacked: Box<dyn Read>, take: &mut impl FnMut(Docum
         if !entry.header().entry_type().is_file() || !is_table(&path) {
             continue;
         }
-        let bytes = read_file(&path, entry)?;
+        let size = entry.size();
+        let bytes = read_file(&path, entry, size)?;
+        // The archive may end here. What is compressed knows its own end.
+        if !has_ending(&path, &[".gz"]) && bytes.len() as u64 != size {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{} breaks off", path.display())));
+        }
         if !take(Document { name: format!("{name}:{}", path.display()), bytes, named: false }) {
             return Ok(false);
         }
@@ -140,8 +148,11 @@ fn read_archive(name: &str, unpacked: Box<dyn Read>, take: &mut impl FnMut(Docum
     Ok(true)
 }
 
-fn read_file(path: &Path, raw: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+/// Reads a file, which has about `size` bytes before it is unpacked.
+fn read_file(path: &Path, raw: impl Read, size: u64) -> io::Result<Vec<u8>> {
+    // One more byte shows the end without another allocation.
+    let mut bytes =
+        Vec::with_capacity(usize::try_from(size.saturating_add(1)).unwrap_or(ALLOCATED_MAX).min(ALLOCATED_MAX));
     if has_ending(path, &[".gz"]) {
         MultiGzDecoder::new(raw).take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     } else {

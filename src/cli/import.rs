@@ -1,42 +1,37 @@
 //! `almanac import`: files of figures.
 //!
-//! A thread unpacks and parses files and hands them on in batches, so that parsing and uploads overlap.
+//! Files are read and parsed on other threads while those before them are sent.
 //!
-//! Invariant: at most three batches are in memory: one that is parsed, one that waits, one that is uploaded.
+//! Invariant: files are sent, reported and committed in their order. Memory is bounded by [`reading`], and by the messages
+//! that wait for the server.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::VecDeque, path::PathBuf, sync::Arc};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Response, Status};
+use tonic::Status;
 
 use super::{
     error::CliError,
-    files::{self, Document},
+    files::{self, Document, InputFile},
     importer::{CommitQueue, DefinitionTracker, ImportFile, Importer},
+    ingest::{self, UploadMessage},
     json,
+    reading::{self, ParsedFiles},
     session::Session,
     table::{TextTable, note},
-    upload::{self, FigureMessages},
-    writing,
+    upload, writing,
 };
 use crate::{
-    convert,
     intake::profile::{Profile, figure_profile_names},
     model::{id::SourceId, time::Date},
     proto::{self, ingest_observations_request::Part},
 };
 
-/// Most files of a batch.
-const BATCH_FILES_MAX: usize = 64;
-/// A batch is closed at this many figures, about 20 MB.
-const BATCH_POINTS_MAX: usize = 400_000;
-/// Batches that wait for the server.
-const BATCHES_WAITING_MAX: usize = 1;
 /// Uploads at a time. The server commits one after the other, and receives the next ones meanwhile.
-const UPLOADS_MAX: usize = 4;
+const UPLOADS_MAX: usize = 8;
 /// Messages that wait for the server in the upload of `--one-commit`.
 const MESSAGES_WAITING_MAX: usize = 4;
 /// Most files with a line of their own in the answer.
@@ -92,15 +87,12 @@ pub async fn run(args: ImportArgs, session: &Session) -> Result<(), CliError> {
         return Err(CliError::Refused("there is no table in these folders".into()));
     }
     let progress = progress_bar(session, files::total_bytes(&inputs));
-    let (sender, batches) = mpsc::channel(BATCHES_WAITING_MAX);
-    let reader = importer.clone();
-    let reader_progress = progress.clone();
-    let reading = tokio::task::spawn_blocking(move || read(&reader, &inputs, &reader_progress, &sender));
+    let files = start_reading(importer.clone(), inputs, progress.clone());
     let mut report = ImportReport::default();
     let outcome = if args.one_commit {
-        send_in_one_commit(session, &importer, batches, &mut report).await
+        send_in_one_commit(session, &importer, files, &mut report).await
     } else {
-        send_each(session, &importer, batches, &mut report).await
+        send_each(session, &importer, files, &mut report).await
     };
     progress.finish_and_clear();
     if outcome.is_err() && report.files > 0 && !importer.dry_run {
@@ -109,7 +101,6 @@ pub async fn run(args: ImportArgs, session: &Session) -> Result<(), CliError> {
         eprintln!("{files} were written before the failure: {counts}; up to revision {}", report.last);
     }
     outcome?;
-    reading.await.map_err(std::io::Error::other)?;
     report.print(session, &importer)
 }
 
@@ -121,89 +112,90 @@ async fn importer(args: &ImportArgs, session: &Session) -> Result<Importer, CliE
     importer.released = args.released;
     importer.replace = args.mode == ModeArg::Replace;
     importer.dry_run = args.dry_run;
+    importer.commit_each = !args.one_commit;
     importer.note.clone_from(&args.note);
     Ok(importer)
 }
 
-/// What the reading thread hands on; an error is the last item.
-type FileBatch = std::io::Result<Vec<ImportFile>>;
-
-/// Reads one file after the other; stops when the receiver is gone.
-fn read(importer: &Importer, inputs: &[files::InputFile], progress: &ProgressBar, batches: &mpsc::Sender<FileBatch>) {
-    let mut batch: Vec<ImportFile> = Vec::new();
-    let mut points = 0;
-    let result = files::read_all(inputs, progress, |document: Document| {
-        let file = importer.read(&document);
-        points += file.figures.points();
-        batch.push(file);
-        if batch.len() < BATCH_FILES_MAX && points < BATCH_POINTS_MAX {
-            return true;
-        }
-        points = 0;
-        batches.blocking_send(Ok(std::mem::take(&mut batch))).is_ok()
-    });
-    // If the receiver is gone, it has an error of its own to report.
-    let _ = batches.blocking_send(Ok(batch));
-    if let Err(error) = result {
-        let _ = batches.blocking_send(Err(error));
-    }
+/// Reads and parses the files while those before them are sent.
+fn start_reading(importer: Arc<Importer>, inputs: Vec<InputFile>, progress: ProgressBar) -> ParsedFiles<ImportFile> {
+    let read = move |take: &mut dyn FnMut(Document) -> bool| files::read_all(&inputs, &progress, take);
+    reading::start(read, move |document, memory| {
+        let mut file = importer.read(&document);
+        file.memory = Some(memory);
+        file
+    })
 }
 
+/// Writes each file as one commit.
 async fn send_each(
     session: &Session,
-    importer: &Importer,
-    mut batches: mpsc::Receiver<FileBatch>,
+    importer: &Arc<Importer>,
+    mut files: ParsedFiles<ImportFile>,
     report: &mut ImportReport,
 ) -> Result<(), CliError> {
     let mut tracker = DefinitionTracker::default();
     let mut queue = CommitQueue::default();
-    while let Some(batch) = batches.recv().await {
-        let mut batch = batch?;
-        report.remove_unusable(session, &mut batch);
-        let uploads = batch.into_iter().map(|mut file| {
-            // A dry run writes nothing, so each file is checked with all definitions that it needs.
-            if importer.dry_run {
-                tracker = DefinitionTracker::default();
-            }
-            let definitions = tracker.missing(importer, &mut file);
-            importer.upload(session, file, definitions, String::new(), queue.next_slot())
-        });
-        let mut uploads = stream::iter(uploads).buffered(UPLOADS_MAX);
-        while let Some((name, result)) = uploads.try_next().await? {
-            report.add(session, name, result)?;
+    let mut uploads: VecDeque<FileUpload> = VecDeque::new();
+    let outcome = loop {
+        let mut file = match files.next().await {
+            Ok(Some(file)) => file,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error.into()),
+        };
+        if !report.is_usable(session, &file) {
+            continue;
         }
+        // A dry run writes nothing, so each file is checked with all definitions that it needs.
+        if importer.dry_run {
+            tracker = DefinitionTracker::default();
+        }
+        let definitions = tracker.missing(importer, &mut file);
+        if uploads.len() == UPLOADS_MAX
+            && let Some(first) = uploads.pop_front()
+        {
+            report.add_upload(session, first).await?;
+        }
+        let slot = queue.next_slot();
+        let session = session.clone();
+        let importer = importer.clone();
+        uploads.push_back(tokio::spawn(async move {
+            importer.upload(&session, file, definitions, String::new(), slot).await
+        }));
+    };
+    // A file that cannot be read does not undo those before it.
+    for upload in uploads {
+        report.add_upload(session, upload).await?;
     }
-    Ok(())
+    outcome
 }
 
 async fn send_in_one_commit(
     session: &Session,
     importer: &Importer,
-    mut batches: mpsc::Receiver<FileBatch>,
+    mut files: ParsedFiles<ImportFile>,
     report: &mut ImportReport,
 ) -> Result<(), CliError> {
     let mut tracker = DefinitionTracker::default();
     let mut released: Option<String> = None;
     let mut upload: Option<SharedUpload> = None;
-    while let Some(batch) = batches.recv().await {
-        let mut batch = batch?;
-        report.remove_unusable(session, &mut batch);
-        for mut file in batch {
-            let date = importer.released(&file)?;
-            if released.get_or_insert_with(|| date.clone()) != &date {
-                let text = format!("{} was released on {date}, files before it on another day", file.name);
-                return Err(CliError::Refused(format!("{text}: leave out --one-commit, or say --released")));
-            }
-            // Once a file is refused, the others are read only for their findings.
-            if report.refused > 0 {
-                continue;
-            }
-            let definitions = tracker.missing(importer, &mut file);
-            let upload = upload.get_or_insert_with(|| {
-                SharedUpload::start(session, importer.header(&date, String::new(), String::new()))
-            });
-            upload.send(file, definitions).await;
+    while let Some(mut file) = files.next().await? {
+        if !report.is_usable(session, &file) {
+            continue;
         }
+        let date = importer.released(&file)?;
+        if released.get_or_insert_with(|| date.clone()) != &date {
+            let text = format!("{} was released on {date}, files before it on another day", file.name);
+            return Err(CliError::Refused(format!("{text}: leave out --one-commit, or say --released")));
+        }
+        // Once a file is refused, the others are read only for their findings.
+        if report.refused > 0 {
+            continue;
+        }
+        let definitions = tracker.missing(importer, &mut file);
+        let upload = upload
+            .get_or_insert_with(|| SharedUpload::start(session, importer.header(&date, String::new(), String::new())));
+        upload.send(file, definitions).await;
     }
     let Some(upload) = upload else { return Ok(()) };
     // Without its end the server writes nothing of an upload.
@@ -216,10 +208,13 @@ async fn send_in_one_commit(
     report.add(session, count_files(files), result)
 }
 
+/// The upload of one file, on its way.
+type FileUpload = JoinHandle<Result<(String, proto::WriteResult), CliError>>;
+
 /// The one upload of all files of `--one-commit`.
 struct SharedUpload {
-    messages: mpsc::Sender<proto::IngestObservationsRequest>,
-    call: JoinHandle<Result<Response<proto::IngestObservationsResponse>, Status>>,
+    messages: mpsc::Sender<UploadMessage>,
+    call: JoinHandle<Result<proto::WriteResult, Status>>,
     /// Counts the messages sent.
     end: proto::UploadEnd,
     files: usize,
@@ -228,10 +223,11 @@ struct SharedUpload {
 impl SharedUpload {
     fn start(session: &Session, header: proto::IngestHeader) -> Self {
         let (messages, receiver) = mpsc::channel(MESSAGES_WAITING_MAX);
-        let header = convert::upload::ingest(Part::Header(header));
-        let requests = stream::iter([header]).chain(ReceiverStream::new(receiver));
-        let mut admin = session.admin();
-        let call = tokio::spawn(async move { admin.ingest_observations(requests).await });
+        let header = UploadMessage::Part(Part::Header(header));
+        let messages_after = ReceiverStream::new(receiver);
+        let session = session.clone();
+        let call =
+            tokio::spawn(async move { ingest::send(&session, stream::iter([header]).chain(messages_after)).await });
         Self { messages, call, end: proto::UploadEnd::default(), files: 0 }
     }
 
@@ -239,9 +235,9 @@ impl SharedUpload {
     async fn send(&mut self, file: ImportFile, definitions: Vec<proto::Definition>) {
         self.files += 1;
         let definitions = upload::definition_batches(definitions).into_iter().map(Part::Definitions);
-        let definitions = definitions.map(convert::upload::ingest);
-        for message in definitions.chain(FigureMessages::new(file.figures.series)) {
-            convert::upload::count(&mut self.end, &message);
+        let definitions = definitions.map(UploadMessage::Part);
+        for message in definitions.chain(file.batches.into_iter().map(UploadMessage::Figures)) {
+            message.count(&mut self.end);
             if self.messages.send(message).await.is_err() {
                 break;
             }
@@ -250,10 +246,9 @@ impl SharedUpload {
 
     async fn finish(self) -> Result<proto::WriteResult, CliError> {
         // If the call is over, its answer says why.
-        let _ = self.messages.send(convert::upload::ingest(Part::End(self.end))).await;
+        let _ = self.messages.send(UploadMessage::Part(Part::End(self.end))).await;
         drop(self.messages);
-        let response = self.call.await.map_err(std::io::Error::other)??.into_inner();
-        Ok(response.result.unwrap_or_default())
+        Ok(self.call.await.map_err(std::io::Error::other)??)
     }
 }
 
@@ -279,27 +274,31 @@ struct ImportReport {
 }
 
 impl ImportReport {
-    /// Removes the files that have nothing to write, and prints why.
-    fn remove_unusable(&mut self, session: &Session, batch: &mut Vec<ImportFile>) {
-        batch.retain(|file| {
-            let figures = &file.figures;
-            if figures.foreign && !file.named {
-                self.foreign.push(file.name.clone());
-                return false;
-            }
-            if !figures.findings.is_empty() && self.explained < FILES_EXPLAINED_MAX {
-                self.explained += 1;
-                writing::print_findings(session, &figures.findings);
-            }
-            if figures.errors > 0 {
-                self.refused += 1;
-                self.has_unknown_names |= figures.findings.iter().any(|finding| finding.code.starts_with("UNKNOWN_"));
-                return false;
-            }
-            let empty = figures.series.is_empty() && !file.replaces();
-            self.empty += usize::from(empty);
-            !empty
-        });
+    /// Whether a file has something to write; prints why not, and what is odd about it.
+    fn is_usable(&mut self, session: &Session, file: &ImportFile) -> bool {
+        let figures = &file.figures;
+        if figures.foreign && !file.named {
+            self.foreign.push(file.name.clone());
+            return false;
+        }
+        if !figures.findings.is_empty() && self.explained < FILES_EXPLAINED_MAX {
+            self.explained += 1;
+            writing::print_findings(session, &figures.findings);
+        }
+        if figures.errors > 0 {
+            self.refused += 1;
+            self.has_unknown_names |= figures.findings.iter().any(|finding| finding.code.starts_with("UNKNOWN_"));
+            return false;
+        }
+        let is_empty = file.batches.is_empty() && !file.replaces();
+        self.empty += usize::from(is_empty);
+        !is_empty
+    }
+
+    /// Waits for an upload, and adds what the server did.
+    async fn add_upload(&mut self, session: &Session, upload: FileUpload) -> Result<(), CliError> {
+        let (name, result) = upload.await.map_err(std::io::Error::other)??;
+        self.add(session, name, result)
     }
 
     fn add(&mut self, session: &Session, name: String, mut result: proto::WriteResult) -> Result<(), CliError> {

@@ -12,11 +12,13 @@ use super::{
     directory,
     error::CliError,
     files::Document,
+    ingest::{self, UploadMessage},
+    reading::MemoryPermit,
     session::Session,
-    upload::{self, FigureUpload},
-    writing,
+    upload, writing,
 };
 use crate::{
+    convert::batch::EncodedBatch,
     intake::{
         figures::{FigureFile, FigureReader},
         names::Directory,
@@ -44,6 +46,8 @@ pub struct Importer {
     pub replace: bool,
     /// Whether to check only and write nothing. Default: no.
     pub dry_run: bool,
+    /// Whether each file is a commit, which names the digest of the file. Default: yes.
+    pub commit_each: bool,
     /// Kept with each commit. Default: empty.
     pub note: String,
 }
@@ -55,10 +59,16 @@ pub struct ImportFile {
     pub name: String,
     /// Whether the user named it; else it was found in a folder or an archive.
     pub named: bool,
+    /// Without its series.
     pub figures: FigureFile,
+    /// The figures of all series.
+    pub batches: Vec<EncodedBatch>,
     /// Indicators of which this file is the whole release.
     replaced: Vec<String>,
+    /// Empty if no commit names it.
     sha256: String,
+    /// The memory that the file takes, if that is bounded.
+    pub memory: Option<MemoryPermit>,
 }
 
 impl ImportFile {
@@ -90,6 +100,7 @@ impl Importer {
             released: None,
             replace: false,
             dry_run: false,
+            commit_each: true,
             note: String::new(),
         })
     }
@@ -102,12 +113,21 @@ impl Importer {
             source: self.source.as_ref(),
             define_missing: self.define_missing,
         };
-        let figures = reader.read(&document.name, &document.bytes);
+        let mut figures = reader.read(&document.name, &document.bytes);
+        let batches = upload::figure_batches(&std::mem::take(&mut figures.series));
         let is_whole_release = self.replace && self.shape.source.is_none();
         let replaced =
             if is_whole_release { figures.indicators.iter().map(ToString::to_string).collect() } else { Vec::new() };
-        let sha256 = writing::digest(&document.bytes);
-        ImportFile { name: document.name.clone(), named: document.named, figures, replaced, sha256 }
+        let sha256 = if self.commit_each { writing::digest(&document.bytes) } else { String::new() };
+        ImportFile {
+            name: document.name.clone(),
+            named: document.named,
+            figures,
+            batches,
+            replaced,
+            sha256,
+            memory: None,
+        }
     }
 
     /// The release date of a file: that of the command, else that of the file, else today.
@@ -156,15 +176,15 @@ impl Importer {
             header.replaced_indicators = std::mem::take(&mut file.replaced);
             header.replaced_source = self.source.as_ref().map(ToString::to_string).unwrap_or_default();
         }
-        let messages = FigureUpload::new(header, definitions, file.figures.series);
-        let answer = session.admin().ingest_observations(ending_after(messages, before)).await;
-        let answer = answer.map_err(|status| match status.code() {
+        let messages = upload::figures(header, definitions, std::mem::take(&mut file.batches));
+        let answer = ingest::send(session, ending_after(messages, before)).await;
+        let result = answer.map_err(|status| match status.code() {
             // Callers that give a request id handle this.
             Code::AlreadyExists => CliError::from(status),
             _ => CliError::Refused(format!("{}: {}", file.name, CliError::from(status))),
         })?;
         let _ = done.send(());
-        Ok((file.name, answer.into_inner().result.unwrap_or_default()))
+        Ok((file.name, result))
     }
 }
 
@@ -192,12 +212,12 @@ impl CommitQueue {
 /// The messages of an upload; the last one comes once `before` is done. If the commit before failed, the upload breaks
 /// off without its end, and the server writes nothing of it.
 fn ending_after(
-    messages: FigureUpload,
+    messages: Vec<UploadMessage>,
     before: Option<oneshot::Receiver<()>>,
-) -> impl Stream<Item = proto::IngestObservationsRequest> {
-    stream::unfold((messages, before), |(mut messages, mut before)| async move {
+) -> impl Stream<Item = UploadMessage> {
+    stream::unfold((messages.into_iter(), before), |(mut messages, mut before)| async move {
         let message = messages.next()?;
-        if matches!(message.part, Some(Part::End(_)))
+        if matches!(message, UploadMessage::Part(Part::End(_)))
             && let Some(before) = before.take()
             && before.await.is_err()
         {

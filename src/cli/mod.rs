@@ -6,8 +6,9 @@
 //! - Commands that read: [`ranking`], [`compare`], [`trajectory`], [`figure`], [`series`], [`catalog`], [`status`], and
 //!   [`watch`] with [`progress`].
 //! - Commands that write: [`define`], [`import`], [`publish`]. For them [`files`] finds and unpacks files,
-//!   [`directory`] fetches the names of the catalog, [`importer`] makes a commit of a file, [`upload`] makes the
-//!   messages, and [`writing`] prints results and findings.
+//!   [`reading`] parses them on several threads, [`directory`] fetches the names of the catalog, [`importer`] makes a
+//!   commit of a file, [`upload`] makes the messages, [`ingest`] sends those with figures, and [`writing`] prints results
+//!   and findings.
 //! - [`serve`] starts the server; [`sample`] loads the sample data into it by the functions of the other commands.
 //! - [`backup`] keeps what the server streams. `restore`, [`verify`] and [`migrate`] work on a folder that no server
 //!   has open.
@@ -34,11 +35,13 @@ mod figure;
 mod files;
 mod import;
 mod importer;
+mod ingest;
 mod json;
 mod migrate;
 mod progress;
 mod publish;
 mod ranking;
+mod reading;
 mod sample;
 mod series;
 mod serve;

@@ -82,6 +82,11 @@ impl Session {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
+    /// For calls with a codec of their own.
+    pub fn transport(&self) -> Transport {
+        self.transport.clone()
+    }
+
     pub fn catalog(&self) -> CatalogServiceClient<Transport> {
         CatalogServiceClient::new(self.transport.clone())
     }

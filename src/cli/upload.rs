@@ -1,24 +1,23 @@
 //! Checked records → messages of the two streaming writes.
 //!
-//! Invariant: a message stays well below the 4 MiB that a server takes, and only a few messages exist at a time. An upload ends
-//! with a message that counts the others; a command that must not write does not send it.
-
-use std::collections::HashMap;
+//! Invariant: a message stays well below the 4 MiB that a server takes. An upload ends with a message that counts the others.
 
 use prost::Message;
 
+use super::ingest::UploadMessage;
 use crate::{
     convert::{
+        batch::{BatchWriter, EncodedBatch},
         enums::ContractEnum,
-        upload::{self, count, ingest},
+        upload,
     },
     intake::{
         figures::Series,
         names::{NewEntity, NewIndicator},
         profile::{FigureShape, SourceShape},
     },
-    model::{edition::Entry, period::Period},
-    proto::{self, definition::Item, ingest_observations_request::Part as IngestPart},
+    model::edition::Entry,
+    proto::{self, definition::Item, ingest_observations_request::Part},
 };
 
 /// A message that has reached this size is closed.
@@ -27,44 +26,6 @@ const MESSAGE_BYTES: usize = 1 << 20;
 const BATCH_POINTS_MAX: usize = 2_000;
 /// Most entries of one message.
 const MESSAGE_ENTRIES_MAX: usize = 200;
-
-/// All messages of an upload of figures, made one by one.
-#[derive(Debug)]
-pub struct FigureUpload {
-    header: Option<proto::IngestHeader>,
-    definitions: std::vec::IntoIter<proto::DefinitionBatch>,
-    figures: FigureMessages,
-    /// Counts the messages so far; `None` after it was sent.
-    end: Option<proto::UploadEnd>,
-}
-
-impl FigureUpload {
-    /// An upload of these definitions and series.
-    pub fn new(header: proto::IngestHeader, definitions: Vec<proto::Definition>, series: Vec<Series>) -> Self {
-        Self {
-            header: Some(header),
-            definitions: definition_batches(definitions).into_iter(),
-            figures: FigureMessages::new(series),
-            end: Some(proto::UploadEnd::default()),
-        }
-    }
-}
-
-impl Iterator for FigureUpload {
-    type Item = proto::IngestObservationsRequest;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if let Some(header) = self.header.take() {
-            return Some(ingest(IngestPart::Header(header)));
-        }
-        let definitions = self.definitions.next().map(|batch| ingest(IngestPart::Definitions(batch)));
-        if let Some(message) = definitions.or_else(|| self.figures.next()) {
-            count(self.end.as_mut()?, &message);
-            return Some(message);
-        }
-        self.end.take().map(|end| ingest(IngestPart::End(end)))
-    }
-}
 
 /// Definitions in messages that are short enough.
 pub fn definition_batches(definitions: Vec<proto::Definition>) -> Vec<proto::DefinitionBatch> {
@@ -83,56 +44,37 @@ pub fn definition_batches(definitions: Vec<proto::Definition>) -> Vec<proto::Def
     batches
 }
 
-/// Messages with the figures of some series.
-#[derive(Debug)]
-pub struct FigureMessages {
-    series: std::vec::IntoIter<Series>,
-    /// The rest of a series that is longer than a batch.
-    rest: Option<Series>,
-    /// Periods as text: most come in every series.
-    periods: HashMap<Period, String>,
+/// Messages with all figures of these series, in their order.
+pub fn figure_batches(series: &[Series]) -> Vec<EncodedBatch> {
+    let mut writer = BatchWriter::default();
+    let mut batches = Vec::new();
+    for one in series {
+        for points in one.points.chunks(BATCH_POINTS_MAX) {
+            writer.add(&one.key, points.iter().map(|point| (point.period, &point.value)));
+            if writer.bytes() >= MESSAGE_BYTES {
+                batches.extend(writer.finish());
+            }
+        }
+    }
+    batches.extend(writer.finish());
+    batches
 }
 
-impl FigureMessages {
-    /// All figures of these series, in their order.
-    pub fn new(series: Vec<Series>) -> Self {
-        Self { series: series.into_iter(), rest: None, periods: HashMap::new() }
+/// All messages of an upload of figures.
+pub fn figures(
+    header: proto::IngestHeader,
+    definitions: Vec<proto::Definition>,
+    batches: Vec<EncodedBatch>,
+) -> Vec<UploadMessage> {
+    let mut messages = vec![UploadMessage::Part(Part::Header(header))];
+    messages.extend(definition_batches(definitions).into_iter().map(Part::Definitions).map(UploadMessage::Part));
+    messages.extend(batches.into_iter().map(UploadMessage::Figures));
+    let mut end = proto::UploadEnd::default();
+    for message in &messages {
+        message.count(&mut end);
     }
-
-    fn batch(&mut self) -> Option<proto::SeriesBatch> {
-        let mut series = self.rest.take().or_else(|| self.series.next())?;
-        if series.points.len() > BATCH_POINTS_MAX {
-            let points = series.points.split_off(BATCH_POINTS_MAX);
-            self.rest = Some(Series { key: series.key.clone(), points });
-        }
-        let mut batch = proto::SeriesBatch::from(&series.key);
-        batch.points.reserve(series.points.len());
-        for point in series.points {
-            let period = self.periods.entry(point.period).or_insert_with(|| point.period.to_string()).clone();
-            batch.points.push(proto::IngestPoint {
-                period,
-                value: Some(upload::value(&point.value)),
-                withdrawn: false,
-            });
-        }
-        Some(batch)
-    }
-}
-
-impl Iterator for FigureMessages {
-    type Item = proto::IngestObservationsRequest;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut message = proto::ObservationBatch::default();
-        let mut bytes = 0;
-        while bytes < MESSAGE_BYTES
-            && let Some(batch) = self.batch()
-        {
-            bytes += batch.encoded_len();
-            message.series.push(batch);
-        }
-        (!message.series.is_empty()).then(|| ingest(IngestPart::Observations(message)))
-    }
+    messages.push(UploadMessage::Part(Part::End(end)));
+    messages
 }
 
 /// All messages of a publication.
@@ -200,6 +142,7 @@ mod tests {
         intake::figures::Point,
         model::{
             id::{EntityId, IndicatorId, SourceId},
+            period::Period,
             series::{Dimensions, SeriesKey},
             value::{Number, Value},
         },
@@ -216,15 +159,21 @@ mod tests {
         let period = Period::year(2020).unwrap();
         let point = Point { period, value: Value::number(Number::parse("0.12345678901234567891").unwrap()), line: 1 };
         let series = Series { key, points: vec![point; 90_000] };
-        let messages: Vec<_> = FigureMessages::new(vec![series.clone(), series]).collect();
-        assert!(messages.len() > 1);
-        assert!(messages.iter().all(|message| message.encoded_len() < 3 << 20));
-        let batches = messages.iter().map(|message| match &message.part {
-            Some(IngestPart::Observations(batch)) => batch,
-            part => panic!("{part:?}"),
-        });
-        let points = batches.flat_map(|batch| &batch.series).flat_map(|series| &series.points);
-        assert_eq!(points.clone().count(), 180_000);
-        assert!(points.clone().all(|point| point.value.as_ref().unwrap().exact == "0.12345678901234567891"));
+        let batches = figure_batches(&[series.clone(), series]);
+        assert!(batches.len() > 1);
+        assert_eq!(batches.iter().map(|batch| batch.rows).sum::<u64>(), 180_000);
+        let mut points = 0;
+        for batch in batches {
+            let mut bytes = Vec::new();
+            batch.encode(&mut bytes);
+            assert!(bytes.len() < 3 << 20);
+            let message = proto::IngestObservationsRequest::decode(bytes.as_slice()).unwrap();
+            let Some(Part::Observations(batch)) = message.part else { panic!("no figures") };
+            for point in batch.series.iter().flat_map(|series| &series.points) {
+                assert_eq!(point.value.as_ref().unwrap().exact, "0.12345678901234567891");
+                points += 1;
+            }
+        }
+        assert_eq!(points, 180_000);
     }
 }

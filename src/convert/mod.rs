@@ -6,7 +6,8 @@
 //! - for every request: `error` says what can be wrong with a field, `field` checks texts, ids and lists, `enums` has one
 //!   table for each enum, `time` has days, instants and periods, `as_of` the point of history;
 //! - facts: `catalog`, `figure`, `observation`, `selection`, `edition`, `comparison`;
-//! - writes: `write` has options, results and findings, `upload` the messages of the two streaming writes;
+//! - writes: `write` has options, results and findings, `upload` the messages of the two streaming writes, `batch` their
+//!   figures as bytes;
 //! - the feed: `commit`, `change`, `state`, `feed`; with [`digest`] a subscriber proves that its copy is the server's state.
 //!
 //! Invariant: no I/O. [`digest`] uses messages only, so that a client builds without the model: all others need the feature
@@ -14,6 +15,8 @@
 
 #[cfg(feature = "server")]
 pub mod as_of;
+#[cfg(feature = "server")]
+pub mod batch;
 #[cfg(feature = "server")]
 pub mod catalog;
 #[cfg(feature = "server")]

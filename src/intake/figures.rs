@@ -98,6 +98,8 @@ struct SeriesBuilder<'a> {
     series: Vec<Series>,
     /// Cells that name a series → its place in `series`, or `None` if they name none.
     by_cells: HashMap<Vec<u8>, Option<usize>>,
+    /// Those of the row at hand; kept for its memory.
+    cells: Vec<u8>,
     by_key: HashMap<SeriesKey, usize>,
     periods: HashMap<Vec<u8>, Period>,
     entities: HashMap<String, Option<EntityId>>,
@@ -152,6 +154,7 @@ impl<'a> SeriesBuilder<'a> {
             findings: Findings::default(),
             series: Vec::new(),
             by_cells: HashMap::new(),
+            cells: Vec::new(),
             by_key: HashMap::new(),
             periods: HashMap::new(),
             entities: HashMap::new(),

@@ -40,10 +40,15 @@ impl NumberFormat {
         Self { decimal, thousands: thousands.chars().collect() }
     }
 
+    /// Whether a number in the common form means the same in this format.
+    pub fn takes_plain(&self) -> bool {
+        self.decimal != DecimalMark::Comma
+    }
+
     /// Reads a number. What can be read in two ways is an error.
     pub fn parse(&self, text: &str) -> Result<Number, NumberError> {
         let text = text.trim();
-        if (self.decimal != DecimalMark::Comma || !text.contains('.'))
+        if (self.takes_plain() || !text.contains('.'))
             && let Ok(number) = Number::parse(text)
         {
             return Ok(number);

@@ -9,7 +9,10 @@ use std::{collections::BTreeMap, path::Path};
 use serde::Deserialize;
 
 use super::number::{DecimalMark, NumberFormat};
-use crate::model::catalog::{EntityKind, Frequency};
+use crate::model::{
+    catalog::{EntityKind, Frequency},
+    value::Number,
+};
 
 /// Names and texts of the built-in profiles for editions.
 const FOR_EDITIONS: [(&str, &str); 2] = [
@@ -104,6 +107,11 @@ impl FileFormat {
     /// Whether a row that begins with this cell ends the table.
     pub fn is_footer(&self, first_cell: &str) -> bool {
         self.footers.iter().any(|footer| first_cell.starts_with(footer.as_str()))
+    }
+
+    /// Whether a cell that says that there is no number may look like one.
+    pub fn misses_by_number(&self) -> bool {
+        self.missing.iter().any(|missing| Number::parse_plain(missing.as_bytes()).is_some())
     }
 
     /// Whether a cell says that there is no number.

@@ -14,7 +14,10 @@ use super::{
     profile::{FileFormat, Profile},
     table::{RequiredColumns, Table, TableRow, column_index},
 };
-use crate::model::{finding::Findings, value::Value};
+use crate::model::{
+    finding::Findings,
+    value::{Number, Value},
+};
 
 /// Most characters of a cell that a message repeats.
 const EXCERPT_CHARS_MAX: usize = 80;
@@ -47,6 +50,8 @@ pub struct RowContext<'a, C> {
     pub columns: &'a C,
     pub format: &'a FileFormat,
     pub numbers: &'a NumberFormat,
+    /// Whether a cell in the common form of a number is that number, in this file.
+    takes_plain: bool,
 }
 
 /// Reads a file row by row. Returns false if no line of the file is a header of the profile; then no row was visited.
@@ -66,11 +71,13 @@ pub fn visit_rows(visitor: &mut impl RowVisitor, profile: &Profile, file: &str, 
     let columns = visitor.header(&table);
     let heads = table.heads().to_vec();
     let numbers = format.numbers(table.separator());
+    let takes_plain = numbers.takes_plain() && !format.misses_by_number();
     while let Some(row) = table.next_row() {
         if format.is_footer(row.text(0)) {
             break;
         }
-        let context = RowContext { file, row, heads: &heads, columns: &columns, format, numbers: &numbers };
+        let context =
+            RowContext { file, row, heads: &heads, columns: &columns, format, numbers: &numbers, takes_plain };
         if let Some(cell) = row.beyond(heads.len()) {
             let message = format!("`{}` stands beyond the last column", excerpt(cell));
             visitor.findings().error("EXTRA_CELL", context.line(), message);
@@ -88,6 +95,11 @@ impl<'a, C> RowContext<'a, C> {
 
     /// The number in a column; `None` if the cell says that there is none. What is not a number is noted as an error.
     pub fn number(&self, column: Option<usize>, findings: &mut Findings) -> Option<Value> {
+        if self.takes_plain
+            && let Some(number) = column.and_then(|column| Number::parse_plain(self.row.bytes(column)))
+        {
+            return Some(Value::number(number));
+        }
         let text = self.text(column);
         if self.format.is_missing(text) {
             return None;

@@ -153,7 +153,9 @@ impl<'a> TableRow<'a> {
 
     /// The first cell after this many columns that is not empty.
     pub fn beyond(&self, columns: usize) -> Option<&'a str> {
-        self.record.iter().skip(columns).map(text_of).find(|cell| !cell.trim().is_empty())
+        let record = self.record;
+        let beyond = (columns..record.len()).filter_map(|column| record.get(column));
+        beyond.map(text_of).find(|cell| !cell.trim().is_empty())
     }
 }
 

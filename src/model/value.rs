@@ -63,7 +63,7 @@ pub enum NumberError {
 impl Number {
     /// Parses a published text: ASCII, plain decimals or an exponent, no separators, finite as a double.
     pub fn parse(text: &str) -> Result<Self, NumberError> {
-        if let Some(number) = Self::parse_plain(text) {
+        if let Some(number) = Self::parse_plain(text.as_bytes()) {
             return Ok(number);
         }
         let is_number = text.len() <= NUMBER_TEXT_BYTES_MAX
@@ -77,25 +77,36 @@ impl Number {
     }
 
     /// The common form, without a double in between: `-?digits(.digits)?`, at most 18 digits, no needless leading zero.
-    fn parse_plain(text: &str) -> Option<Self> {
-        let digits = text.strip_prefix('-').unwrap_or(text);
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let is_plain = !whole.is_empty()
-            && (whole.len() == 1 || !whole.starts_with('0'))
-            && digits.ends_with(|last: char| last.is_ascii_digit())
-            && whole.len() + fraction.len() <= PLAIN_DIGITS_MAX;
-        if !is_plain {
+    /// `None` for any other text, also if it is a number.
+    pub fn parse_plain(text: &[u8]) -> Option<Self> {
+        let (is_negative, digits) = match text {
+            [b'-', digits @ ..] => (true, digits),
+            digits => (false, digits),
+        };
+        let is_short = (1..=PLAIN_DIGITS_MAX + 1).contains(&digits.len());
+        if !is_short || (digits[0] == b'0' && digits.get(1).is_some_and(|second| *second != b'.')) {
             return None;
         }
-        let mut mantissa = 0i64;
-        for byte in whole.bytes().chain(fraction.bytes()) {
-            mantissa = mantissa * 10 + i64::from(byte.is_ascii_digit().then(|| byte - b'0')?);
+        // 19 digits fit, before they are counted.
+        let mut mantissa = 0u64;
+        let mut point = None;
+        for (at, byte) in digits.iter().enumerate() {
+            match byte {
+                b'0'..=b'9' => mantissa = mantissa * 10 + u64::from(byte - b'0'),
+                b'.' if point.is_none() => point = Some(at),
+                _ => return None,
+            }
         }
-        if mantissa == 0 && text.starts_with('-') {
-            return None; // "-0.0" would lose its sign
+        let decimals = point.map_or(0, |point| digits.len() - point - 1);
+        let count = digits.len() - usize::from(point.is_some());
+        let has_digits_around_point = point.is_none_or(|point| point > 0 && decimals > 0);
+        // "-0.0" would lose its sign.
+        if count > PLAIN_DIGITS_MAX || !has_digits_around_point || (is_negative && mantissa == 0) {
+            return None;
         }
-        let mantissa = if text.starts_with('-') { -mantissa } else { mantissa };
-        Some(Self::Decimal { mantissa, decimals: u8::try_from(fraction.len()).ok()? })
+        let mantissa = i64::try_from(mantissa).ok()?;
+        let mantissa = if is_negative { -mantissa } else { mantissa };
+        Some(Self::Decimal { mantissa, decimals: u8::try_from(decimals).ok()? })
     }
 
     /// Makes a number of a double. Without `decimals` it has as many as its shortest text. With `decimals`, its text of so
@@ -408,7 +419,35 @@ mod tests {
         assert_eq!(Number::from_f64(-0.0, Some(1)).unwrap().text(), "-0.0");
     }
 
+    /// The common form, as [`Number::parse_plain`] describes it, part by part.
+    fn plain_by_parts(text: &str) -> Option<(i64, usize)> {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let all = format!("{whole}{fraction}");
+        let is_plain = !whole.is_empty()
+            && (whole.len() == 1 || !whole.starts_with('0'))
+            && !digits.ends_with('.')
+            && all.bytes().all(|byte| byte.is_ascii_digit())
+            && all.len() <= PLAIN_DIGITS_MAX;
+        let mantissa: i64 = all.parse().ok().filter(|_| is_plain)?;
+        let is_negative = text.starts_with('-');
+        if is_negative && mantissa == 0 {
+            None
+        } else {
+            Some((if is_negative { -mantissa } else { mantissa }, fraction.len()))
+        }
+    }
+
     proptest! {
+        #[test]
+        fn the_common_form_is_read_as_part_by_part(
+            text in prop_oneof!["-?(0|[1-9][0-9]{0,19})?(\\.[0-9]{0,20})?", "[-+.0-9e]{0,22}", "[0-9]{17,20}", "-?0{0,2}\\.?[0-9]{0,3}"]
+        ) {
+            let read = Number::parse_plain(text.as_bytes());
+            let expected = plain_by_parts(&text).map(|(mantissa, decimals)| Number::Decimal { mantissa, decimals: decimals as u8 });
+            prop_assert_eq!(read, expected, "{}", text);
+        }
+
         /// Model: the text itself. The double with its decimals gives it back, or else `exact` does.
         #[test]
         fn the_double_with_its_decimals_or_the_exact_text_give_the_text_back(text in "-?(0|[1-9][0-9]{0,17})(\\.[0-9]{1,17})?([eE]-?[0-9]{1,2})?") {

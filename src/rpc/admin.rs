@@ -1,10 +1,11 @@
 //! `AdminService`: all writes, backups, and the state of the store.
 //!
-//! In reading order: [`receive`] is what the two streaming writes share, [`observations`] and [`editions`] are those two;
-//! [`backup`] and [`store_status`] read. The other writes are here.
+//! In reading order: [`endpoint`] takes uploads of figures as bytes; [`receive`] is what the two streaming writes share,
+//! [`observations`] and [`editions`] are those two; [`backup`] and [`store_status`] read. The other writes are here.
 
 mod backup;
 mod editions;
+mod endpoint;
 mod observations;
 mod receive;
 mod store_status;
@@ -14,6 +15,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 
+pub use self::endpoint::AdminEndpoint;
 use self::receive::CheckedItems;
 use super::{
     AUTHOR, App,
@@ -42,8 +44,9 @@ const DIFFERENCE_BYTES_MAX: usize = 3 << 20;
 /// Tag and length of an item in its answer, at most.
 const ITEM_PREFIX_BYTES: usize = 5;
 
+/// The handlers; [`AdminEndpoint`] serves them.
 #[derive(Debug, Clone)]
-pub struct Admin(pub Arc<App>);
+pub struct Admin(Arc<App>);
 
 impl Admin {
     /// Hands a write to the writer and encodes its answer.
@@ -120,11 +123,12 @@ impl AdminService for Admin {
         Ok(Response::new(proto::DefineCatalogResponse { result: Some(result) }))
     }
 
+    /// Not reached: [`endpoint`] answers this path.
     async fn ingest_observations(
         &self,
-        request: Request<Streaming<proto::IngestObservationsRequest>>,
+        _: Request<Streaming<proto::IngestObservationsRequest>>,
     ) -> Result<Response<proto::IngestObservationsResponse>, Status> {
-        observations::ingest(self, request.into_inner()).await.map(Response::new)
+        Err(status::of_server_fault("IngestObservations has an endpoint of its own"))
     }
 
     async fn publish_edition(

@@ -73,15 +73,18 @@ impl<U: Message + Name + Default> Decoder for StrictDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        let Some(request) = &self.request else {
-            let answer = U::decode(buffer).map_err(|error| Status::internal(error.to_string()))?;
-            return Ok(Some(answer));
-        };
         // Does not copy: a message lies in one piece.
         let bytes = buffer.copy_to_bytes(buffer.remaining());
-        match decode_request(request, bytes) {
-            Ok(message) => Ok(Some(message)),
-            Err(error) => Err(status::of_refused_message(&error)),
+        self.decode_bytes(bytes).map(Some)
+    }
+}
+
+impl<U: Message + Default> StrictDecoder<U> {
+    /// Reads a whole message.
+    pub(super) fn decode_bytes(&self, bytes: Bytes) -> Result<U, Status> {
+        match &self.request {
+            Some(request) => decode_request(request, bytes).map_err(|error| status::of_refused_message(&error)),
+            None => U::decode(bytes).map_err(|error| Status::internal(error.to_string())),
         }
     }
 }

@@ -48,12 +48,12 @@ use crate::{
     ledger::{Ledger, Writer, apply::catch_up, compact::Retention, writer},
     model::time::Clock,
     proto::{
-        self, admin_service_server::AdminServiceServer, catalog_service_server::CatalogServiceServer,
-        ranking_service_server::RankingServiceServer, statistics_service_server::StatisticsServiceServer,
+        self, catalog_service_server::CatalogServiceServer, ranking_service_server::RankingServiceServer,
+        statistics_service_server::StatisticsServiceServer,
     },
     query::Reader,
     rpc::{
-        App, MESSAGE_BYTES_MAX, admin::Admin, catalog::Catalog, rankings::Rankings, statistics::Statistics,
+        App, MESSAGE_BYTES_MAX, admin::AdminEndpoint, catalog::Catalog, rankings::Rankings, statistics::Statistics,
         subscribe::SubscribeEndpoint,
     },
     store::{Engine, OpenError, offload::Offload, view::View},
@@ -264,7 +264,7 @@ fn services(app: Arc<App>) -> Routes {
         .add_service(limited!(StatisticsServiceServer::new(Statistics(app.clone()))))
         .add_service(limited!(RankingServiceServer::new(Rankings(app.clone()))))
         .add_service(SubscribeEndpoint::new(app.clone()))
-        .add_service(limited!(AdminServiceServer::new(Admin(app))));
+        .add_service(AdminEndpoint::new(app));
     // The descriptors are compiled in. If they did not parse, the test of reflection would fail.
     if let Ok(reflection) = reflection().build_v1() {
         services = services.add_service(reflection);

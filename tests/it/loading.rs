@@ -119,7 +119,7 @@ async fn folders_and_archives_of_vintages_in_any_order() {
 #[tokio::test]
 async fn one_commit_is_all_files_or_none() {
     let server = TestServer::empty().await;
-    // More files than one batch, so that the upload has begun when the last file turns out bad.
+    // Enough files that the upload has begun when the last one turns out bad.
     for number in 0..200 {
         write(&server, &format!("many/x{number:03}.csv"), format!("{LONG}China,CHN,2015,{number}\r\n"));
     }
@@ -156,6 +156,56 @@ async fn commits_are_in_the_order_of_the_files() {
     let revisions: Vec<u64> = revisions.map(|number| number.parse().unwrap()).collect();
     assert_eq!(revisions.len(), 40);
     assert!(revisions.is_sorted_by(|a, b| a < b), "{revisions:?}");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_refused_file_in_the_middle_leaves_the_others_and_findings_are_in_the_order_of_the_files() {
+    let server = TestServer::empty().await;
+    // The first files are the longest, and so the last ones to be parsed.
+    for number in 0..60 {
+        let mut table = LONG.to_owned();
+        for year in 1900..1900 + 100 - number {
+            let value = if number % 20 == 10 { "n/a".to_owned() } else { number.to_string() };
+            table += &format!("China,CHN,{year},{value}\r\n");
+        }
+        write(&server, &format!("many/x{number:03}.csv"), table);
+    }
+    let output = almanac(&server, &["import", "many", "--profile", "wdi-long", "--define-missing"]);
+    assert_eq!(output.code, Some(1), "{}", output.err);
+    let at = |name: &str| output.err.find(name).unwrap_or_else(|| panic!("{name}: {}", output.err));
+    assert!(at("many/x010.csv:2,") < at("many/x030.csv:2,") && at("many/x030.csv:2,") < at("many/x050.csv:2,"));
+    assert!(output.err.contains("3 files refused"), "{}", output.err);
+    assert!(output.out.contains("57 files"), "{}", output.out);
+    assert_eq!(figures(&server, "X009", None).await.len(), 91);
+    assert_eq!(figures(&server, "X011", None).await.len(), 89);
+    assert_eq!(server.clients.status().await.versions, 4_230 - 90 - 70 - 50);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn an_archive_that_breaks_off_leaves_the_commits_of_the_files_before() {
+    let server = TestServer::empty().await;
+    let mut archive = tar::Builder::new(Vec::new());
+    for number in 0..20 {
+        let table = format!("{LONG}China,CHN,2015,{number}\r\n");
+        let mut header = tar::Header::new_gnu();
+        header.set_size(table.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, format!("x{number:03}.csv"), table.as_bytes()).unwrap();
+    }
+    let archive = archive.into_inner().unwrap();
+    // A file takes two blocks of 512 bytes. The last one is cut in its last number, so that it looks whole.
+    let last = format!("{LONG}China,CHN,2015,1").len();
+    write(&server, "old.tar", &archive[..19 * 1_024 + 512 + last]);
+    let import = ["import", "old.tar", "--profile", "wdi-long", "--define-missing"];
+    let err = refused(almanac(&server, &[&import[..], &["--one-commit"]].concat()));
+    assert!(err.contains("old.tar"), "{err}");
+    assert_eq!(server.clients.status().await.versions, 0, "nothing of one commit");
+    let err = refused(almanac(&server, &import));
+    assert!(err.contains("19 files were written before the failure") && err.contains("old.tar"), "{err}");
+    assert_eq!(server.clients.status().await.versions, 19);
+    assert_eq!(figures(&server, "X018", None).await, ["CHN 2015 18"]);
     server.end().await;
 }
 

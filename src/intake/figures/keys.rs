@@ -1,5 +1,7 @@
 //! Which series a row is about: its indicator, entity, source and dimensions.
 
+use std::mem;
+
 use super::{
     super::{
         names::{LookupError, NewEntity, NewIndicator},
@@ -20,18 +22,28 @@ const CELL_SEPARATOR: u8 = 0x1F;
 impl SeriesBuilder<'_> {
     /// The place in `series` of the series that a row is about; `None` if it names none.
     pub(super) fn series_of(&mut self, context: &Context<'_>) -> Option<usize> {
-        let cells = naming_cells(context);
-        if let Some(place) = self.by_cells.get(&cells) {
-            return *place;
-        }
-        let place = self.key(context).map(|key| {
-            *self.by_key.entry(key.clone()).or_insert_with(|| {
-                self.series.push(Series { key, points: Vec::new() });
-                self.series.len() - 1
-            })
-        });
-        self.by_cells.insert(cells, place);
+        let mut cells = mem::take(&mut self.cells);
+        write_naming_cells(context, &mut cells);
+        let place = match self.by_cells.get(&cells) {
+            Some(place) => *place,
+            None => {
+                let place = self.new_series_of(context);
+                self.by_cells.insert(cells.clone(), place);
+                place
+            }
+        };
+        self.cells = cells;
         place
+    }
+
+    /// The same for a row whose cells did not occur before. Other cells may have named the series.
+    fn new_series_of(&mut self, context: &Context<'_>) -> Option<usize> {
+        let key = self.key(context)?;
+        let place = self.by_key.entry(key).or_insert_with_key(|key| {
+            self.series.push(Series { key: key.clone(), points: Vec::new() });
+            self.series.len() - 1
+        });
+        Some(*place)
     }
 
     fn key(&mut self, context: &Context<'_>) -> Option<SeriesKey> {
@@ -202,17 +214,16 @@ impl SeriesBuilder<'_> {
     }
 }
 
-/// The cells that together name a series, as one key.
-fn naming_cells(context: &Context<'_>) -> Vec<u8> {
+/// Writes the cells that together name a series, as one key.
+fn write_naming_cells(context: &Context<'_>, cells: &mut Vec<u8>) {
     let columns = context.columns;
     let named = [columns.indicator, Some(columns.entity), columns.source];
     let dimensions = columns.dimensions.iter().map(|(_, column)| *column);
-    let mut cells = Vec::with_capacity(48);
+    cells.clear();
     for column in named.into_iter().flatten().chain(dimensions) {
         cells.extend_from_slice(context.row.bytes(column));
         cells.push(CELL_SEPARATOR);
     }
-    cells
 }
 
 fn without_endings(name: &str) -> &str {

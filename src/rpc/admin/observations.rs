@@ -6,13 +6,20 @@ use tonic::{Status, Streaming};
 
 use super::{
     Admin,
+    endpoint::UploadMessage,
     receive::{self, CheckedItems, Progress, Receiver, UploadCount},
 };
 use crate::{
-    convert::{enums, field::id, figure::point, time::date},
+    convert::{
+        batch::{BatchReader, SeriesFigures},
+        enums,
+        field::id,
+        figure::point,
+        time::date,
+    },
     ledger::{
         plan::WriteRequest,
-        upload::{Mode, Upload},
+        upload::{Mode, Point, Upload},
     },
     model::{
         catalog::Definition,
@@ -30,13 +37,14 @@ use crate::{
 /// Reads a whole upload and writes it.
 pub(super) async fn ingest(
     admin: &Admin,
-    mut messages: Streaming<proto::IngestObservationsRequest>,
+    mut messages: Streaming<UploadMessage>,
 ) -> Result<proto::IngestObservationsResponse, Status> {
-    let Some(Part::Header(mut header)) = receive::next(&mut messages).await?.part else {
+    let Some(Part::Header(mut header)) = receive::next(&mut messages).await?.decode()?.part else {
         return Err(receive::header_first().into());
     };
     let options = header.options.take();
-    let receiver = ObservationReceiver::open(&header, admin.0.reader.view().engine().folder())?;
+    let has_request_id = options.as_ref().is_some_and(|options| !options.request_id.is_empty());
+    let receiver = ObservationReceiver::open(&header, has_request_id, admin.0.reader.view().engine().folder())?;
     let received = receive::receive(receiver, &mut messages, &admin.0.offload).await?;
     if let Err(status) = received.violations.check() {
         return receive::refuse(received, status, &admin.0.offload).await;
@@ -53,6 +61,9 @@ struct ObservationReceiver {
     upload: Upload,
     definitions: CheckedItems<Definition>,
     content: Content,
+    /// Whether the request can be known again. Only then its digest matters, and covers the figures.
+    has_request_id: bool,
+    reader: BatchReader,
     violations: Violations,
     count: UploadCount,
     /// Batches of a series so far: errors name the batch.
@@ -61,7 +72,7 @@ struct ObservationReceiver {
 
 impl ObservationReceiver {
     /// Starts an upload. Figures that do not fit into memory go to a temporary file in `folder`.
-    fn open(header: &proto::IngestHeader, folder: &Path) -> Result<Self, Status> {
+    fn open(header: &proto::IngestHeader, has_request_id: bool, folder: &Path) -> Result<Self, Status> {
         let upload = open_upload(header, folder)?;
         let mut content = Content::default();
         content.header(&(upload.released(), upload.mode() == Mode::Replace, upload.replaced()));
@@ -69,13 +80,25 @@ impl ObservationReceiver {
             upload,
             definitions: CheckedItems::default(),
             content,
+            has_request_id,
+            reader: BatchReader::default(),
             violations: Violations::default(),
             count: UploadCount::default(),
             batches: 0,
         })
     }
 
-    /// Adds figures of a series. After the first mistake figures are only checked: the upload is refused in the end.
+    /// Adds figures that a message held as bytes.
+    fn add_figures(&mut self, series: SeriesFigures) -> Result<(), Status> {
+        self.batches += 1;
+        self.count.rows += series.points.len() as u64;
+        for (text, period) in &series.rewritten {
+            self.upload.note_period(text, *period);
+        }
+        self.add(series.key, series.points)
+    }
+
+    /// Checks figures of a series and adds them.
     fn add_series(&mut self, batch: proto::SeriesBatch) -> Result<(), Status> {
         let field = format!("series[{}]", self.batches);
         self.batches += 1;
@@ -91,17 +114,38 @@ impl ObservationReceiver {
                 points.push(point);
             }
         }
-        let Some(key) = key.filter(|_| self.violations.is_empty()) else { return Ok(()) };
-        self.content.points(&key, &points);
-        self.upload.add(key, &points).map_err(|error| status::of_upload(&error))
+        match key {
+            Some(key) => self.add(key, &points),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds right figures. After the first mistake figures are only checked: the upload is refused in the end.
+    fn add(&mut self, key: SeriesKey, points: &[Point]) -> Result<(), Status> {
+        if !self.violations.is_empty() {
+            return Ok(());
+        }
+        if self.has_request_id {
+            self.content.points(&key, points);
+        }
+        self.upload.add(key, points).map_err(|error| status::of_upload(&error))
     }
 }
 
 impl Receiver for ObservationReceiver {
-    type Message = proto::IngestObservationsRequest;
+    type Message = UploadMessage;
 
-    fn take(&mut self, message: Self::Message) -> Result<Progress, Status> {
-        match message.part.ok_or_else(receive::without_part)? {
+    fn take(&mut self, message: UploadMessage) -> Result<Progress, Status> {
+        if let UploadMessage::Encoded(bytes) = &message
+            && let Some(batch) = self.reader.read(bytes)
+        {
+            for series in batch {
+                self.add_figures(series)?;
+            }
+            self.count.messages += 1;
+            return Ok(Progress::MoreToCome);
+        }
+        match message.decode()?.part.ok_or_else(receive::without_part)? {
             Part::Header(_) => return Err(receive::header_first().into()),
             Part::Definitions(batch) => {
                 self.definitions.take(batch.definitions, &mut self.content, &mut self.violations)?;

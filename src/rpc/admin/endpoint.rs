@@ -1,0 +1,140 @@
+//! `AdminService`, with a codec of its own for `IngestObservations`.
+//!
+//! Most messages of an upload hold figures. They stay bytes on the async thread; what collects the upload reads them off
+//! it, without a message for each figure (see [`BatchReader`]).
+//!
+//! Invariant: a field that the contract does not have is refused, in these messages as in all others.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::{Buf, Bytes};
+use tonic::{
+    Request, Response, Status, Streaming,
+    body::Body,
+    codec::{Codec, CompressionEncoding, DecodeBuf, Decoder},
+    codegen::Service,
+    server::{ClientStreamingService, Grpc, NamedService},
+};
+use tonic_prost::ProstEncoder;
+
+use super::{Admin, observations};
+use crate::{
+    convert::batch::BatchReader,
+    proto::{self, admin_service_server::AdminServiceServer},
+    rpc::{App, MESSAGE_BYTES_MAX, codec::StrictDecoder},
+};
+
+const PATH: &str = "/almanac.v1.AdminService/IngestObservations";
+
+/// `AdminService`, with `IngestObservations` served from bytes.
+#[derive(Debug, Clone)]
+pub struct AdminEndpoint {
+    admin: Admin,
+    others: AdminServiceServer<Admin>,
+}
+
+impl AdminEndpoint {
+    pub fn new(app: Arc<App>) -> Self {
+        let admin = Admin(app);
+        let others = AdminServiceServer::new(admin.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let others = others.accept_compressed(CompressionEncoding::Gzip).send_compressed(CompressionEncoding::Gzip);
+        Self { admin, others }
+    }
+}
+
+impl NamedService for AdminEndpoint {
+    const NAME: &'static str = <AdminServiceServer<Admin> as NamedService>::NAME;
+}
+
+impl Service<http::Request<Body>> for AdminEndpoint {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if request.uri().path() != PATH {
+            return Box::pin(self.others.call(request));
+        }
+        let ingest = Ingest(self.admin.clone());
+        let mut grpc = Grpc::new(UploadCodec).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        grpc = grpc.accept_compressed(CompressionEncoding::Gzip).send_compressed(CompressionEncoding::Gzip);
+        Box::pin(async move { Ok(grpc.client_streaming(ingest, request).await) })
+    }
+}
+
+/// The handler of the method.
+struct Ingest(Admin);
+
+impl ClientStreamingService<UploadMessage> for Ingest {
+    type Response = proto::IngestObservationsResponse;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Self::Response>, Status>> + Send>>;
+
+    fn call(&mut self, request: Request<Streaming<UploadMessage>>) -> Self::Future {
+        let admin = self.0.clone();
+        Box::pin(async move { observations::ingest(&admin, request.into_inner()).await.map(Response::new) })
+    }
+}
+
+/// A message of an upload of figures.
+#[derive(Debug)]
+pub(super) enum UploadMessage {
+    Decoded(proto::IngestObservationsRequest),
+    /// One with figures, as it came.
+    Encoded(Bytes),
+}
+
+impl UploadMessage {
+    /// The message, decoded strictly.
+    pub(super) fn decode(self) -> Result<proto::IngestObservationsRequest, Status> {
+        match self {
+            Self::Decoded(message) => Ok(message),
+            Self::Encoded(bytes) => StrictDecoder::default().decode_bytes(bytes),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct UploadCodec;
+
+impl Codec for UploadCodec {
+    type Encode = proto::IngestObservationsResponse;
+    type Decode = UploadMessage;
+    type Encoder = ProstEncoder<Self::Encode>;
+    type Decoder = UploadDecoder;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstEncoder::default()
+    }
+
+    fn decoder(&mut self) -> UploadDecoder {
+        UploadDecoder::default()
+    }
+}
+
+/// Decodes what is short, and takes messages with figures as they are.
+#[derive(Debug, Default)]
+struct UploadDecoder(StrictDecoder<proto::IngestObservationsRequest>);
+
+impl Decoder for UploadDecoder {
+    type Item = UploadMessage;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<UploadMessage>, Status> {
+        // Does not copy: a message lies in one piece.
+        let bytes = buffer.copy_to_bytes(buffer.remaining());
+        if BatchReader::is_batch(&bytes) {
+            return Ok(Some(UploadMessage::Encoded(bytes)));
+        }
+        self.0.decode_bytes(bytes).map(|message| Some(UploadMessage::Decoded(message)))
+    }
+}
