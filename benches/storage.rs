@@ -1,12 +1,14 @@
 //! Time, size and memory of one commit that holds a whole statistical database. It goes directly to the writer.
 //!
-//! `cargo bench --bench storage` makes up yearly series. `cargo bench --bench storage -- DIR` reads the wide files of the
-//! World Bank in a folder (columns Country Name, Country Code, Indicator Name, Indicator Code, 1960, …). `README.md` has
-//! results.
+//! `cargo bench --bench storage` makes up yearly series, a few of them with `-- --quick`. `cargo bench --bench storage -- DIR`
+//! reads the wide files of the World Bank in a folder (columns Country Name, Country Code, Indicator Name, Indicator Code,
+//! 1960, …). `compare.sh` reads the line `committed in`. `README.md` has results.
+
+#[allow(dead_code, reason = "each bench uses a part")]
+mod common;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    error::Error,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -31,25 +33,23 @@ use almanac::{
     server::{self, Config},
     store::{Engine, view::View},
 };
-
-/// The allocator of the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
+use common::{Outcome, folder_bytes, options::Options, process::ProcessStats, random::Random};
 
 /// The size of made-up data.
 const INDICATORS: usize = 400;
+const INDICATORS_QUICK: usize = 20;
 const ENTITIES: usize = 200;
 const YEARS: i16 = 50;
 const SOURCE: &str = "worldbank";
 
 fn main() -> Outcome<()> {
-    let folder = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).map(PathBuf::from);
+    let options = Options::read();
+    let folder = options.word().map(PathBuf::from);
+    let indicators = if options.quick() { INDICATORS_QUICK } else { INDICATORS };
     let data = tempfile::tempdir()?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    println!("memory before: {} MiB", resident("VmRSS")?);
-    load(folder.as_deref(), data.path(), &runtime)?;
+    println!("memory before: {} MiB", ProcessStats::own().resident()? / 1024);
+    load(folder.as_deref(), indicators, data.path(), &runtime)?;
     println!("folder {:.1} MB", folder_bytes(data.path())? as f64 / 1e6);
     for round in ["first", "second"] {
         let started = Instant::now();
@@ -58,12 +58,12 @@ fn main() -> Outcome<()> {
         drop(almanac);
     }
     println!("folder after reopening {:.1} MB", folder_bytes(data.path())? as f64 / 1e6);
-    println!("memory at most {} MiB", resident("VmHWM")?);
+    println!("memory at most {} MiB", ProcessStats::own().peak()? / 1024);
     Ok(())
 }
 
-/// Loads the series of a folder, or made-up ones, in one commit, and prints what it took.
-fn load(folder: Option<&Path>, data: &Path, runtime: &tokio::runtime::Runtime) -> Outcome<()> {
+/// Loads the series of a folder, or those of so many made-up indicators, in one commit, and prints what it took.
+fn load(folder: Option<&Path>, made_up: usize, data: &Path, runtime: &tokio::runtime::Runtime) -> Outcome<()> {
     let engine = Arc::new(Engine::open(data)?);
     let ledger = Arc::new(Ledger::open(engine.clone())?);
     let view = Arc::new(View::open(engine.clone())?);
@@ -73,11 +73,12 @@ fn load(folder: Option<&Path>, data: &Path, runtime: &tokio::runtime::Runtime) -
     let mut loading = Loading::new(Upload::new(Date::parse("2013-12-21")?, Mode::Merge, BTreeSet::new(), data));
     match folder {
         Some(folder) => read_series(folder, &mut loading)?,
-        None => make_up_series(&mut loading)?,
+        None => make_up_series(made_up, &mut loading)?,
     }
     let Loading { upload, indicators, entities, values, series, reading, gathering, .. } = loading;
+    let stats = ProcessStats::own();
     println!("{values} values in {series} series; read in {:.2} s", reading.as_secs_f64());
-    println!("gathered in {:.2} s; memory {} MiB", gathering.as_secs_f64(), resident("VmRSS")?);
+    println!("gathered in {:.2} s; memory {} MiB", gathering.as_secs_f64(), stats.resident()? / 1024);
 
     let define = WriteRequest::Define(definitions(&indicators, &entities));
     runtime.block_on(writer.write(WriteOptions::default(), define))?;
@@ -90,7 +91,7 @@ fn load(folder: Option<&Path>, data: &Path, runtime: &tokio::runtime::Runtime) -
     println!("committed in {:.2} s: {rate:.2} M values/s", committing.as_secs_f64());
     let rate = values as f64 / (gathering + committing).as_secs_f64() / 1e6;
     println!("gathered and committed: {rate:.2} M values/s");
-    println!("memory {} MiB, at most {} MiB", resident("VmRSS")?, resident("VmHWM")?);
+    println!("memory {} MiB, at most {} MiB", stats.resident()? / 1024, stats.peak()? / 1024);
     print_sizes(&engine)?;
     writer.stop();
     Ok(())
@@ -145,17 +146,14 @@ impl Loading {
     }
 }
 
-fn make_up_series(loading: &mut Loading) -> Outcome<()> {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    for indicator in 0..INDICATORS {
+fn make_up_series(indicators: usize, loading: &mut Loading) -> Outcome<()> {
+    let mut random = Random::new(0);
+    for indicator in 0..indicators {
         for entity in 0..ENTITIES {
             let mut mantissa = 1_000_000;
             let mut points = Vec::new();
             for year in 0..YEARS {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                mantissa += (state % 20_001) as i64 - 9_000;
+                mantissa += random.below(20_001) as i64 - 9_000;
                 let number = Number::Decimal { mantissa, decimals: 4 };
                 points.push((Period::year(1970 + year).ok_or("a year")?, Some(Value::number(number))));
             }
@@ -258,21 +256,4 @@ fn print_sizes(engine: &Engine) -> Outcome<()> {
         println!("  key space {space}: {keys} keys, {:.1} MB", bytes as f64 / 1e6);
     }
     Ok(())
-}
-
-fn folder_bytes(folder: &Path) -> Outcome<u64> {
-    let mut bytes = 0;
-    for item in std::fs::read_dir(folder)? {
-        let item = item?;
-        bytes += if item.file_type()?.is_dir() { folder_bytes(&item.path())? } else { item.metadata()?.len() };
-    }
-    Ok(bytes)
-}
-
-/// A line of `/proc/self/status` in MiB; 0 on systems without it.
-fn resident(what: &str) -> Outcome<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with(what));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1)).and_then(|number| number.parse::<u64>().ok());
-    Ok(kib.unwrap_or(0) / 1024)
 }

@@ -1,10 +1,6 @@
 //! Almanac's real binary: its data, its writes and its streams.
 
-use std::{
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::path::Path;
 
 use almanac::proto::{
     self, admin_service_client::AdminServiceClient, definition::Item, feed_service_client::FeedServiceClient,
@@ -14,7 +10,15 @@ use prost::Message;
 use tonic::{Request, Status, Streaming, client::Grpc, transport::Channel};
 use tonic_prost::ProstCodec;
 
-use crate::{CHANGES_EACH, ECONOMIES, FILTERS, Outcome, crowd::StreamMessage, process::Process};
+use crate::{
+    CHANGES_EACH, ECONOMIES, FILTERS,
+    common::{
+        Outcome,
+        process::Process,
+        server::{self, AlmanacServer, connect, own_binary},
+    },
+    crowd::StreamMessage,
+};
 
 const SOURCE: &str = "source";
 /// The indicator of the small commits.
@@ -90,65 +94,36 @@ async fn open(channel: Channel, watched: Watched) -> Result<Streaming<MessageOut
 pub(crate) struct Server {
     pub(crate) process: Process,
     pub(crate) address: String,
-    admin: AdminServiceClient<Channel>,
-    writes: usize,
+    writer: Writer,
 }
 
 impl Server {
     /// Starts the server and defines the catalog.
     pub(crate) async fn start(folder: &Path) -> Outcome<Self> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_almanac"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(folder);
-        let mut child = command.env("RUST_LOG", "warn").stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-        let log = child.stderr.take().ok_or("no standard error")?;
-        let process = Process(child);
-        let mut lines = BufReader::new(log).lines();
-        let address = lines.find_map(|line| line.ok()?.split_once(" listens on ").map(|(_, at)| at.trim().to_owned()));
-        let address = address.ok_or("the server did not start")?;
-        // Its log must be read on, or the server waits when the pipe is full.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        let channel = Channel::from_shared(address.clone())?.tcp_nodelay(true).connect().await?;
-        let mut admin = AdminServiceClient::new(channel);
-        admin.define_catalog(proto::DefineCatalogRequest { definitions: catalog(), ..Default::default() }).await?;
-        Ok(Self { process, address, admin, writes: 0 })
+        let server = AlmanacServer::start(&own_binary(), folder, &[])?;
+        server.define(catalog()).await?;
+        let writer = Writer::connect(&server.address, 0).await?;
+        Ok(Self { process: server.process, address: server.address, writer })
     }
 
     /// Makes one commit: a figure of each indicator for each economy.
     pub(crate) async fn write_many(&mut self) -> Outcome<()> {
-        let mut batches = Vec::new();
-        for number in 0..CHANGES_EACH {
-            batches.extend((0..ECONOMIES).map(|of| self.batch(indicator(number), economy(of))));
-        }
-        self.write(batches).await
+        self.writer.write_many().await
     }
 
     /// Makes one commit of one figure.
     pub(crate) async fn write_one(&mut self) -> Outcome<()> {
-        let batch = self.batch(SINGLE.into(), economy(0));
-        self.write(vec![batch]).await
+        self.writer.write_one().await
     }
 
-    fn batch(&self, indicator: String, entity: String) -> proto::SeriesBatch {
-        let comment = if indicator == SINGLE { "" } else { REMARK }.to_owned();
-        let number = Some(self.writes as f64 + 0.25);
-        let value = proto::Value { number, decimals: Some(2), comment, ..Default::default() };
-        let point = proto::IngestPoint { period: "2024".into(), value: Some(value), withdrawn: false };
-        proto::SeriesBatch { indicator, entity, source: SOURCE.into(), points: vec![point], dimensions: Vec::new() }
-    }
-
-    async fn write(&mut self, batches: Vec<proto::SeriesBatch>) -> Outcome<()> {
-        self.writes += 1;
-        let header = proto::IngestHeader { released: "2025-01-01".into(), ..Default::default() };
-        let batch = proto::ObservationBatch { series: batches };
-        let messages = almanac::convert::upload::figures(header, Vec::new(), vec![batch]);
-        self.admin.ingest_observations(tokio_stream::iter(messages)).await?;
-        Ok(())
+    /// How many bytes the figure of a small commit has in an upload.
+    pub(crate) fn bytes_of_one(&self) -> usize {
+        self.writer.bytes_of_one()
     }
 
     /// The messages of the newest commit for each filter, as gRPC frames.
     pub(crate) async fn sent_of_newest(&self) -> Outcome<Vec<Vec<u8>>> {
-        let channel = Channel::from_shared(self.address.clone())?.connect().await?;
-        let mut feed = FeedServiceClient::new(channel);
+        let mut feed = FeedServiceClient::new(connect(&self.address).await?);
         let head = feed.get_head(proto::GetHeadRequest::default()).await?.into_inner().head;
         let mut all = Vec::new();
         for filter in 0..FILTERS {
@@ -169,6 +144,53 @@ impl Server {
     }
 }
 
+/// A client that writes, on a connection of its own.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    admin: AdminServiceClient<Channel>,
+    /// The economy of its small commits.
+    economy: usize,
+    writes: usize,
+}
+
+impl Writer {
+    pub(crate) async fn connect(address: &str, economy: usize) -> Outcome<Self> {
+        Ok(Self { admin: AdminServiceClient::new(connect(address).await?), economy, writes: 0 })
+    }
+
+    async fn write_many(&mut self) -> Outcome<()> {
+        let mut batches = Vec::new();
+        for number in 0..CHANGES_EACH {
+            batches.extend((0..ECONOMIES).map(|of| self.batch(indicator(number), economy(of))));
+        }
+        self.write(batches).await
+    }
+
+    /// Makes one commit of one figure.
+    pub(crate) async fn write_one(&mut self) -> Outcome<()> {
+        let batch = self.batch(SINGLE.into(), economy(self.economy));
+        self.write(vec![batch]).await
+    }
+
+    pub(crate) fn bytes_of_one(&self) -> usize {
+        self.batch(SINGLE.into(), economy(self.economy)).encoded_len()
+    }
+
+    fn batch(&self, indicator: String, entity: String) -> proto::SeriesBatch {
+        let comment = if indicator == SINGLE { "" } else { REMARK }.to_owned();
+        let number = Some(self.writes as f64 + 0.25);
+        let value = proto::Value { number, decimals: Some(2), comment, ..Default::default() };
+        let point = proto::IngestPoint { period: "2024".into(), value: Some(value), withdrawn: false };
+        proto::SeriesBatch { indicator, entity, source: SOURCE.into(), points: vec![point], dimensions: Vec::new() }
+    }
+
+    async fn write(&mut self, batches: Vec<proto::SeriesBatch>) -> Outcome<()> {
+        self.writes += 1;
+        let batch = proto::ObservationBatch { series: batches };
+        Ok(server::ingest(&mut self.admin, "2025-01-01", vec![batch]).await?)
+    }
+}
+
 /// The id of an economy.
 pub(crate) fn economy(number: usize) -> String {
     format!("E{number:03}")
@@ -178,16 +200,9 @@ fn indicator(number: usize) -> String {
     format!("IND.{number:02}")
 }
 
-fn catalog() -> Vec<proto::Definition> {
-    let source = proto::Source { id: SOURCE.into(), title: "Source".into(), ..Default::default() };
-    let mut items = vec![Item::Source(source)];
-    for number in 0..ECONOMIES {
-        let id = economy(number);
-        let kind = proto::EntityKind::Economy.into();
-        items.push(Item::Entity(proto::Entity { name: id.clone(), id, kind, ..Default::default() }));
-    }
-    for id in (0..CHANGES_EACH).map(indicator).chain([SINGLE.to_owned()]) {
-        items.push(Item::Indicator(proto::Indicator { name: id.clone(), id, ..Default::default() }));
-    }
-    items.into_iter().map(|item| proto::Definition { item: Some(item) }).collect()
+fn catalog() -> Vec<Item> {
+    let mut items = vec![server::source(SOURCE), server::indicator(SINGLE.into())];
+    items.extend((0..ECONOMIES).map(|number| server::economy(economy(number))));
+    items.extend((0..CHANGES_EACH).map(|number| server::indicator(indicator(number))));
+    items
 }

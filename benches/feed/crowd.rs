@@ -12,7 +12,7 @@ use std::{
 use almanac::store::lock::lock;
 use tonic::{Status, Streaming, transport::Channel};
 
-use crate::Outcome;
+use crate::common::{Outcome, server::connect};
 
 /// Most time that anything may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
@@ -23,6 +23,16 @@ pub(crate) trait StreamMessage: prost::Message + Default + Send + 'static {
     fn is_opened(&self) -> bool;
     /// How many things it brings of those that are counted: whole commits, or single keys.
     fn things(&self) -> usize;
+}
+
+/// How fast a subscriber reads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Pace {
+    Fast,
+    /// It rests so long after each message.
+    Resting(Duration),
+    /// It reads nothing after the message that opens the stream.
+    Never,
 }
 
 /// What all subscribers received together.
@@ -52,6 +62,11 @@ impl Tally {
         self.wait_until(|| self.seen.load(Ordering::Acquire) >= things).await?;
         let span = lock(&self.span).take();
         Ok(span.ok_or("nothing was seen")?)
+    }
+
+    /// How many things subscribers have received since the start.
+    pub(crate) fn seen(&self) -> usize {
+        self.seen.load(Ordering::Acquire)
     }
 
     /// Notes that a thing which reaches every subscriber is sent now.
@@ -98,6 +113,8 @@ impl Tally {
 #[derive(Debug)]
 pub(crate) struct Subscribers {
     pub(crate) tally: Arc<Tally>,
+    /// How many there are.
+    pub(crate) streams: usize,
     _tasks: tokio::task::JoinSet<()>,
 }
 
@@ -108,6 +125,7 @@ impl Subscribers {
         address: &str,
         connections: usize,
         streams: usize,
+        pace: Pace,
         open: impl Fn(Channel, usize) -> F,
     ) -> Outcome<Self>
     where
@@ -117,18 +135,18 @@ impl Subscribers {
         let tally = Arc::new(Tally::default());
         let mut tasks = tokio::task::JoinSet::new();
         for connection in 0..connections {
-            let channel = Channel::from_shared(address.to_owned())?.tcp_nodelay(true).connect().await?;
+            let channel = connect(address).await?;
             for stream in 0..streams {
                 let opening = open(channel.clone(), connection * streams + stream);
                 let tally = tally.clone();
                 tasks.spawn(async move {
-                    let ended = follow(opening, &tally).await;
+                    let ended = follow(opening, &tally, pace).await;
                     *lock(&tally.ended) = Some(ended);
                 });
             }
             tally.wait_until_opened((connection + 1) * streams).await?;
         }
-        Ok(Self { tally, _tasks: tasks })
+        Ok(Self { tally, streams: connections * streams, _tasks: tasks })
     }
 }
 
@@ -136,6 +154,7 @@ impl Subscribers {
 async fn follow<T: StreamMessage>(
     opening: impl Future<Output = Result<Streaming<T>, Status>>,
     tally: &Tally,
+    pace: Pace,
 ) -> Status {
     let mut stream = match opening.await {
         Ok(stream) => stream,
@@ -147,11 +166,17 @@ async fn follow<T: StreamMessage>(
             Ok(Some(message)) => {
                 if message.is_opened() {
                     tally.opened.fetch_add(1, Ordering::Relaxed);
+                    if pace == Pace::Never {
+                        std::future::pending::<()>().await;
+                    }
                 }
                 let things = message.things();
                 if things > 0 {
                     tally.note_seen(things, seen);
                     seen += things;
+                }
+                if let Pace::Resting(rest) = pace {
+                    tokio::time::sleep(rest).await;
                 }
             }
             Ok(None) => return Status::aborted("the server ended a stream"),

@@ -14,10 +14,10 @@ use tonic::{Request, Status, Streaming, client::Grpc, transport::Channel};
 use tonic_prost::ProstCodec;
 
 use crate::{
-    CHANGES_EACH, ECONOMIES, FILTERS, Outcome,
+    CHANGES_EACH, ECONOMIES, FILTERS,
     almanac::{Watched, economy},
+    common::{Outcome, process::Process, server::connect},
     crowd::{DEADLINE, StreamMessage},
-    process::Process,
 };
 
 const SINGLE: &str = "single";
@@ -114,45 +114,46 @@ async fn open(channel: Channel, watched: Watched) -> Result<Streaming<WatchRespo
 pub(crate) struct Server {
     pub(crate) process: Process,
     pub(crate) address: String,
-    channel: Channel,
-    writes: usize,
+    writer: Writer,
 }
 
 impl Server {
-    /// Starts the server; `None` if etcd is not on this machine.
-    pub(crate) async fn start(scratch: &Path) -> Outcome<Option<Self>> {
+    /// Starts the server; `None`, with a message, if etcd is not on this machine.
+    pub(crate) async fn start(folder: &Path) -> Outcome<Option<Self>> {
         let clients = format!("http://127.0.0.1:{}", free_port()?);
         let peers = format!("http://127.0.0.1:{}", free_port()?);
         let mut command = Command::new("etcd");
-        command.arg("--data-dir").arg(scratch.join("etcd"));
+        command.arg("--data-dir").arg(folder);
         command.args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients]);
         command.args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers]);
         command.args(["--initial-cluster", &format!("default={peers}")]);
         command.args(["--max-txn-ops", "20000", "--max-request-bytes", "16777216", "--log-level", "error"]);
         let child = match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
             Ok(child) => child,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                println!("  etcd is not on this machine (Debian: etcd-server)");
+                return Ok(None);
+            }
             Err(error) => return Err(error.into()),
         };
         let process = Process(child);
         let started = Instant::now();
         let channel = loop {
-            match Channel::from_shared(clients.clone())?.tcp_nodelay(true).connect().await {
+            match connect(&clients).await {
                 Ok(channel) => break channel,
-                Err(error) if started.elapsed() > DEADLINE => return Err(error.into()),
+                Err(error) if started.elapsed() > DEADLINE => return Err(error),
                 Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
             }
         };
-        let mut server = Self { process, address: clients, channel, writes: 0 };
+        let mut writer = Writer { channel, key: SINGLE.into(), writes: 0 };
         // etcd answers it once it has elected a leader.
-        server.write_one().await?;
-        Ok(Some(server))
+        writer.write_one(0).await?;
+        Ok(Some(Self { process, address: clients, writer }))
     }
 
     /// Makes one transaction: a key of each economy for each indicator, with values of so many bytes.
     pub(crate) async fn write_many(&mut self, value_bytes: usize) -> Outcome<()> {
-        self.writes += 1;
-        let value = format!("{:0>value_bytes$}", self.writes).into_bytes();
+        let value = self.writer.next_value(value_bytes);
         let mut success = Vec::new();
         for indicator in 0..CHANGES_EACH {
             for number in 0..ECONOMIES {
@@ -160,14 +161,38 @@ impl Server {
                 success.push(RequestOp { put: Some(PutRequest { key, value: value.clone() }) });
             }
         }
-        self.call("/etcdserverpb.KV/Txn", TxnRequest { success }).await
+        self.writer.call("/etcdserverpb.KV/Txn", TxnRequest { success }).await
     }
 
-    /// Writes one key.
-    pub(crate) async fn write_one(&mut self) -> Outcome<()> {
-        self.writes += 1;
-        let put = PutRequest { key: SINGLE.into(), value: self.writes.to_string().into_bytes() };
+    /// Writes the key of the small commits, with a value of so many bytes.
+    pub(crate) async fn write_one(&mut self, value_bytes: usize) -> Outcome<()> {
+        self.writer.write_one(value_bytes).await
+    }
+}
+
+/// A client that writes one key, on a connection of its own.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    channel: Channel,
+    key: String,
+    writes: usize,
+}
+
+impl Writer {
+    pub(crate) async fn connect(address: &str, number: usize) -> Outcome<Self> {
+        Ok(Self { channel: connect(address).await?, key: format!("writer/{number}"), writes: 0 })
+    }
+
+    pub(crate) async fn write_one(&mut self, value_bytes: usize) -> Outcome<()> {
+        let value = self.next_value(value_bytes);
+        let put = PutRequest { key: self.key.clone().into_bytes(), value };
         self.call("/etcdserverpb.KV/Put", put).await
+    }
+
+    /// A value that differs from all before.
+    fn next_value(&mut self, bytes: usize) -> Vec<u8> {
+        self.writes += 1;
+        format!("{:0>bytes$}", self.writes).into_bytes()
     }
 
     async fn call<T: prost::Message + 'static>(&self, path: &'static str, request: T) -> Outcome<()> {

@@ -1,14 +1,12 @@
 //! The idle service: it sends the same bytes to the same streams, made and shared beforehand. No feed can be faster.
 //!
-//! It is this program in another process. A line on its standard input makes it send to all streams; the end of the input
-//! ends it.
+//! It is this program in another process. A line on its standard input makes it send to all streams.
 
 use std::{
     convert::Infallible,
-    io::{BufRead, BufReader, Read, Write},
+    io::Write,
     path::Path,
     pin::Pin,
-    process::{Command, Stdio},
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -22,66 +20,34 @@ use tokio::sync::watch;
 use tonic::{Streaming, body::Body, codegen::Service, server::NamedService};
 use tonic_prost::ProstDecoder;
 
-use crate::{Outcome, almanac::economy, process::Process};
+use crate::{
+    almanac::economy,
+    common::{
+        Outcome,
+        idle::{IdleServer, announce, read_records, until_input_ends},
+    },
+};
 
 /// Started with this argument, the program is the idle service.
 pub(crate) const ARGUMENT: &str = "--nothing";
 
-/// The idle service in its process.
-#[derive(Debug)]
-pub(crate) struct Server {
-    pub(crate) process: Process,
-    pub(crate) address: String,
+/// Starts the service with the bytes that it sends for each filter.
+pub(crate) fn start(sent: &[Vec<u8>], scratch: &Path) -> Outcome<IdleServer> {
+    IdleServer::start(ARGUMENT, sent, scratch)
 }
 
-impl Server {
-    /// Starts the service with the bytes that it sends for each filter.
-    pub(crate) fn start(sent: &[Vec<u8>], scratch: &Path) -> Outcome<Self> {
-        let path = scratch.join("sent");
-        let mut file = std::fs::File::create(&path)?;
-        for bytes in sent {
-            file.write_all(&u32::try_from(bytes.len())?.to_be_bytes())?;
-            file.write_all(bytes)?;
-        }
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg(ARGUMENT).arg(&path).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn()?;
-        let output = child.stdout.take().ok_or("no standard output")?;
-        let process = Process(child);
-        let mut address = String::new();
-        BufReader::new(output).read_line(&mut address)?;
-        Ok(Self { process, address: address.trim().to_owned() })
-    }
-
-    /// Makes the service send its bytes on every stream.
-    pub(crate) fn send(&mut self) -> Outcome<()> {
-        Ok(self.process.0.stdin.as_mut().ok_or("no standard input")?.write_all(b"\n")?)
-    }
+/// Makes the service send its bytes on every stream.
+pub(crate) fn send(server: &mut IdleServer) -> Outcome<()> {
+    Ok(server.process.0.stdin.as_mut().ok_or("no standard input")?.write_all(b"\n")?)
 }
 
-/// Runs the idle service until its standard input ends. `path` is the file that [`Server::start`] wrote.
+/// Runs the idle service until its standard input ends. `path` is the file of [`start`].
 pub(crate) async fn serve(path: &str) -> Outcome<()> {
-    let mut file = std::fs::File::open(path)?;
-    let mut sent = Vec::new();
-    let mut length = [0; 4];
-    while file.read_exact(&mut length).is_ok() {
-        let mut bytes = vec![0; u32::from_be_bytes(length) as usize];
-        file.read_exact(&mut bytes)?;
-        sent.push(Bytes::from(bytes));
-    }
     let rounds = watch::Sender::new(0);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    println!("http://{}", listener.local_addr()?);
-    let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
-    let feed = IdleFeed { sent: Arc::new(sent), rounds: rounds.clone() };
+    let feed = IdleFeed { sent: Arc::new(read_records(path)?), rounds: rounds.clone() };
+    let incoming = announce().await?;
     tokio::spawn(tonic::transport::Server::builder().add_service(feed).serve_with_incoming(incoming));
-    tokio::task::spawn_blocking(move || {
-        for _ in std::io::stdin().lines() {
-            rounds.send_modify(|round| *round += 1);
-        }
-    })
-    .await?;
-    Ok(())
+    until_input_ends(move || rounds.send_modify(|round: &mut u64| *round += 1)).await
 }
 
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@
 //! - Other clients: [`health`], [`browsers`], [`loading`], [`catching_up`].
 //! - Models: [`properties`], [`model`], [`release_axis`].
 //! - The disk: [`crash`], [`failpoints`], [`damage`], [`backup`], [`migration`], [`continuity`], [`compaction`], [`clock`],
-//!   [`fuzzing`].
+//!   [`fuzzing`], [`costs`].
 //! - The repository: [`pages`] runs what the pages show, [`layers`] holds the map of the crate.
 //!
 //! Invariants: no test sleeps and hopes; it waits for a condition with a deadline. Random tests print their seed and take
@@ -26,6 +26,7 @@ mod compression;
 mod conflate;
 mod continuity;
 mod contract;
+mod costs;
 mod crash;
 mod crowd;
 mod cursors;

@@ -95,7 +95,7 @@ impl ObservationReceiver {
         for (text, period) in &series.rewritten {
             self.upload.note_period(text, *period);
         }
-        self.add(series.key, series.points)
+        self.add(series.key, &series.points)
     }
 
     /// Checks figures of a series and adds them.

@@ -2,7 +2,7 @@
 
 use std::process::Child;
 
-use crate::Outcome;
+use super::Outcome;
 
 /// A process that is killed when this is dropped.
 #[derive(Debug)]
@@ -19,6 +19,11 @@ impl Process {
 pub(crate) struct ProcessStats(u32);
 
 impl ProcessStats {
+    /// Of this process.
+    pub(crate) fn own() -> Self {
+        Self(std::process::id())
+    }
+
     /// Resident memory, in kB.
     pub(crate) fn resident(&self) -> Outcome<u64> {
         self.status("VmRSS:")
