@@ -53,7 +53,7 @@ mod watch;
 mod words;
 mod writing;
 
-use std::{env, process::ExitCode};
+use std::{env, pin::Pin, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
@@ -116,7 +116,9 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(cli)) {
+    // As a pointer, because every function of tokio that polls a future by its type gets a copy of the code of all commands.
+    let command: Pin<Box<dyn Future<Output = Result<(), CliError>>>> = Box::pin(run(cli));
+    match runtime.block_on(command) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of a pipe may stop early (`almanac ... | head`); that is no failure.
         Err(CliError::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
