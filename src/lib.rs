@@ -115,7 +115,7 @@
 //! | csv, encoding_rs, flate2, lzma-rust2, tar, toml | real files: tables, old encodings, compression, archives, profiles; flate2 also compresses the feed's pages |
 //! | strsim | "did you mean" |
 //! | base64 | tokens as text |
-//! | clap, comfy-table, indicatif | the command line: arguments, tables, progress |
+//! | clap, comfy-table, console, indicatif | the command line: arguments, tables and the width of a terminal, progress |
 //! | prost-reflect, serde_json | the contract's own JSON, for `--json` and catalog files |
 //! | protox, tonic-prost-build (build) | the contract without an installed protoc |
 //! | proptest, tempfile (tests) | properties against plain models; folders |

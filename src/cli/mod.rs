@@ -56,9 +56,11 @@ mod watch;
 mod words;
 mod writing;
 
-use std::process::ExitCode;
+use std::{env, pin::Pin, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 use error::CliError;
 use session::Session;
@@ -117,7 +119,9 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(cli)) {
+    // As a pointer, because every function of tokio that polls a future by its type gets a copy of the code of all commands.
+    let command: Pin<Box<dyn Future<Output = Result<(), CliError>>>> = Box::pin(run(cli));
+    match runtime.block_on(command) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of a pipe may stop early (`almanac ... | head`); that is no failure.
         Err(CliError::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
@@ -156,9 +160,22 @@ async fn run(cli: Cli) -> Result<(), CliError> {
     }
 }
 
-/// Logs go to standard error; `RUST_LOG` sets the level.
+/// Which logs are written when `RUST_LOG` does not say: warnings of everything, and what the server itself does.
+const LOGS: [(&str, LevelFilter); 1] = [("almanac", LevelFilter::INFO)];
+
+/// Logs go to standard error. `RUST_LOG` says which: a level (`debug`), or levels of modules (`warn,almanac::feed=trace`).
 fn start_telemetry() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,almanac=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let wanted = env::var("RUST_LOG").ok().filter(|wanted| !wanted.is_empty());
+    let parsed = wanted.as_deref().map(str::parse::<Targets>);
+    let usual = || Targets::new().with_default(LevelFilter::WARN).with_targets(LOGS);
+    let (filter, refused) = match parsed {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (usual(), Some(error)),
+        None => (usual(), None),
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+    if let Some(error) = refused {
+        tracing::warn!("RUST_LOG is ignored: {error}");
+    }
 }

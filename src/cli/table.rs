@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, presets};
+use console::Term;
 
 use super::{error::CliError, session::Session};
 
@@ -41,6 +42,9 @@ impl TextTable {
         table
             .load_style(presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')))
             .set_content_arrangement(ContentArrangement::Dynamic);
+        if let Some((_, columns)) = Term::stdout().size_checked() {
+            table.set_width(columns);
+        }
         table.set_header(filled.iter().map(|at| self.heads[*at]));
         for row in &self.rows {
             table.add_row(filled.iter().map(|at| {

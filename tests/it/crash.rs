@@ -225,14 +225,18 @@ impl KilledFolder {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_any_moment_it_keeps_every_answered_write_and_no_part_of_others() {
-    let mut dice = Dice::new("killed");
-    let (rounds, per_folder) = if long() { (2_000, 50) } else { (200, 50) };
+/// Folders of a test, and how often the server of each is killed.
+const FOLDERS: (usize, usize) = (1, 40);
+/// The same with `ALMANAC_TEST_LONG=1`.
+const FOLDERS_LONG: (usize, usize) = (20, 50);
+
+/// Kills the servers of new folders, and checks each folder after every start.
+async fn kill_servers(mut dice: Dice, arguments: &'static [&'static str]) {
+    let (folders, rounds) = if long() { FOLDERS_LONG } else { FOLDERS };
     let mut commits = 0;
     let mut lost_answers = 0;
     let mut early = 0;
-    for number in 0..rounds / per_folder {
+    for number in 0..folders {
         let scratch = tempfile::tempdir().unwrap();
         let mut authors = Vec::new();
         for name in ["steward", "clerk"] {
@@ -241,20 +245,19 @@ async fn killed_at_any_moment_it_keeps_every_answered_write_and_no_part_of_other
         }
         let mut folder = KilledFolder {
             data: scratch.path().join("data"),
-            // Every second folder is compacted during writes. It keeps more commits than one round makes.
-            arguments: if number % 2 == 1 { &["--keep-revisions", KEPT] } else { &[] },
+            arguments,
             authors: authors.try_into().ok(),
             store: ExpectedStore::default(),
             seen: Vec::new(),
             floor: 1,
             lost_answers: 0,
         };
-        for round in 0..per_folder {
+        for round in 0..rounds {
             if dice.once_in(5) {
                 kill_early(&folder.data, folder.arguments, &mut dice).await;
                 early += 1;
             }
-            folder.round(&mut dice, round % 25 == 0 || round + 1 == per_folder).await;
+            folder.round(&mut dice, round % 25 == 0 || round + 1 == rounds).await;
         }
         let store = &folder.store;
         commits += store.commits.len();
@@ -267,7 +270,18 @@ async fn killed_at_any_moment_it_keeps_every_answered_write_and_no_part_of_other
         assert!(verified.status.success(), "{verified:?}");
     }
     println!("{commits} commits, {lost_answers} answers lost, {early} starts killed early");
-    assert!(commits > rounds, "the server worked before it was killed");
+    assert!(commits > folders * rounds, "the server worked before it was killed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_moment_it_keeps_every_answered_write_and_no_part_of_others() {
+    kill_servers(Dice::new("killed"), &[]).await;
+}
+
+/// It keeps more commits than one round makes, so that the rounds find all of their commits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_while_it_compacts_it_keeps_every_answered_write_and_no_part_of_others() {
+    kill_servers(Dice::new("killed while it compacts"), &["--keep-revisions", KEPT]).await;
 }
 
 /// Starts a server that must refuse to start; returns its standard error.
