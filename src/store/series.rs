@@ -131,6 +131,26 @@ pub fn read(engine: &Engine, ids: SeriesIds) -> Result<Vec<FigureVersion>> {
     Ok(versions)
 }
 
+/// All versions of a series with periods from `first` to `last`, sorted. It reads the blocks that hold some, and at most one
+/// more.
+pub fn read_between(engine: &Engine, ids: SeriesIds, first: Period, last: Period) -> Result<Vec<FigureVersion>> {
+    let series = ids.key();
+    let before_first = [&series[..], &first.sort_key()].concat();
+    let start = engine.last_at_or_before(&before_first)?.filter(|(key, _)| key.starts_with(&series));
+    let Some((start, _)) = start else { return Ok(Vec::new()) };
+    let end = name_key(ids, (last, Revision::MAX, Date::MAX));
+    let mut versions = Vec::new();
+    for item in engine.scan(&series, Some(&start)) {
+        let (key, block) = item?;
+        if key.as_ref() > end.as_slice() {
+            break;
+        }
+        merge(&mut versions, decode(&block)?);
+    }
+    versions.retain(|version| (first..=last).contains(&version.period));
+    Ok(versions)
+}
+
 /// Whether a series has versions.
 pub fn exists(engine: &Engine, ids: SeriesIds) -> Result<bool> {
     let key = ids.key();
@@ -384,6 +404,11 @@ mod tests {
             for version in model.values() {
                 let expected: Vec<FigureVersion> = model.values().filter(|other| other.period == version.period).cloned().collect();
                 prop_assert_eq!(read_period(&engine, IDS, version.period).unwrap(), expected);
+            }
+            for (first, last) in model.values().zip(model.values().skip(3).step_by(5)) {
+                let (first, last) = (first.period.min(last.period), first.period.max(last.period));
+                let expected: Vec<FigureVersion> = model.values().filter(|other| (first..=last).contains(&other.period)).cloned().collect();
+                prop_assert_eq!(read_between(&engine, IDS, first, last).unwrap(), expected);
             }
             let all: Vec<SeriesIds> = scan(&engine, SeriesScope::All, None).map(|series| series.unwrap().0).collect();
             prop_assert_eq!(all, vec![neighbours[0], IDS, neighbours[1]]);

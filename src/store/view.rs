@@ -124,6 +124,11 @@ impl View {
         series::read(&self.engine, ids)
     }
 
+    /// All versions of a series with periods from `first` to `last`, sorted.
+    pub fn versions_between(&self, ids: SeriesIds, first: Period, last: Period) -> Result<Vec<FigureVersion>> {
+        series::read_between(&self.engine, ids, first, last)
+    }
+
     /// Whether a series has versions. It reads none of them.
     pub fn has_versions(&self, ids: SeriesIds) -> Result<bool> {
         series::exists(&self.engine, ids)

@@ -195,9 +195,15 @@ impl Planner<'_> {
 
     fn plan_series(&mut self, key: &SeriesKey, points: Vec<Point>, release: Release) -> Result<(), PlanError> {
         self.check_duplicates(key, &points);
-        let stored = match self.view.series_ids(key) {
-            Some(ids) => self.view.versions(ids)?,
-            None => Vec::new(),
+        let ids = self.view.series_ids(key);
+        let stored = match (ids, release.mode, &points[..]) {
+            (None, _, _) | (_, Mode::Merge, []) => Vec::new(),
+            (Some(ids), Mode::Replace, _) => self.view.versions(ids)?,
+            // What a few figures revise costs as much in a long series as in a short one.
+            (Some(ids), Mode::Merge, [(first, _), ..]) => {
+                let last = points.last().map_or(*first, |(last, _)| *last);
+                self.view.versions_between(ids, *first, last)?
+            }
         };
         let mut added = Vec::new();
         let mut points = points.into_iter().peekable();
@@ -220,7 +226,11 @@ impl Planner<'_> {
             return Ok(());
         }
         added.sort_by_key(|recorded: &RecordedVersion| recorded.version.name());
-        self.outcome.totals.series += u64::from(stored.is_empty());
+        let is_new = match ids.filter(|_| stored.is_empty()) {
+            Some(ids) => !self.view.has_versions(ids)?,
+            None => stored.is_empty(),
+        };
+        self.outcome.totals.series += u64::from(is_new);
         self.outcome.totals.versions += added.len() as u64;
         Ok(self.emit(Record::Series(key.clone(), added))?)
     }
