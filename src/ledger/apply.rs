@@ -13,6 +13,7 @@ use crate::{
     },
     store::{
         StoreError,
+        engine::Batch,
         faults::{CrashPoint, crash_at},
         view::{View, ViewWriter},
     },
@@ -25,15 +26,22 @@ pub fn catch_up(ledger: &Ledger, view: &View) -> Result<u64, StoreError> {
         let revision = view.applied().next();
         let header = ledger.header(revision)?.ok_or_else(|| missing(revision, "its header"))?;
         apply(ledger, view, &header)?;
+        view.show(revision);
         count += 1;
     }
     Ok(count)
 }
 
-/// Applies the next commit.
+/// Applies the next commit. Readers see it after [`View::show`].
 pub fn apply(ledger: &Ledger, view: &View, header: &Header) -> Result<(), StoreError> {
+    apply_in(view.engine().batch(), ledger, view, header)
+}
+
+/// Applies the next commit by a batch that may have its seal already, and writes the batch.
+pub(super) fn apply_in(batch: Batch<'_>, ledger: &Ledger, view: &View, header: &Header) -> Result<(), StoreError> {
     let revision = header.commit.revision;
-    let mut application = Application { view, header, writer: view.write(), series: None, table: CurrentTable::None };
+    let writer = view.write_in(batch);
+    let mut application = Application { view, header, writer, series: None, table: CurrentTable::None };
     for number in 0..header.pages {
         let bytes = ledger.read(revision, number)?.ok_or_else(|| missing(revision, &format!("page {number}")))?;
         for record in LedgerPage::decode(&bytes)?.records {

@@ -93,6 +93,7 @@ impl Rebuild {
         self.pages = 0;
         let header = self.ledger.seal(draft, receipt)?;
         apply::apply(&self.ledger, &self.view, &header)?;
+        self.view.show(header.commit.revision);
         Ok(header)
     }
 

@@ -151,6 +151,7 @@ impl TestLedger {
     fn seal(&mut self, draft: &Draft) {
         let header = self.ledger.seal(draft, None).unwrap();
         apply::apply(&self.ledger, &self.view, &header).unwrap();
+        self.view.show(header.commit.revision);
         self.totals = header.totals;
     }
 

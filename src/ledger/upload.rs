@@ -198,6 +198,11 @@ impl Upload {
         self.replaced.is_empty() && self.series.values().all(|encoded| encoded.count == 0)
     }
 
+    /// Whether there are at most so many figures.
+    pub fn has_at_most(&self, figures: usize) -> bool {
+        self.series.values().map(|encoded| encoded.count).sum::<usize>() <= figures
+    }
+
     /// The figures of a series, in order of periods; figures of one period in the order they came.
     pub fn points(&self, key: &SeriesKey) -> Result<Vec<Point>> {
         let Some(encoded) = self.series.get(key) else { return Ok(Vec::new()) };

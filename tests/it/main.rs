@@ -8,7 +8,7 @@
 //!   [`compression`], [`simulation`].
 //! - Other clients: [`health`], [`browsers`], [`loading`], [`catching_up`].
 //! - Models: [`properties`], [`model`], [`release_axis`].
-//! - The disk: [`crash`], [`failpoints`], [`damage`], [`backup`], [`migration`], [`continuity`], [`compaction`], [`clock`],
+//! - The disk: [`crash`], [`failpoints`], [`shared_syncs`], [`damage`], [`backup`], [`migration`], [`continuity`], [`compaction`], [`clock`],
 //!   [`fuzzing`].
 //! - The repository: [`pages`] runs what the pages show, [`layers`] holds the map of the crate.
 //!
@@ -50,6 +50,7 @@ mod refusals;
 mod release_axis;
 mod revert;
 mod selections;
+mod shared_syncs;
 mod silence;
 mod simulation;
 mod stalls;

@@ -5,7 +5,7 @@
 //!
 //! Invariant: memory is bounded by [`PENDING_BYTES_MAX`] and one page.
 
-use super::{ContentHash, keys::page_key};
+use super::{ContentHash, cache::PageRun, keys::page_key};
 use crate::{
     ledger::bundle,
     model::id::Revision,
@@ -47,6 +47,11 @@ impl PendingCommit {
     /// Hash of all pages so far.
     pub(super) fn content(&self) -> [u8; 32] {
         self.content.clone().finish()
+    }
+
+    /// A copy of the pages in memory.
+    pub(super) fn run(&self, revision: Revision) -> PageRun {
+        PageRun { revision, first: self.first, pages: self.pages.clone() }
     }
 
     /// Moves the pages in memory into a batch, as bundles.
