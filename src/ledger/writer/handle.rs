@@ -42,16 +42,12 @@ pub struct Writer {
     offload: Offload,
 }
 
+/// Where the result of a write goes.
+pub(super) type AnswerSender = oneshot::Sender<Result<WriteAnswer, WriteError>>;
+
 pub(super) enum Command {
-    Write {
-        options: Box<WriteOptions>,
-        request: Box<WriteRequest>,
-        answer: oneshot::Sender<Result<WriteAnswer, WriteError>>,
-    },
-    MoveCursor {
-        cursor_move: CursorMove,
-        answer: oneshot::Sender<Result<Option<StoredCursor>, CursorError>>,
-    },
+    Write { options: Box<WriteOptions>, request: Box<WriteRequest>, answer: AnswerSender },
+    MoveCursor { cursor_move: CursorMove, answer: oneshot::Sender<Result<Option<StoredCursor>, CursorError>> },
 }
 
 impl fmt::Debug for Command {

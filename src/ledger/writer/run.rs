@@ -81,7 +81,8 @@ impl WriterLoop {
 
     /// Does a command. Short writes that wait behind a short write share its sync.
     fn handle(&mut self, first: Command, waiting: &mut mpsc::Receiver<Command>) {
-        let mut shared = SharedSync::begin();
+        let began = Instant::now();
+        let mut shared = SharedSync::default();
         let mut next = Some(first);
         while let Some(command) = next.take() {
             match command {
@@ -92,7 +93,7 @@ impl WriterLoop {
                     }
                     let result = self.handle_write(&options, *request, &mut shared);
                     shared.add(answer, result);
-                    if is_short && shared.has_room(self.view.engine().unsynced_bytes()) {
+                    if is_short && shared.has_room(self.view.engine().unsynced_bytes(), began.elapsed()) {
                         next = waiting.try_recv().ok();
                     }
                 }

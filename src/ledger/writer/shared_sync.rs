@@ -13,10 +13,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::oneshot, time::Instant};
-
 use super::{
     AppliedCommit, WriteAnswer, WriteError,
+    handle::AnswerSender,
     run::{WriterLoop, panicked},
 };
 use crate::store::faults::{CrashPoint, crash_at};
@@ -31,13 +30,9 @@ const SHARED_BYTES_MAX: usize = 64 * 1024;
 /// No more writes join a sync this long after its first one began: the client of that one waits.
 const JOINING_TIME_MAX: Duration = Duration::from_millis(5);
 
-/// Where the result of a write goes.
-type AnswerSender = oneshot::Sender<Result<WriteAnswer, WriteError>>;
-
 /// Writes that share one sync.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct SharedSync {
-    began: Instant,
     /// Sealed and applied, and not shown to anybody.
     commits: Vec<AppliedCommit>,
     /// The results of all writes so far, with or without a commit.
@@ -45,11 +40,6 @@ pub(super) struct SharedSync {
 }
 
 impl SharedSync {
-    /// Without writes.
-    pub(super) fn begin() -> Self {
-        Self { began: Instant::now(), commits: Vec::new(), answers: Vec::new() }
-    }
-
     /// Adds the result of a write.
     pub(super) fn add(&mut self, answer: AnswerSender, result: Result<WriteAnswer, WriteError>) {
         self.answers.push((answer, result));
@@ -60,10 +50,10 @@ impl SharedSync {
         self.commits.push(commit);
     }
 
-    /// Whether another write may join, when so many bytes wait for the sync.
-    pub(super) fn has_room(&self, unsynced: usize) -> bool {
+    /// Whether another write may join, when so many bytes wait for the sync, and the first write for so long.
+    pub(super) fn has_room(&self, unsynced: usize, waited: Duration) -> bool {
         let is_short = self.answers.len() < SHARED_WRITES_MAX && unsynced < SHARED_BYTES_MAX;
-        is_short && self.began.elapsed() < JOINING_TIME_MAX
+        is_short && waited < JOINING_TIME_MAX
     }
 }
 
@@ -80,7 +70,7 @@ impl WriterLoop {
 
     /// Makes the commits durable, then visible, publishes them, and answers all writes. Leaves `shared` without writes.
     pub(super) fn finish(&mut self, shared: &mut SharedSync) {
-        let SharedSync { commits, answers, .. } = std::mem::replace(shared, SharedSync::begin());
+        let SharedSync { commits, answers } = std::mem::take(shared);
         if answers.is_empty() && commits.is_empty() {
             return;
         }
