@@ -20,7 +20,7 @@
 //!                      │  ledger  │──────▶│ query  │   │ feed │
 //!                      │ plan     │       └────────┘   └──────┘
 //!                      │ append   │            ▲           ▲
-//!                      │ seal     │────────────┼───────────┘  sealed and applied commits
+//!                      │ seal     │────────────┼───────────┘  durable and applied commits
 //!                      │ apply    │            │
 //!                      └──────────┘            │
 //!                            │                 │
@@ -57,8 +57,9 @@
 //!
 //! A write goes down: `rpc → ledger → store`. What it changed comes up: `ledger → feed → rpc`. A read goes `rpc → query →
 //! store`. The planner compares a write with the view and keeps only what really changes, with before and after. The writer
-//! appends the pages of the commit and flushes them; one small header seals it; then the commit is durable. The writer
-//! applies it to the view, which can be repeated without harm. Only then does it publish the commit to the feed and answer the client.
+//! appends the pages of the commit; one small header seals it; the writer applies it to the view, which can be repeated
+//! without harm. One flush makes it durable, with the short writes that waited behind it and took the same path. Only then
+//! readers see it, the feed gets it, and the client is answered.
 //!
 //! ## Invariants
 //!
@@ -66,7 +67,7 @@
 //! - Each commit continues a hash chain, and tokens carry the chain. Two folders with the same chain at a revision hold the
 //!   same commits up to there.
 //! - The server refuses a request with a field that it does not know: it never ignores what narrows a question.
-//! - Nothing is answered or published that is not on disk. If a flush fails, the server writes and publishes nothing until
+//! - Nothing is answered, published or shown to readers that is not on disk. If a flush fails, the server writes and publishes nothing until
 //!   a restart, and its health says so.
 //! - Readers see nothing above the applied revision: five million figures appear at once.
 //! - The view can be rebuilt from the ledger, unless the operator chose compaction.

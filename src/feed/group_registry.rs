@@ -70,7 +70,7 @@ impl GroupRegistry {
 
     /// Wakes the matching groups, and those that were created after the index was built: nobody matched the commit for
     /// them. The publisher calls it after head moved.
-    pub(super) fn wake(&self, index: &Index, matching: &[&Arc<Group>]) {
+    pub(super) fn wake(&self, index: &Index, matching: &[Arc<Group>]) {
         for group in matching {
             group.wake();
         }

@@ -21,6 +21,7 @@ use super::{
     filter::Filters,
     group::Group,
     group_registry::GroupRegistry,
+    index::Index,
     licences::Licences,
     page_changes::GroupMatches,
     read_cache::ReadCache,
@@ -33,7 +34,7 @@ use crate::{
     ledger::{
         log::{CHAIN_START, Header, incomplete_commit},
         page::LedgerPage,
-        writer::AppliedCommit,
+        writer::{AppliedCommit, Publisher},
     },
     model::{change::Change, id::Revision},
     query::Reader,
@@ -56,6 +57,7 @@ pub struct Hub {
     offload: Offload,
     tokens: Tokens,
     head: watch::Sender<Revision>,
+    asleep: Mutex<Vec<Asleep>>,
     is_stopping: AtomicBool,
     licences: Mutex<Licences>,
     ring: Mutex<Ring>,
@@ -66,6 +68,28 @@ pub struct Hub {
     subscribers: AtomicUsize,
     reconnect_fractions: AtomicU32,
     conflating: Arc<Semaphore>,
+}
+
+/// The groups to wake for one commit.
+#[derive(Debug)]
+struct Asleep {
+    /// The index by which the commit was matched.
+    index: Arc<Index>,
+    matching: Vec<Arc<Group>>,
+}
+
+/// Publishes the writer's commits to the subscribers of a hub.
+#[derive(Debug)]
+pub struct HubPublisher(pub Arc<Hub>);
+
+impl Publisher for HubPublisher {
+    fn publish(&self, commit: AppliedCommit) {
+        self.0.publish(commit);
+    }
+
+    fn wake(&self) {
+        self.0.wake();
+    }
 }
 
 /// What a group matches of a ledger page, or of a whole recent commit.
@@ -87,6 +111,7 @@ impl Hub {
             offload,
             tokens,
             head,
+            asleep: Mutex::default(),
             is_stopping: AtomicBool::new(false),
             ring: Mutex::default(),
             read_cache: ReadCache::default(),
@@ -104,8 +129,9 @@ impl Hub {
         &self.reader
     }
 
-    /// Adds a commit, durable and applied, and wakes the groups that it matches. The writer calls it in revision order.
-    pub fn publish(&self, applied: AppliedCommit) {
+    /// Adds a commit, durable and visible to readers, and notes it in the groups that it matches, to be woken. The writer calls
+    /// it in revision order.
+    fn publish(&self, applied: AppliedCommit) {
         let AppliedCommit { header, pages } = applied;
         let revision = header.commit.revision;
         let index = self.groups.index();
@@ -128,7 +154,16 @@ impl Hub {
         self.note_licences(&header);
         lock(&self.ring).put(revision, RingCommit { header, changes });
         self.head.send_replace(revision);
-        self.groups.wake(&index, &matching);
+        let matching = matching.into_iter().cloned().collect();
+        lock(&self.asleep).push(Asleep { index, matching });
+    }
+
+    /// Wakes the groups that match the commits published since the call before.
+    fn wake(&self) {
+        let asleep = std::mem::take(&mut *lock(&self.asleep));
+        for Asleep { index, matching } in asleep {
+            self.groups.wake(&index, &matching);
+        }
     }
 
     /// The changes of a recent commit. `None`: the store failed. It fails again for the subscribers that read the

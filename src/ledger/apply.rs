@@ -23,6 +23,7 @@ use crate::{
     },
     store::{
         StoreError,
+        engine::Batch,
         faults::{CrashPoint, crash_at},
         view::{View, ViewWriter},
     },
@@ -35,15 +36,28 @@ pub fn catch_up(ledger: &Ledger, view: &View) -> Result<u64, StoreError> {
         let revision = view.applied().next();
         let header = ledger.header(revision)?.ok_or_else(|| missing(revision, "its header"))?;
         apply(ledger, view, &header, StagedPages::default())?;
+        view.show(revision);
         count += 1;
     }
     Ok(count)
 }
 
-/// Applies the next commit. `staged` are its first pages, or none.
+/// Applies the next commit. `staged` are its first pages, or none. Readers see it after [`View::show`].
 pub fn apply(ledger: &Ledger, view: &View, header: &Header, staged: StagedPages) -> Result<(), StoreError> {
+    apply_in(view.engine().batch(), ledger, view, header, staged)
+}
+
+/// Applies the next commit by a batch that may have its seal already, and writes the batch.
+pub(super) fn apply_in(
+    batch: Batch<'_>,
+    ledger: &Ledger,
+    view: &View,
+    header: &Header,
+    staged: StagedPages,
+) -> Result<(), StoreError> {
     let revision = header.commit.revision;
-    let mut application = Application { view, header, writer: view.write(), series: None, table: CurrentTable::None };
+    let writer = view.write_in(batch);
+    let mut application = Application { view, header, writer, series: None, table: CurrentTable::None };
     let mut from_ledger = 0..header.pages;
     for (page, _number) in staged.into_pages().into_iter().zip(from_ledger.by_ref()) {
         for record in page {

@@ -7,7 +7,9 @@
 //! Each header carries a hash of its pages and continues a hash chain over all headers before it: two ledgers with the same
 //! chain at a revision hold the same commits up to there.
 //!
-//! Invariants: revisions are dense from 1. Every commit up to [`Ledger::head`] is durable. There is one writer.
+//! Invariants: revisions are dense from 1. Every commit up to [`Ledger::head`] is durable. Commits above it, up to
+//! [`Ledger::newest`], are sealed and wait for a sync that they share; nobody but the writer knows of them. There is one
+//! writer.
 
 mod cache;
 pub mod header;
@@ -32,7 +34,7 @@ use crate::{
         Engine, StoreError,
         bytes::{frame, unframe},
         chunks,
-        engine::BATCH_OPS_MAX,
+        engine::{BATCH_OPS_MAX, Batch},
         error::Result,
         faults::{CrashPoint, crash_at},
         lock::lock,
@@ -53,8 +55,8 @@ pub struct Ledger {
     engine: Arc<Engine>,
     identity: Identity,
     head: AtomicU64,
-    /// A revision and its chain. The revision is head, but for a moment in [`Ledger::seal`].
-    newest_chain: Mutex<(Revision, [u8; 32])>,
+    /// The newest sealed commit, durable or not, and its chain.
+    newest: Mutex<(Revision, [u8; 32])>,
     floor: AtomicU64,
     pending: Mutex<PendingCommit>,
     cache: Mutex<BundleCache>,
@@ -105,7 +107,7 @@ impl Ledger {
             engine,
             identity,
             head: AtomicU64::new(head.0),
-            newest_chain: Mutex::new((head, chain)),
+            newest: Mutex::new((head, chain)),
             floor: AtomicU64::new(floor.0),
             pending: Mutex::default(),
             cache: Mutex::default(),
@@ -140,9 +142,14 @@ impl Ledger {
         self.identity.secret
     }
 
-    /// The newest commit; zero if there is none.
+    /// The newest commit that is durable; zero if there is none.
     pub fn head(&self) -> Revision {
         Revision(self.head.load(Ordering::Acquire))
+    }
+
+    /// The newest commit that is sealed, for the writer: the next one follows it. It is head, or waits for a sync.
+    pub(super) fn newest(&self) -> Revision {
+        self.newest_and_chain().0
     }
 
     /// The oldest commit whose pages can be read.
@@ -194,7 +201,7 @@ impl Ledger {
         Ok(removed == BATCH_OPS_MAX)
     }
 
-    /// Adds the next page to the commit after head. It does not exist before [`Ledger::seal`].
+    /// Adds the next page to the commit after the newest. It does not exist before [`Ledger::seal`].
     pub fn append(&self, page: u32, bytes: Vec<u8>) -> Result<()> {
         let mut pending = self.pending();
         pending.add(page, bytes)?;
@@ -202,38 +209,64 @@ impl Ledger {
         if pending.is_full() { self.write_early(&mut pending) } else { Ok(()) }
     }
 
-    /// Drops the pages appended since head.
+    /// Whether pages of the commit that is being made are in the store already: it is a long one.
+    pub(super) fn is_long(&self) -> bool {
+        self.pending().in_store
+    }
+
+    /// Drops the pages appended since the newest commit.
     pub fn abandon(&self) -> Result<()> {
         let pending = std::mem::take(&mut *self.pending());
         if pending.in_store { self.drop_unsealed() } else { Ok(()) }
     }
 
-    /// Seals the commit after head: from now on it exists, durably, with all its pages and the receipt of its request.
+    /// Seals the commit after the newest, and makes it durable: from now on it exists, with all its pages and the receipt of
+    /// its request.
     pub fn seal(&self, draft: &Draft, receipt: Option<&Receipt>) -> Result<Header> {
+        let mut batch = self.engine.batch();
+        let header = self.seal_in(&mut batch, draft, receipt)?;
+        batch.write()?;
+        self.note_sealed(&header);
+        self.sync()?;
+        Ok(header)
+    }
+
+    /// Puts the seal of the commit after the newest into a batch: its pages that wait in memory, the receipt of its request,
+    /// its header. After the batch is written, [`Ledger::note_sealed`] must be called.
+    pub(super) fn seal_in(&self, batch: &mut Batch<'_>, draft: &Draft, receipt: Option<&Receipt>) -> Result<Header> {
         let revision = draft.commit.revision;
         let mut pending = self.pending();
-        let header = draft.sealed(self.chain(self.head())?, pending.content())?;
+        let (newest, chain) = self.newest_and_chain();
+        let header = draft.sealed(chain, pending.content())?;
         if pending.in_store {
             // The header must never be on disk before the pages are.
             self.write_early(&mut pending)?;
             self.engine.sync()?;
             crash_at(CrashPoint::PagesDurable);
         }
-        // One atomic batch: what waits in memory is far below the bounds of a batch.
-        let mut batch = self.engine.batch();
-        pending.put_into(&mut batch, self.head().next())?;
+        // They stay together in one part of the batch, which is atomic: what waits in memory is far below its bounds.
+        pending.put_into(batch, newest.next())?;
         *pending = PendingCommit::default();
         if let (Some(request), Some(receipt)) = (header.request(), receipt) {
-            chunks::put(&mut batch, &receipt_key(request), &pack(receipt)?)?;
+            chunks::put(batch, &receipt_key(request), &pack(receipt)?)?;
         }
-        chunks::put(&mut batch, &header_key(revision), &pack(&header)?)?;
-        batch.write()?;
+        chunks::put(batch, &header_key(revision), &pack(&header)?)?;
+        Ok(header)
+    }
+
+    /// Notes that the seal of a commit is written. The commit may be lost, with those after it, until [`Ledger::sync`].
+    pub(super) fn note_sealed(&self, header: &Header) {
+        *lock(&self.newest) = (header.commit.revision, header.chain);
         crash_at(CrashPoint::SealWritten);
+    }
+
+    /// Makes all sealed commits durable, and everything else that was written before; head moves to the newest of them.
+    pub(super) fn sync(&self) -> Result<()> {
+        let newest = self.newest();
         self.engine.sync()?;
         crash_at(CrashPoint::Sealed);
-        *self.newest_chain() = (revision, header.chain);
-        self.head.store(revision.0, Ordering::Release);
-        Ok(header)
+        self.head.store(newest.0, Ordering::Release);
+        Ok(())
     }
 
     /// A page of a commit, as bytes. `None`: there is no such page, or the commit is below the floor.
@@ -249,7 +282,7 @@ impl Ledger {
         let run = PageRun { revision, first, pages: bundle::unpack(&bytes)? };
         let found = run.page(revision, page).cloned();
         // Pages that are not sealed may still be dropped.
-        if revision <= self.head() {
+        if revision <= self.newest() {
             self.cache().add(run);
         }
         Ok(found)
@@ -260,10 +293,10 @@ impl Ledger {
         read_header(&self.engine, revision)
     }
 
-    /// The chain at a revision that is not above head; at revision zero [`CHAIN_START`]. At head it costs nothing, elsewhere
-    /// it reads one header.
+    /// The chain at a revision that is not above the newest; at revision zero [`CHAIN_START`]. At the newest it costs
+    /// nothing, elsewhere it reads one header.
     pub fn chain(&self, revision: Revision) -> Result<[u8; 32]> {
-        let (newest, chain) = *self.newest_chain();
+        let (newest, chain) = self.newest_and_chain();
         match revision {
             Revision::ZERO => Ok(CHAIN_START),
             revision if revision == newest => Ok(chain),
@@ -287,7 +320,7 @@ impl Ledger {
     /// Writes the pages that wait in memory before their commit is sealed.
     fn write_early(&self, pending: &mut PendingCommit) -> Result<()> {
         let mut batch = self.engine.batch();
-        pending.put_into(&mut batch, self.head().next())?;
+        pending.put_into(&mut batch, self.newest().next())?;
         pending.in_store = true;
         batch.write()?;
         crash_at(CrashPoint::PagesWritten);
@@ -295,7 +328,7 @@ impl Ledger {
     }
 
     fn drop_unsealed(&self) -> Result<()> {
-        let from = page_key(self.head().next(), 0);
+        let from = page_key(self.newest().next(), 0);
         let mut batch = self.engine.batch();
         for item in self.engine.scan(&[PAGES], Some(&from)) {
             batch.remove(&item?.0)?;
@@ -321,8 +354,8 @@ impl Ledger {
         lock(&self.cache)
     }
 
-    fn newest_chain(&self) -> MutexGuard<'_, (Revision, [u8; 32])> {
-        lock(&self.newest_chain)
+    fn newest_and_chain(&self) -> (Revision, [u8; 32]) {
+        *lock(&self.newest)
     }
 }
 

@@ -61,6 +61,26 @@ pub enum WriteRequest {
     },
 }
 
+/// Most figures, entries and definitions together of a short write.
+const SHORT_ITEMS_MAX: usize = 1_000;
+
+impl WriteRequest {
+    /// Whether it takes little time to plan, whatever the store holds.
+    pub(super) fn is_short(&self) -> bool {
+        match self {
+            Self::Define(definitions) => definitions.len() <= SHORT_ITEMS_MAX,
+            Self::Ingest { upload, definitions } => {
+                // A whole release looks for the series that it leaves out.
+                let is_whole = !upload.replaced().is_empty();
+                !is_whole && upload.has_at_most(SHORT_ITEMS_MAX) && definitions.len() <= SHORT_ITEMS_MAX
+            }
+            Self::Publish { table, definitions, .. } => table.entries.len() + definitions.len() <= SHORT_ITEMS_MAX,
+            // Each takes as long as what it takes back.
+            Self::Revert(_) | Self::Withdraw { .. } => false,
+        }
+    }
+}
+
 /// Why a write cannot be planned.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
@@ -144,6 +164,7 @@ pub struct Planner<'a> {
     view: &'a View,
     /// The catalog at head, and at `revision` with the definitions of this write.
     catalog: Arc<Catalog>,
+    /// The newest commit; it may still wait for its sync.
     head: Revision,
     /// The revision of the commit that the write would be.
     revision: Revision,
@@ -153,9 +174,9 @@ pub struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    /// A planner of the commit after head. `totals` are those at head.
+    /// A planner of the commit after the newest. `totals` are those at the newest.
     pub fn new(ledger: &'a Ledger, view: &'a View, recorded: Instant, totals: Totals, sink: Sink<'a>) -> Self {
-        let head = ledger.head();
+        let head = ledger.newest();
         let outcome = Outcome { totals, ..Outcome::default() };
         Self { ledger, view, catalog: view.catalog(), head, revision: head.next(), recorded, sink, outcome }
     }

@@ -94,6 +94,7 @@ impl Rebuild {
         self.pages = 0;
         let header = self.ledger.seal(draft, receipt)?;
         apply::apply(&self.ledger, &self.view, &header, StagedPages::default())?;
+        self.view.show(header.commit.revision);
         Ok(header)
     }
 

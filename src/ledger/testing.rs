@@ -157,6 +157,7 @@ impl TestLedger {
     fn seal(&mut self, draft: &Draft, staged: StagedPages) {
         let header = self.ledger.seal(draft, None).unwrap();
         apply::apply(&self.ledger, &self.view, &header, staged).unwrap();
+        self.view.show(header.commit.revision);
         self.totals = header.totals;
     }
 

@@ -187,6 +187,11 @@ impl Upload {
         self.replaced.is_empty() && self.series.values().all(|encoded| encoded.count == 0)
     }
 
+    /// Whether there are at most so many figures.
+    pub fn has_at_most(&self, figures: usize) -> bool {
+        self.series.values().map(|encoded| encoded.count).sum::<usize>() <= figures
+    }
+
     /// The series with their figures, in order of keys.
     pub fn into_series(self) -> UploadedSeries {
         UploadedSeries { series: self.series.into_iter(), overflow: self.overflow }

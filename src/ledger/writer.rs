@@ -1,15 +1,19 @@
 //! The one writer: takes writes one after the other and makes each a commit, or refuses it.
 //!
-//! plan → append pages → seal (durable) → apply to the view → publish to the feed → answer. In reading order: [`handle`] is
-//! how others reach the writer, `run` the loop on its thread, `commit` the path of one write.
+//! plan → append pages → seal → apply to the view → sync (durable) → show to readers → publish to the feed → answer. Short
+//! writes that wait share the sync: each is planned, sealed and applied after the one before. In reading order: [`handle`]
+//! is how others reach the writer, `run` the loop on its thread, `commit` the path of one write up to the sync,
+//! `shared_sync` the rest.
 //!
-//! Invariants: after a failure of the store nobody knows what is on disk, so nothing is written or published until a
-//! restart, which finds out. `handle` and `run` are the only async code of the ledger: a caller waits for its answer, the
-//! loop waits for the next command. All else is synchronous, on the writer's own thread, because it waits for the disk.
+//! Invariants: nobody is told of a commit that is not durable: no reader, no subscriber, no client. After a failure of the
+//! store nobody knows what is on disk, so nothing is written or published until a restart, which finds out. `handle` and
+//! `run` are the only async code of the ledger: a caller waits for its answer, the loop waits for the next command. All
+//! else is synchronous, on the writer's own thread, because it waits for the disk.
 
 mod commit;
 pub mod handle;
 mod run;
+mod shared_sync;
 
 use std::sync::{Arc, Mutex};
 
@@ -116,6 +120,24 @@ pub struct AppliedCommit {
     pub pages: Option<Vec<Vec<u8>>>,
 }
 
+/// Who hears of commits, in the order of revisions. The writer's thread calls it, so it must not wait for anything.
+pub trait Publisher: Send + 'static {
+    /// Takes a commit that is durable, and visible to readers. Its client is not answered yet.
+    fn publish(&self, commit: AppliedCommit);
+
+    /// The clients of the commits that were published are answered: now others may be told of them.
+    fn wake(&self);
+}
+
+/// A function that takes commits and has nobody to wake.
+impl<F: Fn(AppliedCommit) + Send + 'static> Publisher for F {
+    fn publish(&self, commit: AppliedCommit) {
+        self(commit);
+    }
+
+    fn wake(&self) {}
+}
+
 /// How a writer works.
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
@@ -140,3 +162,6 @@ impl StopReason {
         *lock(&self.0) = Some(reason);
     }
 }
+
+#[cfg(test)]
+mod tests;

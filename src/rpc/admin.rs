@@ -63,11 +63,15 @@ impl Admin {
         let validate_only = options.validate_only;
         let answer = self.0.writer.write(options, request).await.map_err(|error| status::of_write(&error))?;
         let edition = answer.edition.clone();
-        // A long difference takes a while to encode, and reads the commits of its figures.
         let reader = self.0.reader.clone();
-        let encoded = self.0.offload.run(move || write_result(&answer, validate_only, &reader)).await;
-        let result = encoded.and_then(|result| result).map_err(super::store_status)?;
-        Ok((result, edition))
+        let encoded = if answer.difference.is_empty() {
+            write_result(&answer, validate_only, &reader)
+        } else {
+            // A difference takes a while to encode, and reads the commits of its figures.
+            let encoded = self.0.offload.run(move || write_result(&answer, validate_only, &reader)).await;
+            encoded.and_then(|result| result)
+        };
+        Ok((encoded.map_err(super::store_status)?, edition))
     }
 }
 

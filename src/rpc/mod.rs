@@ -6,7 +6,7 @@
 //! [`admin`], the services; [`subscribe`] sends the feed's stream from shared bytes.
 //!
 //! Invariant: a handler does not wait for the disk on its async thread. It waits only for its client's messages, for
-//! [`App::read`] (the store, through the offload, a bounded number at a time), for the writer, and, in an upload, for
+//! [`App::read`] (the store, through the offload, a bounded number at a time), for the writer, and, in a long upload, for
 //! collecting one message through the offload (see `admin::receive`). What it answers at once ([`App::read_in_memory`]) is in
 //! memory and short. There is one exception: when a client abandons an upload, its temporary file is closed where its call
 //! ends.

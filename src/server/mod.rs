@@ -44,7 +44,7 @@ use self::{
     health::HealthKeeper,
 };
 use crate::{
-    feed::hub::Hub,
+    feed::hub::{Hub, HubPublisher},
     ledger::{Ledger, Writer, apply::catch_up, compact::Retention, writer},
     model::time::Clock,
     proto::{
@@ -167,10 +167,9 @@ pub fn open_on(engine: Engine, config: &Config) -> Result<Almanac, OpenError> {
     }
     let reader = Reader::new(ledger.clone(), view.clone());
     let hub = Arc::new(Hub::new(reader.clone(), config.offload.clone()));
-    let publisher = hub.clone();
     let setup =
         writer::Setup { retention: config.retention, clock: config.clock.clone(), offload: config.offload.clone() };
-    let writer = Arc::new(Writer::start(ledger, view, setup, move |published| publisher.publish(published))?);
+    let writer = Arc::new(Writer::start(ledger, view, setup, HubPublisher(hub.clone()))?);
     Ok(Almanac { writer, hub, reader, config: config.clone(), ready: watch::channel(true).1 })
 }
 

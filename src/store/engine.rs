@@ -13,6 +13,7 @@ use std::{
     fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -56,6 +57,8 @@ pub const STORE_FOLDER: &str = "store";
 pub struct Engine {
     disk: Box<dyn Disk>,
     folder: PathBuf,
+    /// Bytes of keys and values since the last sync.
+    unsynced: AtomicUsize,
 }
 
 impl Engine {
@@ -103,13 +106,17 @@ impl Engine {
         };
         let log = fs::File::open(path.join("db"))?;
         mark_format(folder).map_err(|error| of_folder(folder, error))?;
-        Ok(Self { disk: Box::new(SledDisk { db, log }), folder: folder.to_owned() })
+        Ok(Self::on(Box::new(SledDisk { db, log }), folder.to_owned()))
     }
 
     /// A map on a disk in memory. Its [`Engine::folder`] is the system's folder for temporary files.
     #[cfg(feature = "fault-injection")]
     pub fn in_memory(disk: MemoryDisk) -> Self {
-        Self { disk: Box::new(disk), folder: std::env::temp_dir() }
+        Self::on(Box::new(disk), std::env::temp_dir())
+    }
+
+    fn on(disk: Box<dyn Disk>, folder: PathBuf) -> Self {
+        Self { disk, folder, unsynced: AtomicUsize::new(0) }
     }
 
     /// The data folder.
@@ -161,11 +168,21 @@ impl Engine {
     /// Makes everything that was written so far durable. After an error it is not known what is on disk.
     pub fn sync(&self) -> Result<()> {
         faults::fail_at(FailPoint::Sync)?;
-        self.disk.sync()
+        self.disk.sync()?;
+        self.unsynced.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Bytes of keys and values that were written since the last sync. The disk may take more: sled also writes pages anew.
+    pub fn unsynced_bytes(&self) -> usize {
+        self.unsynced.load(Ordering::Relaxed)
     }
 
     fn apply(&self, ops: Vec<Op>) -> Result<()> {
         faults::fail_at(FailPoint::Write)?;
+        let bytes: usize =
+            ops.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, |value| value.len())).sum();
+        self.unsynced.fetch_add(bytes, Ordering::Relaxed);
         self.disk.apply(ops)
     }
 

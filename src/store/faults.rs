@@ -17,30 +17,30 @@ use std::io;
 #[cfg(feature = "fault-injection")]
 pub use armed::{arm, crash_at, fail_at};
 
-/// Steps of a commit, then those of compaction, each in order.
+/// Steps of a commit, then those of compaction. The constants have their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrashPoint {
     /// A page was appended; it may still be in memory only.
     PageAppended,
     /// Bundles of pages were written, not flushed.
     PagesWritten,
-    /// The whole commit is planned, nothing is sealed.
+    /// The whole commit is planned, and not sealed.
     Planned,
     /// All pages of a long commit are durable, the seal is not written.
     PagesDurable,
     /// The seal is written, not flushed.
     SealWritten,
-    /// The commit is durable, the view has nothing of it.
+    /// The commit is durable, with all commits that share its sync. Readers see nothing of it.
     Sealed,
-    /// A page was applied to the view.
+    /// A page was applied to the view. In a short commit nothing is written yet.
     PageApplied,
-    /// All pages were applied, but for the new series; the mark that makes them visible is not set.
+    /// All pages were applied, but for many new series; the view's mark of what it has is not set.
     AppliedUnmarked,
     /// Some of many new series were put into the view.
     SeriesPut,
-    /// The commit is visible in the view; no subscriber was told.
+    /// Readers see the commit; subscribers do not.
     Applied,
-    /// Subscribers were told, the client that wrote was not answered.
+    /// Subscribers may read it, the client that wrote was not answered.
     Published,
     /// Compaction wrote the new floor, not flushed.
     FloorWritten,
@@ -54,8 +54,20 @@ impl CrashPoint {
     /// The steps of compaction, in order.
     pub const COMPACTION: [Self; 3] = [Self::FloorWritten, Self::FloorDurable, Self::PagesDropped];
 
-    /// The steps of a commit, in order.
-    pub const COMMIT: [Self; 11] = [
+    /// The steps of a short commit, in order. Its seal and what the view gets from it are written together.
+    pub const SHORT_COMMIT: [Self; 8] = [
+        Self::PageAppended,
+        Self::Planned,
+        Self::PageApplied,
+        Self::AppliedUnmarked,
+        Self::SealWritten,
+        Self::Sealed,
+        Self::Applied,
+        Self::Published,
+    ];
+
+    /// The steps of a long commit, in order.
+    pub const LONG_COMMIT: [Self; 10] = [
         Self::PageAppended,
         Self::PagesWritten,
         Self::Planned,
@@ -64,10 +76,12 @@ impl CrashPoint {
         Self::Sealed,
         Self::PageApplied,
         Self::AppliedUnmarked,
-        Self::SeriesPut,
         Self::Applied,
         Self::Published,
     ];
+
+    /// The step that only a commit of many new series has.
+    pub const MANY_SERIES: [Self; 1] = [Self::SeriesPut];
 
     /// The name in `ALMANAC_CRASH_AT`.
     pub fn name(self) -> &'static str {

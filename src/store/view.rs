@@ -1,8 +1,8 @@
 //! The view: what queries read. Series blocks, editions and the catalog, and the writer that applies a commit to them.
 //!
-//! Invariants: readers see nothing above [`View::applied`]. A version of a figure has its revision; so a commit of any size
-//! is applied in many batches, and all of it becomes visible at once when the mark moves. Applying a commit again changes
-//! nothing.
+//! Invariants: readers see nothing above [`View::applied`]. A version of a figure has its revision, and so has one of the
+//! catalog; so a commit of any size is applied in many batches, and all of it becomes visible at once when the mark moves,
+//! which may be later than the last batch. Applying a commit again changes nothing.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -83,7 +83,8 @@ impl View {
         Revision(self.applied.load(Ordering::Acquire))
     }
 
-    /// The catalog as of the last commit, with all versions. Later commits do not change what is returned.
+    /// The catalog as of the last commit that was applied, with all versions, also those that readers do not see yet. Later
+    /// commits do not change what is returned.
     pub fn catalog(&self) -> Arc<Catalog> {
         lock::read(&self.catalog).clone()
     }
@@ -203,11 +204,16 @@ impl View {
         self.engine.scan(&prefix, None).map(|item| FullRelease::of_key(&item?.0))
     }
 
-    /// Starts to apply a commit. Only one commit may be applied at a time.
-    pub fn write(&self) -> ViewWriter<'_> {
+    /// Makes the commits up to a revision visible to readers. They must be applied, and durable.
+    pub fn show(&self, revision: Revision) {
+        self.applied.store(revision.0, Ordering::Release);
+    }
+
+    /// Starts to apply a commit, by a batch of the view's engine. Only one commit may be applied at a time.
+    pub fn write_in<'a>(&'a self, batch: Batch<'a>) -> ViewWriter<'a> {
         ViewWriter {
             view: self,
-            batch: self.engine.batch(),
+            batch,
             new_series: Vec::new(),
             definitions: Vec::new(),
             editions: Vec::new(),
@@ -278,7 +284,7 @@ impl ViewWriter<'_> {
         Ok(())
     }
 
-    /// Writes what is left, then makes the commit visible to readers.
+    /// Writes what is left. Readers see the commit after [`View::show`].
     pub fn finish(mut self, revision: Revision) -> Result<()> {
         if self.new_series.len() <= BATCHED_SERIES_MAX {
             for (key, block) in &self.new_series {
@@ -305,7 +311,6 @@ impl ViewWriter<'_> {
                 next.revert(revert, revisions);
             }
         }
-        self.view.applied.store(revision.0, Ordering::Release);
         Ok(())
     }
 

@@ -8,8 +8,8 @@
 //!   [`compression`], [`simulation`].
 //! - Other clients: [`health`], [`browsers`], [`loading`], [`catching_up`].
 //! - Models: [`properties`], [`model`], [`release_axis`].
-//! - The disk: [`crash`], [`failpoints`], [`damage`], [`backup`], [`migration`], [`continuity`], [`compaction`], [`clock`],
-//!   [`fuzzing`], [`costs`].
+//! - The disk: [`crash`], [`failpoints`], [`shared_syncs`], [`damage`], [`backup`], [`migration`], [`continuity`],
+//!   [`compaction`], [`clock`], [`fuzzing`], [`costs`].
 //! - The repository: [`pages`] runs what the pages show, [`layers`] holds the map of the crate.
 //!
 //! Invariants: no test sleeps and hopes; it waits for a condition with a deadline. Random tests print their seed and take
@@ -51,6 +51,7 @@ mod refusals;
 mod release_axis;
 mod revert;
 mod selections;
+mod shared_syncs;
 mod silence;
 mod simulation;
 mod stalls;

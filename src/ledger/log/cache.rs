@@ -1,6 +1,7 @@
 //! The bundles that were read last, unpacked: a reader asks for their pages one after the other.
 //!
-//! Invariant: the cache holds sealed pages only, and at most [`BUNDLES_MAX`] bundles.
+//! Invariant: the cache holds pages of sealed commits, and of the one that is being sealed and applied in one batch; and at
+//! most [`BUNDLES_MAX`] bundles.
 
 use std::collections::VecDeque;
 

@@ -1,10 +1,11 @@
-//! The path of one write: is it a retry, does it plan, then seal, apply, publish.
+//! The path of one write up to the sync: is it a retry, does it plan, then seal and apply.
 //!
-//! Invariant: a write that is refused or only validated leaves no page in the ledger.
+//! Invariants: a write that is refused or only validated leaves no page in the ledger. What is planned here rests on all
+//! commits before, also on those that are not durable yet; so no result leaves before the sync that they share.
 
 use std::sync::Arc;
 
-use super::{AppliedCommit, WriteAnswer, WriteError, WriteOptions, run::WriterLoop};
+use super::{AppliedCommit, WriteAnswer, WriteError, WriteOptions, run::WriterLoop, shared_sync::SharedSync};
 use crate::{
     ledger::{
         apply,
@@ -27,8 +28,13 @@ use crate::{
 const RECEIPT_FINDINGS_MAX: usize = 50;
 
 impl WriterLoop {
-    pub(super) fn write(&mut self, options: &WriteOptions, request: WriteRequest) -> Result<WriteAnswer, WriteError> {
-        let head = self.ledger.head();
+    pub(super) fn write(
+        &mut self,
+        options: &WriteOptions,
+        request: WriteRequest,
+        shared: &mut SharedSync,
+    ) -> Result<WriteAnswer, WriteError> {
+        let head = self.ledger.newest();
         if let Some(answer) = self.replay(options)? {
             return Ok(answer);
         }
@@ -64,16 +70,17 @@ impl WriterLoop {
             let errors = outcome.findings.errors();
             return Err(WriteError::Refused { findings: outcome.findings.into_vec(), errors });
         }
-        self.commit(options, recorded, outcome, sink)
+        self.commit(options, recorded, outcome, sink, shared)
     }
 
-    /// Makes a plan the commit after head. Its pages are in the ledger already.
+    /// Makes a plan the commit after the newest, and adds it to those that share a sync. Its pages are in the ledger already.
     fn commit(
         &mut self,
         options: &WriteOptions,
         recorded: Instant,
         outcome: Outcome,
         sink: Sink<'_>,
+        shared: &mut SharedSync,
     ) -> Result<WriteAnswer, WriteError> {
         let draft = self.draft(options, recorded, &outcome, &sink);
         let findings = outcome.findings.into_vec();
@@ -84,8 +91,14 @@ impl WriterLoop {
             edition: outcome.edition.clone(),
         };
         crash_at(CrashPoint::Planned);
+        if self.ledger.is_long() {
+            // It takes a sync of its own: the clients before it need not wait.
+            self.finish(shared);
+            if let Some(reason) = self.stop_reason.get() {
+                return Err(WriteError::Stopped { reason });
+            }
+        }
         let header = self.seal_and_apply(&draft, &receipt, sink.staged).map_err(|error| self.stop_writing(&error))?;
-        crash_at(CrashPoint::Applied);
         self.totals = outcome.totals;
         let answer = WriteAnswer {
             revision: header.commit.revision,
@@ -95,14 +108,13 @@ impl WriterLoop {
             changes: sink.changes,
             ..WriteAnswer::default()
         };
-        (self.publish)(AppliedCommit { header: Arc::new(header), pages: sink.for_feed });
-        crash_at(CrashPoint::Published);
+        shared.add_commit(AppliedCommit { header: Arc::new(header), pages: sink.for_feed });
         Ok(answer)
     }
 
     fn draft(&self, options: &WriteOptions, recorded: Instant, outcome: &Outcome, sink: &Sink<'_>) -> Draft {
         let commit = Commit {
-            revision: self.ledger.head().next(),
+            revision: self.ledger.newest().next(),
             recorded,
             author: options.author.clone(),
             cause: options.cause.unwrap_or_else(|| natural_cause(outcome, sink.changes)),
@@ -115,9 +127,19 @@ impl WriterLoop {
         Draft { commit, pages: sink.pages, changes: sink.changes, totals: outcome.totals }
     }
 
+    /// A long commit is durable before it is applied: a crash meanwhile does not lose it. The seal of a short one and what the
+    /// view gets from it are one batch, so that neither is ever there without the other; it waits for the sync that it
+    /// shares.
     fn seal_and_apply(&self, draft: &Draft, receipt: &Receipt, staged: StagedPages) -> Result<Header, StoreError> {
-        let header = self.ledger.seal(draft, Some(receipt))?;
-        apply::apply(&self.ledger, &self.view, &header, staged)?;
+        if self.ledger.is_long() {
+            let header = self.ledger.seal(draft, Some(receipt))?;
+            apply::apply(&self.ledger, &self.view, &header, staged)?;
+            return Ok(header);
+        }
+        let mut batch = self.view.engine().batch();
+        let header = self.ledger.seal_in(&mut batch, draft, Some(receipt))?;
+        apply::apply_in(batch, &self.ledger, &self.view, &header, staged)?;
+        self.ledger.note_sealed(&header);
         Ok(header)
     }
 
@@ -141,14 +163,14 @@ impl WriterLoop {
         }))
     }
 
-    /// When the next commit is recorded: by the clock, but never before the commit at head. Recorded times must not go
+    /// When the next commit is recorded: by the clock, but never before the newest commit. Recorded times must not go
     /// back when the clock does.
-    fn next_instant(&self, head: Revision) -> Result<Instant, WriteError> {
+    fn next_instant(&self, newest: Revision) -> Result<Instant, WriteError> {
         let now = self.setup.clock.now();
-        if head == Revision::ZERO {
+        if newest == Revision::ZERO {
             return Ok(now);
         }
-        let newest = self.ledger.header(head).map_err(|error| self.stop_writing(&error))?;
+        let newest = self.ledger.header(newest).map_err(|error| self.stop_writing(&error))?;
         Ok(newest.map_or(now, |newest| now.max(newest.commit.recorded)))
     }
 }

@@ -13,9 +13,7 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::{
-    AppliedCommit, Setup, StopReason, WAITING_WRITES_MAX, WriteAnswer, WriteError, WriteOptions, run::WriterLoop,
-};
+use super::{Publisher, Setup, StopReason, WAITING_WRITES_MAX, WriteAnswer, WriteError, WriteOptions, run::WriterLoop};
 use crate::{
     ledger::{
         Ledger,
@@ -44,16 +42,12 @@ pub struct Writer {
     offload: Offload,
 }
 
+/// Where the result of a write goes.
+pub(super) type AnswerSender = oneshot::Sender<Result<WriteAnswer, WriteError>>;
+
 pub(super) enum Command {
-    Write {
-        options: Box<WriteOptions>,
-        request: Box<WriteRequest>,
-        answer: oneshot::Sender<Result<WriteAnswer, WriteError>>,
-    },
-    MoveCursor {
-        cursor_move: CursorMove,
-        answer: oneshot::Sender<Result<Option<StoredCursor>, CursorError>>,
-    },
+    Write { options: Box<WriteOptions>, request: Box<WriteRequest>, answer: AnswerSender },
+    MoveCursor { cursor_move: CursorMove, answer: oneshot::Sender<Result<Option<StoredCursor>, CursorError>> },
 }
 
 impl fmt::Debug for Command {
@@ -66,19 +60,19 @@ impl fmt::Debug for Command {
 }
 
 impl Writer {
-    /// Starts the writer on a ledger, and a view that has every commit of it. The writer calls `publish` after each commit.
+    /// Starts the writer on a ledger, and a view that has every commit of it. The writer gives each commit to `publisher`.
     pub fn start(
         ledger: Arc<Ledger>,
         view: Arc<View>,
         setup: Setup,
-        publish: impl Fn(AppliedCommit) + Send + 'static,
+        publisher: impl Publisher,
     ) -> Result<Self, StoreError> {
         let (sender, commands) = mpsc::channel(WAITING_WRITES_MAX);
         let stop_reason = StopReason::default();
         let cursors = Arc::new(StoredCursors::open(view.engine().clone())?);
         let offload = setup.offload.clone();
         let writer_loop =
-            WriterLoop::new(ledger, view, setup, stop_reason.clone(), cursors.clone(), Box::new(publish))?;
+            WriterLoop::new(ledger, view, setup, stop_reason.clone(), cursors.clone(), Box::new(publisher))?;
         let thread = Mutex::new(offload.start("writer", writer_loop.run(commands))?);
         Ok(Self { commands: Mutex::new(Some(sender)), stop_reason, cursors, thread, offload })
     }

@@ -13,7 +13,9 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{AppliedCommit, Setup, StopReason, WriteAnswer, WriteError, WriteOptions, handle::Command};
+use super::{
+    Publisher, Setup, StopReason, WriteAnswer, WriteError, WriteOptions, handle::Command, shared_sync::SharedSync,
+};
 use crate::{
     ledger::{
         Ledger,
@@ -43,7 +45,7 @@ pub(super) struct WriterLoop {
     compaction: Compaction,
     pub(super) stop_reason: StopReason,
     cursors: Arc<StoredCursors>,
-    pub(super) publish: Box<dyn Fn(AppliedCommit) + Send>,
+    pub(super) publisher: Box<dyn Publisher>,
 }
 
 impl WriterLoop {
@@ -53,14 +55,14 @@ impl WriterLoop {
         setup: Setup,
         stop_reason: StopReason,
         cursors: Arc<StoredCursors>,
-        publish: Box<dyn Fn(AppliedCommit) + Send>,
+        publisher: Box<dyn Publisher>,
     ) -> Result<Self, StoreError> {
         let totals = match ledger.head() {
             Revision::ZERO => Totals::default(),
             head => ledger.header(head)?.map_or_else(Totals::default, |header| header.totals),
         };
         let compaction = Compaction::new(setup.retention);
-        Ok(Self { ledger, view, totals, setup, compaction, stop_reason, cursors, publish })
+        Ok(Self { ledger, view, totals, setup, compaction, stop_reason, cursors, publisher })
     }
 
     /// Runs until all senders of commands are gone.
@@ -69,7 +71,7 @@ impl WriterLoop {
             match timeout(self.compaction.pause(), commands.recv()).await {
                 Ok(Some(command)) => {
                     self.setup.offload.step().await;
-                    self.handle(command);
+                    self.handle(command, &mut commands);
                 }
                 Ok(None) => return,
                 Err(_) => self.compact(),
@@ -77,28 +79,48 @@ impl WriterLoop {
         }
     }
 
-    /// Does a command and sends the answer. The caller may be gone; what was done stands all the same.
-    fn handle(&mut self, command: Command) {
-        match command {
-            Command::Write { options, request, answer } => {
-                let result = self.handle_write(&options, *request);
-                let _ = answer.send(result);
-                if self.compaction.note_write() {
-                    self.compact();
+    /// Does a command. Short writes that wait behind a short write share its sync.
+    fn handle(&mut self, first: Command, waiting: &mut mpsc::Receiver<Command>) {
+        let began = Instant::now();
+        let mut shared = SharedSync::default();
+        let mut next = Some(first);
+        while let Some(command) = next.take() {
+            match command {
+                Command::Write { options, request, answer } => {
+                    let is_short = request.is_short();
+                    if !is_short {
+                        self.finish(&mut shared);
+                    }
+                    let result = self.handle_write(&options, *request, &mut shared);
+                    shared.add(answer, result);
+                    if is_short && shared.has_room(self.view.engine().unsynced_bytes(), began.elapsed()) {
+                        next = waiting.try_recv().ok();
+                    }
+                }
+                Command::MoveCursor { cursor_move, answer } => {
+                    self.finish(&mut shared);
+                    let result = self.handle_cursor(cursor_move);
+                    // The caller may be gone; what was done stands all the same.
+                    let _ = answer.send(result);
                 }
             }
-            Command::MoveCursor { cursor_move, answer } => {
-                let result = self.handle_cursor(cursor_move);
-                let _ = answer.send(result);
-            }
         }
+        self.finish(&mut shared);
     }
 
-    fn handle_write(&mut self, options: &WriteOptions, request: WriteRequest) -> Result<WriteAnswer, WriteError> {
-        if let Some(reason) = self.stop_reason.get().filter(|_| !options.validate_only) {
+    /// Does a write up to its sync.
+    fn handle_write(
+        &mut self,
+        options: &WriteOptions,
+        request: WriteRequest,
+        shared: &mut SharedSync,
+    ) -> Result<WriteAnswer, WriteError> {
+        // After a failure there may be commits that nobody may hear of, and a difference to them would tell.
+        let can_validate = options.validate_only && !self.has_unshown();
+        if let Some(reason) = self.stop_reason.get().filter(|_| !can_validate) {
             return Err(WriteError::Stopped { reason });
         }
-        let written = catch_unwind(AssertUnwindSafe(|| self.write(options, request)));
+        let written = catch_unwind(AssertUnwindSafe(|| self.write(options, request, shared)));
         written.unwrap_or_else(|_| Err(self.stop_writing(&panicked("the writer"))))
     }
 
@@ -112,6 +134,17 @@ impl WriterLoop {
         match moved.unwrap_or_else(|_| Err(panicked("the writer").into())) {
             Err(CursorError::Store(error)) => Err(self.stop_writing(&error).into()),
             result => result,
+        }
+    }
+
+    /// Notes writes for compaction, and compacts if that is due.
+    pub(super) fn note_writes(&mut self, writes: usize) {
+        let mut is_due = false;
+        for _ in 0..writes {
+            is_due |= self.compaction.note_write();
+        }
+        if is_due {
+            self.compact();
         }
     }
 
@@ -141,6 +174,6 @@ impl WriterLoop {
 }
 
 /// sled panics on damaged files.
-fn panicked(what: &str) -> StoreError {
+pub(super) fn panicked(what: &str) -> StoreError {
     StoreError::corrupt(format!("{what} panicked"))
 }

@@ -1,5 +1,6 @@
 //! `PublishEdition`: one edition with its entries, streamed.
 
+use prost::Message;
 use tonic::{Status, Streaming};
 
 use super::{
@@ -58,6 +59,10 @@ struct EditionReceiver {
 
 impl Receiver for EditionReceiver {
     type Message = proto::PublishEditionRequest;
+
+    fn bytes(message: &Self::Message) -> usize {
+        message.encoded_len()
+    }
 
     fn take(&mut self, message: Self::Message) -> Result<Progress, Status> {
         match message.part.ok_or_else(receive::without_part)? {

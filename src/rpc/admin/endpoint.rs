@@ -14,6 +14,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use prost::Message;
 use tonic::{
     Request, Response, Status, Streaming,
     body::Body,
@@ -94,6 +95,14 @@ pub(super) enum UploadMessage {
 }
 
 impl UploadMessage {
+    /// How many bytes it has on the wire.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Decoded(message) => message.encoded_len(),
+            Self::Encoded(bytes) => bytes.len(),
+        }
+    }
+
     /// The message, decoded strictly.
     pub(super) fn decode(self) -> Result<proto::IngestObservationsRequest, Status> {
         match self {

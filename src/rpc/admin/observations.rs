@@ -135,6 +135,10 @@ impl ObservationReceiver {
 impl Receiver for ObservationReceiver {
     type Message = UploadMessage;
 
+    fn bytes(message: &UploadMessage) -> usize {
+        message.bytes()
+    }
+
     fn take(&mut self, message: UploadMessage) -> Result<Progress, Status> {
         if let UploadMessage::Encoded(bytes) = &message
             && let Some(batch) = self.reader.read(bytes)

@@ -1,7 +1,8 @@
 //! What the two streaming writes share: they take messages in order, check their items, and hold the final count against them.
 //!
 //! A handler only waits for messages. Reading one, checking its items and collecting them is one piece of work for the
-//! [`Offload`], because an upload of figures may write to its temporary file.
+//! [`Offload`], because an upload of figures may write to its temporary file. A short upload never does, and going to another
+//! thread and back takes longer than to collect it: so it is collected where its messages arrive.
 //!
 //! Invariants: one message is in memory at a time beside what the receiver collects, which has bounds of its own. The next
 //! message is not read before the work for the one before is done, so the order is kept and a client that sends fast waits.
@@ -40,7 +41,14 @@ pub(super) enum Progress {
 pub(super) trait Receiver: Send + Sized + 'static {
     type Message: Send + 'static;
 
-    /// Takes the next message after the header. Runs through the offload: it may wait for the disk.
+    /// Most bytes of messages that are taken without the offload. [`Receiver::take`] must not wait for the disk before it
+    /// has taken more.
+    const SHORT_BYTES_MAX: usize = 16 << 10;
+
+    /// How many bytes a message has on the wire.
+    fn bytes(message: &Self::Message) -> usize;
+
+    /// Takes the next message after the header. Runs through the offload, unless the upload is short so far.
     fn take(&mut self, message: Self::Message) -> Result<Progress, Status>;
 }
 
@@ -55,17 +63,24 @@ pub(super) async fn receive<R: Receiver>(
     messages: &mut Streaming<R::Message>,
     offload: &Offload,
 ) -> Result<R, Status> {
+    let mut bytes = 0;
     loop {
         let message = match next(messages).await {
             Ok(message) => message,
             Err(status) => return refuse(receiver, status, offload).await,
         };
-        let work = offload.run(move || {
-            let progress = receiver.take(message)?;
-            Ok::<_, Status>((receiver, progress))
-        });
-        let (returned, progress) = work.await.map_err(store_status)??;
-        receiver = returned;
+        bytes += R::bytes(&message);
+        let progress = if bytes <= R::SHORT_BYTES_MAX {
+            receiver.take(message)?
+        } else {
+            let work = offload.run(move || {
+                let progress = receiver.take(message)?;
+                Ok::<_, Status>((receiver, progress))
+            });
+            let (returned, progress) = work.await.map_err(store_status)??;
+            receiver = returned;
+            progress
+        };
         if progress == Progress::Complete {
             return match nothing_follows(messages).await {
                 Ok(()) => Ok(receiver),
@@ -231,6 +246,12 @@ mod tests {
 
     impl Receiver for Recorder {
         type Message = UploadEnd;
+
+        const SHORT_BYTES_MAX: usize = 0;
+
+        fn bytes(message: &UploadEnd) -> usize {
+            message.encoded_len()
+        }
 
         fn take(&mut self, message: UploadEnd) -> Result<Progress, Status> {
             self.0.push(message.messages);

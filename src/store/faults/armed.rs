@@ -55,7 +55,7 @@ pub fn arm() -> io::Result<()> {
     if FAULTS.get().is_some() {
         return Ok(());
     }
-    let crash_points = [&CrashPoint::COMMIT[..], &CrashPoint::COMPACTION].concat();
+    let crash_points = [&CrashPoint::LONG_COMMIT[..], &CrashPoint::MANY_SERIES, &CrashPoint::COMPACTION].concat();
     let faults = Faults {
         crash: trigger("ALMANAC_CRASH_AT", &crash_points, |point| point.name())?,
         fail: trigger("ALMANAC_FAIL_AT", &FailPoint::ALL, |point| point.name())?,
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn without_the_environment_nothing_happens() {
-        for point in CrashPoint::COMMIT.into_iter().chain(CrashPoint::COMPACTION) {
+        for point in CrashPoint::LONG_COMMIT.into_iter().chain(CrashPoint::COMPACTION) {
             crash_at(point);
         }
         for point in FailPoint::ALL {

@@ -41,7 +41,8 @@ const SIMULATIONS_LONG: u64 = 10_000;
 /// Seeds that once failed: a commit whose flush had failed was seen after a restart, and gone after a power cut.
 const ONCE_FAILED: [u64; 1] = [578_728_313_680_066_545];
 /// What must happen in some simulation, besides the kinds of writes.
-const MUST_HAPPEN: [&str; 8] = [
+const MUST_HAPPEN: [&str; 9] = [
+    "writes at one time",
     "commits of closed sources",
     "copies compared",
     "crash",

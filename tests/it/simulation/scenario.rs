@@ -124,7 +124,8 @@ pub(super) fn reader(number: usize) -> String {
 }
 
 fn config(dice: &mut Dice, environment: &Environment) -> server::Config {
-    let revisions = if dice.once_in(2) { NonZeroU64::new(4 + dice.below(8) as u64) } else { None };
+    // More than are made at one time: the writer lists them before they are compacted away.
+    let revisions = if dice.once_in(2) { NonZeroU64::new(8 + dice.below(8) as u64) } else { None };
     let clock_off = environment.clock_off.clone();
     let clock = Clock::from_fn(move || {
         let elapsed = turmoil::sim_elapsed().unwrap_or_default();

@@ -1,4 +1,5 @@
-//! The writer of a simulated run. It sends each write until it is answered, and lists every commit.
+//! The writers of a simulated run. Each write is sent until it is answered; sometimes several clients write at one time, so
+//! that their writes share a sync. Every commit is listed.
 
 use std::collections::BTreeSet;
 
@@ -10,15 +11,23 @@ use super::{
 };
 use crate::support::{
     Clients, Dice,
+    author::{Author, PlannedWrite},
     fixture::*,
     steward::{Steward, StewardWrite},
 };
 
-/// The writer: sends each write until it is answered.
+/// Most clients that write at the same time as the steward.
+const CLERKS_MAX: usize = 5;
+
+/// A write, and the revision that it was answered with. `None`: it was refused.
+type SentWrite = (StewardWrite, Option<u64>);
+
+/// The writers: send each write until it is answered.
 pub(super) async fn write(environment: Environment, mut dice: Dice) -> turmoil::Result {
     let mut clients = network::clients();
     let figures_max = if dice.once_in(8) { 600 } else { 20 };
     let mut steward = Steward::new(dice.split(), "steward", figures_max).with_reverts();
+    let mut clerk = Author::new(dice.split(), "clerk", figures_max);
     let mut taken: Vec<(StewardWrite, u64)> = Vec::new();
     let writes = 8 + dice.below(14);
     let options = request("catalog");
@@ -32,24 +41,14 @@ pub(super) async fn write(environment: Environment, mut dice: Dice) -> turmoil::
     list_commits(&environment, &mut clients, &mut dice).await;
     for _ in 0..writes {
         wait(&mut dice, 60).await;
-        let write = steward.next(environment.scenario.lock().unwrap().listed);
-        loop {
-            match write.send(&clients).await {
-                Ok(result) => {
-                    let mut scenario = environment.scenario.lock().unwrap();
-                    scenario.answered.insert(write.request_id().to_owned(), result.revision);
-                    *scenario.happened.entry(write.kind()).or_default() += 1;
-                    drop(scenario);
-                    taken.push((write, result.revision));
-                    break;
-                }
-                // It depends on an earlier write that was refused.
-                Err(status) if !may_help(&status) => break,
-                Err(_) => {
-                    wait(&mut dice, 100).await;
-                    clients = network::clients();
-                }
-            }
+        let mut together = vec![steward.next(environment.scenario.lock().unwrap().listed)];
+        if dice.once_in(2) {
+            together.extend((0..=dice.below(CLERKS_MAX)).map(|_| figures_of(&mut clerk)));
+            *environment.scenario.lock().unwrap().happened.entry("writes at one time").or_default() += together.len();
+        }
+        let sending = together.into_iter().map(|write| send(&environment, write, dice.split()));
+        for (write, revision) in futures_util::future::join_all(sending).await {
+            taken.extend(revision.map(|revision| (write, revision)));
         }
         list_commits(&environment, &mut clients, &mut dice).await;
     }
@@ -57,6 +56,33 @@ pub(super) async fn write(environment: Environment, mut dice: Dice) -> turmoil::
     let head = environment.scenario.lock().unwrap().listed;
     environment.goal.send_replace(Some(head));
     Ok(())
+}
+
+/// Figures of an author. Two authors would have to agree which editions are published.
+fn figures_of(author: &mut Author) -> StewardWrite {
+    loop {
+        let write = author.next();
+        if matches!(write, PlannedWrite::Ingest(..)) {
+            return StewardWrite::Plain(write);
+        }
+    }
+}
+
+/// Sends a write until it is answered or refused.
+async fn send(environment: &Environment, write: StewardWrite, mut dice: Dice) -> SentWrite {
+    loop {
+        match write.send(&network::clients()).await {
+            Ok(result) => {
+                let mut scenario = environment.scenario.lock().unwrap();
+                scenario.answered.insert(write.request_id().to_owned(), result.revision);
+                *scenario.happened.entry(write.kind()).or_default() += 1;
+                return (write, Some(result.revision));
+            }
+            // It depends on an earlier write that was refused.
+            Err(status) if !may_help(&status) => return (write, None),
+            Err(_) => wait(&mut dice, 100).await,
+        }
+    }
 }
 
 /// A write that was answered but is not listed changed only figures whose licence forbids redistribution. Sent again, it gets
