@@ -4,6 +4,8 @@
 //! The disk keeps two maps: what readers see, and what survives a power cut. Like sled's log, it loses from the end:
 //! batches are atomic, and of the batches that were not synced the first ones survive.
 //!
+//! It counts its operations, so that what a write costs is an exact test.
+//!
 //! Invariant: the same calls give the same contents, whatever the machine does meanwhile.
 
 use std::{
@@ -35,6 +37,21 @@ struct State {
     unsynced: Vec<Vec<Op>>,
     /// How many more batches and syncs succeed; `None`: no limit.
     left: Option<u32>,
+    counts: OperationCounts,
+}
+
+/// How often each operation was done since the disk was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OperationCounts {
+    /// Keys that were asked for.
+    pub gets: u64,
+    /// Searches in the order of keys: the starts of ranges, and neighbours.
+    pub seeks: u64,
+    /// Items that were read from ranges.
+    pub items: u64,
+    /// Keys that were set or removed, in batches.
+    pub puts: u64,
+    pub syncs: u64,
 }
 
 impl MemoryDisk {
@@ -44,7 +61,13 @@ impl MemoryDisk {
         let mut contents = std::mem::take(&mut state.synced);
         let unsynced = std::mem::take(&mut state.unsynced);
         unsynced.into_iter().take(kept).for_each(|ops| apply(&mut contents, ops));
-        *state = State { live: contents.clone(), synced: contents, ..State::default() };
+        let counts = state.counts;
+        *state = State { live: contents.clone(), synced: contents, counts, ..State::default() };
+    }
+
+    /// The operations so far. A power cut does not change them.
+    pub fn counts(&self) -> OperationCounts {
+        self.state().counts
     }
 
     /// How many batches a power cut can lose.
@@ -69,33 +92,43 @@ impl MemoryDisk {
 
 impl Disk for MemoryDisk {
     fn get(&self, key: &[u8]) -> Result<Option<IVec>> {
-        Ok(self.state().live.get(key).cloned())
+        let mut state = self.state();
+        state.counts.gets += 1;
+        Ok(state.live.get(key).cloned())
     }
 
     fn last_at_or_before(&self, key: &[u8]) -> Result<Option<Item>> {
-        let state = self.state();
+        let mut state = self.state();
+        state.counts.seeks += 1;
         let last = state.live.range::<[u8], _>((Bound::Unbounded, Bound::Included(key))).next_back();
         Ok(last.map(|(key, value)| (key.clone(), value.clone())))
     }
 
     fn first_after(&self, key: &[u8]) -> Result<Option<Item>> {
-        let state = self.state();
+        let mut state = self.state();
+        state.counts.seeks += 1;
         let first = state.live.range::<[u8], _>((Bound::Excluded(key), Bound::Unbounded)).next();
         Ok(first.map(|(key, value)| (key.clone(), value.clone())))
     }
 
     /// What is there at the time of the call.
     fn range(&self, start: Vec<u8>, end: Option<Vec<u8>>) -> Items {
-        let state = self.state();
+        let mut state = self.state();
+        state.counts.seeks += 1;
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let range = state.live.range::<[u8], _>((Bound::Included(start.as_slice()), end));
         let items: Vec<Item> = range.map(|(key, value)| (key.clone(), value.clone())).collect();
-        Box::new(items.into_iter().map(Ok))
+        let disk = self.clone();
+        Box::new(items.into_iter().map(move |item| {
+            disk.state().counts.items += 1;
+            Ok(item)
+        }))
     }
 
     fn apply(&self, ops: Vec<Op>) -> Result<()> {
         let mut state = self.state();
         state.take_one()?;
+        state.counts.puts += ops.len() as u64;
         apply(&mut state.live, ops.clone());
         state.unsynced.push(ops);
         Ok(())
@@ -104,6 +137,7 @@ impl Disk for MemoryDisk {
     fn sync(&self) -> Result<()> {
         let mut state = self.state();
         state.take_one()?;
+        state.counts.syncs += 1;
         let unsynced = std::mem::take(&mut state.unsynced);
         unsynced.into_iter().for_each(|ops| apply(&mut state.synced, ops));
         Ok(())
