@@ -14,7 +14,12 @@ mod run;
 use std::sync::{Arc, Mutex};
 
 pub use self::handle::Writer;
-use super::{compact::Retention, log::Header, page::LedgerPage, plan::PlanError};
+use super::{
+    compact::Retention,
+    log::Header,
+    page::LedgerPage,
+    plan::{KnownIds, PlanError},
+};
 use crate::{
     model::{
         change::{Cause, Change, Counts},
@@ -64,6 +69,8 @@ pub struct WriteAnswer {
     pub changes: u64,
     /// The edition as it stands after a write that is about one.
     pub edition: Option<Edition>,
+    /// To find suggestions for the unknown ids in `findings`; `None` if there are none to find.
+    pub known: Option<KnownIds>,
 }
 
 /// Why a write was not done.
@@ -76,6 +83,8 @@ pub enum WriteError {
         findings: Vec<Finding>,
         /// How many errors there are, listed or not.
         errors: usize,
+        /// To find suggestions for the unknown ids in `findings`; `None` if there are none to find.
+        known: Option<KnownIds>,
     },
     /// The request id belongs to a request with other content.
     #[error("request id `{request_id}` was used for other content, in revision {revision}")]

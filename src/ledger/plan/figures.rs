@@ -23,7 +23,7 @@ use crate::{
         time::Date,
         value::Value,
     },
-    store::{StoreError, series::SeriesScope, suggestions::nearest_ids, view::NameKind},
+    store::{StoreError, series::SeriesScope, view::NameKind},
 };
 
 /// The release of an upload, for all figures of one indicator and source.
@@ -108,8 +108,7 @@ impl Planner<'_> {
     pub(super) fn check_name(&mut self, kind: DefinitionKind, id: &str, code: &str, location: &str) {
         if self.catalog.definition(kind, id, self.revision).is_none() {
             let message = format!("no {} is called `{id}`", kind.name());
-            let near = nearest_ids(&self.catalog, kind, id, self.revision);
-            self.outcome.findings.unknown(code, location, message, near);
+            self.outcome.findings.unknown(code, location, message, kind, id);
         }
     }
 
