@@ -200,7 +200,7 @@ pub fn of_store(error: &StoreError) -> Status {
     tracing::error!(%error, "the store failed");
     match error {
         StoreError::Corrupt { .. } => status(Reason::StoreDamaged, error.to_string(), []),
-        StoreError::Io { .. } => status(Reason::StoreFailed, error.to_string(), []),
+        StoreError::NotInMemory | StoreError::Io { .. } => status(Reason::StoreFailed, error.to_string(), []),
     }
 }
 
