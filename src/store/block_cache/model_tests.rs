@@ -32,7 +32,7 @@ const SERIES: usize = 2 * SOURCES;
 /// A cache of so many bytes: none, one that holds little, and one that holds everything.
 const CACHE_BYTES: [usize; 3] = [0, 32 << 10, 16 << 20];
 const READERS: u64 = 2;
-const READS_MIN: usize = 50;
+const READS_MIN: usize = 20;
 
 /// The versions that a commit adds to some series.
 type Commit = BTreeMap<usize, Vec<FigureVersion>>;
@@ -40,7 +40,7 @@ type Commit = BTreeMap<usize, Vec<FigureVersion>>;
 fn any_commit() -> impl Strategy<Value = Commit> {
     let versions = prop_oneof![
         4 => proptest::collection::vec(any_version(), 1..8),
-        1 => proptest::collection::vec(any_version(), 1..400),
+        1 => proptest::collection::vec(any_version(), 1..250),
     ];
     proptest::collection::btree_map(0..SERIES, versions, 1..4)
 }
@@ -149,10 +149,10 @@ fn read(view: &View, commits: &[Commit], done: &AtomicBool, seed: u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(30))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
     fn readers_beside_the_writer_find_what_a_plain_list_has(
-        commits in proptest::collection::vec(any_commit(), 1..20),
+        commits in proptest::collection::vec(any_commit(), 1..10),
         cache in 0..CACHE_BYTES.len(),
     ) {
         let commits = numbered(commits);
