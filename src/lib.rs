@@ -80,7 +80,8 @@
 //!   `store/offload.rs`, `ledger/writer/handle.rs` and `ledger/writer/run.rs`. What may wait for the disk runs through
 //!   [`store::offload`]: off the async threads; in a simulation on its only thread.
 //! - Faults on purpose and the disk in memory exist only with the cargo feature `fault-injection`, which tests turn on.
-//! - Deliberately absent: a replication protocol, a query language, a cache of answers, and any unsafe code.
+//! - Deliberately absent: a replication protocol, a query language, a cache of answers (blocks of what is stored are
+//!   cached, see [`store`]), and any unsafe code.
 //!
 //! ## Where to start reading
 //!

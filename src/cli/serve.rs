@@ -42,8 +42,12 @@ pub struct ServeArgs {
     /// option keeps it [default: keep all]
     #[arg(long, value_name = "N")]
     keep_days: Option<NonZeroU32>,
+    /// Most memory for blocks of figures, in MiB: reads of single figures that find theirs there do not wait for the disk;
+    /// 0 keeps none [default: 64]
+    #[arg(long, value_name = "N")]
+    cache_mib: Option<u32>,
     /// TOML file with settings; options win over it. Keys: data, listen, sample_data, expose_without_protection,
-    /// keep_revisions, keep_days, subscription_max_age_seconds, subscription_stall_seconds
+    /// keep_revisions, keep_days, cache_mib, subscription_max_age_seconds, subscription_stall_seconds
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -58,6 +62,7 @@ struct ConfigFile {
     expose_without_protection: bool,
     keep_revisions: Option<NonZeroU64>,
     keep_days: Option<NonZeroU32>,
+    cache_mib: Option<u32>,
     subscription_max_age_seconds: Option<u64>,
     subscription_stall_seconds: Option<u64>,
 }
@@ -91,6 +96,9 @@ impl ServeSettings {
         }
         if let Some(seconds) = file.subscription_stall_seconds {
             config.subscription_stall_limit = Duration::from_secs(seconds.max(1));
+        }
+        if let Some(mib) = args.cache_mib.or(file.cache_mib) {
+            config.cache_bytes = usize::try_from(mib).unwrap_or(usize::MAX).saturating_mul(1 << 20);
         }
         config.retention = Retention {
             revisions: args.keep_revisions.or(file.keep_revisions),
@@ -171,6 +179,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::store::CACHE_BYTES_DEFAULT;
 
     #[derive(Debug, Parser)]
     struct ServeCommand {
@@ -199,6 +208,9 @@ mod tests {
         let found = settings("keep_revisions = 9\nkeep_days = 30", &["--keep-revisions", "5"]).unwrap();
         assert_eq!(found.config.retention.revisions.map(NonZeroU64::get), Some(5));
         assert_eq!(found.config.retention.days.map(NonZeroU32::get), Some(30));
+        assert_eq!(settings("", &[]).unwrap().config.cache_bytes, CACHE_BYTES_DEFAULT);
+        assert_eq!(settings("cache_mib = 3", &[]).unwrap().config.cache_bytes, 3 << 20);
+        assert_eq!(settings("cache_mib = 3", &["--cache-mib", "0"]).unwrap().config.cache_bytes, 0);
         assert!(matches!(settings("keep_revisions = 0", &[]), Err(CliError::Usage(_))), "head is always kept");
         assert!(matches!(settings("datta = \"typo\"", &[]), Err(CliError::Usage(_))));
     }

@@ -23,6 +23,14 @@ pub async fn run(session: &Session) -> Result<(), CliError> {
             status.indicators, status.entities, status.sources
         ))?;
         line(format!("on disk     {:.1} MB", status.disk_bytes as f64 / 1e6))?;
+        let cache = status.block_cache.unwrap_or_default();
+        line(format!(
+            "cache       {:.1} of {:.1} MB, {} hits, {} misses",
+            cache.bytes as f64 / 1e6,
+            cache.limit_bytes as f64 / 1e6,
+            cache.hits,
+            cache.misses
+        ))?;
         line(format!("subscribers {}", status.subscribers))?;
     }
     if status.accepts_writes {

@@ -10,11 +10,15 @@ mod editions;
 mod figures;
 mod revert;
 mod sink;
+mod suggest;
 mod table_checks;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-pub use self::sink::{DIFFERENCE_CHANGES_MAX, Sink};
+pub use self::{
+    sink::{DIFFERENCE_CHANGES_MAX, Sink},
+    suggest::KnownIds,
+};
 use super::{Ledger, log::Totals, record::Record, upload::Upload};
 use crate::{
     model::{
@@ -146,6 +150,8 @@ pub struct Outcome {
     pub counts: Counts,
     /// With an error among them nothing may be written.
     pub findings: Findings,
+    /// What the unknown ids in `findings` are compared with; `None` if there are none.
+    pub known: Option<KnownIds>,
     /// What the store would hold.
     pub totals: Totals,
     /// Release date of the figures or the edition.
@@ -197,6 +203,9 @@ impl<'a> Planner<'a> {
             WriteRequest::Revert(revisions) => self.revert(revisions)?,
         }
         self.sink.finish()?;
+        if self.outcome.findings.any_unknown() {
+            self.outcome.known = Some(KnownIds { catalog: self.catalog, revision: self.revision });
+        }
         Ok((self.outcome, self.sink))
     }
 

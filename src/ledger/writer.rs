@@ -18,7 +18,11 @@ mod shared_sync;
 use std::sync::{Arc, Mutex};
 
 pub use self::handle::Writer;
-use super::{compact::Retention, log::Header, plan::PlanError};
+use super::{
+    compact::Retention,
+    log::Header,
+    plan::{KnownIds, PlanError},
+};
 use crate::{
     model::{
         change::{Cause, Change, Counts},
@@ -68,6 +72,8 @@ pub struct WriteAnswer {
     pub changes: u64,
     /// The edition as it stands after a write that is about one.
     pub edition: Option<Edition>,
+    /// To find suggestions for the unknown ids in `findings`; `None` if there are none to find.
+    pub known: Option<KnownIds>,
 }
 
 /// Why a write was not done.
@@ -80,6 +86,8 @@ pub enum WriteError {
         findings: Vec<Finding>,
         /// How many errors there are, listed or not.
         errors: usize,
+        /// To find suggestions for the unknown ids in `findings`; `None` if there are none to find.
+        known: Option<KnownIds>,
     },
     /// The request id belongs to a request with other content.
     #[error("request id `{request_id}` was used for other content, in revision {revision}")]

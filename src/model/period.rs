@@ -22,6 +22,9 @@ pub struct Period {
 pub struct PeriodError(pub String);
 
 impl Period {
+    /// After every other period.
+    pub const LAST: Self = Self { start: Date::MAX, end: Date::MAX };
+
     /// Parses the SDMX text form; [`PeriodError`] lists what it takes.
     pub fn parse(text: &str) -> Result<Self, PeriodError> {
         let parsed = match text.split_once('/') {

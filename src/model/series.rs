@@ -209,10 +209,46 @@ pub fn newest_at(versions: &[FigureVersion], horizon: Horizon) -> Option<&Figure
 
 /// The version that counts for each release date within a horizon, newest date first, without retracted dates.
 fn releases_at(versions: &[FigureVersion], horizon: Horizon) -> impl Iterator<Item = &FigureVersion> {
-    let mut admitted: Vec<&FigureVersion> = versions.iter().filter(|version| horizon.admits(version)).collect();
-    admitted.sort_unstable_by_key(|version| std::cmp::Reverse((version.released, version.revision)));
-    admitted.dedup_by_key(|version| version.released);
-    admitted.into_iter().filter(|version| !version.is_retraction())
+    let releases = Releases { versions, horizon, searches: 0, sorted: Vec::new() };
+    releases.filter(|version| !version.is_retraction())
+}
+
+/// Most releases that are searched for one by one. Further ones are sorted.
+const SEARCHES_MAX: usize = 4;
+
+/// The version that counts for each release date, newest date first. Most readers need one or two: to search for these is
+/// faster than to sort all.
+struct Releases<'a> {
+    versions: &'a [FigureVersion],
+    /// Only releases within it are still to come.
+    horizon: Horizon,
+    searches: usize,
+    /// The newest release last.
+    sorted: Vec<&'a FigureVersion>,
+}
+
+impl<'a> Iterator for Releases<'a> {
+    type Item = &'a FigureVersion;
+
+    fn next(&mut self) -> Option<&'a FigureVersion> {
+        self.searches += 1;
+        let horizon = self.horizon;
+        let mut admitted = self.versions.iter().filter(move |version| horizon.admits(version));
+        if self.searches <= SEARCHES_MAX {
+            let newest = admitted.max_by_key(|version| (version.released, version.revision))?;
+            match newest.released.plus_days(-1) {
+                Some(day_before) => self.horizon.released = day_before,
+                None => self.versions = &[],
+            }
+            return Some(newest);
+        }
+        if self.searches == SEARCHES_MAX + 1 {
+            self.sorted.extend(&mut admitted);
+            self.sorted.sort_unstable_by_key(|version| (version.released, std::cmp::Reverse(version.revision)));
+            self.sorted.dedup_by_key(|version| version.released);
+        }
+        self.sorted.pop()
+    }
 }
 
 /// Splits versions that are sorted by period into one slice a period.

@@ -27,6 +27,11 @@ const FIRST_DAY: i32 = -719_162;
 /// The last of December of the year 9999.
 const LAST_DAY: i32 = 2_932_896;
 
+/// Days from the first of March of the year 0 to 1970-01-01.
+const DAYS_FROM_MARCH_0: i32 = 719_468;
+/// Days of 400 years.
+const ERA_DAYS: i32 = 146_097;
+
 impl Date {
     /// After every date of the calendar: no bound.
     pub const MAX: Self = Self(i32::MAX);
@@ -59,13 +64,22 @@ impl Date {
         Some(Self(span.get_days()))
     }
 
-    fn to_civil(self) -> Option<civil::Date> {
-        CIVIL_EPOCH.checked_add(jiff::Span::new().try_days(self.0).ok()?).ok()
-    }
-
     /// Year, month and day. [`Date::MAX`] gives the last day of the year 9999.
+    ///
+    /// Every answer prints several dates, and this takes a tenth of a calendar library's time: years are counted from
+    /// March, so that the leap day is the last, in eras of 400 years.
+    #[allow(clippy::cast_possible_truncation)] // the years are 1 to 9999, and the rest is smaller
     pub fn ymd(self) -> (i16, i8, i8) {
-        self.to_civil().map_or((9999, 12, 31), |date| (date.year(), date.month(), date.day()))
+        let days = self.0.min(LAST_DAY) + DAYS_FROM_MARCH_0;
+        let era = days.div_euclid(ERA_DAYS);
+        let of_era = days.rem_euclid(ERA_DAYS);
+        let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let from_march = (5 * of_year + 2) / 153;
+        let day = of_year - (153 * from_march + 2) / 5 + 1;
+        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+        let year = era * 400 + year_of_era + i32::from(month <= 2);
+        (year as i16, month as i8, day as i8)
     }
 
     /// Days since 1970-01-01.
@@ -164,6 +178,17 @@ mod tests {
         }
         assert_eq!(Date::from_days(FIRST_DAY - 1), None);
         assert_eq!(Date::from_days(LAST_DAY + 1), None);
+    }
+
+    #[test]
+    fn year_month_and_day_are_those_of_the_calendar() {
+        let every_11th = (FIRST_DAY..=LAST_DAY).step_by(11);
+        let around_leap_days = (-400..400).map(|offset| offset + 10_957);
+        for days in every_11th.chain(around_leap_days).chain([LAST_DAY]) {
+            let date = CIVIL_EPOCH.checked_add(jiff::Span::new().days(days)).unwrap();
+            assert_eq!(Date(days).ymd(), (date.year(), date.month(), date.day()), "{days}");
+        }
+        assert_eq!(Date::MAX.ymd(), (9999, 12, 31));
     }
 
     #[test]

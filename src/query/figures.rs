@@ -1,4 +1,4 @@
-//! Single figures at a point of history, with what other sources state, and all versions of a figure.
+//! Single figures at a point of history, with what other sources state.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -10,14 +10,14 @@ use crate::{
     model::{
         catalog::DefinitionKind,
         change::Commit,
-        id::{EntityId, IndicatorId, Revision, SourceId},
+        id::{EntityId, IndicatorId, SourceId},
         period::Period,
         series::{Dimensions, FigureVersion, SeriesKey, by_period, newest_at, state_at},
         time::Date,
     },
     store::{
         StoreError,
-        series::{SeriesIds, SeriesScope},
+        series::{SeriesIds, blocks::Recency, figure::FigureReader},
         view::NameKind,
     },
 };
@@ -43,6 +43,13 @@ pub struct CurrentFigure {
     pub last_released: Date,
 }
 
+impl CurrentFigure {
+    /// What figures of one series sort by from the earliest period to the latest: see [`recency`].
+    pub fn recency(&self) -> Recency {
+        recency(self.version.period)
+    }
+}
+
 /// Most sets of dimensions that an error lists.
 const DIMENSIONS_LISTED_MAX: usize = 20;
 /// An error lists no further set once it holds more bytes than this: errors travel in headers, which have little room.
@@ -50,7 +57,7 @@ const DIMENSIONS_LISTED_BYTES: usize = 1_000;
 
 /// Periods sort by this from the earliest to the latest: by last day, then by first day. So 2020 comes before 2019/2023,
 /// and 2024-Q4, which is shorter, after 2024.
-pub fn recency(period: Period) -> (Date, Date) {
+pub fn recency(period: Period) -> Recency {
     (period.end(), period.start())
 }
 
@@ -87,88 +94,117 @@ impl Snapshot {
         if let Some(source) = &query.source {
             self.require(DefinitionKind::Source, source.as_str())?;
         }
-        let series = self.series_of(query)?;
+        let Some(reader) = self.figure_reader(&query.indicator, &query.entity)? else {
+            return Err(self.no_figure(query, None)?);
+        };
+        let series = self.series_of(query, &reader)?;
         let mut figures = match query.period {
-            Some(period) => self.figures_of(&series, period)?,
-            None => self.latest_figures(&series)?,
+            Some(period) => self.figures_of(&reader, &series, period)?,
+            None => self.latest_figures(&reader, &series)?,
         };
         query.policy.sort(&mut figures, &self.catalog, self.revision());
         let disagreement = Disagreement::among(&figures);
         let mut figures = figures.into_iter();
-        let Some(selected) = figures.next() else { return Err(self.no_figure(query, &series)?) };
+        let Some(selected) = figures.next() else { return Err(self.no_figure(query, Some(&reader))?) };
         let indicator = self.catalog.indicator(query.indicator.as_str(), self.revision());
         let unit = indicator.map_or_else(String::new, |indicator| indicator.unit.clone());
         Ok(SelectedFigure { selected, alternatives: figures.collect(), disagreement, unit })
     }
 
+    /// A reader of the series of an indicator and an entity. `None`: one of the two has no series.
+    pub(super) fn figure_reader(
+        &self,
+        indicator: &IndicatorId,
+        entity: &EntityId,
+    ) -> Result<Option<FigureReader<'_>>, StoreError> {
+        let indicator = self.view().number(NameKind::Indicator, indicator.as_str());
+        let entity = self.view().number(NameKind::Entity, entity.as_str());
+        let Some((indicator, entity)) = indicator.zip(entity) else { return Ok(None) };
+        self.view().figure(indicator, entity, self.access).map(Some)
+    }
+
     /// The series that a figure is looked for in: one a source.
-    fn series_of(&self, query: &FigureQuery) -> Result<Vec<(SeriesIds, SeriesKey)>, StoreError> {
-        let mut series = self.series_of_any_dimensions(query)?;
-        series.retain(|(_, key)| key.dimensions == query.dimensions);
+    fn series_of(&self, query: &FigureQuery, reader: &FigureReader<'_>) -> Result<Vec<SeriesIds>, StoreError> {
+        let Some(dimensions) = self.view().number(NameKind::Dimensions, query.dimensions.as_str()) else {
+            return Ok(Vec::new());
+        };
+        let mut series = self.series_of_any_dimensions(query, reader)?;
+        series.retain(|ids| ids.dimensions == dimensions);
         Ok(series)
     }
 
-    fn series_of_any_dimensions(&self, query: &FigureQuery) -> Result<Vec<(SeriesIds, SeriesKey)>, StoreError> {
-        let Some(scope) = self.figure_scope(&query.indicator, &query.entity) else { return Ok(Vec::new()) };
-        let mut series = Vec::new();
-        let mut previous = None;
-        while let Some(ids) = self.view().next_series(scope, previous)? {
-            let key = self.view().series_key(ids)?;
-            if query.source.as_ref().is_none_or(|source| *source == key.source) {
-                series.push((ids, key));
-            }
-            previous = Some(ids);
+    fn series_of_any_dimensions(
+        &self,
+        query: &FigureQuery,
+        reader: &FigureReader<'_>,
+    ) -> Result<Vec<SeriesIds>, StoreError> {
+        let mut series = reader.series()?;
+        if let Some(source) = &query.source {
+            let source = self.view().number(NameKind::Source, source.as_str());
+            series.retain(|ids| Some(ids.source) == source);
         }
         Ok(series)
     }
 
-    /// The series of an indicator and an entity; `None`: one of the two has no series.
-    fn figure_scope(&self, indicator: &IndicatorId, entity: &EntityId) -> Option<SeriesScope> {
-        let indicator = self.view().number(NameKind::Indicator, indicator.as_str())?;
-        let entity = self.view().number(NameKind::Entity, entity.as_str())?;
-        Some(SeriesScope::Figure(indicator, entity))
-    }
-
     /// The current figure of each of these series for one period.
-    fn figures_of(&self, series: &[(SeriesIds, SeriesKey)], period: Period) -> Result<Vec<Observation>, StoreError> {
+    fn figures_of(
+        &self,
+        reader: &FigureReader<'_>,
+        series: &[SeriesIds],
+        period: Period,
+    ) -> Result<Vec<Observation>, StoreError> {
         let mut figures = Vec::new();
-        for (ids, key) in series {
-            let versions = self.view().versions_of_period(*ids, period)?;
+        for ids in series {
+            let versions = reader.versions_of_period(*ids, period)?;
             if let Some(figure) = self.current_figures(*ids, &versions)?.pop() {
-                figures.push(self.current_observation(key.clone(), figure)?);
+                figures.push(self.current_observation(self.view().series_key(*ids)?, figure)?);
             }
         }
         Ok(figures)
     }
 
     /// The current figures of these series for the latest period for which one of them has a figure.
-    fn latest_figures(&self, series: &[(SeriesIds, SeriesKey)]) -> Result<Vec<Observation>, StoreError> {
+    fn latest_figures(&self, reader: &FigureReader<'_>, series: &[SeriesIds]) -> Result<Vec<Observation>, StoreError> {
         let mut latest: Option<Period> = None;
-        let mut candidates: Vec<(SeriesKey, CurrentFigure)> = Vec::new();
-        for (ids, key) in series {
-            let figures = self.current_figures(*ids, &self.view().versions(*ids)?)?;
-            let Some(figure) = figures.into_iter().max_by_key(|figure| recency(figure.version.period)) else {
-                continue;
-            };
+        let mut candidates: Vec<(SeriesIds, CurrentFigure)> = Vec::new();
+        for ids in series {
+            let full_release = self.full_release_of(*ids)?;
+            let mut newest: Option<CurrentFigure> = None;
+            reader.read_latest(*ids, |versions| {
+                let figures = self.figures_among(versions, full_release);
+                newest = newest.take().into_iter().chain(figures).max_by_key(CurrentFigure::recency);
+                Ok(newest.as_ref().map(CurrentFigure::recency))
+            })?;
+            let Some(figure) = newest else { continue };
             let period = figure.version.period;
             if latest.is_none_or(|latest| recency(latest) < recency(period)) {
                 latest = Some(period);
             }
-            candidates.push((key.clone(), figure));
+            candidates.push((*ids, figure));
         }
         candidates.retain(|(_, figure)| Some(figure.version.period) == latest);
-        candidates.into_iter().map(|(key, figure)| self.current_observation(key, figure)).collect()
+        let mut figures = Vec::with_capacity(candidates.len());
+        for (ids, figure) in candidates {
+            figures.push(self.current_observation(self.view().series_key(ids)?, figure)?);
+        }
+        Ok(figures)
     }
 
     /// The error that no source has a figure, with the periods or the dimensions for which there are figures.
-    fn no_figure(&self, query: &FigureQuery, series: &[(SeriesIds, SeriesKey)]) -> Result<QueryError, StoreError> {
+    fn no_figure(&self, query: &FigureQuery, reader: Option<&FigureReader<'_>>) -> Result<QueryError, StoreError> {
+        self.allow_long_work()?;
         let mut periods = BTreeSet::new();
-        for (ids, _) in series {
-            let current = self.current_versions(&self.view().versions(*ids)?);
-            periods.extend(current.iter().map(|version| version.period));
+        let mut known = BTreeSet::new();
+        if let Some(reader) = reader {
+            for ids in self.series_of(query, reader)? {
+                let current = self.current_versions(&reader.versions(ids)?);
+                periods.extend(current.iter().map(|version| version.period));
+            }
+            if periods.is_empty() {
+                known = self.known_dimensions(query, reader)?;
+            }
         }
         if periods.is_empty() {
-            let known = self.known_dimensions(query)?;
             if !known.is_empty() {
                 return Ok(QueryError::OtherDimensions {
                     indicator: query.indicator.to_string(),
@@ -194,14 +230,19 @@ impl Snapshot {
 
     /// The dimensions with which the sources of a query have figures of its indicator and entity, at most
     /// [`DIMENSIONS_LISTED_MAX`].
-    fn known_dimensions(&self, query: &FigureQuery) -> Result<BTreeSet<Dimensions>, StoreError> {
+    fn known_dimensions(
+        &self,
+        query: &FigureQuery,
+        reader: &FigureReader<'_>,
+    ) -> Result<BTreeSet<Dimensions>, StoreError> {
         let mut known: BTreeSet<Dimensions> = BTreeSet::new();
         let mut bytes = 0;
-        for (ids, key) in self.series_of_any_dimensions(query)? {
+        for ids in self.series_of_any_dimensions(query, reader)? {
             if known.len() == DIMENSIONS_LISTED_MAX || bytes > DIMENSIONS_LISTED_BYTES {
                 break;
             }
-            if !known.contains(&key.dimensions) && !self.current_versions(&self.view().versions(ids)?).is_empty() {
+            let key = self.view().series_key(ids)?;
+            if !known.contains(&key.dimensions) && !self.current_versions(&reader.versions(ids)?).is_empty() {
                 bytes += key.dimensions.as_str().len();
                 known.insert(key.dimensions);
             }
@@ -218,20 +259,33 @@ impl Snapshot {
         ids: SeriesIds,
         versions: &[FigureVersion],
     ) -> Result<Vec<CurrentFigure>, StoreError> {
-        let full_release = self.view().newest_full_release((ids.indicator, ids.source), self.horizon)?;
-        let mut figures = Vec::new();
-        for of_period in by_period(versions) {
-            let Some(version) = state_at(of_period, self.horizon) else { continue };
-            let newest = newest_at(of_period, self.horizon).unwrap_or(version);
+        let full_release = self.full_release_of(ids)?;
+        Ok(self.figures_among(versions, full_release).collect())
+    }
+
+    /// The newest full release of the indicator of a series by its source.
+    pub(super) fn full_release_of(&self, ids: SeriesIds) -> Result<Option<Date>, StoreError> {
+        self.view().newest_full_release((ids.indicator, ids.source), self.horizon, self.access)
+    }
+
+    /// The versions that answer among those of whole periods, one a period, with the newest full release of their series.
+    pub(super) fn figures_among<'a>(
+        &self,
+        versions: &'a [FigureVersion],
+        full_release: Option<Date>,
+    ) -> impl Iterator<Item = CurrentFigure> + use<'a> {
+        let horizon = self.horizon;
+        by_period(versions).filter_map(move |of_period| {
+            let version = state_at(of_period, horizon)?;
+            let newest = newest_at(of_period, horizon).unwrap_or(version);
             let last_released = full_release.map_or(newest.released, |day| day.max(newest.released));
-            figures.push(CurrentFigure { version: version.clone(), last_released });
-        }
-        Ok(figures)
+            Some(CurrentFigure { version: version.clone(), last_released })
+        })
     }
 
     /// A current figure with its series and its commit.
     pub fn current_observation(&self, series: SeriesKey, figure: CurrentFigure) -> Result<Observation, StoreError> {
-        let commit = self.reader.commit(figure.version.revision)?;
+        let commit = self.commit(figure.version.revision)?;
         Ok(Observation { series, version: figure.version, commit, last_released: Some(figure.last_released) })
     }
 
@@ -242,45 +296,7 @@ impl Snapshot {
 
     /// A version with its series and its commit, without [`Observation::last_released`].
     pub fn observation(&self, series: SeriesKey, version: FigureVersion) -> Result<Observation, StoreError> {
-        let commit = self.reader.commit(version.revision)?;
+        let commit = self.commit(version.revision)?;
         Ok(Observation { series, version, commit, last_released: None })
     }
-
-    /// Every version of the figures of one indicator and entity within the horizon, retractions included. Sorted by source,
-    /// dimensions, period, release date and revision.
-    pub fn versions(
-        &self,
-        indicator: &IndicatorId,
-        entity: &EntityId,
-        period: Option<Period>,
-        source: Option<&SourceId>,
-    ) -> Result<Vec<Observation>, QueryError> {
-        self.require(DefinitionKind::Indicator, indicator.as_str())?;
-        self.require(DefinitionKind::Entity, entity.as_str())?;
-        if let Some(source) = source {
-            self.require(DefinitionKind::Source, source.as_str())?;
-        }
-        let Some(scope) = self.figure_scope(indicator, entity) else { return Ok(Vec::new()) };
-        let mut observations = Vec::new();
-        for item in self.view().scan_series(scope, None) {
-            let (ids, versions) = item?;
-            let key = self.view().series_key(ids)?;
-            if source.is_some_and(|source| *source != key.source) {
-                continue;
-            }
-            for version in versions {
-                let of_period = period.is_none_or(|period| version.period == period);
-                if of_period && self.horizon.admits(&version) {
-                    observations.push(self.observation(key.clone(), version)?);
-                }
-            }
-        }
-        observations.sort_by(|a, b| version_order(a).cmp(&version_order(b)));
-        Ok(observations)
-    }
-}
-
-fn version_order(observation: &Observation) -> (&SourceId, &Dimensions, Period, Date, Revision) {
-    let Observation { series, version, .. } = observation;
-    (&series.source, &series.dimensions, version.period, version.released, version.revision)
 }

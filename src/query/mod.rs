@@ -1,12 +1,14 @@
 //! Reading the view: figures, series, editions and definitions, at any point of history.
 //!
-//! In reading order: [`snapshot`] fixes the point of history that a query answers at; [`policy`] chooses the source that
-//! answers; [`figures`], [`series`], [`editions`] and [`search`] answer; [`state`] lists everything that is current, for
+//! In reading order: [`snapshot`] fixes the point of history that a query answers at, [`commits`] has the commits; [`policy`] chooses the source that
+//! answers; [`figures`], [`versions`], [`series`], [`chosen`], [`editions`] and [`search`] answer; [`state`] lists everything that is current, for
 //! the feed.
 //!
 //! Invariants: a query answers from one revision and names it. It never writes. All of it is synchronous and may wait for
-//! the disk, so callers keep it off the async threads.
+//! the disk, so callers keep it off the async threads; except on a [`Snapshot::in_memory`], which never waits.
 
+pub mod chosen;
+mod commits;
 pub mod editions;
 pub mod figures;
 pub mod policy;
@@ -14,6 +16,7 @@ pub mod search;
 pub mod series;
 pub mod snapshot;
 pub mod state;
+pub mod versions;
 
 use crate::{
     model::{catalog::DefinitionKind, id::Revision, series::Dimensions},

@@ -51,6 +51,9 @@ impl Policy {
 
     /// Sorts figures of one key. The first answers: one without a number only if no source has a number.
     pub fn sort(self, figures: &mut [Observation], catalog: &Catalog, at: Revision) {
+        if figures.len() < 2 {
+            return;
+        }
         figures.sort_by_cached_key(|figure| {
             let last_released = figure.last_released.unwrap_or(figure.version.released);
             (self.preference(&figure.series, &figure.version, last_released, catalog, at), figure.series.clone())

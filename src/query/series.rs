@@ -1,4 +1,4 @@
-//! Many figures at once: whole series, or one figure for each key, chosen by a policy.
+//! Many figures at once: the series that a selection admits, step by step.
 //!
 //! Invariant: a filter that is set only ever narrows a selection. If what it names has no figures, the answer is empty.
 
@@ -9,20 +9,19 @@ use std::{
 
 use super::{
     QueryError, Snapshot,
-    figures::{CurrentFigure, Observation, recency},
-    policy::Policy,
+    figures::{CurrentFigure, recency},
 };
 use crate::{
     model::{
         catalog::{Definition, DefinitionKind, Entity, Redistribution, RelationKind},
         id::{EntityId, IndicatorId, Revision, SourceId},
         period::Period,
-        series::{Dimensions, FigureVersion, SeriesKey},
+        series::{Dimensions, SeriesKey},
         time::Date,
     },
     store::{
         StoreError,
-        series::{SeriesIds, SeriesScope},
+        series::{SeriesIds, SeriesScope, blocks::SeriesBlocks},
         view::NameKind,
     },
 };
@@ -67,7 +66,7 @@ impl Selection {
     }
 
     /// The [`recency`] of the earliest period within `latest_periods`, of these; `None`: all periods are within it.
-    fn first_latest(&self, periods: &BTreeSet<(Date, Date)>) -> Option<(Date, Date)> {
+    pub(super) fn first_latest(&self, periods: &BTreeSet<(Date, Date)>) -> Option<(Date, Date)> {
         let count = usize::try_from(self.latest_periods?).unwrap_or(usize::MAX);
         match count {
             0 => Some((Date::MAX, Date::MAX)),
@@ -104,15 +103,6 @@ pub struct SeriesSummary {
 
 /// Where a paged read of series goes on: after this period of this series, or with `None` after the whole series.
 pub type SeriesPosition = (SeriesIds, Option<Period>);
-
-/// Where a paged read of chosen figures goes on: after this key, in the numbers of the view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FigurePosition {
-    pub indicator: u32,
-    pub entity: u32,
-    pub dimensions: u32,
-    pub period: Period,
-}
 
 /// A selection in the numbers of the view. `None` admits all, an empty set none.
 struct SeriesFilter {
@@ -158,12 +148,33 @@ fn lies_in(scope: SeriesScope, ids: SeriesIds) -> bool {
     }
 }
 
-/// All versions of one series, sorted.
-struct SeriesVersions {
-    ids: SeriesIds,
-    key: SeriesKey,
-    versions: Vec<FigureVersion>,
+/// A step of a read of many series. A read that finds little takes many steps, so its caller counts them.
+#[derive(Debug)]
+pub enum Step<T, P> {
+    /// The next item.
+    Found(T),
+    /// Nothing was found here. The read may stop, and go on after this position.
+    Passed(P),
 }
+
+impl<T, P> Step<T, P> {
+    /// What was found here.
+    pub fn found(self) -> Option<T> {
+        match self {
+            Self::Found(item) => Some(item),
+            Self::Passed(_) => None,
+        }
+    }
+}
+
+/// One series that a selection admits, whatever its periods.
+pub(super) struct AdmittedSeries {
+    pub(super) key: SeriesKey,
+    pub(super) blocks: SeriesBlocks,
+}
+
+/// Which series of a selection a read passes, or comes to.
+pub(super) type SeriesStep = Step<AdmittedSeries, SeriesIds>;
 
 impl Snapshot {
     /// Refuses a selection that names an unknown id ([`QueryError::Unknown`]) or has more than a million pairs of an
@@ -233,16 +244,19 @@ impl Snapshot {
         Ok(found)
     }
 
-    /// The series of a selection that have current figures, in key order, after a position. Each item costs one read.
+    /// The series of a selection that have current figures, in key order, after a position. Each step costs one read.
     pub fn series<'a>(
         &'a self,
         selection: &'a Selection,
         after: Option<SeriesPosition>,
-    ) -> impl Iterator<Item = Result<CurrentSeries, StoreError>> + 'a {
+    ) -> impl Iterator<Item = Result<Step<CurrentSeries, SeriesIds>, StoreError>> + 'a {
         let series = self.matching_series(selection, after.map(|(ids, _)| ids));
-        series.filter_map(move |item| {
-            let current = item.and_then(|series| self.current_series(selection, series, after));
-            current.map(|current| (!current.figures.is_empty()).then_some(current)).transpose()
+        series.map(move |step| {
+            let series = match step? {
+                Step::Found(series) => self.current_series(selection, series, after)?,
+                Step::Passed(ids) => return Ok(Step::Passed(ids)),
+            };
+            Ok(if series.figures.is_empty() { Step::Passed(series.ids) } else { Step::Found(series) })
         })
     }
 
@@ -250,15 +264,15 @@ impl Snapshot {
     fn current_series(
         &self,
         selection: &Selection,
-        series: SeriesVersions,
+        series: AdmittedSeries,
         after: Option<SeriesPosition>,
     ) -> Result<CurrentSeries, StoreError> {
-        let SeriesVersions { ids, key, versions } = series;
-        let mut figures = self.current_figures(ids, &versions)?;
-        figures.retain(|figure| selection.admits(figure.version.period));
-        let periods = figures.iter().map(|figure| recency(figure.version.period)).collect();
+        let AdmittedSeries { key, blocks } = series;
+        let ids = blocks.ids;
+        let mut figures = self.admitted_figures(selection, &blocks)?;
+        let periods = figures.iter().map(CurrentFigure::recency).collect();
         let first_latest = selection.first_latest(&periods);
-        figures.retain(|figure| first_latest.is_none_or(|first| recency(figure.version.period) >= first));
+        figures.retain(|figure| first_latest.is_none_or(|first| figure.recency() >= first));
         match after {
             Some((start, None)) if start == ids => figures.clear(),
             Some((start, Some(last))) if start == ids => figures.retain(|figure| figure.version.period > last),
@@ -267,103 +281,80 @@ impl Snapshot {
         Ok(CurrentSeries { ids, key, figures })
     }
 
+    /// The current figures of a series in the periods of a selection, in the order of periods. With `latest_periods` at
+    /// least those of the latest periods: earlier ones are not read.
+    pub(super) fn admitted_figures(
+        &self,
+        selection: &Selection,
+        blocks: &SeriesBlocks,
+    ) -> Result<Vec<CurrentFigure>, StoreError> {
+        let full_release = self.full_release_of(blocks.ids)?;
+        let admitted = |figure: &CurrentFigure| selection.admits(figure.version.period);
+        if selection.latest_periods.is_none() {
+            return Ok(self.figures_among(&blocks.versions()?, full_release).filter(admitted).collect());
+        }
+        let mut figures: Vec<CurrentFigure> = Vec::new();
+        let mut periods = BTreeSet::new();
+        blocks.read_latest(|versions| {
+            figures.extend(self.figures_among(versions, full_release).filter(admitted));
+            periods.extend(figures.iter().map(CurrentFigure::recency));
+            Ok(selection.first_latest(&periods))
+        })?;
+        figures.sort_by_key(|figure| figure.version.period);
+        Ok(figures)
+    }
+
     /// The extent of each series of a selection that has current figures, in key order, after a series.
     pub fn list_series<'a>(
         &'a self,
         selection: &'a Selection,
         after: Option<SeriesIds>,
-    ) -> impl Iterator<Item = Result<SeriesSummary, StoreError>> + 'a {
-        let series = self.series(selection, after.map(|ids| (ids, None)));
-        series.filter_map(|item| item.map(summary).transpose())
-    }
-
-    /// One figure for each (indicator, entity, dimensions, period) of a selection: that of the source which a policy puts
-    /// first. In the order of positions, after one. It reads the series of one indicator and entity at a time.
-    pub fn selected_figures<'a>(
-        &'a self,
-        selection: &'a Selection,
-        policy: Policy,
-        after: Option<FigurePosition>,
-    ) -> impl Iterator<Item = Result<(FigurePosition, Observation), StoreError>> + 'a {
-        let start =
-            after.map(|after| SeriesIds { indicator: after.indicator, entity: after.entity, source: 0, dimensions: 0 });
-        let mut series = self.matching_series(selection, start).peekable();
-        let groups = std::iter::from_fn(move || {
-            let mut group = vec![series.next()?];
-            while let Some(next) = series.next_if(|next| is_same_figure(&group, next)) {
-                group.push(next);
-            }
-            Some(group.into_iter().collect::<Result<Vec<SeriesVersions>, StoreError>>())
-        });
-        groups.flat_map(move |group| match group.and_then(|group| self.choose(selection, policy, group, after)) {
-            Ok(chosen) => chosen.into_iter().map(Ok).collect(),
-            Err(error) => vec![Err(error)],
+    ) -> impl Iterator<Item = Result<Step<SeriesSummary, SeriesIds>, StoreError>> + 'a {
+        self.series(selection, after.map(|ids| (ids, None))).map(|step| {
+            Ok(match step? {
+                Step::Found(series) => {
+                    let ids = series.ids;
+                    summary(series).map_or(Step::Passed(ids), Step::Found)
+                }
+                Step::Passed(ids) => Step::Passed(ids),
+            })
         })
     }
 
-    /// Chooses among the figures of the series of one indicator and entity, after a position.
-    fn choose(
-        &self,
-        selection: &Selection,
-        policy: Policy,
-        group: Vec<SeriesVersions>,
-        after: Option<FigurePosition>,
-    ) -> Result<Vec<(FigurePosition, Observation)>, StoreError> {
-        let mut candidates: BTreeMap<FigurePosition, Vec<(SeriesKey, CurrentFigure)>> = BTreeMap::new();
-        let mut periods_by_dimensions: BTreeMap<u32, BTreeSet<(Date, Date)>> = BTreeMap::new();
-        for SeriesVersions { ids, key, versions } in group {
-            let SeriesIds { indicator, entity, dimensions, .. } = ids;
-            for figure in self.current_figures(ids, &versions)? {
-                let period = figure.version.period;
-                if selection.admits(period) {
-                    let position = FigurePosition { indicator, entity, dimensions, period };
-                    candidates.entry(position).or_default().push((key.clone(), figure));
-                    periods_by_dimensions.entry(dimensions).or_default().insert(recency(period));
-                }
-            }
-        }
-        let mut chosen = Vec::new();
-        for (position, mut figures) in candidates {
-            let periods = periods_by_dimensions.get(&position.dimensions);
-            let first_latest = periods.and_then(|periods| selection.first_latest(periods));
-            let is_latest = first_latest.is_none_or(|first| recency(position.period) >= first);
-            if !is_latest || after.is_some_and(|after| position <= after) {
-                continue;
-            }
-            if let Some(at) = policy.choose(&figures, &self.catalog, self.revision()) {
-                let (key, figure) = figures.swap_remove(at);
-                chosen.push((position, self.current_observation(key, figure)?));
-            }
-        }
-        Ok(chosen)
-    }
-
-    /// The series that a selection admits, whatever their periods, with all their versions. In key order, from a series
-    /// on, which is included.
-    fn matching_series<'a>(
+    /// Comes to the series that a selection admits, whatever their periods, and passes the others. In key order, from a
+    /// series on, which is included.
+    pub(super) fn matching_series<'a>(
         &'a self,
         selection: &'a Selection,
         start: Option<SeriesIds>,
-    ) -> Box<dyn Iterator<Item = Result<SeriesVersions, StoreError>> + 'a> {
+    ) -> Box<dyn Iterator<Item = Result<SeriesStep, StoreError>> + 'a> {
         let filter = match self.series_filter(selection) {
             Ok(filter) => filter,
             Err(error) => return Box::new(std::iter::once(Err(error))),
         };
-        let scanned = filter.scopes(start).flat_map(move |scope| {
+        let steps = filter.scopes(start).flat_map(move |scope| {
             let within = start.filter(|ids| lies_in(scope, *ids));
-            self.view().scan_series(scope, within)
+            let series = self.view().scan_blocks(scope, within).map(|series| Ok(Some(series?)));
+            // A scope without series costs a read too.
+            series.chain(std::iter::once(Ok(None))).map(move |series: Result<_, StoreError>| Ok((scope, series?)))
         });
-        Box::new(scanned.filter_map(move |item| {
-            let (ids, versions) = match item {
-                Ok(item) => item,
+        Box::new(steps.filter_map(move |step| {
+            let (scope, blocks) = match step {
+                Ok((scope, Some(blocks))) => (scope, blocks),
+                Ok((scope, None)) => return Some(Ok(Step::Passed(end_of(scope)))),
                 Err(error) => return Some(Err(error)),
             };
-            if start.is_some_and(|start| ids < start) || !filter.admits_source(ids.source) {
+            let ids = blocks.ids;
+            debug_assert!(lies_in(scope, ids));
+            if start.is_some_and(|start| ids < start) {
                 return None;
             }
+            if !filter.admits_source(ids.source) {
+                return Some(Ok(Step::Passed(ids)));
+            }
             match self.view().series_key(ids) {
-                Ok(key) if !selection.admits_dimensions(&key.dimensions) => None,
-                Ok(key) => Some(Ok(SeriesVersions { ids, key, versions })),
+                Ok(key) if !selection.admits_dimensions(&key.dimensions) => Some(Ok(Step::Passed(ids))),
+                Ok(key) => Some(Ok(Step::Found(AdmittedSeries { key, blocks }))),
                 Err(error) => Some(Err(error)),
             }
         }))
@@ -444,10 +435,14 @@ fn is_member(entity: &Entity, group: &EntityId, day: Date) -> bool {
     })
 }
 
-/// Whether a series has the same indicator and entity as those of a group. An error is a group of its own.
-fn is_same_figure(group: &[Result<SeriesVersions, StoreError>], next: &Result<SeriesVersions, StoreError>) -> bool {
-    let (Some(Ok(first)), Ok(next)) = (group.first(), next) else { return false };
-    first.ids.indicator == next.ids.indicator && first.ids.entity == next.ids.entity
+/// A position after all series of a scope.
+fn end_of(scope: SeriesScope) -> SeriesIds {
+    let (indicator, entity) = match scope {
+        SeriesScope::All => (u32::MAX, u32::MAX),
+        SeriesScope::Indicator(indicator) => (indicator, u32::MAX),
+        SeriesScope::Figure(indicator, entity) => (indicator, entity),
+    };
+    SeriesIds { indicator, entity, source: u32::MAX, dimensions: u32::MAX }
 }
 
 #[cfg(test)]

@@ -3,12 +3,9 @@
 //! Invariant: a [`Snapshot`] answers the same however long it is held, because versions never change and commits above its
 //! revision are outside its horizon.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 
-use super::QueryError;
+use super::{QueryError, commits::CommitCache};
 use crate::{
     ledger::Ledger,
     model::{
@@ -18,11 +15,13 @@ use crate::{
         series::Horizon,
         time::{Date, Instant},
     },
-    store::{StoreError, catalog::Catalog, lock::lock, suggestions::Suggestions, view::View},
+    store::{
+        StoreError,
+        catalog::Catalog,
+        suggestions::Suggestions,
+        view::{Access, View},
+    },
 };
-
-/// Most commits in the cache, from which figures get their times and causes. A full cache is emptied.
-const CACHED_COMMITS_MAX: usize = 4_096;
 
 /// A point of history, as a request names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,7 +43,7 @@ pub enum AsOf {
 pub struct Reader {
     ledger: Arc<Ledger>,
     view: Arc<View>,
-    commits: Arc<Mutex<HashMap<Revision, Arc<Commit>>>>,
+    commits: Arc<CommitCache>,
 }
 
 impl Reader {
@@ -80,7 +79,7 @@ impl Reader {
             AsOf::Released(released) => Horizon { revision: head, released },
             AsOf::Pinned(horizon) => horizon,
         };
-        Ok(Snapshot { reader: self.clone(), catalog: self.view.catalog(), horizon })
+        Ok(Snapshot { reader: self.clone(), catalog: self.view.catalog(), horizon, access: Access::Disk })
     }
 
     /// Fixes the point of history of a whole state that all later commits follow. Since commits follow by revision, a
@@ -108,10 +107,12 @@ impl Reader {
     /// The newest revision that brought something released on or before a day and is not reverted; 0 if there is none.
     pub fn revision_released_by(&self, day: Date) -> Result<Revision, StoreError> {
         let catalog = self.view.catalog();
-        let mut revision = self.head();
+        let head = self.head();
+        self.commits.read_release_dates(&self.ledger, head)?;
+        let mut revision = head;
         while revision > Revision::ZERO {
-            let reverted = catalog.reverts().is_reverted(revision, self.head());
-            if !reverted && self.commit(revision)?.released.is_some_and(|released| released <= day) {
+            let released = self.commits.released(&self.ledger, revision)?;
+            if released.is_some_and(|released| released <= day) && !catalog.reverts().is_reverted(revision, head) {
                 break;
             }
             revision = Revision(revision.0 - 1);
@@ -121,18 +122,7 @@ impl Reader {
 
     /// The commit of a revision from 1 to head. [`StoreError::Corrupt`] if the ledger lacks it.
     pub fn commit(&self, revision: Revision) -> Result<Arc<Commit>, StoreError> {
-        let mut commits = lock(&self.commits);
-        if let Some(commit) = commits.get(&revision) {
-            return Ok(commit.clone());
-        }
-        let header = self.ledger.header(revision)?;
-        let header = header.ok_or_else(|| StoreError::corrupt(format!("commit {revision} is not in the ledger")))?;
-        if commits.len() >= CACHED_COMMITS_MAX {
-            commits.clear();
-        }
-        let commit = Arc::new(header.commit);
-        commits.insert(revision, commit.clone());
-        Ok(commit)
+        self.commits.commit(&self.ledger, revision, Access::Disk)
     }
 }
 
@@ -143,6 +133,8 @@ pub struct Snapshot {
     /// The catalog with all versions, also those above the horizon.
     pub catalog: Arc<Catalog>,
     pub horizon: Horizon,
+    /// Where it may look.
+    pub(super) access: Access,
 }
 
 impl Snapshot {
@@ -154,11 +146,31 @@ impl Snapshot {
         &self.reader.view
     }
 
+    /// The same point of history, answered from memory alone: with [`StoreError::NotInMemory`] if an answer needs the disk,
+    /// or takes long. Only [`Snapshot::figure`] answers so.
+    pub fn in_memory(mut self) -> Self {
+        self.access = Access::Memory;
+        self
+    }
+
+    /// Fails with [`StoreError::NotInMemory`] where only what is in memory and short may be answered.
+    pub(super) fn allow_long_work(&self) -> Result<(), StoreError> {
+        if self.access == Access::Disk { Ok(()) } else { Err(StoreError::NotInMemory) }
+    }
+
+    /// The commit of a revision within the horizon.
+    pub(super) fn commit(&self, revision: Revision) -> Result<Arc<Commit>, StoreError> {
+        self.reader.commits.commit(&self.reader.ledger, revision, self.access)
+    }
+
     /// Fails with [`QueryError::Unknown`] if no definition has the id at this point of history.
     pub fn require(&self, kind: DefinitionKind, id: &str) -> Result<(), QueryError> {
         match self.catalog.definition(kind, id, self.revision()) {
             Some(_) => Ok(()),
-            None => Err(self.unknown(kind, id)),
+            None => {
+                self.allow_long_work()?;
+                Err(self.unknown(kind, id))
+            }
         }
     }
 

@@ -147,6 +147,25 @@ impl App {
         self.read(at, read).await
     }
 
+    /// Answers from memory at once if everything is there, else off the async threads: then `read` is called again.
+    async fn read_hot<T: Send + 'static>(
+        &self,
+        at: impl Into<ReadPoint>,
+        read: impl Fn(&Snapshot) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let at = at.into();
+        self.reach(at.min_revision).await?;
+        // The revision of an instant is found by reading commits.
+        if !matches!(at.as_of, AsOf::Recorded(_)) {
+            let snapshot = self.reader.at(at.as_of).map_err(query_status)?.in_memory();
+            match read(&snapshot) {
+                Err(QueryError::Store(StoreError::NotInMemory)) => {}
+                answer => return answer.map_err(query_status),
+            }
+        }
+        self.read(at, move |snapshot| read(&snapshot).map_err(query_status)).await
+    }
+
     /// Answers from a point of history, off the async threads.
     async fn read<T: Send + 'static>(
         &self,

@@ -25,6 +25,10 @@ use crate::{
 /// A page of this size is closed, however many items were asked for: clients take 4 MiB unless told otherwise.
 const ANSWER_BYTES: usize = 1 << 20;
 
+/// Most steps without an item in search of the items of one page: series that a selection leaves out, and pairs of an
+/// indicator and an entity without series. Each costs a read of a few microseconds.
+pub(super) const PASSED_MAX: usize = 10_000;
+
 /// A request for a page of a list.
 pub(super) trait PagedRequest: Name {
     /// Takes out `page_size` and `page_token`. What is left is the same for all pages of a list.
@@ -136,6 +140,11 @@ impl<P: Serialize + DeserializeOwned> ListPage<P> {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
+    /// The messages of this page, still none.
+    pub(super) fn messages<M: Message>(&self) -> PageMessages<'_, P, M> {
+        PageMessages { page: self, messages: Vec::new(), bytes: 0, last: None, more: false }
+    }
+
     /// Takes messages, each with the position behind it, until the page is full by number or by size. Returns them and the
     /// token of the next page; that is empty if there is no more.
     pub(super) fn fill<M: Message>(
@@ -143,20 +152,70 @@ impl<P: Serialize + DeserializeOwned> ListPage<P> {
         revision: Revision,
         items: impl IntoIterator<Item = Result<(M, P), Status>>,
     ) -> Result<(Vec<M>, String), Status> {
+        self.fill_sparse(revision, items.into_iter().map(|item| item.map(|(message, at)| (Some(message), at))))
+    }
+
+    /// Like [`ListPage::fill`], for a list that has to be searched: a step without a message found nothing up to its
+    /// position. After [`PASSED_MAX`] of these the page is closed as it is, even empty, so that a page costs the same
+    /// wherever the list has its items.
+    pub(super) fn fill_sparse<M: Message>(
+        &self,
+        revision: Revision,
+        steps: impl IntoIterator<Item = Result<(Option<M>, P), Status>>,
+    ) -> Result<(Vec<M>, String), Status> {
         let mut messages = Vec::new();
         let mut bytes = 0;
+        let mut passed = 0;
         let mut last = None;
-        for item in items {
-            if messages.len() == self.size || bytes >= ANSWER_BYTES {
+        for step in steps {
+            let (message, position) = step?;
+            // A full page is the last one if nothing is found behind it.
+            let is_full = messages.len() == self.size || bytes >= ANSWER_BYTES;
+            if passed == PASSED_MAX || (is_full && message.is_some()) {
                 let token = last.map_or_else(String::new, |last| self.next(revision, &last));
                 return Ok((messages, token));
             }
-            let (message, position) = item?;
-            bytes += message.encoded_len();
-            messages.push(message);
+            match message {
+                Some(message) => {
+                    bytes += message.encoded_len();
+                    messages.push(message);
+                }
+                None => passed += 1,
+            }
             last = Some(position);
         }
         Ok((messages, String::new()))
+    }
+}
+
+/// The messages of a page that is being filled, one by one.
+pub(super) struct PageMessages<'a, P, M> {
+    page: &'a ListPage<P>,
+    messages: Vec<M>,
+    bytes: usize,
+    last: Option<P>,
+    /// A message came that has no room.
+    more: bool,
+}
+
+impl<P: Serialize + DeserializeOwned, M: Message> PageMessages<'_, P, M> {
+    /// Takes a message with the position behind it. `false`: the page is full without it.
+    pub(super) fn take(&mut self, message: M, position: impl FnOnce() -> P) -> bool {
+        if self.messages.len() == self.page.size || self.bytes >= ANSWER_BYTES {
+            self.more = true;
+            return false;
+        }
+        self.bytes += message.encoded_len();
+        self.messages.push(message);
+        self.last = Some(position());
+        true
+    }
+
+    /// The messages and the token of the next page, which is empty if there is none.
+    pub(super) fn finish(self, revision: Revision) -> (Vec<M>, String) {
+        let next = self.last.filter(|_| self.more);
+        let token = next.map_or_else(String::new, |last| self.page.next(revision, &last));
+        (self.messages, token)
     }
 }
 

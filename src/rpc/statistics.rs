@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use tonic::{Request, Response, Status};
 
 use self::{
-    position::{ChosenPosition, FigureToken, SeriesNumbers},
+    position::{ChosenPosition, FigureToken, SeriesNumbers, VersionToken},
     series_stream::{BoxedStream, SeriesStream},
 };
 use super::{App, ReadPoint, paging::ListPage, query_status, status::BadField};
@@ -30,7 +30,8 @@ use crate::{
         Snapshot,
         figures::FigureQuery,
         policy::Policy,
-        series::{CurrentSeries, Selection},
+        series::{CurrentSeries, Selection, Step},
+        versions::VersionsQuery,
     },
 };
 
@@ -56,8 +57,8 @@ impl StatisticsService for Statistics {
             source: optional_id("source", &request.source, SourceId::new)?,
         };
         let at = ReadPoint::requested(request.as_of, request.min_revision)?;
-        let answer = self.0.read(at, move |snapshot| {
-            let figure = snapshot.figure(&query).map_err(query_status)?;
+        let answer = self.0.read_hot(at, move |snapshot| {
+            let figure = snapshot.figure(&query)?;
             Ok(proto::GetFigureResponse {
                 selected: Some((&figure.selected).into()),
                 policy: query.policy.name().to_owned(),
@@ -123,11 +124,13 @@ impl StatisticsService for Statistics {
             }
             snapshot.check_selection(&selection).map_err(query_status)?;
             let after = page.position.map(position::read_series);
-            let messages = snapshot.list_series(&selection, after).map(|series| {
-                let series = series.map_err(query_status)?;
-                Ok((proto::SeriesSummary::from(&series), position::write_series(series.ids)))
+            let steps = snapshot.list_series(&selection, after).map(|step| match step.map_err(query_status)? {
+                Step::Found(series) => {
+                    Ok((Some(proto::SeriesSummary::from(&series)), position::write_series(series.ids)))
+                }
+                Step::Passed(ids) => Ok((None, position::write_series(ids))),
             });
-            let (series, next_page_token) = page.fill(snapshot.revision(), messages)?;
+            let (series, next_page_token) = page.fill_sparse(snapshot.revision(), steps)?;
             Ok(proto::ListSeriesResponse { series, next_page_token, revision: snapshot.revision().0 })
         });
         answer.await.map(Response::new)
@@ -138,20 +141,23 @@ impl StatisticsService for Statistics {
         request: Request<proto::ListVersionsRequest>,
     ) -> Result<Response<proto::ListVersionsResponse>, Status> {
         let mut request = request.into_inner();
-        let page: ListPage<usize> = self.0.page(&mut request, PAGE_DEFAULT, PAGE_MAX)?;
-        let indicator = id("indicator", &request.indicator, IndicatorId::new)?;
-        let entity = id("entity", &request.entity, EntityId::new)?;
-        let period = optional_period("period", &request.period)?;
-        let source = optional_id("source", &request.source, SourceId::new)?;
-        let dimensions = dimension_filter("dimensions", request.dimensions)?;
+        let page: ListPage<VersionToken> = self.0.page(&mut request, PAGE_DEFAULT, PAGE_MAX)?;
+        let query = VersionsQuery {
+            indicator: id("indicator", &request.indicator, IndicatorId::new)?,
+            entity: id("entity", &request.entity, EntityId::new)?,
+            period: optional_period("period", &request.period)?,
+            source: optional_id("source", &request.source, SourceId::new)?,
+            dimensions: dimension_filter("dimensions", request.dimensions)?,
+        };
         let at = ReadPoint::requested(request.as_of, request.min_revision)?.of_page(&page);
         let answer = self.0.read(at, move |snapshot| {
-            let mut versions = snapshot.versions(&indicator, &entity, period, source.as_ref()).map_err(query_status)?;
-            versions.retain(|version| version.series.dimensions.has(&dimensions));
-            let first = page.first(versions.len())?;
-            let messages = versions.iter().enumerate().skip(first);
-            let messages = messages.map(|(at, version)| Ok((proto::Observation::from(version), at + 1)));
-            let (versions, next_page_token) = page.fill(snapshot.revision(), messages)?;
+            let after = page.position.as_ref().map(position::read_version).transpose()?;
+            let mut messages = page.messages();
+            let taken = snapshot.versions(&query, after.as_ref(), |version| {
+                messages.take(proto::Observation::from(&version), || position::write_version(&version))
+            });
+            taken.map_err(query_status)?;
+            let (versions, next_page_token) = messages.finish(snapshot.revision());
             Ok(proto::ListVersionsResponse { versions, next_page_token, revision: snapshot.revision().0 })
         });
         answer.await.map(Response::new)
@@ -166,19 +172,21 @@ fn all_observations(
 ) -> Result<proto::QueryObservationsResponse, Status> {
     let left_out_sources = leave_out_forbidden(snapshot, &mut selection)?;
     let after = page.position.map(position::read_figure).transpose()?;
-    let figures = snapshot.series(&selection, after).flat_map(|series| match series {
-        Ok(CurrentSeries { ids, key, figures }) => {
-            figures.into_iter().map(|figure| Ok((ids, key.clone(), figure))).collect()
+    let steps = snapshot.series(&selection, after).flat_map(|step| match step {
+        Ok(Step::Found(CurrentSeries { ids, key, figures })) => {
+            figures.into_iter().map(|figure| Ok((ids, Some((key.clone(), figure))))).collect()
         }
+        Ok(Step::Passed(ids)) => vec![Ok((ids, None))],
         Err(error) => vec![Err(error)],
     });
-    let messages = figures.map(|figure| {
-        let (ids, key, figure) = figure.map_err(query_status)?;
+    let steps = steps.map(|step| {
+        let (ids, figure) = step.map_err(query_status)?;
+        let Some((key, figure)) = figure else { return Ok((None, position::write_passed(ids))) };
         let position = position::write_figure(ids, figure.version.period);
         let observation = snapshot.current_observation(key, figure).map_err(query_status)?;
-        Ok((proto::Observation::from(&observation), position))
+        Ok((Some(proto::Observation::from(&observation)), position))
     });
-    let (observations, next_page_token) = page.fill(snapshot.revision(), messages)?;
+    let (observations, next_page_token) = page.fill_sparse(snapshot.revision(), steps)?;
     let revision = snapshot.revision().0;
     Ok(proto::QueryObservationsResponse { observations, next_page_token, revision, left_out_sources })
 }
@@ -192,11 +200,13 @@ fn chosen_observations(
 ) -> Result<proto::QueryObservationsResponse, Status> {
     let left_out_sources = leave_out_forbidden(snapshot, &mut selection)?;
     let after = page.position.map(position::read_chosen).transpose()?;
-    let messages = snapshot.selected_figures(&selection, policy, after).map(|figure| {
-        let (position, observation) = figure.map_err(query_status)?;
-        Ok((proto::Observation::from(&observation), position::write_chosen(position)))
+    let steps = snapshot.selected_figures(&selection, policy, after).map(|step| match step.map_err(query_status)? {
+        Step::Found((position, observation)) => {
+            Ok((Some(proto::Observation::from(&observation)), position::write_chosen(position)))
+        }
+        Step::Passed(position) => Ok((None, position::write_chosen(position))),
     });
-    let (observations, next_page_token) = page.fill(snapshot.revision(), messages)?;
+    let (observations, next_page_token) = page.fill_sparse(snapshot.revision(), steps)?;
     let revision = snapshot.revision().0;
     Ok(proto::QueryObservationsResponse { observations, next_page_token, revision, left_out_sources })
 }

@@ -200,7 +200,7 @@ pub fn of_store(error: &StoreError) -> Status {
     tracing::error!(%error, "the store failed");
     match error {
         StoreError::Corrupt { .. } => status(Reason::StoreDamaged, error.to_string(), []),
-        StoreError::Io { .. } => status(Reason::StoreFailed, error.to_string(), []),
+        StoreError::NotInMemory | StoreError::Io { .. } => status(Reason::StoreFailed, error.to_string(), []),
     }
 }
 
@@ -324,7 +324,7 @@ pub fn of_many_backups(limit: usize) -> Status {
 pub fn of_write(error: &WriteError) -> Status {
     let message = error.to_string();
     match error {
-        WriteError::Refused { findings, errors } => of_findings(findings, *errors),
+        WriteError::Refused { findings, errors, .. } => of_findings(findings, *errors),
         WriteError::RequestReused { revision, .. } => {
             status(Reason::RequestReused, message, [("revision", revision.to_string())])
         }

@@ -56,7 +56,7 @@ use crate::{
         App, MESSAGE_BYTES_MAX, admin::AdminEndpoint, catalog::Catalog, rankings::Rankings, statistics::Statistics,
         subscribe::SubscribeEndpoint,
     },
-    store::{Engine, OpenError, offload::Offload, view::View},
+    store::{CACHE_BYTES_DEFAULT, Engine, OpenError, offload::Offload, view::View},
 };
 
 /// How long calls may go on after the server was asked to stop.
@@ -86,6 +86,8 @@ pub struct Config {
     pub subscription_max_age: Duration,
     /// Default: [`SUBSCRIPTION_STALL_LIMIT`].
     pub subscription_stall_limit: Duration,
+    /// Most bytes of blocks of figures in memory. Default: [`CACHE_BYTES_DEFAULT`].
+    pub cache_bytes: usize,
     /// Which commits keep their pages, so that they can be replayed. Default: all.
     pub retention: Retention,
     /// The clock of recorded times.
@@ -101,6 +103,7 @@ impl Config {
             data: data.into(),
             subscription_max_age: SUBSCRIPTION_MAX_AGE,
             subscription_stall_limit: SUBSCRIPTION_STALL_LIMIT,
+            cache_bytes: CACHE_BYTES_DEFAULT,
             retention: Retention::default(),
             clock: Clock::default(),
             offload: Offload::default(),
@@ -160,7 +163,7 @@ pub fn open(config: &Config) -> Result<Almanac, OpenError> {
 pub fn open_on(engine: Engine, config: &Config) -> Result<Almanac, OpenError> {
     let engine = Arc::new(engine);
     let ledger = Arc::new(Ledger::open(engine.clone())?);
-    let view = Arc::new(View::open(engine)?);
+    let view = Arc::new(View::with_cache(engine, config.cache_bytes)?);
     let applied = catch_up(&ledger, &view)?;
     if applied > 0 {
         tracing::info!(commits = applied, "applied what was sealed before the last stop");

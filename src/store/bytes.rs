@@ -257,31 +257,51 @@ impl<'a> Reader<'a> {
 
     /// A column of `count` numbers written by [`put_golomb`].
     pub fn golomb(&mut self, count: usize) -> Result<Vec<u64>> {
+        self.golomb_start(count, count)
+    }
+
+    /// The first `wanted` numbers of a column of `count` numbers written by [`put_golomb`]. It passes the whole column.
+    pub fn golomb_start(&mut self, count: usize, wanted: usize) -> Result<Vec<u64>> {
         let width = u32::from(self.byte()?);
         let bytes = self.bytes()?;
         if width >= 64 || count > bytes.len() * 8 {
             return Err(corrupt("a column of numbers that cannot be"));
         }
         let mut bits = BitReader::new(bytes);
-        let mut column = Vec::with_capacity(count);
-        for _ in 0..count {
+        let wanted = wanted.min(count);
+        let mut column = Vec::with_capacity(wanted);
+        for _ in 0..wanted {
             column.push(bits.golomb(width)?);
         }
         Ok(column)
     }
 
     /// A column of `count` items written by [`put_runs`]; `item` reads one.
-    pub fn runs<T: Copy>(&mut self, count: usize, mut item: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+    pub fn runs<T: Copy>(&mut self, count: usize, item: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
         let mut column = Vec::with_capacity(count);
-        while column.len() < count {
+        self.visit_runs(count, item, |value, repeat| column.resize(column.len() + repeat, value))?;
+        Ok(column)
+    }
+
+    /// The runs of a column of `count` items written by [`put_runs`], one by one: `visit` gets an item and how often it
+    /// repeats.
+    pub fn visit_runs<T>(
+        &mut self,
+        count: usize,
+        mut item: impl FnMut(&mut Self) -> Result<T>,
+        mut visit: impl FnMut(T, usize),
+    ) -> Result<()> {
+        let mut rest = count;
+        while rest > 0 {
             let value = item(self)?;
-            let repeat = self.count(count - column.len())?;
+            let repeat = self.count(rest)?;
             if repeat == 0 {
                 return Err(corrupt("an empty run"));
             }
-            column.resize(column.len() + repeat, value);
+            visit(value, repeat);
+            rest -= repeat;
         }
-        Ok(column)
+        Ok(())
     }
 }
 

@@ -19,6 +19,9 @@ pub enum StoreError {
         /// Which value, and what is wrong with it.
         detail: String,
     },
+    /// The value is not in memory, and the read may not wait for the disk. It is repeated where it may.
+    #[error("not in memory")]
+    NotInMemory,
     /// The system refused to read or write.
     #[error("disk: {source}")]
     Io {

@@ -12,16 +12,19 @@
 //!   [`cursors`] stores the named cursors of clients.
 //! - [`catalog`] holds definitions and editions in memory, [`reverts`] which commits are reverted; [`suggestions`] finds
 //!   the ids that a client may have meant by an unknown one.
-//! - [`view`] puts these together into what queries read.
+//! - [`view`] puts these together into what queries read. [`block_cache`] keeps what point reads need in memory, in a
+//!   [`clock_cache`].
 //!
 //! The page `docs/dev/store-format.md` describes the formats byte by byte.
 //!
 //! Invariants: no value is longer than [`engine::VALUE_BYTES_MAX`]; no batch has more than [`engine::BATCH_OPS_MAX`]
 //! operations; every value has a checksum; nothing here decides what a commit is.
 
+mod block_cache;
 pub mod bytes;
 pub mod catalog;
 pub mod chunks;
+pub mod clock_cache;
 pub mod cursors;
 mod disk;
 pub mod engine;
@@ -38,5 +41,6 @@ pub mod suggestions;
 pub mod versions;
 pub mod view;
 
+pub use block_cache::CACHE_BYTES_DEFAULT;
 pub use engine::Engine;
 pub use error::{OpenError, StoreError};

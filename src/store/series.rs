@@ -9,6 +9,10 @@
 //! between the two halves of a split. The right half is written first. Until the left one is written too, both blocks have
 //! versions of the right half; of these, the later block counts.
 
+pub mod blocks;
+pub mod figure;
+
+use self::blocks::{SeriesBlocks, whole_periods};
 use super::{
     bytes::{FRAME_HEAD_BYTES, Reader, corrupt, frame, frame_of, unframe},
     engine::{Batch, Engine},
@@ -222,27 +226,61 @@ pub fn scan(
     scope: SeriesScope,
     from: Option<SeriesIds>,
 ) -> impl Iterator<Item = Result<(SeriesIds, Vec<FigureVersion>)>> + use<> {
-    let mut blocks = engine.scan(&scope.prefix(), from.map(SeriesIds::key).as_deref()).peekable();
+    scan_blocks(engine, scope, from).map(|series| {
+        let series = series?;
+        Ok((series.ids, series.versions()?))
+    })
+}
+
+/// Like [`scan`], with blocks that are not decoded yet.
+pub fn scan_blocks(
+    engine: &Engine,
+    scope: SeriesScope,
+    from: Option<SeriesIds>,
+) -> impl Iterator<Item = Result<SeriesBlocks>> + use<> {
+    let mut items = engine.scan(&scope.prefix(), from.map(SeriesIds::key).as_deref()).peekable();
     std::iter::from_fn(move || {
-        let (key, block) = match blocks.next()? {
-            Ok(item) => item,
+        let (ids, first) = match items.next()?.and_then(|(key, block)| Ok((SeriesIds::of_key(&key)?, block))) {
+            Ok(first) => first,
             Err(error) => return Some(Err(error)),
         };
-        let series = SeriesIds::of_key(&key).and_then(|ids| Ok((ids, decode(&block)?)));
-        let (ids, mut versions) = match series {
-            Ok(series) => series,
-            Err(error) => return Some(Err(error)),
-        };
+        let series = ids.key();
+        let mut blocks = vec![first];
         // An error belongs to the series too: without it the series would seem to end early.
-        while let Some(item) = blocks.next_if(|item| item.as_ref().map_or(true, |(key, _)| key.starts_with(&ids.key())))
-        {
-            match item.and_then(|(_, block)| decode(&block)) {
-                Ok(more) => merge(&mut versions, more),
+        while let Some(item) = items.next_if(|item| item.as_ref().map_or(true, |(key, _)| key.starts_with(&series))) {
+            match item {
+                Ok((_, block)) => blocks.push(block),
                 Err(error) => return Some(Err(error)),
             }
         }
-        Some(Ok((ids, versions)))
+        Some(Ok(SeriesBlocks { ids, blocks }))
     })
+}
+
+/// The versions of a series from a period on; `None`: from the first one. Each item has whole periods, sorted. It reads
+/// block by block.
+pub fn read_from(
+    engine: &Engine,
+    ids: SeriesIds,
+    from: Option<Period>,
+) -> Result<impl Iterator<Item = Result<Vec<FigureVersion>>> + use<>> {
+    let series = ids.key();
+    let mut start = None;
+    if let Some(from) = from {
+        let (period, before_any) = (from.sort_key(), [0; 12]);
+        let found = engine.last_at_or_before(&[&series[..], &period, &before_any].concat())?;
+        start = found.map(|(key, _)| key).filter(|key| key.starts_with(&series));
+    }
+    let blocks = engine.scan(&series, start.as_deref()).map(|item| decode(&item?.1));
+    Ok(whole_periods(blocks).map(move |versions| Ok(without_earlier(versions?, from))))
+}
+
+/// Drops versions of periods before another one.
+fn without_earlier(mut versions: Vec<FigureVersion>, from: Option<Period>) -> Vec<FigureVersion> {
+    if let Some(from) = from {
+        versions.drain(..versions.partition_point(|version| version.period < from));
+    }
+    versions
 }
 
 /// Adds versions, sorted by name, to a series. A version with the name of one that is there replaces it; so an insert that

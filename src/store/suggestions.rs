@@ -7,7 +7,7 @@ use std::fmt;
 use super::catalog::Catalog;
 use crate::model::{
     catalog::{Definition, DefinitionKind},
-    id::Revision,
+    id::{ID_BYTES_MAX, Revision},
     text::normalized,
 };
 
@@ -72,31 +72,66 @@ impl fmt::Display for Suggestions {
 const NEAREST_MAX: usize = 3;
 /// Below this similarity, from 0 to 1, an id is not near.
 const SIMILARITY_MIN: f64 = 0.55;
+/// A longer text of a definition is not near: an id has at most [`ID_BYTES_MAX`] bytes.
+const COMPARED_BYTES_MAX: usize = 1_000;
+/// Most texts that one unknown id is compared with, letter by letter.
+const COMPARED_TEXTS_MAX: usize = 50_000;
 
 /// The known ids that are nearest to an unknown one, at most three, the nearest first. An id, a code and a name of a
 /// definition all count.
 pub fn nearest_ids(catalog: &Catalog, kind: DefinitionKind, id: &str, at: Revision) -> Vec<String> {
-    let unknown = normalized(id);
+    let start: String = id.chars().take(ID_BYTES_MAX).collect();
+    let mut comparison = Comparison::with(&start);
     let mut candidates: Vec<(f64, &str)> = Vec::new();
     for definition in catalog.definitions(kind, "", at) {
-        let similarity = similarity(definition, &unknown);
+        let similarity = comparison.similarity(definition);
         if similarity >= SIMILARITY_MIN {
             candidates.push((similarity, definition.id()));
+        }
+        if comparison.compared >= COMPARED_TEXTS_MAX {
+            break;
         }
     }
     candidates.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
     candidates.into_iter().take(NEAREST_MAX).map(|(_, id)| id.to_owned()).collect()
 }
 
-/// From 0 to 1: the similarity of a normalized text to the most similar text of a definition.
-fn similarity(definition: &Definition, unknown: &str) -> f64 {
-    let mut best = 0.0;
-    for text in searchable_texts(definition) {
-        let text = normalized(text);
-        let similarity = if text == unknown { 1.0 } else { strsim::normalized_damerau_levenshtein(&text, unknown) };
-        best = f64::max(best, similarity);
+/// Comparisons of one unknown id with the texts of definitions.
+struct Comparison {
+    unknown: String,
+    /// Characters of `unknown`.
+    length: usize,
+    /// How many texts were compared letter by letter.
+    compared: usize,
+}
+
+impl Comparison {
+    fn with(id: &str) -> Self {
+        let unknown = normalized(id);
+        Self { length: unknown.chars().count(), unknown, compared: 0 }
     }
-    best
+
+    /// From 0 to 1: the similarity to the most similar text of a definition; 0 if none reaches [`SIMILARITY_MIN`].
+    fn similarity(&mut self, definition: &Definition) -> f64 {
+        let mut best = 0.0;
+        for text in searchable_texts(definition) {
+            if text.len() > COMPARED_BYTES_MAX {
+                continue;
+            }
+            let text = normalized(text);
+            if text == self.unknown {
+                return 1.0;
+            }
+            // Each letter that one of the two has more is a difference.
+            let length = text.chars().count();
+            let similarity_max = self.length.min(length) as f64 / self.length.max(length).max(1) as f64;
+            if similarity_max >= SIMILARITY_MIN {
+                self.compared += 1;
+                best = f64::max(best, strsim::normalized_damerau_levenshtein(&text, &self.unknown));
+            }
+        }
+        best
+    }
 }
 
 /// The texts by which people know a definition: its id, its names, and the codes of an entity.

@@ -20,8 +20,10 @@ use crate::model::{
     value::{Figure, MissingReason, Notes, Number, Value},
 };
 
+mod part;
 mod periods;
 
+pub use part::{decode_period, latest_period};
 use periods::{put_periods, read_periods};
 
 /// Most versions that are encoded together.
@@ -403,13 +405,9 @@ fn put_vintages(out: &mut Vec<u8>, versions: &[FigureVersion]) {
 fn read_vintages(reader: &mut Reader<'_>, count: usize) -> Result<Vec<(Revision, Date)>> {
     let distinct = reader.count(count)?;
     let mut vintages = Vec::with_capacity(distinct);
-    let mut revision = 0u64;
-    let mut day = 0i64;
+    let mut previous = (0, 0);
     for _ in 0..distinct {
-        revision = revision.wrapping_add(reader.signed()? as u64);
-        day = day.wrapping_add(reader.signed()?);
-        let released = i32::try_from(day).ok().and_then(Date::from_days);
-        vintages.push((Revision(revision), released.ok_or_else(|| corrupt("a release date outside the calendar"))?));
+        vintages.push(read_vintage(reader, &mut previous)?);
     }
     if let [only] = vintages[..] {
         return Ok(vec![only; count]);
@@ -419,6 +417,15 @@ fn read_vintages(reader: &mut Reader<'_>, count: usize) -> Result<Vec<(Revision,
         let vintage = number.and_then(|number| vintages.get(number).copied());
         vintage.ok_or_else(|| corrupt("an unknown vintage"))
     })
+}
+
+/// Reads a vintage; `previous` is the revision and the day of the one before.
+fn read_vintage(reader: &mut Reader<'_>, previous: &mut (u64, i64)) -> Result<(Revision, Date)> {
+    let revision = previous.0.wrapping_add(reader.signed()? as u64);
+    let day = previous.1.wrapping_add(reader.signed()?);
+    *previous = (revision, day);
+    let released = i32::try_from(day).ok().and_then(Date::from_days);
+    Ok((Revision(revision), released.ok_or_else(|| corrupt("a release date outside the calendar"))?))
 }
 
 #[cfg(test)]

@@ -14,13 +14,19 @@ use std::{
 
 use super::{
     StoreError,
+    block_cache::{BlockCache, CACHE_BYTES_DEFAULT, CacheEntry, CacheKey, ChangedFigures, FULL_RELEASES_MAX},
     bytes::{corrupt, frame, unframe},
     catalog::Catalog,
+    clock_cache::CacheUse,
     engine::{Batch, Engine},
     error::Result,
     lock::{self, lock},
     records,
-    series::{self, NewBlock, SeriesIds, SeriesScope},
+    series::{
+        self, NewBlock, SeriesIds, SeriesScope,
+        blocks::SeriesBlocks,
+        figure::{FigureBlocks, FigureReader},
+    },
 };
 use crate::model::{
     catalog::Definition,
@@ -47,11 +53,26 @@ pub struct View {
     catalog: RwLock<Arc<Catalog>>,
     applied: AtomicU64,
     tables: Mutex<TableCache>,
+    blocks: BlockCache,
+}
+
+/// Where a read may look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Only in memory: what is not there is [`StoreError::NotInMemory`]. Such a read does not wait.
+    Memory,
+    /// Also on the disk.
+    Disk,
 }
 
 impl View {
     /// Reads the names and the catalog into memory.
     pub fn open(engine: Arc<Engine>) -> Result<Self> {
+        Self::with_cache(engine, CACHE_BYTES_DEFAULT)
+    }
+
+    /// Like [`View::open`], with at most `cache_bytes` of blocks in memory.
+    pub fn with_cache(engine: Arc<Engine>, cache_bytes: usize) -> Result<Self> {
         let names = Names::load(&engine)?;
         let mut catalog = Catalog::default();
         for item in records::definitions(&engine) {
@@ -75,6 +96,7 @@ impl View {
             catalog: RwLock::new(Arc::new(catalog)),
             applied: AtomicU64::new(applied),
             tables: Mutex::default(),
+            blocks: BlockCache::new(cache_bytes),
         })
     }
 
@@ -140,6 +162,30 @@ impl View {
         series::read_period(&self.engine, ids, period)
     }
 
+    /// A reader of the series of an indicator and an entity.
+    pub fn figure(&self, indicator: u32, entity: u32, access: Access) -> Result<FigureReader<'_>> {
+        let key = CacheKey::Figure { indicator, entity };
+        let entry = self.blocks.get(key);
+        let blocks = match (entry, access) {
+            (Some(CacheEntry::Figure(None)), Access::Memory) | (None, Access::Memory) => {
+                return Err(StoreError::NotInMemory);
+            }
+            (Some(CacheEntry::Figure(blocks)), _) => blocks,
+            _ => {
+                let start = self.blocks.start_fill();
+                let blocks = FigureBlocks::read(&self.engine, indicator, entity)?;
+                self.blocks.fill(key, CacheEntry::Figure(blocks.clone()), start);
+                blocks
+            }
+        };
+        Ok(FigureReader::new(&self.engine, indicator, entity, blocks))
+    }
+
+    /// How the cache of blocks is used.
+    pub fn cache_use(&self) -> CacheUse {
+        self.blocks.usage()
+    }
+
     /// The first series of a scope, or the first after another one; `None` if there is none.
     pub fn next_series(&self, scope: SeriesScope, after: Option<SeriesIds>) -> Result<Option<SeriesIds>> {
         series::next_series(&self.engine, scope, after)
@@ -152,6 +198,15 @@ impl View {
         from: Option<SeriesIds>,
     ) -> impl Iterator<Item = Result<(SeriesIds, Vec<FigureVersion>)>> + use<> {
         series::scan(&self.engine, scope, from)
+    }
+
+    /// Like [`View::scan_series`], with blocks that are not decoded yet.
+    pub fn scan_blocks(
+        &self,
+        scope: SeriesScope,
+        from: Option<SeriesIds>,
+    ) -> impl Iterator<Item = Result<SeriesBlocks>> + use<> {
+        series::scan_blocks(&self.engine, scope, from)
     }
 
     /// The table of a version of an edition, from the cache or from the disk.
@@ -186,13 +241,40 @@ impl View {
 
     /// The newest day within a horizon on which there is a full release of an indicator by a source that is not reverted.
     /// `ids` are the numbers of the two.
-    pub fn newest_full_release(&self, ids: (u32, u32), horizon: Horizon) -> Result<Option<Date>> {
+    pub fn newest_full_release(&self, ids: (u32, u32), horizon: Horizon, access: Access) -> Result<Option<Date>> {
         let catalog = self.catalog();
+        let counts = |(released, revision): (Date, Revision)| {
+            let admitted = released <= horizon.released && revision <= horizon.revision;
+            admitted && !catalog.reverts().is_reverted(revision, horizon.revision)
+        };
+        let key = CacheKey::FullReleases { indicator: ids.0, source: ids.1 };
+        let entry = match self.blocks.get(key) {
+            Some(entry) => entry,
+            None if access == Access::Memory => return Err(StoreError::NotInMemory),
+            None => {
+                let start = self.blocks.start_fill();
+                let mut days = Vec::new();
+                for release in self.full_releases(Some(ids)).take(FULL_RELEASES_MAX + 1) {
+                    let release = release?;
+                    days.push((release.released, release.revision));
+                }
+                let entry = CacheEntry::full_releases(days);
+                self.blocks.fill(key, entry.clone(), start);
+                entry
+            }
+        };
+        match (entry, access) {
+            (CacheEntry::FullReleases(Some(days)), _) => {
+                let newest = days.iter().rev().find(|release| counts(**release));
+                return Ok(newest.map(|(released, _)| *released));
+            }
+            (_, Access::Memory) => return Err(StoreError::NotInMemory),
+            (_, Access::Disk) => {}
+        }
         for item in self.engine.scan(&full_release_prefix(ids), None).rev() {
-            let release = FullRelease::of_key(&item?.0)?;
-            let admitted = release.released <= horizon.released && release.revision <= horizon.revision;
-            if admitted && !catalog.reverts().is_reverted(release.revision, horizon.revision) {
-                return Ok(Some(release.released));
+            let FullRelease { released, revision, .. } = FullRelease::of_key(&item?.0)?;
+            if counts((released, revision)) {
+                return Ok(Some(released));
             }
         }
         Ok(None)
@@ -218,6 +300,7 @@ impl View {
             definitions: Vec::new(),
             editions: Vec::new(),
             reverts: Vec::new(),
+            changed: ChangedFigures::default(),
         }
     }
 }
@@ -233,12 +316,15 @@ pub struct ViewWriter<'a> {
     definitions: Vec<(Revision, Definition)>,
     editions: Vec<Edition>,
     reverts: Vec<(Revision, BTreeSet<Revision>)>,
+    /// What the cache of blocks must forget.
+    changed: ChangedFigures,
 }
 
 impl ViewWriter<'_> {
     /// Adds versions, sorted by name, to a series. A commit may name each series once.
     pub fn series(&mut self, key: &SeriesKey, versions: Vec<FigureVersion>) -> Result<()> {
         let ids = self.ids(key)?;
+        self.changed.series(ids);
         series::insert(&self.view.engine, &mut self.batch, ids, versions)
     }
 
@@ -246,6 +332,7 @@ impl ViewWriter<'_> {
     /// until it is finished.
     pub fn new_series(&mut self, key: &SeriesKey, block: NewBlock) -> Result<()> {
         let ids = self.ids(key)?;
+        self.changed.series(ids);
         self.new_series.push((ids.key(), block.into_bytes()));
         Ok(())
     }
@@ -260,6 +347,7 @@ impl ViewWriter<'_> {
     ) -> Result<()> {
         let indicator = self.number(NameKind::Indicator, indicator.as_str())?;
         let source = self.number(NameKind::Source, source.as_str())?;
+        self.changed.full_release(indicator, source);
         self.batch.put(&full_release_key((indicator, source), released, revision), &frame(VERSION, &[]))
     }
 
@@ -298,6 +386,7 @@ impl ViewWriter<'_> {
         }
         self.batch.put(APPLIED_KEY, &frame(VERSION, &revision.0.to_le_bytes()))?;
         self.batch.write()?;
+        self.view.blocks.forget(&self.changed);
         if !(self.definitions.is_empty() && self.editions.is_empty() && self.reverts.is_empty()) {
             let mut catalog = lock::write(&self.view.catalog);
             let next = Arc::make_mut(&mut catalog);

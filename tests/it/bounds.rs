@@ -104,6 +104,9 @@ fn moved<P: Serialize + DeserializeOwned>(token: &str, to: impl FnOnce(&mut P)) 
     URL_SAFE_NO_PAD.encode(rmp_serde::to_vec(&(history, request, revision, position)).unwrap())
 }
 
+/// Where a list of versions goes on: source, dimensions, days of the period, day of the release, revision.
+type VersionPosition = (String, String, (i32, i32), i32, u64);
+
 #[tokio::test]
 async fn a_page_token_of_an_unknown_position_is_refused() {
     let server = server_with_catalog().await;
@@ -127,7 +130,7 @@ async fn a_page_token_of_an_unknown_position_is_refused() {
     }
     let plain = ListVersionsRequest { indicator: RD.into(), entity: "USA".into(), page_size: 1, ..Default::default() };
     let token = statistics.list_versions(plain.clone()).await.unwrap().into_inner().next_page_token;
-    let page_token = moved(&token, |at: &mut u64| *at = 3);
+    let page_token = moved(&token, |at: &mut VersionPosition| at.2 = (1, 0));
     let refused = statistics.list_versions(ListVersionsRequest { page_token, ..plain }).await;
     assert_refused(refused, Code::InvalidArgument, "PAGE_TOKEN");
     server.end().await;

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`support`] has the harness, the data, the models and the oracle. Then the tests by what they check:
 //!
-//! - Reads and writes: [`queries`], [`reading`], [`paging`], [`selections`], [`writes`], [`uploads`], [`findings`],
+//! - Reads and writes: [`queries`], [`reading`], [`point_reads`], [`paging`], [`selections`], [`writes`], [`uploads`], [`findings`],
 //!   [`revert`], [`refusals`], [`strict`], [`bounds`], [`contract`].
 //! - The feed: [`feed`], [`conflate`], [`edges`], [`cursors`], [`licences`], [`crowd`], [`stalls`], [`silence`],
 //!   [`compression`], [`simulation`].
@@ -44,6 +44,7 @@ mod migration;
 mod model;
 mod pages;
 mod paging;
+mod point_reads;
 mod properties;
 mod queries;
 mod reading;

@@ -122,7 +122,7 @@ impl EntryBuilder<'_> {
                 format!("no free id can be made of `{name}`; define it, or give its id in a column `entity`")
             }
         };
-        self.findings.unknown("UNKNOWN_ENTITY", place, message, near);
+        self.findings.near("UNKNOWN_ENTITY", place, message, near);
         None
     }
 
@@ -162,15 +162,15 @@ impl EntryBuilder<'_> {
     fn note_unknown(&mut self, code: &str, text: &str, error: LookupError, place: String) {
         match error {
             LookupError::Unknown(near) => {
-                self.findings.unknown(code, place, format!("`{text}` is not known by that name"), near);
+                self.findings.near(code, place, format!("`{text}` is not known by that name"), near);
             }
             LookupError::Elsewhere(ids) => {
                 let message = format!("`{text}` is known in other economies only; give the id in a column `entity`");
-                self.findings.unknown(code, place, message, ids);
+                self.findings.near(code, place, message, ids);
             }
             LookupError::Ambiguous(ids) => {
                 let message = format!("`{text}` is the name of several; give the id in a column `entity`");
-                self.findings.unknown("AMBIGUOUS_NAME", place, message, ids);
+                self.findings.near("AMBIGUOUS_NAME", place, message, ids);
             }
         }
     }

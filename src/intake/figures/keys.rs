@@ -118,7 +118,7 @@ impl SeriesBuilder<'_> {
         if indicators.id(text).is_none() && !self.reader.define_missing {
             let near = indicators.nearest(text, &[]);
             let message = format!("there is no indicator `{}`", excerpt(text));
-            self.findings.unknown("UNKNOWN_INDICATOR", place, message, near);
+            self.findings.near("UNKNOWN_INDICATOR", place, message, near);
             return None;
         }
         match IndicatorId::new(text) {
@@ -169,7 +169,7 @@ impl SeriesBuilder<'_> {
             None => {
                 let near = self.entities_near(text, name);
                 let message = format!("there is no entity `{}`{}", excerpt(text), in_parentheses(name));
-                self.findings.unknown("UNKNOWN_ENTITY", place, message, near);
+                self.findings.near("UNKNOWN_ENTITY", place, message, near);
                 None
             }
         };

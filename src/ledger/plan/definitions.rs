@@ -12,7 +12,6 @@ use super::{PlanError, Planner};
 use crate::{
     ledger::record::Record,
     model::catalog::{Definition, DefinitionKind, Entity, Methodology},
-    store::suggestions::nearest_ids,
 };
 
 impl Planner<'_> {
@@ -57,8 +56,7 @@ impl Planner<'_> {
             if self.catalog.definition(kind, id, self.revision).is_none() {
                 let code = if kind == DefinitionKind::Source { "UNKNOWN_SOURCE" } else { "UNKNOWN_ENTITY" };
                 let message = format!("`{}` refers to {} `{id}`, which is not known", definition.id(), kind.name());
-                let near = nearest_ids(&self.catalog, kind, id, self.revision);
-                self.outcome.findings.unknown(code, location, message, near);
+                self.outcome.findings.unknown(code, location, message, kind, id);
             }
         }
     }

@@ -27,7 +27,6 @@ use crate::{
     store::{
         StoreError,
         series::{NewBlock, SeriesScope},
-        suggestions::nearest_ids,
         view::NameKind,
     },
 };
@@ -133,8 +132,7 @@ impl Planner<'_> {
     pub(super) fn check_name(&mut self, kind: DefinitionKind, id: &str, code: &str, location: &str) {
         if self.catalog.definition(kind, id, self.revision).is_none() {
             let message = format!("no {} is called `{id}`", kind.name());
-            let near = nearest_ids(&self.catalog, kind, id, self.revision);
-            self.outcome.findings.unknown(code, location, message, near);
+            self.outcome.findings.unknown(code, location, message, kind, id);
         }
     }
 

@@ -64,11 +64,13 @@ impl WriterLoop {
                 changes: sink.changes,
                 edition: outcome.edition,
                 replayed: false,
+                known: outcome.known,
             });
         }
         if outcome.findings.refuse() {
             let errors = outcome.findings.errors();
-            return Err(WriteError::Refused { findings: outcome.findings.into_vec(), errors });
+            let known = outcome.known;
+            return Err(WriteError::Refused { findings: outcome.findings.into_vec(), errors, known });
         }
         self.commit(options, recorded, outcome, sink, shared)
     }

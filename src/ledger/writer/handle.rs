@@ -77,11 +77,27 @@ impl Writer {
         Ok(Self { commands: Mutex::new(Some(sender)), stop_reason, cursors, thread, offload })
     }
 
-    /// Does a write and waits for the answer.
+    /// Does a write and waits for the answer. Suggestions for unknown ids are found here, beside the writer's thread.
     pub async fn write(&self, options: WriteOptions, request: WriteRequest) -> Result<WriteAnswer, WriteError> {
         let (answer, answered) = oneshot::channel();
         self.send(Command::Write { options: Box::new(options), request: Box::new(request), answer }).await?;
-        answered.await.unwrap_or_else(|_| Err(self.ended()))
+        let mut answer = answered.await.unwrap_or_else(|_| Err(self.ended()));
+        let to_suggest = match &mut answer {
+            Ok(WriteAnswer { findings, known, .. }) | Err(WriteError::Refused { findings, known, .. }) => {
+                known.take().map(|known| (known, std::mem::take(findings)))
+            }
+            Err(_) => None,
+        };
+        let Some((known, mut suggested)) = to_suggest else { return answer };
+        let suggested = self.offload.run(move || {
+            known.suggest(&mut suggested);
+            suggested
+        });
+        let suggested = suggested.await.map_err(|_| self.ended())?;
+        if let Ok(WriteAnswer { findings, .. }) | Err(WriteError::Refused { findings, .. }) = &mut answer {
+            *findings = suggested;
+        }
+        answer
     }
 
     /// Makes, moves or forgets a cursor and waits for the answer: where the cursor is now, `None` if it is forgotten.

@@ -23,6 +23,7 @@ pub(super) async fn read(admin: &Admin) -> Result<proto::GetStoreStatusResponse,
         };
         let totals = header.map(|header| header.totals).unwrap_or_default();
         let refusal = app.writer.refusal();
+        let cache = snapshot.view().cache_use();
         Ok(proto::GetStoreStatusResponse {
             head: head.0,
             floor: ledger.floor().0,
@@ -42,6 +43,12 @@ pub(super) async fn read(admin: &Admin) -> Result<proto::GetStoreStatusResponse,
             subscribers: app.hub.subscribers() as u64,
             accepts_writes: refusal.is_none(),
             refusal: refusal.unwrap_or_default(),
+            block_cache: Some(proto::BlockCache {
+                bytes: cache.bytes,
+                limit_bytes: cache.limit,
+                hits: cache.hits,
+                misses: cache.misses,
+            }),
         })
     });
     answer.await

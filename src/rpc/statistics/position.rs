@@ -5,8 +5,8 @@
 use tonic::Status;
 
 use crate::{
-    model::{period::Period, time::Date},
-    query::series::{self, FigurePosition},
+    model::{id::Revision, period::Period, time::Date},
+    query::{chosen::FigurePosition, figures::Observation, series, versions::VersionPosition},
     rpc::paging::placed,
     store::series::SeriesIds,
 };
@@ -17,6 +17,9 @@ pub(super) type SeriesNumbers = [u32; 4];
 pub(super) type FigureToken = (SeriesNumbers, Option<(i32, i32)>);
 /// In a list of figures that a policy chose: numbers of indicator, entity and dimensions, and the days of the period.
 pub(super) type ChosenPosition = ([u32; 3], (i32, i32));
+
+/// In a list of versions: source and dimensions as texts, the days of the period, the day of the release, the revision.
+pub(super) type VersionToken = (String, String, (i32, i32), i32, u64);
 
 pub(super) fn write_series(ids: SeriesIds) -> SeriesNumbers {
     [ids.indicator, ids.entity, ids.source, ids.dimensions]
@@ -32,6 +35,27 @@ pub(super) fn write_figure(ids: SeriesIds, period: Period) -> FigureToken {
 
 pub(super) fn read_figure((ids, days): FigureToken) -> Result<series::SeriesPosition, Status> {
     Ok((read_series(ids), days.map(period).transpose()?))
+}
+
+/// After a whole series.
+pub(super) fn write_passed(ids: SeriesIds) -> FigureToken {
+    (write_series(ids), None)
+}
+
+pub(super) fn write_version(observation: &Observation) -> VersionToken {
+    let VersionPosition { source, dimensions, period, released, revision } = VersionPosition::of(observation);
+    (source, dimensions, days(period), released.days(), revision.0)
+}
+
+pub(super) fn read_version(token: &VersionToken) -> Result<VersionPosition, Status> {
+    let (source, dimensions, days, released, revision) = token;
+    Ok(VersionPosition {
+        source: source.clone(),
+        dimensions: dimensions.clone(),
+        period: period(*days)?,
+        released: placed(Date::from_days(*released))?,
+        revision: Revision(*revision),
+    })
 }
 
 pub(super) fn write_chosen(position: FigurePosition) -> ChosenPosition {

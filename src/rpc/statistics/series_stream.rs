@@ -1,6 +1,7 @@
 //! `StreamSeries`: whole series, message by message.
 //!
-//! Invariant: series are read when the client has room for them, at most [`SERIES_PER_READ`] at a time.
+//! Invariant: series are read when the client has room for them, at most [`SERIES_PER_READ`] at a time, and at most
+//! [`PASSED_MAX`] are looked at that give nothing: a search that finds little does not keep one of the places for reads.
 
 use std::{collections::VecDeque, pin::Pin, sync::Arc};
 
@@ -12,9 +13,9 @@ use crate::{
     proto,
     query::{
         AsOf, Snapshot,
-        series::{CurrentSeries, Selection},
+        series::{CurrentSeries, Selection, Step},
     },
-    rpc::{App, query_status},
+    rpc::{App, paging::PASSED_MAX, query_status},
     store::series::SeriesIds,
 };
 
@@ -74,8 +75,20 @@ impl SeriesStream {
         let mut bytes = 0;
         let mut count = 0;
         self.exhausted = true;
-        for series in self.snapshot.series(&self.selection, self.after.map(|ids| (ids, None))) {
-            let CurrentSeries { ids, key, figures } = series.map_err(query_status)?;
+        let mut passed = 0;
+        for step in self.snapshot.series(&self.selection, self.after.map(|ids| (ids, None))) {
+            if count == SERIES_PER_READ || passed == PASSED_MAX {
+                self.exhausted = false;
+                break;
+            }
+            let CurrentSeries { ids, key, figures } = match step.map_err(query_status)? {
+                Step::Found(series) => series,
+                Step::Passed(ids) => {
+                    self.after = Some(ids);
+                    passed += 1;
+                    continue;
+                }
+            };
             self.after = Some(ids);
             count += 1;
             let mut series = proto::Series::from(&key);
@@ -87,10 +100,6 @@ impl SeriesStream {
                     self.ready.push_back(std::mem::replace(&mut message, empty(&self.snapshot)));
                     bytes = 0;
                 }
-            }
-            if count == SERIES_PER_READ {
-                self.exhausted = false;
-                break;
             }
         }
         if !message.series.is_empty() {

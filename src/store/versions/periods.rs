@@ -2,7 +2,10 @@
 //!
 //! Invariant: every period comes back as it was. A damaged column is an error, never a period outside the calendar.
 
+use std::ops::Range;
+
 use super::super::{
+    StoreError,
     bytes::{Reader, corrupt, put_runs, put_signed},
     error::Result,
 };
@@ -135,19 +138,103 @@ pub(super) fn put_periods(out: &mut Vec<u8>, periods: impl ExactSizeIterator<Ite
     });
 }
 
+/// Where in a column of so many versions, sorted by period, those of one period are. An empty range: nowhere. It passes the
+/// whole column.
+pub(super) fn find_period(reader: &mut Reader<'_>, count: usize, period: Period) -> Result<Range<usize>> {
+    let wanted = place(period);
+    let mut passed = 0;
+    let mut found = 0..0;
+    visit_period_runs(reader, count, |run| {
+        let within = run.position_of(wanted);
+        if !within.is_empty() {
+            let first = if found.is_empty() { passed + within.start } else { found.start };
+            found = first..passed + within.end;
+        }
+        passed += run.repeat;
+    })?;
+    Ok(found)
+}
+
+/// The last day and the first day of the latest period of a column of so many versions. `None`: the
+/// column is empty. It passes the whole column.
+pub(super) fn latest_period(reader: &mut Reader<'_>, count: usize) -> Result<Option<(Date, Date)>> {
+    let mut latest = None;
+    let mut is_damaged = false;
+    visit_period_runs(reader, count, |run| {
+        // The periods of a run have one length, so the latest is the first or the last.
+        for number in [1, run.repeat] {
+            match run.period(number) {
+                Some(period) => latest = latest.max(Some((period.end(), period.start()))),
+                None => is_damaged = true,
+            }
+        }
+    })?;
+    if is_damaged { Err(outside_calendar()) } else { Ok(latest) }
+}
+
+/// Periods of one unit and length, each a step from the one before.
+struct PeriodRun {
+    unit: u8,
+    /// The position from which the first one is a step.
+    base: i64,
+    step: i64,
+    length: i64,
+    repeat: usize,
+}
+
+impl PeriodRun {
+    /// The period of this number, from 1 on; `None` outside the calendar.
+    fn period(&self, number: usize) -> Option<Period> {
+        let position = self.base.wrapping_add(self.step.wrapping_mul(i64::try_from(number).ok()?));
+        period_at(self.unit, position, self.length)
+    }
+
+    /// Where in the run a place is, counted from 0; an empty range if it is not in it.
+    fn position_of(&self, (unit, position, length): (u8, i64, i64)) -> Range<usize> {
+        let distance = position.wrapping_sub(self.base);
+        if (unit, length) != (self.unit, self.length) {
+            return 0..0;
+        }
+        if self.step == 0 {
+            return if distance == 0 { 0..self.repeat } else { 0..0 };
+        }
+        match (distance.checked_rem(self.step), distance.checked_div(self.step).map(usize::try_from)) {
+            (Some(0), Some(Ok(number))) if (1..=self.repeat).contains(&number) => number - 1..number,
+            _ => 0..0,
+        }
+    }
+}
+
+fn visit_period_runs(reader: &mut Reader<'_>, count: usize, mut visit: impl FnMut(PeriodRun)) -> Result<()> {
+    let mut steps = PeriodSteps::default();
+    reader.visit_runs(count, read_step, |(unit, step, length), repeat| {
+        let run = PeriodRun { unit, base: steps.base(unit), step, length, repeat };
+        let passed = step.wrapping_mul(i64::try_from(repeat).unwrap_or(i64::MAX));
+        steps = PeriodSteps { unit, position: run.base.wrapping_add(passed) };
+        visit(run);
+    })
+}
+
+/// Reads a step: unit, step and length.
+fn read_step(reader: &mut Reader<'_>) -> Result<(u8, i64, i64)> {
+    let unit = reader.byte()?;
+    let step = reader.signed()?;
+    let length = if unit == UNIT_DAYS { reader.signed()? } else { 0 };
+    Ok((unit, step, length))
+}
+
+fn outside_calendar() -> StoreError {
+    corrupt("a period outside the calendar")
+}
+
 /// Reads the periods of so many versions.
 pub(super) fn read_periods(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Period>> {
-    let column = reader.runs(count, |reader| {
-        let unit = reader.byte()?;
-        let step = reader.signed()?;
-        let length = if unit == UNIT_DAYS { reader.signed()? } else { 0 };
-        Ok((unit, step, length))
-    })?;
+    let column = reader.runs(count, read_step)?;
     let mut steps = PeriodSteps::default();
     let mut periods = Vec::with_capacity(count);
     for (unit, step, length) in column {
         let period = period_at(unit, steps.position(unit, step), length);
-        periods.push(period.ok_or_else(|| corrupt("a period outside the calendar"))?);
+        periods.push(period.ok_or_else(outside_calendar)?);
     }
     Ok(periods)
 }

@@ -15,9 +15,10 @@ use almanac::{
     },
     query::{
         AsOf, QueryError, Snapshot,
+        chosen::FigurePosition,
         figures::{FigureQuery, Observation},
         policy::Policy,
-        series::{FigurePosition, Selection, SeriesPosition},
+        series::{Selection, SeriesPosition, Step},
     },
 };
 use store::{Store, definitions};
@@ -199,8 +200,7 @@ fn check_series(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known: 
     let mut after: Option<SeriesPosition> = None;
     loop {
         let mut page = Vec::new();
-        'page: for item in snapshot.series(given, after) {
-            let current = item.unwrap();
+        'page: for current in snapshot.series(given, after).filter_map(|step| step.unwrap().found()) {
             for figure in current.figures {
                 after = Some((current.ids, Some(figure.version.period)));
                 page.push((current.key.clone(), figure.version.period, number(&figure.version), figure.last_released));
@@ -219,8 +219,7 @@ fn check_series(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known: 
 
     let mut summaries = Vec::new();
     let mut after = None;
-    while let Some(summary) = snapshot.list_series(given, after).next() {
-        let summary = summary.unwrap();
+    while let Some(summary) = snapshot.list_series(given, after).find_map(|step| step.unwrap().found()) {
         after = Some(summary.ids);
         summaries.push((summary.key, summary.first, summary.last, summary.figures, summary.newest_release));
     }
@@ -249,7 +248,8 @@ fn check_selected(dice: &mut Dice, snapshot: &Snapshot, given: &Selection, known
     let mut found = Vec::new();
     let mut after: Option<FigurePosition> = None;
     loop {
-        let page: Vec<_> = snapshot.selected_figures(given, policy, after).take(size).map(Result::unwrap).collect();
+        let steps = snapshot.selected_figures(given, policy, after).map(Result::unwrap);
+        let page: Vec<_> = steps.filter_map(Step::found).take(size).collect();
         let Some((last, _)) = page.last() else { break };
         assert!(page.iter().all(|(position, _)| after.is_none_or(|after| after < *position)));
         after = Some(*last);

@@ -103,10 +103,11 @@ impl Clients {
         self.feed.clone().get_head(GetHeadRequest::default()).await.unwrap().into_inner().head
     }
 
-    /// The status of the store, without the fields that change by themselves: bytes on disk, open subscriptions.
+    /// The status of the store, without the fields that change by themselves: bytes on disk, open subscriptions,
+    /// the use of memory.
     pub(crate) async fn status(&self) -> GetStoreStatusResponse {
         let found = self.admin.clone().get_store_status(GetStoreStatusRequest {}).await.unwrap().into_inner();
-        GetStoreStatusResponse { disk_bytes: 0, subscribers: 0, ..found }
+        GetStoreStatusResponse { disk_bytes: 0, subscribers: 0, block_cache: None, ..found }
     }
 
     /// All pages of the figures of a selection.

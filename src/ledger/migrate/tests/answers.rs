@@ -12,8 +12,10 @@ use crate::{
     },
     query::{
         Snapshot,
+        figures::Observation,
         series::Selection,
         snapshot::{AsOf, Reader},
+        versions::VersionsQuery,
     },
 };
 
@@ -50,8 +52,15 @@ pub(super) fn versions(snapshot: &Snapshot) -> Vec<String> {
             let indicator = IndicatorId::new(indicator).unwrap();
             let entity = EntityId::new(entity).unwrap();
             // Not every folder knows them.
-            let Ok(found) = snapshot.versions(&indicator, &entity, None, None) else { continue };
-            lines.extend(found.iter().map(|found| format!("version {}", version(&found.series, &found.version))));
+            let query = VersionsQuery { indicator, entity, period: None, source: None, dimensions: Vec::new() };
+            let mut found = Vec::new();
+            let take = |observation: Observation| {
+                found.push(format!("version {}", version(&observation.series, &observation.version)));
+                true
+            };
+            if snapshot.versions(&query, None, take).is_ok() {
+                lines.extend(found);
+            }
         }
     }
     lines
@@ -73,8 +82,7 @@ pub(super) fn figures(snapshot: &Snapshot, at: &str) -> Vec<String> {
     let indicators = INDICATORS.map(|id| IndicatorId::new(id).unwrap()).to_vec();
     let selection = Selection { indicators, ..Selection::default() };
     let mut lines = Vec::new();
-    for series in snapshot.series(&selection, None) {
-        let series = series.unwrap();
+    for series in snapshot.series(&selection, None).filter_map(|step| step.unwrap().found()) {
         for figure in series.figures {
             lines.push(format!("figure {at} {}", version(&series.key, &figure.version)));
         }

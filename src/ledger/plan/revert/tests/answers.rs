@@ -15,7 +15,10 @@ use crate::{
         series::{FigureVersion, Horizon, SeriesKey, by_period, state_at},
         time::Date,
     },
-    store::{series::SeriesScope, view::NameKind},
+    store::{
+        series::SeriesScope,
+        view::{Access, NameKind},
+    },
 };
 
 /// Rows as text, by key.
@@ -72,7 +75,7 @@ pub(super) fn answers(test: &TestLedger, released: Date) -> State {
     for indicator in INDICATORS {
         let Some(number) = test.view.number(NameKind::Indicator, indicator) else { continue };
         let Some(source) = test.view.number(NameKind::Source, SOURCES[0]) else { continue };
-        if let Some(release) = test.view.newest_full_release((number, source), horizon).unwrap() {
+        if let Some(release) = test.view.newest_full_release((number, source), horizon, Access::Disk).unwrap() {
             answers.insert(format!("whole release {indicator}"), format!("{release:?}"));
         }
     }
