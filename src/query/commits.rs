@@ -13,6 +13,8 @@ use crate::{
 
 /// Most bytes of commits in memory, from which figures get their times and causes.
 const COMMIT_BYTES_MAX: usize = 4 << 20;
+/// About what the cache itself takes for a commit.
+const ENTRY_BYTES: usize = 64;
 /// Most release dates in memory: those of the newest commits, 8 bytes each.
 const RELEASE_DATES_MAX: usize = 1 << 20;
 
@@ -77,7 +79,7 @@ impl CommitCache {
 fn bytes_of(commit: &Commit) -> usize {
     let texts = commit.author.len() + commit.note.len() + commit.document_sha256.len();
     let request = commit.request_id.as_ref().map_or(0, |request| request.as_str().len());
-    size_of::<Commit>() + texts + request + 8 * size_of::<usize>()
+    size_of::<Commit>() + texts + request + ENTRY_BYTES
 }
 
 /// Release dates of commits without a gap, the newest in front.

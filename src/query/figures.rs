@@ -204,15 +204,13 @@ impl Snapshot {
                 known = self.known_dimensions(query, reader)?;
             }
         }
-        if periods.is_empty() {
-            if !known.is_empty() {
-                return Ok(QueryError::OtherDimensions {
-                    indicator: query.indicator.to_string(),
-                    entity: query.entity.to_string(),
-                    asked: query.dimensions.clone(),
-                    known: known.into_iter().collect(),
-                });
-            }
+        if periods.is_empty() && !known.is_empty() {
+            return Ok(QueryError::OtherDimensions {
+                indicator: query.indicator.to_string(),
+                entity: query.entity.to_string(),
+                asked: query.dimensions.clone(),
+                known: known.into_iter().collect(),
+            });
         }
         let first_and_last = [periods.first(), periods.last()];
         let near: BTreeSet<String> = first_and_last.into_iter().flatten().map(Period::to_string).collect();

@@ -161,10 +161,13 @@ fn read(series: proto::SeriesBatch) -> Option<Vec<SeriesFigures>> {
     BatchReader::default().read(&message(proto::ObservationBatch { series: vec![series] }))
 }
 
+/// Makes a batch one of another form.
+type Change = fn(&mut proto::SeriesBatch);
+
 #[test]
 fn what_is_not_usual_is_left_to_the_generated_messages() {
     assert!(read(series_batch()).is_some());
-    let change: [(&str, fn(&mut proto::SeriesBatch)); 8] = [
+    let change: [(&str, Change); 8] = [
         ("no indicator", |series| series.indicator.clear()),
         ("no id", |series| series.entity = "a b".into()),
         ("no period", |series| series.points[0].period = "24".into()),
