@@ -55,8 +55,8 @@ pub struct Ledger {
     engine: Arc<Engine>,
     identity: Identity,
     head: AtomicU64,
-    /// The newest sealed commit, durable or not, and its chain.
-    newest: Mutex<(Revision, [u8; 32])>,
+    /// The header of the newest sealed commit, durable or not; `None` if there is none.
+    newest: Mutex<Option<Arc<Header>>>,
     floor: AtomicU64,
     pending: Mutex<PendingCommit>,
     cache: Mutex<BundleCache>,
@@ -99,15 +99,15 @@ impl Ledger {
         if floor > head.max(Revision(1)) {
             return Err(StoreError::corrupt(format!("the floor is revision {floor}, and head is {head}")));
         }
-        let chain = match head {
-            Revision::ZERO => CHAIN_START,
-            head => read_header(&engine, head)?.ok_or_else(|| without_header(head))?.chain,
+        let newest = match head {
+            Revision::ZERO => None,
+            head => Some(Arc::new(read_header(&engine, head)?.ok_or_else(|| without_header(head))?)),
         };
         let ledger = Self {
             engine,
             identity,
             head: AtomicU64::new(head.0),
-            newest: Mutex::new((head, chain)),
+            newest: Mutex::new(newest),
             floor: AtomicU64::new(floor.0),
             pending: Mutex::default(),
             cache: Mutex::default(),
@@ -256,7 +256,7 @@ impl Ledger {
 
     /// Notes that the seal of a commit is written. The commit may be lost, with those after it, until [`Ledger::sync`].
     pub(super) fn note_sealed(&self, header: &Header) {
-        *lock(&self.newest) = (header.commit.revision, header.chain);
+        *lock(&self.newest) = Some(Arc::new(header.clone()));
         crash_at(CrashPoint::SealWritten);
     }
 
@@ -288,8 +288,11 @@ impl Ledger {
         Ok(found)
     }
 
-    /// The header of a commit. Headers below the floor stay.
+    /// The header of a commit; that of the newest is in memory. Headers below the floor stay.
     pub fn header(&self, revision: Revision) -> Result<Option<Header>> {
+        if let Some(newest) = self.newest_header().filter(|newest| newest.commit.revision == revision) {
+            return Ok(Some(newest.as_ref().clone()));
+        }
         read_header(&self.engine, revision)
     }
 
@@ -354,8 +357,12 @@ impl Ledger {
         lock(&self.cache)
     }
 
+    fn newest_header(&self) -> Option<Arc<Header>> {
+        lock(&self.newest).clone()
+    }
+
     fn newest_and_chain(&self) -> (Revision, [u8; 32]) {
-        *lock(&self.newest)
+        self.newest_header().map_or((Revision::ZERO, CHAIN_START), |newest| (newest.commit.revision, newest.chain))
     }
 }
 

@@ -153,7 +153,7 @@ async fn flipped_bits_and_cut_files_give_a_clear_error_or_right_answers() {
     server.stop();
     let database = fs::read(base.path().join("store/db")).unwrap();
     let mut dice = Dice::new("damage");
-    let rounds = if long() { 400 } else { 24 };
+    let rounds = if long() { 400 } else { 14 };
     for round in 0..rounds {
         let copy = tempfile::tempdir().unwrap();
         copy_folder(base.path(), copy.path());

@@ -139,11 +139,11 @@ fn backups_are_restored_or_refused() {
         targets::restore_bytes(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(targets::mend(bytes), *bytes, "what is whole is not mended");
     }
-    for _ in 0..if long() { 20_000 } else { 1_000 } {
+    for _ in 0..if long() { 20_000 } else { 400 } {
         let _ = targets::restore_bytes(&changed(&samples, &mut dice));
     }
     // Changes inside a part, with right checksums: they reach the ledger and the view.
-    for _ in 0..if long() { 5_000 } else { 250 } {
+    for _ in 0..if long() { 5_000 } else { 120 } {
         let (_, bytes) = dice.pick(&samples).clone();
         let inside = dice.pick(&targets::bodies(&bytes)).clone();
         let mut body = bytes[inside.clone()].to_vec();

@@ -99,7 +99,7 @@ async fn all_done(followers: &[JoinHandle<ReadRecord>]) {
 }
 
 async fn storm(how: &str, end: impl Fn(Process)) {
-    let subscribers = if long() { 5_000 } else { 200 };
+    let subscribers = if long() { 5_000 } else { 120 };
     let scratch = tempfile::tempdir().unwrap();
     let data = scratch.path().join("data");
     let (mut server, mut clients) = start(&data).await;

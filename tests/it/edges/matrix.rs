@@ -81,7 +81,7 @@ impl PreparedStore {
         let server =
             TestServer::with(|config| config.retention = Retention { revisions: kept, ..Retention::default() }).await;
         let dice = Dice::new(&format!("{phase:?} edges, {floor:?} floor"));
-        let author = Author::new(dice, "steward", if long() { 900 } else { 40 });
+        let author = Author::new(dice, "steward", if long() { 900 } else { 28 });
         let mut store = Self { server, author, log: CommitLog::default(), tokens: HashMap::new() };
         store.read_on().await;
         store.server.clients.define(WriteOptions::default(), catalog()).await.unwrap();

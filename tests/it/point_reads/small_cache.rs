@@ -4,7 +4,7 @@ use almanac::proto::*;
 
 use crate::support::{Clients, Dice, TestServer, at_revision, fixture::*};
 
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 30;
 const READS_PER_ROUND: usize = 12;
 const YEARS: usize = 30;
 
