@@ -2,72 +2,34 @@
 
 use almanac::{
     proto::{IngestPoint, SeriesBatch, WriteOptions},
-    server::{self, Config},
-    store::{
-        Engine,
-        memory::{MemoryDisk, OperationCounts},
-    },
+    store::memory::OperationCounts,
 };
-use tokio::{sync::oneshot, task::JoinHandle};
 
-use crate::support::{Clients, fixture::*};
+use crate::support::{CountedServer, fixture::*};
 
 /// Figures of the revision: one of each indicator, so that they are all over the store.
 const REVISED: usize = 100;
 /// Entities of a small store with 200 series, and of a large one with 20,000.
 const ENTITIES: [usize; 2] = [2, 200];
 
-/// A server on a disk in memory.
-struct CountedServer {
-    disk: MemoryDisk,
-    clients: Clients,
-    stop: oneshot::Sender<()>,
-    serving: JoinHandle<()>,
-}
-
-impl CountedServer {
-    /// Starts a server with so many indicators and entities, and these figures of each of them.
-    async fn with(indicators: usize, entities: usize, points: &[IngestPoint]) -> Self {
-        let disk = MemoryDisk::default();
-        let almanac = server::open_on(Engine::in_memory(disk.clone()), &Config::new("")).unwrap();
-        let listener = server::listen("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
-        let clients = Clients::connect(listener.local_addr().unwrap());
-        let (stop, stopped) = oneshot::channel();
-        let stopped = async {
-            let _ = stopped.await;
-        };
-        let serving = tokio::spawn(async { server::serve(almanac, listener, stopped).await.unwrap() });
-        let clients = clients.await;
-        let mut definitions = vec![source("bank", 0)];
-        definitions.extend((0..indicators).map(|number| indicator(&indicator_id(number), "")));
-        definitions.extend((0..entities).map(|number| economy(&entity_id(number), "")));
-        clients.define(WriteOptions::default(), definitions).await.unwrap();
-        let mut batches = Vec::new();
-        for number in 0..indicators {
-            batches.extend((0..entities).map(|of| series(number, of, points.to_vec())));
-        }
-        clients.ingest(released("2024-01-01"), batches).await.unwrap();
-        Self { disk, clients, stop, serving }
+/// What a revision of a figure of every indicator takes, where so many indicators and entities have these figures each.
+async fn cost_of_revision(indicators: usize, entities: usize, points: &[IngestPoint], period: &str) -> OperationCounts {
+    let server = CountedServer::start().await;
+    let clients = &server.clients;
+    let mut definitions = vec![source("bank", 0)];
+    definitions.extend((0..indicators).map(|number| indicator(&indicator_id(number), "")));
+    definitions.extend((0..entities).map(|number| economy(&entity_id(number), "")));
+    clients.define(WriteOptions::default(), definitions).await.unwrap();
+    let mut batches = Vec::new();
+    for number in 0..indicators {
+        batches.extend((0..entities).map(|of| series(number, of, points.to_vec())));
     }
-
-    /// What a revision of a figure of every indicator takes.
-    async fn cost_of_revision(self, indicators: usize, period: &str) -> OperationCounts {
-        let batches = (0..indicators).map(|number| series(number, 1, vec![point(period, "4711.25")])).collect();
-        let before = self.disk.counts();
-        let answer = self.clients.ingest(released("2024-02-01"), batches).await.unwrap();
-        let after = self.disk.counts();
-        assert_eq!(answer.counts.unwrap().revised, indicators as u64);
-        let _ = self.stop.send(());
-        drop(self.clients);
-        self.serving.await.unwrap();
-        OperationCounts {
-            gets: after.gets - before.gets,
-            seeks: after.seeks - before.seeks,
-            items: after.items - before.items,
-            puts: after.puts - before.puts,
-            syncs: after.syncs - before.syncs,
-        }
-    }
+    clients.ingest(released("2024-01-01"), batches).await.unwrap();
+    let revised = (0..indicators).map(|number| series(number, 1, vec![point(period, "4711.25")])).collect();
+    let (answer, counts) = server.cost(clients.ingest(released("2024-02-01"), revised)).await;
+    assert_eq!(answer.unwrap().counts.unwrap().revised, indicators as u64);
+    server.end().await;
+    counts
 }
 
 fn series(indicator: usize, entity: usize, points: Vec<IngestPoint>) -> SeriesBatch {
@@ -86,8 +48,8 @@ fn entity_id(number: usize) -> String {
 #[tokio::test]
 async fn a_revision_of_100_figures_costs_the_same_in_a_small_and_in_a_large_store() {
     let points = [point("2022", "1.25"), point("2023", "2.5")];
-    let small = CountedServer::with(REVISED, ENTITIES[0], &points).await.cost_of_revision(REVISED, "2023").await;
-    let large = CountedServer::with(REVISED, ENTITIES[1], &points).await.cost_of_revision(REVISED, "2023").await;
+    let small = cost_of_revision(REVISED, ENTITIES[0], &points, "2023").await;
+    let large = cost_of_revision(REVISED, ENTITIES[1], &points, "2023").await;
     assert_eq!(large, small);
 }
 
@@ -104,7 +66,7 @@ fn months(count: usize) -> Vec<IngestPoint> {
 async fn a_revision_costs_the_same_in_a_long_and_in_a_longer_series() {
     let mut costs = Vec::new();
     for count in [2_400, 4_800] {
-        costs.push(CountedServer::with(2, 2, &months(count)).await.cost_of_revision(2, "1850-07").await);
+        costs.push(cost_of_revision(2, 2, &months(count), "1850-07").await);
     }
     assert_eq!(costs[0], costs[1]);
 }

@@ -1,62 +1,14 @@
 //! What reads cost, counted in operations of the store. Nothing is timed, so the numbers are exact.
 
-use almanac::{
-    model::time::Date,
-    proto::*,
-    server::{self, Config},
-    store::{
-        Engine,
-        memory::{MemoryDisk, OperationCounts},
-    },
-};
-use tokio::{sync::oneshot, task::JoinHandle};
+use almanac::{model::time::Date, proto::*, store::memory::OperationCounts};
 
-use crate::support::{Clients, at_revision, fixture::*};
+use crate::support::{CountedServer, at_revision, fixture::*};
 
-/// A server on a disk in memory.
-struct CountedServer {
-    disk: MemoryDisk,
-    clients: Clients,
-    stop: oneshot::Sender<()>,
-    serving: JoinHandle<()>,
-}
-
-impl CountedServer {
-    async fn start() -> Self {
-        let disk = MemoryDisk::default();
-        let almanac = server::open_on(Engine::in_memory(disk.clone()), &Config::new("")).unwrap();
-        let listener = server::listen("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
-        let clients = Clients::connect(listener.local_addr().unwrap());
-        let (stop, stopped) = oneshot::channel();
-        let stopped = async {
-            let _ = stopped.await;
-        };
-        let serving = tokio::spawn(async { server::serve(almanac, listener, stopped).await.unwrap() });
-        let clients = clients.await;
-        clients.define(WriteOptions::default(), catalog()).await.unwrap();
-        Self { disk, clients, stop, serving }
-    }
-
-    /// What a call costs, with its answer.
-    async fn cost<T>(&self, call: impl Future<Output = T>) -> (T, OperationCounts) {
-        let before = self.disk.counts();
-        let answer = call.await;
-        let after = self.disk.counts();
-        let counts = OperationCounts {
-            gets: after.gets - before.gets,
-            seeks: after.seeks - before.seeks,
-            items: after.items - before.items,
-            puts: after.puts - before.puts,
-            syncs: after.syncs - before.syncs,
-        };
-        (answer, counts)
-    }
-
-    async fn end(self) {
-        let _ = self.stop.send(());
-        drop(self.clients);
-        self.serving.await.unwrap();
-    }
+/// A server with the catalog.
+async fn with_catalog() -> CountedServer {
+    let server = CountedServer::start().await;
+    server.clients.define(WriteOptions::default(), catalog()).await.unwrap();
+    server
 }
 
 const NOTHING: OperationCounts = OperationCounts { gets: 0, seeks: 0, items: 0, puts: 0, syncs: 0 };
@@ -73,7 +25,7 @@ fn long_series(days: i32) -> SeriesBatch {
 
 #[tokio::test]
 async fn a_figure_that_was_read_before_is_answered_without_the_store() {
-    let server = CountedServer::start().await;
+    let server = with_catalog().await;
     let clients = &server.clients;
     let figures = [("2020", "2.4"), ("2021", "2.5")];
     clients.ingest(released("2022-03-01"), vec![batch(RD, "CHN", "bank", &figures)]).await.unwrap();
@@ -89,7 +41,7 @@ async fn a_figure_that_was_read_before_is_answered_without_the_store() {
 
 #[tokio::test]
 async fn a_commit_is_seen_at_once_and_makes_only_what_it_changed_to_be_read_again() {
-    let server = CountedServer::start().await;
+    let server = with_catalog().await;
     let clients = &server.clients;
     let both = || vec![batch(RD, "CHN", "bank", &[("2020", "1")]), batch(RD, "USA", "bank", &[("2020", "2")])];
     clients.ingest(released("2022-03-01"), both()).await.unwrap();
@@ -108,7 +60,7 @@ async fn a_commit_is_seen_at_once_and_makes_only_what_it_changed_to_be_read_agai
 #[tokio::test]
 async fn one_period_of_a_long_series_is_read_without_the_others() {
     const DAYS: i32 = 30_000;
-    let server = CountedServer::start().await;
+    let server = with_catalog().await;
     let clients = &server.clients;
     clients.ingest(released("2024-01-01"), vec![long_series(DAYS)]).await.unwrap();
     figure(clients, RD, "CHN", "1980-05-05", None).await.unwrap();
@@ -122,7 +74,7 @@ async fn one_period_of_a_long_series_is_read_without_the_others() {
 async fn every_page_of_versions_costs_the_same() {
     const DAYS: i32 = 30_000;
     const PAGE: i32 = 1_000;
-    let server = CountedServer::start().await;
+    let server = with_catalog().await;
     server.clients.ingest(released("2024-01-01"), vec![long_series(DAYS)]).await.unwrap();
     let mut request = ListVersionsRequest {
         indicator: RD.into(),
@@ -156,7 +108,7 @@ async fn a_search_that_finds_nothing_answers_empty_pages_of_bounded_cost() {
     const SERIES: usize = 12_000;
     /// Series that a page passes, and what it reads beside them.
     const ITEMS_MAX: u64 = 10_000 + 100;
-    let server = CountedServer::start().await;
+    let server = with_catalog().await;
     let clients = &server.clients;
     let entity = |number: usize| format!("E{number}");
     for first in (0..SERIES).step_by(4_000) {
@@ -216,7 +168,7 @@ fn without_codes(mut definition: Definition) -> Definition {
 
 #[tokio::test]
 async fn the_revision_of_a_release_date_is_found_without_reading_the_commits_again() {
-    let server = CountedServer::start().await;
+    let server = with_catalog().await;
     let clients = &server.clients;
     clients.ingest(released("2020-01-01"), one_figure("1")).await.unwrap();
     for number in 0..50 {

@@ -1,6 +1,7 @@
 //! What every test uses: one harness, one model of each thing, one oracle.
 //!
 //! - The harness: [`server`] starts servers in this process, [`process`] runs the real binary, [`clients`] speaks to either,
+//!   [`counted`] counts what a server asks of its store,
 //!   [`assertions`] looks into answers, [`dice`] draws random numbers by a seed.
 //! - The data: [`fixture`] is the small catalog that most tests use, [`author`] and [`steward`] make up writes;
 //!   [`ledger_catalog`] has definitions for tests without a server.
@@ -12,6 +13,7 @@
 mod assertions;
 pub(crate) mod author;
 mod clients;
+mod counted;
 mod dice;
 pub(crate) mod fixture;
 pub(crate) mod ledger_catalog;
@@ -26,5 +28,6 @@ pub(crate) mod watch;
 
 pub(crate) use assertions::{DEADLINE, assert_refused, at_recorded, at_released, at_revision, fields, reason, text};
 pub(crate) use clients::{Clients, WholeCommit, join, publication, upload};
+pub(crate) use counted::CountedServer;
 pub(crate) use dice::{Dice, long};
 pub(crate) use server::TestServer;
