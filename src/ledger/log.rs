@@ -2,7 +2,8 @@
 //!
 //! A commit is its pages, then its header. The header is the seal: a commit without one does not exist, and the next start
 //! drops its pages. In reading order: [`header`] is what seals a commit, `keys` says where things are in the store,
-//! `pending` holds the commit that is being made, `cache` the pages that were read last.
+//! `pending` holds the commit that is being made, `early` writes the pages of a long one meanwhile, `cache` has the pages
+//! that were read last.
 //!
 //! Each header carries a hash of its pages and continues a hash chain over all headers before it: two ledgers with the same
 //! chain at a revision hold the same commits up to there.
@@ -12,13 +13,17 @@
 //! writer.
 
 mod cache;
+mod early;
 pub mod header;
 pub(super) mod keys;
 mod pending;
 
-use std::sync::{
-    Arc, Mutex, MutexGuard,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 pub use self::header::{CHAIN_START, ContentHash, Draft, Header, Receipt, Totals};
@@ -55,8 +60,9 @@ pub struct Ledger {
     engine: Arc<Engine>,
     identity: Identity,
     head: AtomicU64,
-    /// The header of the newest sealed commit, durable or not; `None` if there is none.
-    newest: Mutex<Option<Arc<Header>>>,
+    /// The headers of head, of the commit before it, and of all after it, in order. They are answered even if the disk
+    /// fails: what readers see is at most one commit behind head. Since the start only head is here.
+    recent: Mutex<VecDeque<Arc<Header>>>,
     floor: AtomicU64,
     pending: Mutex<PendingCommit>,
     cache: Mutex<BundleCache>,
@@ -107,7 +113,7 @@ impl Ledger {
             engine,
             identity,
             head: AtomicU64::new(head.0),
-            newest: Mutex::new(newest),
+            recent: Mutex::new(newest.into_iter().collect()),
             floor: AtomicU64::new(floor.0),
             pending: Mutex::default(),
             cache: Mutex::default(),
@@ -206,18 +212,23 @@ impl Ledger {
         let mut pending = self.pending();
         pending.add(page, bytes)?;
         crash_at(CrashPoint::PageAppended);
-        if pending.is_full() { self.write_early(&mut pending) } else { Ok(()) }
+        if pending.is_full() { pending.write_early(&self.engine, self.newest().next()) } else { Ok(()) }
     }
 
     /// Whether pages of the commit that is being made are in the store already: it is a long one.
     pub(super) fn is_long(&self) -> bool {
-        self.pending().in_store
+        self.pending().is_long()
     }
 
     /// Drops the pages appended since the newest commit.
     pub fn abandon(&self) -> Result<()> {
-        let pending = std::mem::take(&mut *self.pending());
-        if pending.in_store { self.drop_unsealed() } else { Ok(()) }
+        let mut pending = std::mem::take(&mut *self.pending());
+        if !pending.is_long() {
+            return Ok(());
+        }
+        let written = pending.finish_early();
+        self.drop_unsealed()?;
+        written
     }
 
     /// Seals the commit after the newest, and makes it durable: from now on it exists, with all its pages and the receipt of
@@ -238,9 +249,10 @@ impl Ledger {
         let mut pending = self.pending();
         let (newest, chain) = self.newest_and_chain();
         let header = draft.sealed(chain, pending.content())?;
-        if pending.in_store {
+        if pending.is_long() {
             // The header must never be on disk before the pages are.
-            self.write_early(&mut pending)?;
+            pending.write_early(&self.engine, newest.next())?;
+            pending.finish_early()?;
             self.engine.sync()?;
             crash_at(CrashPoint::PagesDurable);
         }
@@ -256,7 +268,7 @@ impl Ledger {
 
     /// Notes that the seal of a commit is written. The commit may be lost, with those after it, until [`Ledger::sync`].
     pub(super) fn note_sealed(&self, header: &Header) {
-        *lock(&self.newest) = Some(Arc::new(header.clone()));
+        lock(&self.recent).push_back(Arc::new(header.clone()));
         crash_at(CrashPoint::SealWritten);
     }
 
@@ -266,6 +278,7 @@ impl Ledger {
         self.engine.sync()?;
         crash_at(CrashPoint::Sealed);
         self.head.store(newest.0, Ordering::Release);
+        lock(&self.recent).retain(|header| header.commit.revision.next() >= newest);
         Ok(())
     }
 
@@ -288,12 +301,13 @@ impl Ledger {
         Ok(found)
     }
 
-    /// The header of a commit; that of the newest is in memory. Headers below the floor stay.
+    /// The header of a commit; a few of the newest are in memory. Headers below the floor stay.
     pub fn header(&self, revision: Revision) -> Result<Option<Header>> {
-        if let Some(newest) = self.newest_header().filter(|newest| newest.commit.revision == revision) {
-            return Ok(Some(newest.as_ref().clone()));
+        let recent = lock(&self.recent).iter().find(|header| header.commit.revision == revision).cloned();
+        match recent {
+            Some(header) => Ok(Some(header.as_ref().clone())),
+            None => read_header(&self.engine, revision),
         }
-        read_header(&self.engine, revision)
     }
 
     /// The chain at a revision that is not above the newest; at revision zero [`CHAIN_START`]. At the newest it costs
@@ -318,16 +332,6 @@ impl Ledger {
             Some(request) => self.receipt(request),
             None => Ok(None),
         }
-    }
-
-    /// Writes the pages that wait in memory before their commit is sealed.
-    fn write_early(&self, pending: &mut PendingCommit) -> Result<()> {
-        let mut batch = self.engine.batch();
-        pending.put_into(&mut batch, self.newest().next())?;
-        pending.in_store = true;
-        batch.write()?;
-        crash_at(CrashPoint::PagesWritten);
-        Ok(())
     }
 
     fn drop_unsealed(&self) -> Result<()> {
@@ -357,12 +361,9 @@ impl Ledger {
         lock(&self.cache)
     }
 
-    fn newest_header(&self) -> Option<Arc<Header>> {
-        lock(&self.newest).clone()
-    }
-
     fn newest_and_chain(&self) -> (Revision, [u8; 32]) {
-        self.newest_header().map_or((Revision::ZERO, CHAIN_START), |newest| (newest.commit.revision, newest.chain))
+        let recent = lock(&self.recent);
+        recent.back().map_or((Revision::ZERO, CHAIN_START), |newest| (newest.commit.revision, newest.chain))
     }
 }
 

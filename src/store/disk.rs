@@ -32,6 +32,9 @@ pub(super) trait Disk: fmt::Debug + Send + Sync {
     /// Applies a batch: all of it is visible, or nothing.
     fn apply(&self, ops: Vec<Op>) -> Result<()>;
 
+    /// How many threads may set keys at one time to be faster than one.
+    fn threads(&self) -> usize;
+
     /// Sets one key.
     fn put(&self, key: &[u8], value: &[u8]) -> Result<()>;
 
@@ -80,6 +83,10 @@ impl Disk for SledDisk {
             }
         }
         Ok(self.db.apply_batch(batch)?)
+    }
+
+    fn threads(&self) -> usize {
+        2
     }
 
     fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {

@@ -134,6 +134,10 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 
+    fn threads(&self) -> usize {
+        1
+    }
+
     fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
         self.apply(vec![(key.into(), Some(value.into()))])
     }
