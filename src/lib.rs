@@ -104,7 +104,7 @@
 //! | crate | for |
 //! |---|---|
 //! | tonic, tonic-prost, prost, prost-types | gRPC |
-//! | tonic-health, tonic-reflection, tonic-types, tonic-web, tower-http, http | health, reflection, error details, gRPC-Web and its CORS headers |
+//! | tonic-health, tonic-reflection, tonic-types, tonic-web, tower-http, tower-layer, http | health, reflection, error details, gRPC-Web and its CORS headers |
 //! | bytes, http-body | the feed's own body: encoded once, shared by all streams |
 //! | tokio, tokio-stream, futures-util | the async edge: sockets, signals, channels; streams of requests and answers |
 //! | sled | the embedded store, pinned: the store's rules were measured on 0.34.7 |

@@ -1,13 +1,14 @@
 //! The server: opens a folder, recovers, listens, serves, and stops.
 //!
 //! In reading order: [`open`] builds everything from a folder; [`listen`] binds an address; [`serve`] serves until it is asked
-//! to stop. [`connection`] closes connections whose client reads nothing, [`cancellation`] keeps cancelled uploads from being
+//! to stop. [`browsers`] serves browsers, [`connection`] closes connections whose client reads nothing, [`cancellation`] keeps cancelled uploads from being
 //! committed, [`health`] answers `grpc.health.v1`.
 //!
 //! Invariants: the view has caught up with the ledger before the server answers. A server listens beyond loopback only if its
 //! operator asked for it explicitly. A stop takes a bounded time: streams say goodbye, calls finish, and after
 //! [`STOP_DEADLINE`] the server drops the rest.
 
+mod browsers;
 mod cancellation;
 mod connection;
 mod health;
@@ -33,13 +34,11 @@ use tonic::{
     service::Routes,
     transport::{Server, server::TcpIncoming},
 };
-use tower_http::{
-    cors::{AllowOrigin, CorsLayer},
-    map_request_body::MapRequestBodyLayer,
-};
+use tower_http::map_request_body::MapRequestBodyLayer;
 
 pub use self::health::ReadySwitch;
 use self::{
+    browsers::BrowserLayer,
     connection::{Closable, end_stalled},
     health::HealthKeeper,
 };
@@ -47,14 +46,11 @@ use crate::{
     feed::hub::{Hub, HubPublisher},
     ledger::{Ledger, Writer, apply::catch_up, compact::Retention, writer},
     model::time::Clock,
-    proto::{
-        self, catalog_service_server::CatalogServiceServer, ranking_service_server::RankingServiceServer,
-        statistics_service_server::StatisticsServiceServer,
-    },
+    proto::{self, catalog_service_server::CatalogServiceServer, ranking_service_server::RankingServiceServer},
     query::Reader,
     rpc::{
-        App, MESSAGE_BYTES_MAX, admin::AdminEndpoint, catalog::Catalog, rankings::Rankings, statistics::Statistics,
-        subscribe::SubscribeEndpoint,
+        App, MESSAGE_BYTES_MAX, admin::AdminEndpoint, catalog::Catalog, rankings::Rankings,
+        statistics::StatisticsEndpoint, subscribe::SubscribeEndpoint,
     },
     store::{CACHE_BYTES_DEFAULT, Engine, OpenError, offload::Offload, view::View},
 };
@@ -69,9 +65,6 @@ const STREAMS_PER_CONNECTION_MAX: u32 = 256;
 /// Most connections that wait to be accepted, if the system allows so many (`net.core.somaxconn`). All clients of a server
 /// that restarts come back at once; one that finds the queue full tries again only after a second.
 const WAITING_CONNECTIONS_MAX: u32 = 4_096;
-/// The paths that write.
-const ADMIN_PATH: &str = "/almanac.v1.AdminService/";
-const CURSOR_PATH: &str = "/almanac.v1.FeedService/PutCursor";
 /// How long a subscription may read nothing while messages wait for it. After that its connection is closed.
 pub const SUBSCRIPTION_STALL_LIMIT: Duration = Duration::from_secs(60);
 /// How long a subscription lasts before it is asked to come again.
@@ -233,8 +226,7 @@ pub async fn serve_on<C: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(Some(STREAMS_PER_CONNECTION_MAX))
-        .layer(cors())
-        .layer(tonic_web::GrpcWebLayer::new())
+        .layer(BrowserLayer)
         .layer(MapRequestBodyLayer::new(cancellation::RequestBody::wrap))
         .add_routes(services(app).add_service(health_service));
     let incoming = incoming.map_ok(|(io, peer)| Closable::new(io, peer));
@@ -263,7 +255,7 @@ pub async fn serve_on<C: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 
 fn services(app: Arc<App>) -> Routes {
     let mut services = Routes::new(limited!(CatalogServiceServer::new(Catalog(app.clone()))))
-        .add_service(limited!(StatisticsServiceServer::new(Statistics(app.clone()))))
+        .add_service(StatisticsEndpoint::new(app.clone()))
         .add_service(limited!(RankingServiceServer::new(Rankings(app.clone()))))
         .add_service(SubscribeEndpoint::new(app.clone()))
         .add_service(AdminEndpoint::new(app));
@@ -282,18 +274,4 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-}
-
-/// For browsers: any page may read what the server answers to everybody. No page may write, not even through a browser on this
-/// machine. gRPC-Web needs its trailers exposed.
-fn cors() -> CorsLayer {
-    CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(|_, request| !writes(request.uri.path())))
-        .allow_headers(tower_http::cors::Any)
-        .allow_methods([http::Method::POST])
-        .expose_headers(["grpc-status", "grpc-message", "grpc-status-details-bin"].map(http::HeaderName::from_static))
-}
-
-fn writes(path: &str) -> bool {
-    path.starts_with(ADMIN_PATH) || path == CURSOR_PATH
 }
