@@ -155,8 +155,8 @@ impl Snapshot {
     ) -> Result<Vec<Observation>, StoreError> {
         let mut figures = Vec::new();
         for ids in series {
-            let versions = reader.versions_of_period(*ids, period)?;
-            if let Some(figure) = self.current_figures(*ids, &versions)?.pop() {
+            let full_release = self.full_release_of(*ids)?;
+            if let Some(figure) = self.figure_of_period(reader, *ids, period, full_release)? {
                 figures.push(self.current_observation(self.view().series_key(*ids)?, figure)?);
             }
         }
@@ -168,14 +168,7 @@ impl Snapshot {
         let mut latest: Option<Period> = None;
         let mut candidates: Vec<(SeriesIds, CurrentFigure)> = Vec::new();
         for ids in series {
-            let full_release = self.full_release_of(*ids)?;
-            let mut newest: Option<CurrentFigure> = None;
-            reader.read_latest(*ids, |versions| {
-                let figures = self.figures_among(versions, full_release);
-                newest = newest.take().into_iter().chain(figures).max_by_key(CurrentFigure::recency);
-                Ok(newest.as_ref().map(CurrentFigure::recency))
-            })?;
-            let Some(figure) = newest else { continue };
+            let Some(figure) = self.latest_figure(reader, *ids)? else { continue };
             let period = figure.version.period;
             if latest.is_none_or(|latest| recency(latest) < recency(period)) {
                 latest = Some(period);
@@ -188,6 +181,37 @@ impl Snapshot {
             figures.push(self.current_observation(self.view().series_key(ids)?, figure)?);
         }
         Ok(figures)
+    }
+
+    /// The current figure of a series for the latest period for which it has one.
+    fn latest_figure(&self, reader: &FigureReader<'_>, ids: SeriesIds) -> Result<Option<CurrentFigure>, StoreError> {
+        let full_release = self.full_release_of(ids)?;
+        // The figure of the latest of all periods, if it has one at this point of history.
+        let latest = reader.latest_period(ids)?.and_then(|(end, start)| Period::from_days(start, end));
+        if let Some(period) = latest
+            && let Some(figure) = self.figure_of_period(reader, ids, period, full_release)?
+        {
+            return Ok(Some(figure));
+        }
+        let mut newest: Option<CurrentFigure> = None;
+        reader.read_latest(ids, |versions| {
+            let figures = self.figures_among(versions, full_release);
+            newest = newest.take().into_iter().chain(figures).max_by_key(CurrentFigure::recency);
+            Ok(newest.as_ref().map(CurrentFigure::recency))
+        })?;
+        Ok(newest)
+    }
+
+    /// The current figure of a series for one period.
+    fn figure_of_period(
+        &self,
+        reader: &FigureReader<'_>,
+        ids: SeriesIds,
+        period: Period,
+        full_release: Option<Date>,
+    ) -> Result<Option<CurrentFigure>, StoreError> {
+        let versions = reader.answering(ids, period, self.horizon)?;
+        Ok(self.figures_among(&versions, full_release).next())
     }
 
     /// The error that no source has a figure, with the periods or the dimensions for which there are figures.

@@ -94,6 +94,12 @@ impl BlockCache {
         self.entries.put_if(key, entry, bytes, || self.commits.load(Ordering::SeqCst) == start.0);
     }
 
+    /// Whether entries that nobody asked for yet can be kept without another one having to go.
+    pub(super) fn has_room(&self) -> bool {
+        let CacheUse { bytes, limit, .. } = self.entries.usage();
+        bytes < limit - limit / 8
+    }
+
     /// Removes what a commit changed. Its batches are written, and its revision is not applied yet.
     pub(super) fn forget(&self, changed: &ChangedFigures) {
         // First this, so that an entry whose read began before is either refused or removed below.

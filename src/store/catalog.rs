@@ -26,7 +26,7 @@ type Versions<T> = Vec<(Revision, Arc<T>)>;
 /// All versions of definitions and editions.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
-    definitions: BTreeMap<(DefinitionKind, Arc<str>), Versions<Definition>>,
+    definitions: BTreeMap<DefinitionKind, BTreeMap<Arc<str>, Versions<Definition>>>,
     editions: BTreeMap<(RankingId, EditionId), Versions<Edition>>,
     reverts: Reverts,
 }
@@ -34,7 +34,8 @@ pub struct Catalog {
 impl Catalog {
     /// Adds a version of a definition.
     pub fn define(&mut self, revision: Revision, definition: Definition) {
-        let versions = self.definitions.entry((definition.kind(), definition.id().into())).or_default();
+        let versions =
+            self.definitions.entry(definition.kind()).or_default().entry(definition.id().into()).or_default();
         put(versions, revision, definition);
     }
 
@@ -65,18 +66,18 @@ impl Catalog {
         id: &str,
         at: Revision,
     ) -> Option<(Revision, &Arc<Definition>)> {
-        self.version_at(self.definitions.get(&(kind, id.into()))?, at)
+        self.version_at(self.definitions.get(&kind)?.get(id)?, at)
     }
 
     /// The revisions that brought versions of a definition, reverted ones included, in order.
     pub fn definition_revisions(&self, kind: DefinitionKind, id: &str) -> impl Iterator<Item = Revision> {
-        let versions = self.definitions.get(&(kind, id.into()));
+        let versions = self.definitions.get(&kind).and_then(|definitions| definitions.get(id));
         versions.into_iter().flatten().map(|(revision, _)| *revision)
     }
 
     /// Every definition of which there is any version.
     pub fn definition_names(&self) -> impl Iterator<Item = (DefinitionKind, &Arc<str>)> {
-        self.definitions.keys().map(|(kind, id)| (*kind, id))
+        self.definitions.iter().flat_map(|(kind, definitions)| definitions.keys().map(|id| (*kind, id)))
     }
 
     /// Every edition of which there is any version.
@@ -97,10 +98,10 @@ impl Catalog {
         after: &str,
         at: Revision,
     ) -> impl Iterator<Item = &Arc<Definition>> {
-        self.definitions
-            .range((std::ops::Bound::Excluded((kind, Arc::from(after))), std::ops::Bound::Unbounded))
-            .take_while(move |((other, _), _)| *other == kind)
-            .filter_map(move |(_, versions)| self.version_at(versions, at).map(|(_, definition)| definition))
+        let definitions = self.definitions.get(&kind).into_iter();
+        let after = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
+        let later = definitions.flat_map(move |definitions| definitions.range::<str, _>(after));
+        later.filter_map(move |(_, versions)| self.version_at(versions, at).map(|(_, definition)| definition))
     }
 
     /// The indicator at a revision; `None` if there is none then.

@@ -23,7 +23,7 @@ use crate::model::{
 mod part;
 mod periods;
 
-pub use part::{decode_period, latest_period};
+pub use part::{decode_period, latest_period, repeated_periods};
 use periods::{put_periods, read_periods};
 
 /// Most versions that are encoded together.

@@ -41,6 +41,9 @@ const NAMES: u8 = b'D';
 const FULL_RELEASES: u8 = b'V';
 const APPLIED_KEY: &[u8] = b"Mapplied";
 const VERSION: u8 = 1;
+/// A figure that is not in memory is read with so many of the entities that follow, while the cache has room: they lie in the
+/// same page of the store, and who asks for one often asks for others.
+const NEIGHBOURS_MAX: usize = 16;
 /// So many new series of a commit, or fewer, go to the disk with everything else of it, in one write.
 const BATCHED_SERIES_MAX: usize = 100;
 /// Most entries of decoded tables in the cache. One table is cached even if it has more.
@@ -173,8 +176,21 @@ impl View {
             (Some(CacheEntry::Figure(blocks)), _) => blocks,
             _ => {
                 let start = self.blocks.start_fill();
-                let blocks = FigureBlocks::read(&self.engine, indicator, entity)?;
+                let mut figures =
+                    FigureBlocks::read_from(&self.engine, indicator, entity).take(NEIGHBOURS_MAX).peekable();
+                let is_there = |found: &Result<_>| !matches!(found, Ok((of, _)) if *of != entity);
+                let blocks = match figures.next_if(is_there).transpose()? {
+                    Some((_, blocks)) => blocks,
+                    None => Some(FigureBlocks::none()),
+                };
                 self.blocks.fill(key, CacheEntry::Figure(blocks.clone()), start);
+                if self.blocks.has_room() {
+                    // What is damaged there is an error for whoever asks for it.
+                    for (entity, blocks) in figures.map_while(Result::ok) {
+                        let key = CacheKey::Figure { indicator, entity };
+                        self.blocks.fill(key, CacheEntry::Figure(blocks), start);
+                    }
+                }
                 blocks
             }
         };

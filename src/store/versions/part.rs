@@ -46,6 +46,12 @@ pub fn latest_period(reader: &mut Reader<'_>) -> Result<Option<(Date, Date)>> {
     periods::latest_period(reader, count)
 }
 
+/// The periods of which at least so many versions follow the first one.
+pub fn repeated_periods(reader: &mut Reader<'_>, repeats_min: usize) -> Result<Vec<Period>> {
+    let count = reader.count(VERSIONS_MAX)?;
+    periods::repeated_periods(reader, count, repeats_min)
+}
+
 /// The vintages of the versions of a part.
 fn vintages_of(reader: &mut Reader<'_>, count: usize, part: &Range<usize>) -> Result<Vec<(Revision, Date)>> {
     let distinct = reader.count(count)?;

@@ -172,6 +172,20 @@ pub(super) fn latest_period(reader: &mut Reader<'_>, count: usize) -> Result<Opt
     if is_damaged { Err(outside_calendar()) } else { Ok(latest) }
 }
 
+/// The periods of a column of so many versions, sorted by period, that are there at least so many times more than once. It
+/// passes the whole column.
+pub(super) fn repeated_periods(reader: &mut Reader<'_>, count: usize, repeats_min: usize) -> Result<Vec<Period>> {
+    let mut repeated = Vec::new();
+    let mut is_damaged = false;
+    visit_period_runs(reader, count, |run| {
+        if run.step == 0 && run.repeat >= repeats_min {
+            repeated.extend(run.period(1));
+            is_damaged |= run.period(1).is_none();
+        }
+    })?;
+    if is_damaged { Err(outside_calendar()) } else { Ok(repeated) }
+}
+
 /// Periods of one unit and length, each a step from the one before.
 struct PeriodRun {
     unit: u8,
