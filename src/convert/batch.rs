@@ -1,17 +1,20 @@
-//! Figures of an upload between the model and their bytes on the wire, without messages in between.
+//! Figures of uploads and of `StreamSeries` between the model and their bytes on the wire, without messages in between.
 //!
-//! An upload has millions of figures. A generated message for each, with its period as a text of its own, costs several
+//! There are millions of figures in them. A generated message for each, with its period as a text of its own, costs several
 //! times what reading and writing its bytes costs.
 //!
-//! In reading order: [`writer`] makes messages, [`reader`] reads them, [`recent`] remembers the periods of both.
+//! In reading order: [`writer`] makes messages of uploads, [`reader`] reads them, [`answer`] makes those of `StreamSeries`,
+//! [`recent`] remembers the periods of all.
 //!
 //! Invariant: what is written decodes to the generated messages. What is read is what they would have given; the reader
 //! leaves every message to them that is not of the usual form, so that they alone decide what is wrong with it.
 
+mod answer;
 mod reader;
 mod recent;
 mod writer;
 
+pub use answer::SeriesWriter;
 pub use reader::{BatchReader, SeriesFigures};
 pub use writer::{BatchWriter, EncodedBatch};
 
@@ -45,6 +48,28 @@ mod fields {
     pub(super) const DECIMALS: u32 = 2;
     /// `Value.exact`
     pub(super) const EXACT: u32 = 3;
+
+    /// Those of answers.
+    pub(super) mod answer {
+        /// `StreamSeriesResponse.series`
+        pub(in super::super) const SERIES: u32 = 1;
+        /// `StreamSeriesResponse.revision`
+        pub(in super::super) const REVISION: u32 = 2;
+        /// `Series.points`
+        pub(in super::super) const POINTS: u32 = 5;
+        /// `SeriesPoint.period`
+        pub(in super::super) const PERIOD: u32 = 1;
+        /// `SeriesPoint.value`
+        pub(in super::super) const VALUE: u32 = 2;
+        /// `SeriesPoint.released`
+        pub(in super::super) const RELEASED: u32 = 3;
+        /// `SeriesPoint.revision`
+        pub(in super::super) const POINT_REVISION: u32 = 4;
+        /// `Value.qualifier`
+        pub(in super::super) const QUALIFIER: u32 = 5;
+        /// `Value.status`
+        pub(in super::super) const STATUS: u32 = 7;
+    }
 }
 
 #[cfg(test)]

@@ -190,6 +190,9 @@ impl Horizon {
 ///
 /// A later release that repeats a figure does not make it newer: the release that stated it first answers.
 pub fn state_at(versions: &[FigureVersion], horizon: Horizon) -> Option<&FigureVersion> {
+    if let [only] = versions {
+        return Some(only).filter(|only| only.value().is_some() && horizon.admits(only));
+    }
     let mut releases = releases_at(versions, horizon);
     let mut first = releases.next().filter(|version| version.value().is_some())?;
     for earlier in releases {
@@ -204,6 +207,9 @@ pub fn state_at(versions: &[FigureVersion], horizon: Horizon) -> Option<&FigureV
 /// The version of the newest release within a horizon, of the versions of one period in any order. It may repeat an
 /// earlier figure or state that there is none, but it is never a retraction. `None`: there is no release.
 pub fn newest_at(versions: &[FigureVersion], horizon: Horizon) -> Option<&FigureVersion> {
+    if let [only] = versions {
+        return Some(only).filter(|only| !only.is_retraction() && horizon.admits(only));
+    }
     releases_at(versions, horizon).next()
 }
 

@@ -270,9 +270,11 @@ impl Snapshot {
         let AdmittedSeries { key, blocks } = series;
         let ids = blocks.ids;
         let mut figures = self.admitted_figures(selection, &blocks)?;
-        let periods = figures.iter().map(CurrentFigure::recency).collect();
-        let first_latest = selection.first_latest(&periods);
-        figures.retain(|figure| first_latest.is_none_or(|first| figure.recency() >= first));
+        if selection.latest_periods.is_some() {
+            let periods = figures.iter().map(CurrentFigure::recency).collect();
+            let first_latest = selection.first_latest(&periods);
+            figures.retain(|figure| first_latest.is_none_or(|first| figure.recency() >= first));
+        }
         match after {
             Some((start, None)) if start == ids => figures.clear(),
             Some((start, Some(last))) if start == ids => figures.retain(|figure| figure.version.period > last),

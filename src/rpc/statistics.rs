@@ -1,7 +1,8 @@
 //! `StatisticsService`: figures, series, versions.
 //!
-//! [`position`] says where lists go on; [`series_stream`] is the one answer that is a stream.
+//! [`position`] says where lists go on; [`series_stream`] is the one answer that is a stream, which [`endpoint`] sends as bytes.
 
+mod endpoint;
 mod position;
 mod series_stream;
 
@@ -9,11 +10,17 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use tonic::{Request, Response, Status};
 
+pub use self::endpoint::StatisticsEndpoint;
 use self::{
     position::{ChosenPosition, FigureToken, SeriesNumbers, VersionToken},
-    series_stream::{BoxedStream, SeriesStream},
+    series_stream::BoxedStream,
 };
-use super::{App, ReadPoint, paging::ListPage, query_status, status::BadField};
+use super::{
+    App, ReadPoint,
+    paging::ListPage,
+    query_status,
+    status::{self, BadField},
+};
 use crate::{
     convert::{
         field::{id, optional_id},
@@ -40,6 +47,20 @@ const PAGE_MAX: usize = 10_000;
 
 #[derive(Debug, Clone)]
 pub struct Statistics(pub Arc<App>);
+
+impl Statistics {
+    /// Answers `StreamSeries`.
+    async fn stream(&self, request: proto::StreamSeriesRequest) -> Result<BoxedStream, Status> {
+        let mut selection = figure_selection(request.selection)?;
+        let at = ReadPoint::requested(request.as_of, request.min_revision)?;
+        let read = self.0.read(at, move |snapshot| {
+            let left_out = leave_out_forbidden(&snapshot, &mut selection)?;
+            Ok((snapshot, selection, left_out))
+        });
+        let (snapshot, selection, left_out) = read.await?;
+        Ok(series_stream::start(self.0.clone(), snapshot, selection, left_out))
+    }
+}
 
 #[tonic::async_trait]
 impl StatisticsService for Statistics {
@@ -90,21 +111,14 @@ impl StatisticsService for Statistics {
         answer.await.map(Response::new)
     }
 
-    type StreamSeriesStream = BoxedStream;
+    type StreamSeriesStream = tokio_stream::Empty<Result<proto::StreamSeriesResponse, Status>>;
 
+    /// Not reached: [`endpoint`] answers this path.
     async fn stream_series(
         &self,
-        request: Request<proto::StreamSeriesRequest>,
+        _: Request<proto::StreamSeriesRequest>,
     ) -> Result<Response<Self::StreamSeriesStream>, Status> {
-        let request = request.into_inner();
-        let mut selection = figure_selection(request.selection)?;
-        let at = ReadPoint::requested(request.as_of, request.min_revision)?;
-        let app = self.0.clone();
-        let stream = self.0.read(at, move |snapshot| {
-            let left_out = leave_out_forbidden(&snapshot, &mut selection)?;
-            Ok(SeriesStream::start(app, snapshot, selection, left_out))
-        });
-        stream.await.map(Response::new)
+        Err(status::of_server_fault("StreamSeries has an endpoint of its own"))
     }
 
     async fn list_series(

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A double and its decimals give back a number of up to 15 digits; a longer one is sent as text.
-const DOUBLE_MANTISSA_BOUND: u64 = 1_000_000_000_000_000;
+pub(super) const DOUBLE_MANTISSA_BOUND: u64 = 1_000_000_000_000_000;
 /// No period has a longer text.
 const PERIOD_TEXT_BYTES_MAX: usize = 23;
 /// No number has more digits, with zeros before the decimal point and before the first digit after it.
@@ -147,11 +147,11 @@ fn put_decimal(out: &mut Vec<u8>, mantissa: i64, decimals: u8) {
     }
 }
 
-fn block_len(number: u32, block: &[u8]) -> usize {
+pub(super) fn block_len(number: u32, block: &[u8]) -> usize {
     key_len(number) + encoded_len_varint(block.len() as u64) + block.len()
 }
 
-fn put_block(out: &mut Vec<u8>, number: u32, block: &[u8]) {
+pub(super) fn put_block(out: &mut Vec<u8>, number: u32, block: &[u8]) {
     encode_key(number, WireType::LengthDelimited, out);
     encode_varint(block.len() as u64, out);
     out.extend_from_slice(block);
@@ -159,20 +159,20 @@ fn put_block(out: &mut Vec<u8>, number: u32, block: &[u8]) {
 
 /// The text of a period.
 #[derive(Debug, Clone, Copy)]
-struct PeriodText {
+pub(super) struct PeriodText {
     text: [u8; PERIOD_TEXT_BYTES_MAX],
     length: u8,
 }
 
 impl PeriodText {
     /// `None` if it is longer than [`PERIOD_TEXT_BYTES_MAX`].
-    fn new(period: &str) -> Option<Self> {
+    pub(super) fn new(period: &str) -> Option<Self> {
         let mut text = [0; PERIOD_TEXT_BYTES_MAX];
         text.get_mut(..period.len())?.copy_from_slice(period.as_bytes());
         Some(Self { text, length: period.len() as u8 })
     }
 
-    fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         &self.text[..usize::from(self.length)]
     }
 }
