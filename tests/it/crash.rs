@@ -226,7 +226,7 @@ impl KilledFolder {
 }
 
 /// Folders of a test, and how often the server of each is killed.
-const FOLDERS: (usize, usize) = (1, 25);
+const FOLDERS: (usize, usize) = (1, 14);
 /// The same with `ALMANAC_TEST_LONG=1`.
 const FOLDERS_LONG: (usize, usize) = (20, 50);
 

@@ -176,7 +176,7 @@ fn answers(reader: &Reader, case: usize, revision: u64, number: i32) -> BTreeMap
 #[test]
 fn any_uploads_in_any_order_answer_as_a_plain_list_of_them_does() {
     let mut random = Random(Dice::new("uploads in any order"));
-    let cases = if long() { 10_000 } else { 700 };
+    let cases = if long() { 10_000 } else { 400 };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(folder.path(), 0);

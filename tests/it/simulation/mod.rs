@@ -36,7 +36,7 @@ use crate::support::{
 /// Simulations at one time: one a core.
 const THREADS: u64 = 2;
 /// Simulations of a run, and of one with `ALMANAC_TEST_LONG=1`.
-const SIMULATIONS: u64 = 100;
+const SIMULATIONS: u64 = 60;
 const SIMULATIONS_LONG: u64 = 10_000;
 /// Seeds that once failed: a commit whose flush had failed was seen after a restart, and gone after a power cut.
 const ONCE_FAILED: [u64; 1] = [578_728_313_680_066_545];
