@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 
-pub use self::endpoint::AdminEndpoint;
+pub use self::endpoint::endpoint;
 use self::receive::CheckedItems;
 use super::{
     AUTHOR, App,
@@ -44,7 +44,7 @@ const DIFFERENCE_BYTES_MAX: usize = 3 << 20;
 /// Tag and length of an item in its answer, at most.
 const ITEM_PREFIX_BYTES: usize = 5;
 
-/// The handlers; [`AdminEndpoint`] serves them.
+/// The handlers; [`endpoint()`] serves them.
 #[derive(Debug, Clone)]
 pub struct Admin(Arc<App>);
 

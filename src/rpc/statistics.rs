@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use tonic::{Request, Response, Status};
 
-pub use self::endpoint::StatisticsEndpoint;
+pub use self::endpoint::endpoint;
 use self::{
     position::{ChosenPosition, FigureToken, SeriesNumbers, VersionToken},
     series_stream::BoxedStream,

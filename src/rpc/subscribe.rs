@@ -13,25 +13,26 @@ mod body;
 mod frame;
 mod gzip;
 
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, header};
-use tonic::{Status, Streaming, body::Body, codec::CompressionEncoding, codegen::Service, server::NamedService};
+use tonic::{Status, Streaming, body::Body, codec::CompressionEncoding};
 
 use self::body::SubscribeBody;
-use super::{App, MESSAGE_BYTES_MAX, codec::StrictDecoder, feed::Feed, status};
+use super::{
+    App, MESSAGE_BYTES_MAX,
+    codec::StrictDecoder,
+    endpoint::{Endpoint, Method},
+    feed::Feed,
+    status,
+};
 use crate::{
     convert::{digest::Version, feed::SnapshotDigest},
     feed::stream_registry::Connection,
     proto::{self, feed_service_server::FeedServiceServer},
 };
 
-const PATH: &str = "/almanac.v1.FeedService/Subscribe";
 /// The header that names how messages are compressed.
 const ENCODING: &str = "grpc-encoding";
 /// The header in which a client names the compressions that it takes.
@@ -39,40 +40,22 @@ const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 const GZIP: &str = "gzip";
 
 /// `FeedService`, with `Subscribe` served from shared bytes.
+pub fn endpoint(app: Arc<App>) -> Endpoint<Subscribe, FeedServiceServer<Feed>> {
+    let feed = Feed(app);
+    let others = FeedServiceServer::new(feed.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let others = others.accept_compressed(CompressionEncoding::Gzip).send_compressed(CompressionEncoding::Gzip);
+    Endpoint::new(Subscribe(feed), others)
+}
+
+/// `Subscribe`.
 #[derive(Debug, Clone)]
-pub struct SubscribeEndpoint {
-    feed: Feed,
-    others: FeedServiceServer<Feed>,
-}
+pub struct Subscribe(Feed);
 
-impl SubscribeEndpoint {
-    pub fn new(app: Arc<App>) -> Self {
-        let feed = Feed(app);
-        let others = FeedServiceServer::new(feed.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let others = others.accept_compressed(CompressionEncoding::Gzip).send_compressed(CompressionEncoding::Gzip);
-        Self { feed, others }
-    }
-}
+impl Method for Subscribe {
+    const PATH: &'static str = "/almanac.v1.FeedService/Subscribe";
 
-impl NamedService for SubscribeEndpoint {
-    const NAME: &'static str = <FeedServiceServer<Feed> as NamedService>::NAME;
-}
-
-impl Service<http::Request<Body>> for SubscribeEndpoint {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if request.uri().path() != PATH {
-            return Box::pin(self.others.call(request));
-        }
-        let feed = self.feed.clone();
-        Box::pin(async move { Ok(subscribe(feed, request).await.unwrap_or_else(Status::into_http)) })
+    fn answer(self, request: http::Request<Body>) -> BoxFuture<'static, http::Response<Body>> {
+        Box::pin(async move { subscribe(self.0, request).await.unwrap_or_else(Status::into_http) })
     }
 }
 

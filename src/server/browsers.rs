@@ -1,7 +1,7 @@
 //! What only browsers need: gRPC-Web, and the headers that let pages of other origins read.
 //!
-//! Invariant: a call of gRPC over HTTP/2 that names no origin comes from no page. It passes by all of this, which costs a
-//! point read a tenth of its time.
+//! Invariant: a call of gRPC over HTTP/2 that names no origin comes from no page. It passes by all of this, which costs
+//! each side of a call a few microseconds.
 
 use std::task::{Context, Poll};
 

@@ -48,10 +48,7 @@ use crate::{
     model::time::Clock,
     proto::{self, catalog_service_server::CatalogServiceServer, ranking_service_server::RankingServiceServer},
     query::Reader,
-    rpc::{
-        App, MESSAGE_BYTES_MAX, admin::AdminEndpoint, catalog::Catalog, rankings::Rankings,
-        statistics::StatisticsEndpoint, subscribe::SubscribeEndpoint,
-    },
+    rpc::{App, MESSAGE_BYTES_MAX, admin, catalog::Catalog, rankings::Rankings, statistics, subscribe},
     store::{CACHE_BYTES_DEFAULT, Engine, OpenError, offload::Offload, view::View},
 };
 
@@ -255,10 +252,10 @@ pub async fn serve_on<C: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 
 fn services(app: Arc<App>) -> Routes {
     let mut services = Routes::new(limited!(CatalogServiceServer::new(Catalog(app.clone()))))
-        .add_service(StatisticsEndpoint::new(app.clone()))
+        .add_service(statistics::endpoint(app.clone()))
         .add_service(limited!(RankingServiceServer::new(Rankings(app.clone()))))
-        .add_service(SubscribeEndpoint::new(app.clone()))
-        .add_service(AdminEndpoint::new(app));
+        .add_service(subscribe::endpoint(app.clone()))
+        .add_service(admin::endpoint(app));
     // The descriptors are compiled in. If they did not parse, the test of reflection would fail.
     if let Ok(reflection) = reflection().build_v1() {
         services = services.add_service(reflection);

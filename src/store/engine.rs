@@ -154,7 +154,7 @@ impl Engine {
         self.disk.threads()
     }
 
-    /// Sets many keys, which must be sorted. It takes a fourth of the time of batches. Each key is set atomically, all are not:
+    /// Sets many keys, which must be sorted. It takes a third of the time of batches. Each key is set atomically, all are not:
     /// after a crash some may be there without others, in any order. Fails if a value is longer than [`VALUE_BYTES_MAX`].
     pub fn put_sorted(&self, items: &[(Vec<u8>, Vec<u8>)]) -> Result<()> {
         let part = items.len().div_ceil(self.threads()).max(1);

@@ -7,9 +7,9 @@ use prost::{
 };
 
 use super::{
-    fields::{self, answer},
-    recent::{Recent, period_key},
-    writer::{DOUBLE_MANTISSA_BOUND, PeriodText, block_len, put_block},
+    fields::answer,
+    recent::Recent,
+    writer::{DOUBLE_MANTISSA_BOUND, ShortText, block_len, period_text, put_block, put_double},
 };
 use crate::{
     convert::enums::ContractEnum,
@@ -29,7 +29,7 @@ pub struct SeriesWriter {
     message_bytes: usize,
     message: Vec<u8>,
     closed: Vec<Bytes>,
-    periods: Recent<PeriodText>,
+    periods: Recent<ShortText>,
     /// The release date that was written last, with its text.
     released: (Date, String),
     /// The figures of the part of a series that is being added, and the value and the figure that are.
@@ -97,11 +97,7 @@ impl SeriesWriter {
     fn add_point(&mut self, figure: &FigureVersion) {
         let Self { value, point, released, .. } = self;
         point.clear();
-        let period = figure.period;
-        match self.periods.get_or_find(period_key(period), || PeriodText::new(&period.to_string())) {
-            Some(text) => put_block(point, answer::PERIOD, text.bytes()),
-            None => put_block(point, answer::PERIOD, period.to_string().as_bytes()),
-        }
+        put_block(point, answer::PERIOD, period_text(&mut self.periods, figure.period).bytes());
         if let Some(figure) = figure.value() {
             value.clear();
             put_value(value, figure);
@@ -125,10 +121,7 @@ fn put_value(out: &mut Vec<u8>, value: &Value) {
         (Figure::Number(number @ Number::Decimal { mantissa, decimals }), None)
             if mantissa.unsigned_abs() < DOUBLE_MANTISSA_BOUND =>
         {
-            encode_key(fields::NUMBER, WireType::SixtyFourBit, out);
-            out.extend_from_slice(&number.to_f64().to_le_bytes());
-            encode_key(fields::DECIMALS, WireType::Varint, out);
-            encode_varint(u64::from(*decimals), out);
+            put_double(out, number, *decimals);
             encode_key(answer::QUALIFIER, WireType::Varint, out);
             encode_varint(proto::Qualifier::Exact as u64, out);
             encode_key(answer::STATUS, WireType::Varint, out);

@@ -22,8 +22,8 @@ use crate::{
 
 /// A double and its decimals give back a number of up to 15 digits; a longer one is sent as text.
 pub(super) const DOUBLE_MANTISSA_BOUND: u64 = 1_000_000_000_000_000;
-/// No period has a longer text.
-const PERIOD_TEXT_BYTES_MAX: usize = 23;
+/// The texts of periods are at most so long: two days and a slash.
+const SHORT_TEXT_BYTES_MAX: usize = 23;
 /// No number has more digits, with zeros before the decimal point and before the first digit after it.
 const DIGITS_MAX: usize = 40;
 
@@ -50,7 +50,7 @@ impl EncodedBatch {
 pub struct BatchWriter {
     batch: Vec<u8>,
     rows: u64,
-    periods: Recent<PeriodText>,
+    periods: Recent<ShortText>,
     /// The figures of the series that is being added.
     points: Vec<u8>,
     /// The value that is being added.
@@ -89,15 +89,8 @@ impl BatchWriter {
     fn point(&mut self, period: Period, value: &Value) {
         self.value.clear();
         put_value(&mut self.value, value);
-        let short = self.periods.get_or_find(period_key(period), || PeriodText::new(&period.to_string()));
-        let long;
-        let period = match &short {
-            Some(text) => text.bytes(),
-            None => {
-                long = period.to_string();
-                long.as_bytes()
-            }
-        };
+        let text = period_text(&mut self.periods, period);
+        let period = text.bytes();
         let length = block_len(fields::PERIOD, period) + block_len(fields::VALUE, &self.value);
         encode_key(fields::POINTS, WireType::LengthDelimited, &mut self.points);
         encode_varint(length as u64, &mut self.points);
@@ -112,16 +105,21 @@ fn put_value(out: &mut Vec<u8>, value: &Value) {
         (Figure::Number(number @ Number::Decimal { mantissa, decimals }), None)
             if mantissa.unsigned_abs() < DOUBLE_MANTISSA_BOUND =>
         {
-            encode_key(fields::NUMBER, WireType::SixtyFourBit, out);
-            out.extend_from_slice(&number.to_f64().to_le_bytes());
-            encode_key(fields::DECIMALS, WireType::Varint, out);
-            encode_varint(u64::from(*decimals), out);
+            put_double(out, number, *decimals);
         }
         (Figure::Number(Number::Decimal { mantissa, decimals }), None) => put_decimal(out, *mantissa, *decimals),
         (Figure::Number(Number::Text(text)), None) => put_block(out, fields::EXACT, text.as_bytes()),
         // Encoding into memory that grows does not fail.
         _ => _ = upload::value(value).encode(out),
     }
+}
+
+/// Appends a number of up to 15 digits as a double with its decimals.
+pub(super) fn put_double(out: &mut Vec<u8>, number: &Number, decimals: u8) {
+    encode_key(fields::NUMBER, WireType::SixtyFourBit, out);
+    out.extend_from_slice(&number.to_f64().to_le_bytes());
+    encode_key(fields::DECIMALS, WireType::Varint, out);
+    encode_varint(u64::from(decimals), out);
 }
 
 /// Appends a number as text, as [`Number::text`] prints it.
@@ -157,22 +155,39 @@ pub(super) fn put_block(out: &mut Vec<u8>, number: u32, block: &[u8]) {
     out.extend_from_slice(block);
 }
 
-/// The text of a period.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PeriodText {
-    text: [u8; PERIOD_TEXT_BYTES_MAX],
-    length: u8,
+/// The text of a period, from those written before if it is there.
+pub(super) fn period_text(recent: &mut Recent<ShortText>, period: Period) -> PeriodText {
+    match recent.get_or_find(period_key(period), || ShortText::new(&period.to_string())) {
+        Some(text) => PeriodText::Short(text),
+        None => PeriodText::Long(period.to_string()),
+    }
+}
+
+pub(super) enum PeriodText {
+    Short(ShortText),
+    Long(String),
 }
 
 impl PeriodText {
-    /// `None` if it is longer than [`PERIOD_TEXT_BYTES_MAX`].
-    pub(super) fn new(period: &str) -> Option<Self> {
-        let mut text = [0; PERIOD_TEXT_BYTES_MAX];
-        text.get_mut(..period.len())?.copy_from_slice(period.as_bytes());
-        Some(Self { text, length: period.len() as u8 })
-    }
-
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.text[..usize::from(self.length)]
+        match self {
+            Self::Short(text) => &text.text[..usize::from(text.length)],
+            Self::Long(text) => text.as_bytes(),
+        }
+    }
+}
+
+/// A text of at most [`SHORT_TEXT_BYTES_MAX`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ShortText {
+    text: [u8; SHORT_TEXT_BYTES_MAX],
+    length: u8,
+}
+
+impl ShortText {
+    fn new(text: &str) -> Option<Self> {
+        let mut bytes = [0; SHORT_TEXT_BYTES_MAX];
+        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        Some(Self { text: bytes, length: text.len() as u8 })
     }
 }

@@ -5,22 +5,16 @@
 //!
 //! Invariant: a field that the contract does not have is refused, in these messages as in all others.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
+use futures_util::future::BoxFuture;
 use prost::Message;
 use tonic::{
     Request, Response, Status, Streaming,
     body::Body,
     codec::{Codec, CompressionEncoding, DecodeBuf, Decoder},
-    codegen::Service,
-    server::{ClientStreamingService, Grpc, NamedService},
+    server::{ClientStreamingService, Grpc},
 };
 use tonic_prost::ProstEncoder;
 
@@ -28,57 +22,38 @@ use super::{Admin, observations};
 use crate::{
     convert::batch::BatchReader,
     proto::{self, admin_service_server::AdminServiceServer},
-    rpc::{App, MESSAGE_BYTES_MAX, codec::StrictDecoder},
+    rpc::{
+        App, MESSAGE_BYTES_MAX,
+        codec::StrictDecoder,
+        endpoint::{Endpoint, Method},
+    },
 };
 
-const PATH: &str = "/almanac.v1.AdminService/IngestObservations";
-
 /// `AdminService`, with `IngestObservations` served from bytes.
+pub fn endpoint(app: Arc<App>) -> Endpoint<Ingest, AdminServiceServer<Admin>> {
+    let admin = Admin(app);
+    let others = AdminServiceServer::new(admin.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let others = others.accept_compressed(CompressionEncoding::Gzip).send_compressed(CompressionEncoding::Gzip);
+    Endpoint::new(Ingest(admin), others)
+}
+
+/// `IngestObservations`.
 #[derive(Debug, Clone)]
-pub struct AdminEndpoint {
-    admin: Admin,
-    others: AdminServiceServer<Admin>,
-}
+pub struct Ingest(Admin);
 
-impl AdminEndpoint {
-    pub fn new(app: Arc<App>) -> Self {
-        let admin = Admin(app);
-        let others = AdminServiceServer::new(admin.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let others = others.accept_compressed(CompressionEncoding::Gzip).send_compressed(CompressionEncoding::Gzip);
-        Self { admin, others }
+impl Method for Ingest {
+    const PATH: &'static str = "/almanac.v1.AdminService/IngestObservations";
+
+    fn answer(self, request: http::Request<Body>) -> BoxFuture<'static, http::Response<Body>> {
+        let grpc = Grpc::new(UploadCodec).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let mut grpc = grpc.accept_compressed(CompressionEncoding::Gzip).send_compressed(CompressionEncoding::Gzip);
+        Box::pin(async move { grpc.client_streaming(self, request).await })
     }
 }
-
-impl NamedService for AdminEndpoint {
-    const NAME: &'static str = <AdminServiceServer<Admin> as NamedService>::NAME;
-}
-
-impl Service<http::Request<Body>> for AdminEndpoint {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if request.uri().path() != PATH {
-            return Box::pin(self.others.call(request));
-        }
-        let ingest = Ingest(self.admin.clone());
-        let mut grpc = Grpc::new(UploadCodec).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        grpc = grpc.accept_compressed(CompressionEncoding::Gzip).send_compressed(CompressionEncoding::Gzip);
-        Box::pin(async move { Ok(grpc.client_streaming(ingest, request).await) })
-    }
-}
-
-/// The handler of the method.
-struct Ingest(Admin);
 
 impl ClientStreamingService<UploadMessage> for Ingest {
     type Response = proto::IngestObservationsResponse;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Self::Response>, Status>> + Send>>;
+    type Future = BoxFuture<'static, Result<Response<Self::Response>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<UploadMessage>>) -> Self::Future {
         let admin = self.0.clone();
@@ -88,7 +63,7 @@ impl ClientStreamingService<UploadMessage> for Ingest {
 
 /// A message of an upload of figures.
 #[derive(Debug)]
-pub(super) enum UploadMessage {
+pub enum UploadMessage {
     Decoded(proto::IngestObservationsRequest),
     /// One with figures, as it came.
     Encoded(Bytes),
