@@ -1,6 +1,6 @@
 //! `AdminService`: all writes, backups, and the state of the store.
 //!
-//! In reading order: [`endpoint`] takes uploads of figures as bytes; [`receive`] is what the two streaming writes share,
+//! In reading order: [`mod@endpoint`] takes uploads of figures as bytes; [`receive`] is what the two streaming writes share,
 //! [`observations`] and [`editions`] are those two; [`backup`] and [`store_status`] read. The other writes are here.
 
 mod backup;
@@ -127,7 +127,7 @@ impl AdminService for Admin {
         Ok(Response::new(proto::DefineCatalogResponse { result: Some(result) }))
     }
 
-    /// Not reached: [`endpoint`] answers this path.
+    /// Not reached: [`mod@endpoint`] answers this path.
     async fn ingest_observations(
         &self,
         _: Request<Streaming<proto::IngestObservationsRequest>>,

@@ -3,7 +3,8 @@
 //! In reading order: [`codec`] refuses requests with fields that the contract does not have, by [`known_fields`];
 //! [`crate::convert`] translates messages; [`reason`] lists why requests fail, [`status`] maps every error to one of these,
 //! [`violations`] collects them; [`paging`] makes page tokens; then [`catalog`], [`statistics`], [`rankings`], [`feed`] and
-//! [`admin`], the services; [`endpoint`] serves one method of a service apart; [`subscribe`] sends the feed's stream from shared bytes.
+//! [`admin`], the services; [`endpoint`] serves one method of a service apart, and [`subscribe`] sends the feed's stream from
+//! shared bytes.
 //!
 //! Invariant: a handler does not wait for the disk on its async thread. It waits only for its client's messages, for
 //! [`App::read`] (the store, through the offload, a bounded number at a time), for the writer, and, in a long upload, for

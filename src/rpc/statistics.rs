@@ -1,6 +1,7 @@
 //! `StatisticsService`: figures, series, versions.
 //!
-//! [`position`] says where lists go on; [`series_stream`] is the one answer that is a stream, which [`endpoint`] sends as bytes.
+//! [`position`] says where lists go on; [`series_stream`] is the one answer that is a stream, which
+//! [`mod@endpoint`] sends as bytes.
 
 mod endpoint;
 mod position;
@@ -113,7 +114,7 @@ impl StatisticsService for Statistics {
 
     type StreamSeriesStream = tokio_stream::Empty<Result<proto::StreamSeriesResponse, Status>>;
 
-    /// Not reached: [`endpoint`] answers this path.
+    /// Not reached: [`mod@endpoint`] answers this path.
     async fn stream_series(
         &self,
         _: Request<proto::StreamSeriesRequest>,
